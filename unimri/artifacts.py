@@ -1,0 +1,53 @@
+"""Writing artifacts whole or not at all, and the digests that name them."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write a file or folder to; rename it to `path` on success.
+
+    When the body raises, the temporary is removed and whatever stood at `path` is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix stays last: libraries such as nibabel and matplotlib choose the format by it.
+    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        if temporary.is_dir():
+            if path.exists():
+                shutil.rmtree(path)
+        else:
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` to `path` as JSON with sorted keys, so that equal content is equal bytes."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
