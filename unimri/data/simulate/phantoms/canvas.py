@@ -1,0 +1,262 @@
+"""Drawing one slice: the plane that is imaged, outlines in mm, and the canvas that tissue is painted on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image as Pillow
+from PIL import ImageDraw
+from scipy.ndimage import gaussian_filter
+
+Image = NDArray[np.float32]
+Points = NDArray[np.float64]
+Window = tuple[slice, slice]
+
+# Sub-pixels a side when an outline is rasterised: edges then carry the partial volume of a real pixel.
+_SUBPIXELS = 3
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How a patient lies in the scanner, and how the patient is built: what differs between two of one anatomy.
+
+    Attributes
+    ----------
+    angle : rotation in the plane, radians.
+    shift : displacement (x, y), mm.
+    stretch : size (x, y) relative to the model's.
+    bends : amplitude (mm), wavelength (mm) and phase (radians) of the sinusoids that bend x along y, x along x, y
+        along x and y along y; float64 (4, 3).
+    """
+
+    angle: float
+    shift: tuple[float, float]
+    stretch: tuple[float, float]
+    bends: NDArray[np.float64] = field(repr=False)
+
+    @classmethod
+    def draw(
+        cls,
+        rng: np.random.Generator,
+        angle: float,
+        shift: float,
+        stretch: float,
+        bend: float,
+        wavelength: float,
+    ) -> "Pose":
+        """Draw a pose: normal with the given standard deviations, but bends of at most `bend` mm."""
+        size = rng.normal(1, stretch)
+        bends = np.stack(
+            [
+                rng.uniform(-bend, bend, 4),
+                wavelength * rng.uniform(0.8, 1.3, 4),
+                rng.uniform(0, 2 * np.pi, 4),
+            ],
+            axis=1,
+        )
+        return cls(
+            angle=float(np.clip(rng.normal(0, angle), -2.5 * angle, 2.5 * angle)),
+            shift=(float(rng.normal(0, shift)), float(rng.normal(0, shift))),
+            stretch=(float(size * rng.normal(1, stretch / 2)), float(size * rng.normal(1, stretch / 2))),
+            bends=bends,
+        )
+
+    def _wave(self, which: int, along: NDArray[np.float64]) -> NDArray[np.float64]:
+        amplitude, wavelength, phase = self.bends[which]
+        wave: NDArray[np.float64] = amplitude * np.sin(2 * np.pi * along / wavelength + phase)
+        return wave
+
+    def to_scanner(self, points: Points) -> Points:
+        """Take anatomical points (n, 2), x and y in mm, to the scanner's frame."""
+        x, y = points[:, 0] * self.stretch[0], points[:, 1] * self.stretch[1]
+        cosine, sine = np.cos(self.angle), np.sin(self.angle)
+        u, v = cosine * x - sine * y + self.shift[0], sine * x + cosine * y + self.shift[1]
+        return np.stack(
+            [u + self._wave(0, v) + self._wave(1, u), v + self._wave(2, u) + self._wave(3, v)], axis=1
+        )
+
+    def to_anatomy(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[Image, Image]:
+        """Take the scanner's grid (columns u, rows v, mm) to anatomical x and y, float32 (rows, columns) each.
+
+        Undoes `to_scanner` to first order in the bends, which is closer than a pixel.
+        """
+        row, column = v[:, None], u[None, :]
+        u2 = (column - self._wave(0, row) - self._wave(1, column) - self.shift[0]).astype(np.float32)
+        v2 = (row - self._wave(2, column) - self._wave(3, row) - self.shift[1]).astype(np.float32)
+        cosine, sine = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
+        x = (cosine * u2 + sine * v2) / np.float32(self.stretch[0])
+        y = (cosine * v2 - sine * u2) / np.float32(self.stretch[1])
+        return x, y
+
+
+@dataclass(frozen=True)
+class Plane:
+    """The grid of one slice: `rows` x `columns` pixels of `spacing` mm, at height `z` mm, through a patient's pose."""
+
+    rows: int
+    columns: int
+    spacing: float
+    z: float
+    pose: Pose
+
+    @cached_property
+    def _anatomical(self) -> tuple[Image, Image]:
+        u = (np.arange(self.columns) - (self.columns - 1) / 2) * self.spacing
+        v = (np.arange(self.rows) - (self.rows - 1) / 2) * self.spacing
+        return self.pose.to_anatomy(u, v)
+
+    @property
+    def x(self) -> Image:
+        """Anatomical x of every pixel, mm, rightwards, float32 (rows, columns)."""
+        return self._anatomical[0]
+
+    @property
+    def y(self) -> Image:
+        """Anatomical y of every pixel, mm, downwards, float32 (rows, columns)."""
+        return self._anatomical[1]
+
+    def inside(self, distance: Image, edge: float | None = None) -> Image:
+        """Turn a distance from an edge (mm, positive inside) into cover, 0 to 1, over `edge` mm or one pixel."""
+        return np.clip(distance / np.float32(edge or self.spacing) + np.float32(0.5), 0, 1)
+
+    def raster(
+        self, points: Points, width: float | None = None, soft: float = 0.0, closed: bool = True
+    ) -> tuple[Window, Image] | None:
+        """Rasterise an outline: filled, or as a line of `width` mm.
+
+        Returns
+        -------
+        The window that holds the outline and the cover of its pixels, float32, 0 to 1; None when it lies outside.
+        """
+        pixels = self.pose.to_scanner(points) / self.spacing + ((self.columns - 1) / 2, (self.rows - 1) / 2)
+        margin = 2 + 3 * soft / self.spacing + (width or 0) / self.spacing
+        left, top = np.maximum(np.floor(pixels.min(axis=0) - margin).astype(int), 0)
+        right, bottom = np.minimum(
+            np.ceil(pixels.max(axis=0) + margin).astype(int) + 1, (self.columns, self.rows)
+        )
+        if right <= left or bottom <= top:
+            return None
+        drawing = Pillow.new("L", (int(right - left) * _SUBPIXELS, int(bottom - top) * _SUBPIXELS))
+        corners = (((pixels - (left, top)) + 0.5) * _SUBPIXELS - 0.5).ravel().tolist()
+        level = 255
+        if width is None:
+            ImageDraw.Draw(drawing).polygon(corners, fill=level)
+        else:
+            wanted = width / self.spacing * _SUBPIXELS
+            # A line thinner than a sub-pixel keeps its width and loses strength instead, as partial volume does.
+            level = round(255 * min(wanted, 1.0))
+            if closed:
+                corners += corners[:2]
+            ImageDraw.Draw(drawing).line(corners, fill=level, width=max(1, round(wanted)), joint="curve")
+        cover = np.asarray(drawing.reduce(_SUBPIXELS), dtype=np.float32) / np.float32(255)
+        if soft:
+            cover = gaussian_filter(cover, soft / self.spacing, truncate=3)
+        return (slice(int(top), int(bottom)), slice(int(left), int(right))), cover
+
+    def mask(self, points: Points, soft: float = 0.0) -> Image:
+        """Cover of a filled outline on the whole plane, float32 (rows, columns), 0 to 1."""
+        cover = np.zeros((self.rows, self.columns), np.float32)
+        if (drawn := self.raster(points, soft=soft)) is not None:
+            cover[drawn[0]] = drawn[1]
+        return cover
+
+
+class Canvas:
+    """A slice while it is painted, tissue over tissue.
+
+    Attributes
+    ----------
+    plane : what is imaged.
+    signal : noiseless signal, float32 (rows, columns); negative where fat opposes water in an out-of-phase picture.
+    labels : the structures that ground truth names, uint8 (rows, columns), 0 elsewhere.
+    """
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+        self.signal: Image = np.zeros((plane.rows, plane.columns), np.float32)
+        self.labels: NDArray[np.uint8] = np.zeros((plane.rows, plane.columns), np.uint8)
+
+    def paint(
+        self, cover: Image, signal: float | Image, label: int | None = None, window: Window | None = None
+    ) -> None:
+        """Lay tissue of `signal` (one value, or one a pixel of the plane) over what is there, as far as it covers."""
+        area = window or (slice(None), slice(None))
+        under = self.signal[area]
+        tissue = signal[area] if isinstance(signal, np.ndarray) else np.float32(signal)
+        under += cover * (tissue - under)
+        if label is not None:
+            self.labels[area][cover > 0.5] = label
+
+    def fill(
+        self, points: Points, signal: float | Image, label: int | None = None, soft: float = 0.0
+    ) -> None:
+        """Paint the inside of an outline, (n, 2) x and y in mm."""
+        if (drawn := self.plane.raster(points, soft=soft)) is not None:
+            self.paint(drawn[1], signal, label, drawn[0])
+
+    def stroke(
+        self, points: Points, width: float, signal: float | Image, closed: bool = False, soft: float = 0.0
+    ) -> None:
+        """Paint a line of `width` mm through points, (n, 2) x and y in mm."""
+        if (drawn := self.plane.raster(points, width=width, soft=soft, closed=closed)) is not None:
+            self.paint(drawn[1], signal, window=drawn[0])
+
+
+def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0, power: float = 2.0) -> Points:
+    """Outline of an ellipse (`power` 2) or of a boxier superellipse, (64, 2) in mm; `angle` in degrees."""
+    turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    cosine, sine = np.cos(turn), np.sin(turn)
+    a = rx * np.sign(cosine) * np.abs(cosine) ** (2 / power)
+    b = ry * np.sign(sine) * np.abs(sine) ** (2 / power)
+    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    return np.stack([x + c * a - s * b, y + s * a + c * b], axis=1)
+
+
+def closed_curve(corners: ArrayLike, steps: int = 8) -> Points:
+    """Smooth closed outline through corners (n, 2): a Catmull-Rom spline, (n * steps, 2) in mm."""
+    p = np.asarray(corners, float)
+    before, after, later = np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0)
+    return _catmull_rom(before, p, after, later, steps)
+
+
+def open_curve(corners: ArrayLike, steps: int = 8) -> Points:
+    """Smooth line through corners (n, 2) from the first to the last, in mm."""
+    p = np.asarray(corners, float)
+    padded = np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
+    return np.concatenate([_catmull_rom(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], steps), p[-1:]])
+
+
+def _catmull_rom(before: Points, start: Points, end: Points, after: Points, steps: int) -> Points:
+    t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
+    a, b, c, d = (p[:, None, :] for p in (before, start, end, after))
+    curve = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+    return curve.reshape(-1, 2)
+
+
+def mirrored(points: Points) -> Points:
+    """Reflect left to right."""
+    return points * (-1, 1)
+
+
+def wobbled(
+    points: Points, rng: np.random.Generator, amount: float, waves: Sequence[int] = (2, 3, 5, 7)
+) -> Points:
+    """Push a closed outline in and out around its centre by waves, `amount` mm in all, so that no two look alike."""
+    centre = points.mean(axis=0)
+    offset = points - centre
+    angle = np.arctan2(offset[:, 1], offset[:, 0])
+    push = sum(np.sin(n * angle + rng.uniform(0, 2 * np.pi)) * rng.normal(0, 1) for n in waves)
+    radius = np.linalg.norm(offset, axis=1) + 1e-6
+    return points + offset / radius[:, None] * (amount / len(waves) ** 0.5 * push)[:, None]
+
+
+def between(z: float, heights: Sequence[float], values: Sequence[float]) -> float:
+    """Interpolate a value known at some heights (mm, ascending) at height `z`; constant beyond the ends."""
+    return float(np.interp(z, heights, values))
+
+
+def dome(z: float, centre: float, half: float) -> float:
+    """Relative radius, 0 to 1, at height `z` of a rounded body that ends `half` mm above and below `centre`."""
+    return float(np.sqrt(max(0.0, 1 - ((z - centre) / half) ** 2)))

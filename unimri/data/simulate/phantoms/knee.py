@@ -1,0 +1,266 @@
+"""A knee in sagittal slices: femur, tibia, patella, cartilage, menisci, ligaments, muscle, fat and vessels."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from unimri.data.simulate.phantoms.canvas import (
+    Canvas,
+    Image,
+    Plane,
+    Points,
+    Pose,
+    between,
+    closed_curve,
+    dome,
+    ellipse,
+    open_curve,
+)
+from unimri.data.simulate.phantoms.phantom import Phantom
+from unimri.data.simulate.phantoms.texture import Noise
+
+_STEPS = 8
+
+
+class Knee(Phantom):
+    """A knee, kneecap to the left, from the medial side (z = -36 mm) to the lateral side with the fibula (z = 36 mm)."""
+
+    layout = "fastmri-dicom"
+    tissues: ClassVar[dict[str, dict[str, float]]] = {
+        "SAG PD": dict(fat=0.9, marrow=0.78, muscle=0.4, cartilage=0.66, fluid=0.82, bone=0.07, tendon=0.09,
+                       ligament=0.2, vessel=0.12, skin=0.45, oedema=0.55, septum=0.35),
+        "SAG PD FS": dict(fat=0.2, marrow=0.16, muscle=0.42, cartilage=0.78, fluid=1.0, bone=0.06, tendon=0.08,
+                          ligament=0.2, vessel=0.85, skin=0.4, oedema=0.75, septum=0.32),
+        "SAG T2 FS": dict(fat=0.14, marrow=0.12, muscle=0.26, cartilage=0.5, fluid=1.0, bone=0.05, tendon=0.06,
+                          ligament=0.15, vessel=0.75, skin=0.3, oedema=0.7, septum=0.24),
+    }  # fmt: skip
+    field_of_view = 160.0
+    coverage = (-33.0, 33.0)
+    sagittal = True
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        super().__init__(rng)
+        self.pose = Pose.draw(rng, angle=0.05, shift=4, stretch=0.05, bend=2.0, wavelength=90)
+        self.flexion = rng.uniform(-0.02, 0.16)
+        self.fat = rng.uniform(0, 13)
+        self.effusion = rng.choice([0.0, 0.0, 1.0]) * rng.uniform(0.4, 1.3)
+        self.cartilage = rng.uniform(1.8, 3.2)
+        self.patella_height = rng.normal(0, 3)
+        self.trabeculae = Noise(rng, (3, 1.1, 0.8), cells=128)
+        self.marrow = Noise(rng, (9, 7, 7), cells=48)
+        self.fibres = Noise(rng, (7, 15, 1.5), cells=128)
+        self.bundles = Noise(rng, (9, 40, 4), cells=64)
+        self.lobules = Noise(rng, (9, 5.0, 3.4), cells=64)
+        self.vessels = Noise(rng, (30, 18, 18), cells=32, layers=8)
+        self.tear = rng.random() < 0.35
+        self.bruise = (
+            (rng.uniform(-15, 25), rng.choice([-14, 24]), rng.uniform(-22, 22))
+            if rng.random() < 0.5
+            else None
+        )
+
+    def draw(self, plane: Plane, contrast: str, phase: float = 0.0) -> Canvas:
+        """Draw a sagittal slice; see `Phantom.draw`."""
+        signal = self.signals(contrast)
+        canvas = Canvas(plane)
+        side = abs(plane.z)
+        marrow = signal["marrow"] * (1 + 0.10 * self.trabeculae.on(plane) + 0.07 * self.marrow.on(plane))
+        fibres = 0.6 * self.fibres.on(plane) + 0.5 * self.bundles.on(plane)
+        muscle = signal["muscle"] * (1 + 0.16 * fibres)
+        # Fat runs between the bundles of a muscle.
+        muscle += np.clip(np.abs(fibres) - 1.45, 0, 0.6) * (signal["fat"] - signal["muscle"])
+
+        self._paint_soft_tissue(canvas, signal, muscle)
+        femur, tibia = self._femur(side), self._tibia(side)
+        recess = closed_curve([(-30, -62), (-22, -62), (-24, -40), (-30, -24), (-24, -4), (0, 7), (26, 8), (40, -8),
+                               (38, -32), (24, -30), (0, -4), (-26, -20)])  # fmt: skip
+        grow = between(side, (0, 24, 34), (1, 0.95, 0.6))
+        canvas.fill(self._bent(recess) * (1, grow), signal["fluid"] * 0.5 + signal["fat"] * 0.2, soft=1.0)
+        if self.effusion:
+            pouch = closed_curve([(-34, -66), (-26, -70), (-22, -46), (-27, -36), (-33, -44)])
+            canvas.fill(
+                (pouch - (-28, -52)) * self.effusion * between(side, (0, 30), (1, 0.3)) + (-28, -52),
+                signal["fluid"],
+                soft=0.5,
+            )
+        self._paint_bone(canvas, signal, tibia, (0, 4), marrow)
+        self._paint_bone(canvas, signal, femur, (3, 10), marrow)
+        self._paint_scars(canvas, signal, side)
+        if plane.z > 20:
+            r = dome(plane.z, 33, 13)
+            fibula = closed_curve([(22, 24), (34, 20), (38, 30), (32, 42), (31, 95), (22, 95), (22, 42)])
+            self._paint_bone(canvas, signal, (fibula - (29, 50)) * (r, 1) + (29, 50), (0, 0), marrow)
+        self._paint_menisci(canvas, signal, side)
+        if side < 12:
+            self._paint_cruciates(canvas, signal, plane.z)
+        self._paint_extensors(canvas, signal, side, marrow)
+        return canvas
+
+    def _bent(self, points: Points) -> Points:
+        """Turn what belongs to the thigh by the flexion of the knee, about the middle of the joint."""
+        c, s = np.cos(self.flexion), np.sin(self.flexion)
+        x, y = points[:, 0] - 8, points[:, 1] + 8
+        return np.stack([c * x - s * y + 8, s * x + c * y - 8], axis=1)
+
+    def _femur(self, side: float) -> Points:
+        condyle = [(-9, -100), (-11, -62), (-19, -45), (-27, -31), (-27, -14), (-16, -2), (3, 3), (21, 0), (34, -12),
+                   (37, -26), (29, -38), (20, -48), (18, -62), (19, -100)]  # fmt: skip
+        notch = [(-9, -100), (-11, -62), (-18, -45), (-26, -32), (-25, -16), (-15, -7), (-4, -11), (4, -19), (10, -28),
+                 (14, -36), (16, -44), (17, -52), (18, -62), (19, -100)]  # fmt: skip
+        edge = [(5, -50), (-2, -50), (-10, -46), (-18, -36), (-20, -18), (-12, -6), (3, -1), (18, -4), (28, -14),
+                (30, -26), (26, -36), (20, -44), (16, -48), (10, -50)]  # fmt: skip
+        rounded = between(side, (3, 13), (0, 1))
+        outer = between(side, (17, 25), (0, 1))
+        corners = np.array(notch) * (1 - rounded) + np.array(condyle) * rounded
+        corners = corners * (1 - outer) + np.array(edge) * outer
+        shrink = max(0.3, dome(side, 20, 19)) if side > 20 else 1.0
+        return self._bent(closed_curve((corners - (4, -22)) * shrink + (4, -22), _STEPS))
+
+    def _tibia(self, side: float) -> Points:
+        middle = [(-25, 14), (-10, 8), (0, 5), (10, 9), (28, 12), (32, 18), (27, 30), (21, 48), (18, 100), (-9, 100),
+                  (-14, 58), (-21, 40), (-27, 24)]  # fmt: skip
+        outer = [(-24, 13), (-10, 11), (2, 10), (14, 11), (29, 12), (31, 17), (27, 26), (20, 34), (10, 40), (0, 41),
+                 (-10, 36), (-18, 30), (-25, 21)]  # fmt: skip
+        away = between(side, (14, 27), (0, 1))
+        corners = np.array(middle) * (1 - away) + np.array(outer) * away
+        shrink = max(0.3, dome(side, 20, 20)) if side > 20 else 1.0
+        return closed_curve((corners - (2, 14)) * shrink + (2, 14), _STEPS)
+
+    def _paint_soft_tissue(self, canvas: Canvas, signal: dict[str, float], muscle: Image) -> None:
+        plane = canvas.plane
+        side = abs(plane.z)
+        f = self.fat * 0.5
+        narrow = between(side, (0, 24, 40), (1, 0.96, 0.84))
+        skin = closed_curve(
+            [(-44 - f, -110), (-50 - f, -65), (-57 - f / 2, -30), (-54 - f / 2, 2), (-42 - f / 2, 30), (-36 - f, 110),
+             (62 + f, 110), (64 + f, 55), (52 + f, 8), (52 + f, -24), (64 + f, -110)]
+        ) * (narrow, 1)  # fmt: skip
+        lobules = self.lobules.on(plane)
+        fat = signal["fat"] * (1 + 0.05 * lobules)
+        # Fibrous septa part the fat into lobules: the zero lines of its noise.
+        fat += np.clip(1 - np.abs(lobules) * 9, 0, 1) * np.float32(0.5 * (signal["septum"] - signal["fat"]))
+        canvas.fill(skin, signal["skin"])
+        canvas.fill(skin * 0.975, fat)
+        fascia = signal["tendon"] * 1.6
+        thigh = between(side, (0, 30), (1, 0.8))
+        muscles = [
+            [(-38, -110), (-16, -110), (-13, -72), (-18, -56), (-30, -56), (-38, -72)],
+            [(24, -110), (56, -110), (52, -70), (46, -36), (40, -34), (36, -52), (26, -74)],
+            [(38, -34), (46, -36), (50, -10), (56, 30), (58, 110), (34, 110), (36, 40), (38, 4), (36, -14)],
+            [(28, 18), (34, 20), (34, 50), (32, 110), (20, 110), (23, 54), (28, 34)],
+            [(-30, 50), (-18, 46), (-14, 70), (-12, 110), (-31, 110)],
+        ]
+        for number, corners in enumerate(muscles):
+            # The foremost muscle of the shin lies only on the outer side.
+            if number == 4 and plane.z < 4:
+                continue
+            outline = closed_curve(corners)
+            outline = (self._bent(outline) if number < 2 else outline) * (thigh, 1)
+            canvas.fill(outline, muscle, soft=0.3)
+            canvas.stroke(outline, 0.8, fascia, closed=True, soft=0.3)
+        drift = self.vessels.on(plane)[0, 0]
+        if side < 16:
+            r = dome(plane.z, 0, 17)
+            for offset, width in ((0.0, 6.0), (7.0, 4.2)):
+                course = open_curve([(38 + offset, -100), (43 + offset + drift, -50), (42 + offset, -18), (37 + offset / 2, 26),
+                                     (35 + offset, 100)])  # fmt: skip
+                canvas.stroke(course, (width + 1.4) * r, signal["fat"], soft=0.4)
+                canvas.stroke(course, width * r, signal["tendon"], soft=0.3)
+                canvas.stroke(course, (width - 1.6) * r, signal["vessel"], soft=0.4)
+        # Small veins wander through the fat behind the knee and under the skin.
+        wander = self.vessels.on(plane)
+        for start in (-46, 47, 53):
+            y = np.linspace(-90, 90, 14)
+            column = np.clip(((start / plane.spacing) + plane.columns / 2), 0, plane.columns - 1)
+            rows = np.clip(y / plane.spacing + plane.rows / 2, 0, plane.rows - 1).astype(int)
+            x = start + 5 * wander[rows, int(column)] + 0.06 * np.abs(y) * np.sign(start)
+            canvas.stroke(open_curve(np.stack([x, y], axis=1)), 1.3, signal["vessel"] * 0.8, soft=0.2)
+
+    def _paint_bone(
+        self, canvas: Canvas, signal: dict[str, float], outline: Points, joint: tuple[int, int], marrow: Image
+    ) -> None:
+        first, last = joint
+        if last > first:
+            cartilage = outline[first * _STEPS : last * _STEPS + 1]
+            canvas.stroke(cartilage, 2 * self.cartilage + 1, signal["cartilage"], soft=0.35)
+        canvas.fill(outline, signal["bone"], soft=0.3)
+        canvas.stroke(outline, 1.3, signal["bone"], closed=True, soft=0.25)
+        centre = outline.mean(axis=0)
+        span = np.abs(outline - centre).max(axis=0)
+        canvas.fill((outline - centre) * np.clip(1 - 0.9 / span, 0.3, 1) + centre, marrow, soft=0.4)
+
+    def _paint_scars(self, canvas: Canvas, signal: dict[str, float], side: float) -> None:
+        # The closed growth plates stay visible as thin dark lines across the marrow.
+        dark = signal["marrow"] * 0.45
+        if side < 24:
+            wave = (
+                [(-18, -38), (-6, -33), (6, -36), (20, -32)]
+                if side > 6
+                else [(-18, -40), (-4, -37), (12, -42)]
+            )
+            canvas.stroke(self._bent(open_curve(wave)), 1.0, dark, soft=0.35)
+            canvas.stroke(open_curve([(-21, 27), (-6, 24), (10, 27), (25, 23)]), 0.9, dark, soft=0.35)
+        if self.bruise:
+            x, y, z = self.bruise
+            if (r := dome(abs(side), abs(z), 14)) > 0.2:
+                canvas.fill(ellipse(x, y, 9 * r, 6 * r, 20), signal["oedema"], soft=2.5)
+
+    def _paint_menisci(self, canvas: Canvas, signal: dict[str, float], side: float) -> None:
+        if not 6 < side < 33:
+            return
+        # Near the outer edge a sagittal slice runs along the meniscus, and its two wedges join to a bow tie.
+        reach = between(side, (8, 18, 26), (9, 12, 24))
+        for tip, base in ((-23, 1), (31, -1)):
+            wedge = np.array(
+                [(tip, 2.0), (tip + base, 12.0), (tip + base * reach, 6.4), (tip + base * reach, 5.6)]
+            )
+            canvas.fill(closed_curve(wedge, 4), signal["tendon"], soft=0.3)
+            if self.tear and base < 0:
+                canvas.stroke(
+                    np.array([(tip - 1, 9.0), (tip + base * 8, 5.0)]), 0.9, signal["fluid"], soft=0.2
+                )
+
+    def _paint_cruciates(self, canvas: Canvas, signal: dict[str, float], z: float) -> None:
+        rear, front = dome(z, -3, 9), dome(z, 4, 8)
+        if rear > 0.2:
+            canvas.stroke(
+                open_curve([(0, -16), (12, -20), (24, -12), (30, 6), (31, 18)]),
+                6.5 * rear,
+                signal["tendon"] * 1.4,
+                soft=0.5,
+            )
+        if front > 0.2:
+            for shift in (-2.2, 0, 2.2):
+                line = open_curve([(15 + shift, -28), (6 + shift, -12), (-9 + shift, 8)])
+                canvas.stroke(line, 1.9 * front, signal["ligament"], soft=0.4)
+
+    def _paint_extensors(self, canvas: Canvas, signal: dict[str, float], side: float, marrow: Image) -> None:
+        r = dome(side, 0, 23)
+        h = self.patella_height
+        if r > 0.25:
+            patella = closed_curve(
+                [
+                    (-51, -36 + h),
+                    (-42, -42 + h),
+                    (-35, -32 + h),
+                    (-36, -18 + h),
+                    (-45, -8 + h),
+                    (-51, -18 + h),
+                ]
+            )
+            patella = (patella - (-43, -25 + h)) * r + (-43, -25 + h)
+            self._paint_bone(canvas, signal, patella, (2, 4), marrow)
+        if side < 15:
+            width = between(side, (0, 15), (5.5, 2.5))
+            dark = signal["tendon"]
+            canvas.stroke(open_curve([(-49, -10 + h), (-42, 4), (-30, 26), (-24, 40)]), width, dark, soft=0.4)
+            canvas.stroke(
+                open_curve([(-48, -38 + h), (-42, -58), (-37, -80), (-34, -110)]), width, dark, soft=0.4
+            )
+            canvas.stroke(
+                open_curve([(-47, -39 + h), (-41, -58), (-36, -80), (-33, -110)]),
+                0.9,
+                signal["fat"] * 0.6,
+                soft=0.3,
+            )
+            canvas.stroke(open_curve([(-38, -6 + h), (-28, 2), (-22, 8)]), 0.8, signal["septum"], soft=0.3)

@@ -1,0 +1,50 @@
+"""What one simulated data set is made of."""
+
+from pydantic import Field, field_validator
+
+from unimri.data.simulate.phantoms import PHANTOMS
+from unimri.settings import Settings
+
+
+class SimulationSettings(Settings):
+    """One simulated data set. Its file layout is that of the anatomy's real data set."""
+
+    anatomy: str = Field(description=f"Which phantom is scanned: one of {', '.join(PHANTOMS)}.")
+    patients: int = Field(default=10, ge=1, le=999, description="Number of patients.")
+    slices: int = Field(
+        default=10, ge=1, le=200, description="Slices of each volume, spread over the anatomy."
+    )
+    series: int = Field(
+        default=2,
+        ge=1,
+        le=20,
+        description="fastmri-dicom only: series of each patient, each of another contrast until none is left. "
+        "The other layouts hold all of an anatomy's contrasts.",
+    )
+    frames: int = Field(default=6, ge=1, le=100, description="acdc only: pictures of one heartbeat.")
+    matrix_sizes: list[int] = Field(
+        default=[320, 256, 384],
+        min_length=1,
+        description="Columns of the pictures, in pixels; series (in the other layouts: patients) take them in turn.",
+    )
+    noise: float = Field(
+        default=0.03,
+        ge=0,
+        le=0.5,
+        description="Standard deviation of the noise in each of the real and imaginary parts, as a fraction of the "
+        "volume's noiseless maximum, at 320 columns; it grows with the columns, since smaller pixels hold less signal.",
+    )
+
+    @field_validator("anatomy")
+    @classmethod
+    def _anatomy_is_known(cls, anatomy: str) -> str:
+        if anatomy not in PHANTOMS:
+            raise ValueError(f"no phantom is called '{anatomy}'; choose one of {', '.join(PHANTOMS)}")
+        return anatomy
+
+    @field_validator("matrix_sizes")
+    @classmethod
+    def _matrices_are_usable(cls, sizes: list[int]) -> list[int]:
+        if any(not 16 <= size <= 1024 for size in sizes):
+            raise ValueError("each matrix size must be from 16 to 1024")
+        return sizes

@@ -1,0 +1,34 @@
+"""Writing a whole simulated data set."""
+
+from pathlib import Path
+
+from tqdm import tqdm
+
+from unimri.artifacts import replacing
+from unimri.data.simulate.layouts import LAYOUTS
+from unimri.data.simulate.phantoms import PHANTOMS
+from unimri.data.simulate.settings import SimulationSettings
+
+
+def layout_of(anatomy: str) -> str:
+    """Name of the file layout in which an anatomy is simulated, such as "fastmri-dicom": its reader's format."""
+    return PHANTOMS[anatomy].layout
+
+
+def simulate(settings: SimulationSettings, output: Path, seed: int) -> None:
+    """Write what a user would have on disk after downloading an anatomy's real data set, whole or not at all.
+
+    Parameters
+    ----------
+    settings : which anatomy and how much of it.
+    output : the folder to write; what stood there before is replaced.
+    seed : equal seeds give equal bytes, and each patient's files depend only on the seed and the patient's number,
+        not on how many there are. At least 0.
+    """
+    write = LAYOUTS[layout_of(settings.anatomy)]
+    with replacing(output) as temporary:
+        temporary.mkdir()
+        patients = write(settings, temporary, seed)
+        # disable=None: no bar where there is no terminal to draw it on.
+        for _ in tqdm(patients, settings.anatomy, settings.patients, unit="patient", disable=None):
+            pass
