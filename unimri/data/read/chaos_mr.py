@@ -1,0 +1,74 @@
+"""CHAOS: abdominal MR of healthy volunteers (https://chaos.grand-challenge.org)."""
+
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from unimri.data.read.dicom import unreadable
+from unimri.data.read.dicom_series import ordered, read_header, read_series
+from unimri.data.read.error import ReadError
+from unimri.data.read.files import check_folder, files_below, nothing_found
+from unimri.data.scan import Scan
+from unimri.settings import Settings
+
+Sequence = Literal["InPhase", "OutPhase", "T2SPIR"]
+
+FOLDERS: dict[Sequence, str] = {
+    "InPhase": "T1DUAL/DICOM_anon/InPhase",
+    "OutPhase": "T1DUAL/DICOM_anon/OutPhase",
+    "T2SPIR": "T2SPIR/DICOM_anon",
+}
+
+
+class ChaosMrSettings(Settings):
+    format: Literal["chaos-mr"] = "chaos-mr"
+    sequences: list[Sequence] = Field(
+        default_factory=lambda: list(FOLDERS),
+        min_length=1,
+        description="Which sequences to read; each is a volume.",
+    )
+
+
+def find(folder: Path, settings: ChaosMrSettings) -> list[Scan]:
+    """Find the sequences of each patient `N` of the challenge's `MR` folder; the `Ground` labels are left
+    out.
+
+    A patient who lacks one of the sequences has fewer volumes. A DICOM file that cannot be parsed makes
+    `read` of its sequence raise.
+
+    Raises
+    ------
+    UnimriError
+        When the folder is missing, empty or holds no such sequence.
+    """
+    check_folder(folder)
+    scans = [
+        scan
+        for patient in sorted(folder.iterdir())
+        for sequence in FOLDERS
+        if sequence in settings.sequences and (patient / FOLDERS[sequence]).is_dir()
+        for scan in _sequence(patient, sequence)
+    ]
+    if not scans:
+        wanted = ", ".join(f"N/{FOLDERS[sequence]}" for sequence in settings.sequences)
+        raise nothing_found(folder, f"CHAOS MR sequence ({wanted})")
+    return scans
+
+
+def _sequence(patient: Path, sequence: Sequence) -> list[Scan]:
+    name = f"{patient.name}/{sequence}"
+    headers = []
+    # The two echoes of T1DUAL may share a series, so the folder and not the header says what is one volume.
+    for path in files_below(patient / FOLDERS[sequence]):
+        try:
+            header = read_header(path)
+        except ReadError as fault:
+            return [unreadable(path, patient.name, name, fault)]
+        if header is not None:
+            headers.append(header)
+    if not headers:
+        return []
+    sources = tuple(header.path for header in ordered(headers))
+    return [Scan(patient=patient.name, name=name, sources=sources, read=partial(read_series, sources))]

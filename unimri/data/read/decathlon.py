@@ -1,0 +1,51 @@
+"""Medical Segmentation Decathlon: one task's folder (http://medicaldecathlon.com)."""
+
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from unimri.data.read.files import check_folder, nothing_found
+from unimri.data.read.nifti_file import read_slices, stem
+from unimri.data.scan import Scan
+from unimri.errors import UnimriError
+from unimri.settings import Settings
+
+
+class DecathlonSettings(Settings):
+    format: Literal["decathlon"] = "decathlon"
+    channel: int = Field(
+        0, ge=0, description="Which channel of a 4D file to read; in Task05_Prostate 0 is T2 and 1 is ADC."
+    )
+
+
+def find(folder: Path, settings: DecathlonSettings) -> list[Scan]:
+    """Find the files of `imagesTr` and `imagesTs`; labels are left out. Each file is a patient.
+
+    Raises
+    ------
+    UnimriError
+        When the folder is missing, empty, has no dataset.json or holds no such file.
+    """
+    check_folder(folder)
+    if not (folder / "dataset.json").is_file():
+        raise UnimriError(
+            f"{folder}: found no dataset.json; give the folder of one task, such as Task05_Prostate"
+        )
+    files = [
+        path for images in ("imagesTr", "imagesTs") for path in sorted(folder.glob(f"{images}/*.nii.gz"))
+    ]
+    scans = [
+        Scan(
+            patient=stem(path),
+            name=path.relative_to(folder).as_posix(),
+            sources=(path,),
+            read=partial(read_slices, path, channel=settings.channel),
+        )
+        for path in files
+        if not path.name.startswith(".")
+    ]
+    if not scans:
+        raise nothing_found(folder, "Decathlon image (imagesTr/*.nii.gz, imagesTs/*.nii.gz)")
+    return scans

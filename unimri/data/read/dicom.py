@@ -1,0 +1,71 @@
+"""Any folder tree with DICOM files, such as fastMRI's DICOM archives."""
+
+from collections import defaultdict
+from functools import partial
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from pydantic import Field
+from tqdm import tqdm
+
+from unimri.data.read.dicom_series import Header, ordered, read_header, read_series
+from unimri.data.read.error import ReadError
+from unimri.data.read.files import files_below, nothing_found
+from unimri.data.scan import Scan
+from unimri.settings import Settings
+
+
+class DicomSettings(Settings):
+    format: Literal["dicom", "fastmri-dicom"] = "dicom"
+    patient: Literal["header", "folder"] = Field(
+        "header",
+        description="What makes a patient: PatientID (where it is blank, as with folder), "
+        "or the first folder below the root.",
+    )
+
+
+def find(folder: Path, settings: DicomSettings) -> list[Scan]:
+    """Find the series of images below `folder`, by their headers; file names and extensions do not matter.
+
+    What is no DICOM, and series that are no images, are passed over. A file that says it is DICOM and cannot
+    be parsed becomes a scan of its own whose `read` raises the fault, so that whoever reads can decide to
+    skip it.
+
+    Raises
+    ------
+    UnimriError
+        When the folder is missing, empty or holds no DICOM image.
+    """
+    series: defaultdict[tuple[str, str], list[Header]] = defaultdict(list)
+    scans = []
+    for path in tqdm(files_below(folder), desc="DICOM headers", unit="file", disable=None):
+        place = path.relative_to(folder)
+        try:
+            header = read_header(path)
+        except ReadError as fault:
+            scans.append(unreadable(path, place.parts[0], place.as_posix(), fault))
+            continue
+        if header is not None:
+            named = header.patient if settings.patient == "header" else ""
+            # Files in the root of a tree without patient names: their study is the nearest to a patient.
+            patient = named or (place.parts[0] if len(place.parts) > 1 else header.study or header.series)
+            series[patient, header.series or place.parent.as_posix()].append(header)
+    if not series and not scans:
+        raise nothing_found(folder, "DICOM image")
+    for (patient, name), headers in series.items():
+        sources = tuple(header.path for header in ordered(headers))
+        scans.append(
+            Scan(
+                patient=patient, name=f"{patient}/{name}", sources=sources, read=partial(read_series, sources)
+            )
+        )
+    return sorted(scans, key=lambda scan: (scan.patient, scan.name))
+
+
+def unreadable(path: Path, patient: str, name: str, fault: ReadError) -> Scan:
+    """A scan that gives `fault` when it is read."""
+
+    def read() -> NoReturn:
+        raise fault
+
+    return Scan(patient=patient, name=name, sources=(path,), read=read)

@@ -1,0 +1,19 @@
+"""A fault in one source file, told so that it can be shown with the file's name and stored without it."""
+
+from pathlib import Path
+
+from unimri.errors import UnimriError
+
+
+class ReadError(UnimriError):
+    """A source file that cannot be used.
+
+    Attributes
+    ----------
+    reason : what is wrong, in words that hold neither a path nor a header's value, so that an artifact may
+        keep it.
+    """
+
+    def __init__(self, path: Path, reason: str, mend: str) -> None:
+        super().__init__(f"{path}: {reason}; {mend}")
+        self.reason = reason

@@ -1,0 +1,58 @@
+"""What every reader does last: make the values magnitudes that can be trusted."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unimri.data.read.error import ReadError
+
+# 8 GiB as float32: far above any clinical volume, far below what a damaged header can declare.
+MAX_VOXELS = 2**31
+
+
+def check_size(shape: tuple[int, ...], path: Path) -> None:
+    """Raise ReadError, before anything is allocated, when a header declares an impossible volume."""
+    if not shape or min(shape) < 1:
+        raise ReadError(
+            path, "declares a volume without voxels", "the header is damaged: export the file again"
+        )
+    voxels = 1
+    for length in shape:
+        voxels *= int(length)
+    if voxels > MAX_VOXELS:
+        raise ReadError(
+            path,
+            f"declares {voxels} voxels, more than the {MAX_VOXELS} that are allowed",
+            "the header is damaged, or the file must be divided into volumes",
+        )
+
+
+def magnitude(volume: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    """Magnitude of a volume, with the values that no reconstruction can use refused.
+
+    Parameters
+    ----------
+    volume : (slices, rows, columns), real or complex.
+    path : the file to name in a fault.
+
+    Returns
+    -------
+    (slices, rows, columns), float32, finite, >= 0, on the scale of `volume`. The sign goes because a
+    reconstructed magnitude image has none: negative values come from rescaling or from interpolation in the
+    scanner.
+
+    Raises
+    ------
+    ReadError
+        When a value is not finite in float32, or all values are equal.
+    """
+    # A value beyond float32 becomes infinite here and is refused below, by name instead of by warning.
+    with np.errstate(over="ignore"):
+        result: NDArray[np.float32] = np.abs(volume).astype(np.float32, copy=False)
+    if not np.isfinite(result).all():
+        raise ReadError(path, "has NaN or infinite values", "mend or remove the file")
+    if result.min() == result.max():
+        raise ReadError(path, "all values of the volume are equal", "remove the volume: it holds no image")
+    return result

@@ -1,0 +1,59 @@
+"""Any folder of NIfTI files."""
+
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from unimri.data.read.files import files_below, nothing_found
+from unimri.data.read.nifti_file import Plane, read_slices
+from unimri.data.scan import Scan
+from unimri.settings import Settings
+
+
+class NiftiSettings(Settings):
+    format: Literal["nifti"] = "nifti"
+    plane: Plane = Field(
+        "native", description="Plane of the slices; native takes the third axis of the file as it is stored."
+    )
+    patient: Literal["file", "folder"] = Field(
+        "folder",
+        description="What makes a patient: each file, or the first folder below the root "
+        "(files that lie in the root itself are each a patient).",
+    )
+    exclude: list[str] = Field(
+        default_factory=lambda: ["._*", "*_gt*", "*label*", "*seg*"],
+        description="Patterns of names of files or folders that are no scans; case does not matter.",
+    )
+
+
+def find(folder: Path, settings: NiftiSettings) -> list[Scan]:
+    """Find the `.nii` and `.nii.gz` files below `folder`; each is a volume.
+
+    Raises
+    ------
+    UnimriError
+        When the folder is missing, empty or holds no such file.
+    """
+    scans = []
+    for path in files_below(folder):
+        place = path.relative_to(folder)
+        if path.name.endswith((".nii", ".nii.gz")) and not _excluded(place, settings.exclude):
+            grouped = settings.patient == "folder" and len(place.parts) > 1
+            scans.append(
+                Scan(
+                    patient=place.parts[0] if grouped else place.as_posix(),
+                    name=place.as_posix(),
+                    sources=(path,),
+                    read=partial(read_slices, path, settings.plane),
+                )
+            )
+    if not scans:
+        raise nothing_found(folder, "NIfTI file (.nii, .nii.gz) that is not excluded")
+    return scans
+
+
+def _excluded(place: Path, patterns: list[str]) -> bool:
+    return any(fnmatch(part.lower(), pattern.lower()) for part in place.parts for pattern in patterns)

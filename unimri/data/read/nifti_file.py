@@ -1,0 +1,123 @@
+"""Slices out of one NIfTI file."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from unimri.data.read.error import ReadError
+from unimri.data.read.magnitude import check_size, magnitude
+
+Plane = Literal["native", "axial", "coronal", "sagittal"]
+
+# Where slice number, row and column grow towards, as radiologists look at the plane: the patient's left on
+# the right of the image, anterior or superior up, sagittal views from the left. The slices then run along the
+# normal that the DICOM reader sorts by.
+AXES = {"axial": ("S", "P", "L"), "coronal": ("P", "I", "L"), "sagittal": ("R", "I", "P")}
+
+# The most that deflate can shrink data: a declared size above it cannot be in the file.
+MAX_DEFLATE_RATIO = 1032
+
+
+def stem(path: Path) -> str:
+    """File name without `.nii` or `.nii.gz`."""
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def read_slices(path: Path, plane: Plane = "native", channel: int | None = None) -> NDArray[np.float32]:
+    """Read the slices of a 3D or 4D NIfTI file.
+
+    Parameters
+    ----------
+    path : `.nii` or `.nii.gz`.
+    plane : "native" takes the third axis of the file as slices, the first as rows and the second as columns,
+        as they are stored. The others turn the volume, by its affine and to the nearest axis, so that slices
+        lie in the plane; nothing is interpolated.
+    channel : which index of the fourth axis to read; None reads all.
+
+    Returns
+    -------
+    (slices, rows, columns), float32, magnitude on the file's own scale; 4D: by position, then by the fourth
+    axis.
+
+    Raises
+    ------
+    ReadError
+        When the file is damaged or cut short, holds colours, has not 3 or 4 axes or not that channel, or when
+        its values are not finite or all equal.
+    """
+    with _telling(path):
+        image: Any = nib.load(path)
+        _check(image, path)
+        data = _channel(image, channel, path)
+        while data.ndim > 3 and data.shape[-1] == 1:
+            data = data[..., 0]
+        if data.ndim == 2:
+            data = data[..., np.newaxis]
+        if data.ndim not in (3, 4):
+            raise ReadError(path, f"has {data.ndim} axes", "give a 3D or 4D file")
+        data = np.moveaxis(data, 2, 0) if plane == "native" else _turn(data, image.affine, plane, path)
+        if data.ndim == 4:  # (slices, rows, columns, times)
+            data = np.moveaxis(data, 3, 1)
+            data = data.reshape(-1, *data.shape[2:])
+    return magnitude(np.ascontiguousarray(data), path)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    mend = "the file is damaged or cut short: copy or download it again"
+    try:
+        yield
+    except gzip.BadGzipFile as error:
+        raise ReadError(path, "is not gzip, as its name says", mend) from error
+    except (EOFError, zlib.error) as error:
+        raise ReadError(path, "the compressed data end too early", mend) from error
+    except FileNotFoundError as error:
+        raise ReadError(path, "no such file", "check the path") from error
+    except (ImageFileError, HeaderDataError, OSError, ValueError, OverflowError) as error:
+        raise ReadError(path, "cannot be read as NIfTI", mend) from error
+
+
+def _check(image: Any, path: Path) -> None:
+    dtype = image.get_data_dtype()
+    if dtype.fields is not None:
+        raise ReadError(path, "holds colours", "give a magnitude image")
+    check_size(image.shape, path)
+    stored = int(np.prod(image.shape, dtype=np.int64)) * dtype.itemsize
+    if stored > path.stat().st_size * (MAX_DEFLATE_RATIO if path.suffix == ".gz" else 1):
+        raise ReadError(
+            path,
+            "declares more voxels than the file can hold",
+            "the file is damaged or cut short: copy or download it again",
+        )
+
+
+def _channel(image: Any, channel: int | None, path: Path) -> NDArray[Any]:
+    if channel is None:
+        data = np.asarray(image.dataobj)
+    else:
+        channels = image.shape[3] if len(image.shape) > 3 else 1
+        if not 0 <= channel < channels:
+            raise ReadError(
+                path, f"has {channels} channel(s), none with number {channel}", "set another `channel`"
+            )
+        data = np.asarray(image.dataobj[..., channel] if len(image.shape) > 3 else image.dataobj)
+    # One cast here, so that turning and checking never hold float64.
+    return data if np.iscomplexobj(data) else data.astype(np.float32, copy=False)
+
+
+def _turn(data: NDArray[Any], affine: NDArray[Any], plane: Plane, path: Path) -> NDArray[Any]:
+    if not np.isfinite(affine).all() or np.isnan(present := io_orientation(affine)).any():
+        raise ReadError(path, "its header gives no orientation", "set `plane: native` or mend the header")
+    wanted = axcodes2ornt(AXES[plane])
+    turned: NDArray[Any] = apply_orientation(data, ornt_transform(present, wanted))
+    return turned
