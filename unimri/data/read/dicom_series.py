@@ -10,10 +10,10 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels import apply_rescale
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from unimri.data.read.error import ReadError
-from unimri.data.read.magnitude import check_size, magnitude
+from unimri.data.read.magnitude import as_float32, check_size, magnitude
 
 TAGS = [
     "SOPClassUID",
@@ -26,6 +26,12 @@ TAGS = [
     "ImageOrientationPatient",
     "PixelData",
 ]
+# By implicit value representations and little-endian numbers.
+_PLAIN = {
+    (True, True): ImplicitVRLittleEndian,
+    (False, True): ExplicitVRLittleEndian,
+    (False, False): ExplicitVRBigEndian,
+}
 AGAIN = "the file is damaged or cut short: copy or download it again"
 
 
@@ -172,17 +178,15 @@ def read_series(paths: Sequence[Path]) -> NDArray[np.float32]:
     return magnitude(volume, paths[0])
 
 
-def _read_image(path: Path) -> tuple[NDArray[Any], bool]:
+def _read_image(path: Path) -> tuple[NDArray[np.float32], bool]:
     """Rescaled image (rows, columns), and whether its large values are dark."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             dataset: Any = pydicom.dcmread(path, force=True)
             photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
-            samples, frames = (
-                int(dataset.get("SamplesPerPixel") or 1),
-                int(dataset.get("NumberOfFrames") or 1),
-            )
+            samples = int(dataset.get("SamplesPerPixel") or 1)
+            frames = int(dataset.get("NumberOfFrames") or 1)
             rows, columns = int(dataset.Rows), int(dataset.Columns)
         except Exception as error:
             raise ReadError(path, "cannot be parsed as DICOM", AGAIN) from error
@@ -195,14 +199,14 @@ def _read_image(path: Path) -> tuple[NDArray[Any], bool]:
                 "convert it to single frames first, for example with dcm4che's emf2sf",
             )
         check_size((rows, columns), path)
+        # A file without preamble is uncompressed and does not name its encoding; parsing has found it out.
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = _PLAIN[dataset.original_encoding]
+        syntax = UID(dataset.file_meta.TransferSyntaxUID)
         try:
-            pixels = apply_rescale(dataset.pixel_array, dataset)
+            pixels = as_float32(apply_rescale(dataset.pixel_array, dataset))
         except Exception as error:
-            syntax = UID(dataset.file_meta.get("TransferSyntaxUID", "")).name
-            mend = (
-                "copy it again, or install a decoder: pip install 'pylibjpeg[all]'"
-                if syntax and UID(dataset.file_meta.TransferSyntaxUID).is_compressed
-                else AGAIN
-            )
+            decoder = "copy it again, or install a decoder: pip install 'pylibjpeg[all]'"
+            mend = decoder if syntax.is_transfer_syntax and syntax.is_compressed else AGAIN
             raise ReadError(path, "its pixel data cannot be decoded", mend) from error
     return pixels, photometric == "MONOCHROME1"

@@ -29,6 +29,12 @@ def check_size(shape: tuple[int, ...], path: Path) -> None:
         )
 
 
+def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Cast real values to float32; those beyond its range become infinite, which `magnitude` refuses."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32, copy=False)
+
+
 def magnitude(volume: NDArray[Any], path: Path) -> NDArray[np.float32]:
     """Magnitude of a volume, with the values that no reconstruction can use refused.
 
@@ -48,9 +54,7 @@ def magnitude(volume: NDArray[Any], path: Path) -> NDArray[np.float32]:
     ReadError
         When a value is not finite in float32, or all values are equal.
     """
-    # A value beyond float32 becomes infinite here and is refused below, by name instead of by warning.
-    with np.errstate(over="ignore"):
-        result: NDArray[np.float32] = np.abs(volume).astype(np.float32, copy=False)
+    result = as_float32(np.abs(volume))
     if not np.isfinite(result).all():
         raise ReadError(path, "has NaN or infinite values", "mend or remove the file")
     if result.min() == result.max():

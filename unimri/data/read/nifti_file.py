@@ -15,7 +15,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from unimri.data.read.error import ReadError
-from unimri.data.read.magnitude import check_size, magnitude
+from unimri.data.read.magnitude import as_float32, check_size, magnitude
 
 Plane = Literal["native", "axial", "coronal", "sagittal"]
 
@@ -112,7 +112,7 @@ def _channel(image: Any, channel: int | None, path: Path) -> NDArray[Any]:
             )
         data = np.asarray(image.dataobj[..., channel] if len(image.shape) > 3 else image.dataobj)
     # One cast here, so that turning and checking never hold float64.
-    return data if np.iscomplexobj(data) else data.astype(np.float32, copy=False)
+    return data if np.iscomplexobj(data) else as_float32(data)
 
 
 def _turn(data: NDArray[Any], affine: NDArray[Any], plane: Plane, path: Path) -> NDArray[Any]:

@@ -1,0 +1,46 @@
+"""CHAOS: sequences by folder, never the labels."""
+
+import pytest
+
+from unimri.data.read.chaos_mr import ChaosMrSettings, find
+from unimri.errors import UnimriError
+
+
+@pytest.fixture
+def chaos(tmp_path, write_series):
+    for patient in ("2", "1"):
+        for place in ("T1DUAL/DICOM_anon/InPhase", "T1DUAL/DICOM_anon/OutPhase", "T2SPIR/DICOM_anon"):
+            # Both echoes of T1DUAL share a series, as they may on a scanner.
+            write_series(tmp_path / patient / place, PatientID="", SeriesInstanceUID=f"1.{patient}")
+        ground = tmp_path / patient / "T1DUAL" / "Ground"
+        ground.mkdir()
+        (ground / "IMG-0001.png").write_bytes(b"\x89PNG\r\n")
+    return tmp_path
+
+
+def test_each_sequence_is_a_volume_of_its_patient(chaos):
+    scans = find(chaos, ChaosMrSettings())
+    assert [scan.name for scan in scans] == [
+        f"{patient}/{sequence}" for patient in "12" for sequence in ("InPhase", "OutPhase", "T2SPIR")
+    ]
+    assert [scan.patient for scan in scans] == ["1"] * 3 + ["2"] * 3
+    assert all(scan.read().shape == (3, 12, 10) for scan in scans)
+
+
+def test_sequences_can_be_chosen(chaos):
+    scans = find(chaos, ChaosMrSettings(sequences=["T2SPIR"]))
+    assert [scan.name for scan in scans] == ["1/T2SPIR", "2/T2SPIR"]
+
+
+def test_a_damaged_file_is_told_when_its_sequence_is_read(chaos):
+    (chaos / "1" / "T2SPIR" / "DICOM_anon" / "IM2.dcm").write_bytes(b"damaged")
+    with pytest.raises(UnimriError, match=r"IM2\.dcm: cannot be parsed"):
+        [scan.read() for scan in find(chaos, ChaosMrSettings())]
+
+
+def test_folders_without_sequences_are_told(tmp_path):
+    with pytest.raises(UnimriError, match="empty"):
+        find(tmp_path, ChaosMrSettings())
+    (tmp_path / "1").mkdir()
+    with pytest.raises(UnimriError, match="found no CHAOS MR sequence"):
+        find(tmp_path, ChaosMrSettings())

@@ -1,0 +1,219 @@
+"""DICOM: grouping, order, values, and what is passed over or refused."""
+
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    BasicTextSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    JPEG2000Lossless,
+    MediaStorageDirectoryStorage,
+    SegmentationStorage,
+)
+
+from unimri.data.read.dicom import DicomSettings, find
+from unimri.errors import UnimriError
+
+SETTINGS = DicomSettings()
+
+
+def _values(volume):
+    """What `write_series` put into each slice."""
+    return volume[:, 5, 5].tolist()
+
+
+def test_slices_are_ordered_by_position_whatever_the_names_and_numbers_say(tmp_path, write_image):
+    positions = list(range(8))
+    random.Random(0).shuffle(positions)
+    for count, k in enumerate(positions):
+        pixels = np.full((6, 5), k + 1, np.uint16)
+        pixels[0, 0] = 0
+        # A tilted stack: the position along z alone would order it the other way round.
+        normal = np.array([0, np.sin(2.5), np.cos(2.5)])
+        write_image(
+            tmp_path / f"sub{count % 2}" / f"{count}",
+            pixels,
+            InstanceNumber=count,
+            ImageOrientationPatient=[1, 0, 0, 0, round(np.cos(2.5), 6), round(-np.sin(2.5), 6)],
+            ImagePositionPatient=[round(float(x), 5) for x in 4.0 * k * normal],
+        )
+    (scan,) = find(tmp_path, SETTINGS)
+    assert scan.read()[:, 2, 2].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert len(scan.sources) == 8
+
+
+@pytest.mark.parametrize("missing", ["ImagePositionPatient", "ImageOrientationPatient"])
+def test_instance_number_orders_slices_without_positions(tmp_path, write_series, missing):
+    for number, name in ((3, "a.dcm"), (1, "b.dcm"), (2, "c.dcm")):
+        write_series(tmp_path, [name], InstanceNumber=number, **{missing: None})
+    (scan,) = find(tmp_path, SETTINGS)
+    assert [path.name for path in scan.sources] == ["b.dcm", "c.dcm", "a.dcm"]
+
+
+def test_echoes_at_one_position_are_all_kept_by_position_then_number(tmp_path, write_series):
+    write_series(tmp_path / "second", InstanceNumber=2)
+    write_series(tmp_path / "first", InstanceNumber=1)
+    (scan,) = find(tmp_path, SETTINGS)
+    assert [path.parent.name for path in scan.sources] == ["first", "second"] * 3
+    assert _values(scan.read()) == [1, 1, 2, 2, 3, 3]
+
+
+def test_a_series_of_images_that_are_not_parallel_is_ordered_by_number(tmp_path, write_series):
+    write_series(tmp_path, ["z"], InstanceNumber=1, ImagePositionPatient=[0, 0, 50])
+    write_series(
+        tmp_path,
+        ["y"],
+        InstanceNumber=2,
+        ImagePositionPatient=[0, 0, 0],
+        ImageOrientationPatient=[0, 1, 0, 0, 0, -1],
+    )
+    (scan,) = find(tmp_path, SETTINGS)
+    assert [path.name for path in scan.sources] == ["z", "y"]
+
+
+def test_rescale_gives_the_scanners_scale_and_negative_values_lose_their_sign(tmp_path, write_image):
+    pixels = np.arange(20, dtype=np.uint16).reshape(4, 5)
+    write_image(tmp_path / "a.dcm", pixels, RescaleSlope="2.5", RescaleIntercept="-10")
+    (scan,) = find(tmp_path, SETTINGS)
+    volume = scan.read()
+    assert volume.dtype == np.float32
+    np.testing.assert_allclose(volume[0], abs(2.5 * pixels.astype(float) - 10))
+
+
+def test_monochrome1_is_inverted(tmp_path, write_series):
+    write_series(tmp_path, PhotometricInterpretation="MONOCHROME1")
+    volume = find(tmp_path, SETTINGS)[0].read()
+    assert _values(volume) == [2, 1, 0]
+    assert volume[:, 0, 0].tolist() == [3, 3, 3]
+
+
+def test_what_is_no_image_is_passed_over(tmp_path, write_series, write_image):
+    write_series(tmp_path / "scan")
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "preview.png").write_bytes(b"\x89PNG\r\n" + bytes(200))
+    (tmp_path / "table").write_bytes(b"\x08\x00" + bytes(range(200)))
+    (tmp_path / "scan" / "._IM1.dcm").write_bytes(b"\0\5\x16\7")
+    pixels = np.ones((4, 4), np.uint16)
+    write_image(tmp_path / "DICOMDIR", pixels, SOPClassUID=MediaStorageDirectoryStorage, PixelData=None)
+    for kind in (SegmentationStorage, GrayscaleSoftcopyPresentationStateStorage, BasicTextSRStorage):
+        write_image(tmp_path / f"{kind.name}.dcm", pixels, SOPClassUID=kind, SeriesInstanceUID="1.9")
+    (scan,) = find(tmp_path, SETTINGS)
+    assert _values(scan.read()) == [1, 2, 3]
+
+
+def test_files_without_preamble_or_extension_are_found(tmp_path, write_series):
+    write_series(tmp_path / "a", ["1", "2", "3"], preamble=False)
+    (scan,) = find(tmp_path, SETTINGS)
+    assert _values(scan.read()) == [1, 2, 3]
+
+
+def test_an_instance_that_lies_twice_is_used_once(tmp_path, write_series):
+    write_series(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    (scan,) = find(tmp_path, SETTINGS)
+    assert [path.parent.name for path in scan.sources] == ["a"] * 3
+
+
+def test_series_and_patients_come_from_the_header(tmp_path, write_series):
+    write_series(tmp_path / "x", PatientID="P2", SeriesInstanceUID="1.1")
+    write_series(tmp_path / "y", PatientID="P1", SeriesInstanceUID="1.2")
+    write_series(tmp_path / "z", PatientID="P2", SeriesInstanceUID="1.3")
+    scans = find(tmp_path, DicomSettings(format="fastmri-dicom"))
+    assert [scan.patient for scan in scans] == ["P1", "P2", "P2"]
+    assert len({scan.name for scan in scans}) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "identity"), [(DicomSettings(), ""), (DicomSettings(patient="folder"), "P1")]
+)
+def test_the_top_folder_is_the_patient_when_the_header_is_not(tmp_path, write_series, settings, identity):
+    write_series(tmp_path / "x" / "deep", PatientID=identity, SeriesInstanceUID="1.1")
+    write_series(tmp_path / "x", PatientID=identity, SeriesInstanceUID="1.2")
+    write_series(tmp_path / "y", PatientID=identity, SeriesInstanceUID="1.3")
+    assert [scan.patient for scan in find(tmp_path, settings)] == ["x", "x", "y"]
+
+
+def test_series_of_one_study_without_patient_or_folder_stay_together(tmp_path, write_series):
+    write_series(tmp_path, ["1", "2"], PatientID=None, SeriesInstanceUID="1.1")
+    write_series(tmp_path, ["3", "4"], PatientID=None, SeriesInstanceUID="1.2")
+    first, second = find(tmp_path, SETTINGS)
+    assert first.patient == second.patient
+
+
+def _truncate(path: Path, to: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * to)])
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "colour"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour"),
+        ({"NumberOfFrames": 2}, "2 frames"),
+        ({"PixelData": None}, "no pixel data"),
+        ({"Rows": 60000, "Columns": 60000}, "voxels"),
+        ({"Rows": 0}, "without voxels"),
+        ({"Rows": None}, "parsed"),
+        ({"Columns": 40}, "decoded"),
+        ({"RescaleSlope": "1e39", "RescaleIntercept": "0"}, "infinite"),
+        ({"PixelData": bytes(240)}, "equal"),
+    ],
+)
+def test_a_bad_image_is_told_by_name(tmp_path, write_series, header, says):
+    write_series(tmp_path / "scan", ["bad.dcm"], PatientName="PLANTED^NAME", PatientID="PLANTED", **header)
+    with pytest.raises(UnimriError, match=says) as raised:
+        find(tmp_path, SETTINGS)[0].read()
+    message = str(raised.value)
+    assert "bad.dcm" in message
+    assert "\n" not in message
+    assert "PLANTED" not in message
+
+
+@pytest.mark.parametrize("to", [0.0, 0.3, 0.5, 0.9])
+def test_a_file_cut_short_is_told_by_name(tmp_path, write_series, to):
+    _, path, _ = write_series(tmp_path)
+    _truncate(path, to)
+    with pytest.raises(UnimriError, match=r"IM2\.dcm.*again"):
+        [scan.read() for scan in find(tmp_path, SETTINGS)]
+
+
+def test_a_dcm_that_is_something_else_is_told_by_name(tmp_path, write_series):
+    write_series(tmp_path)
+    (tmp_path / "notes.dcm").write_text("not an image\n" * 50)
+    with pytest.raises(UnimriError, match=r"notes\.dcm: cannot be parsed as DICOM"):
+        [scan.read() for scan in find(tmp_path, SETTINGS)]
+
+
+def test_damaged_compressed_pixels_are_told_by_name(tmp_path, write_series):
+    (path,) = write_series(tmp_path, ["a.dcm"])
+    dataset = dcmread(path)
+    dataset.PixelData = encapsulate([b"\xff\x4f\xff\x51" + bytes(60)])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    dataset.save_as(path)
+    with pytest.raises(UnimriError, match=r"a\.dcm.*pylibjpeg"):
+        find(tmp_path, SETTINGS)[0].read()
+
+
+def test_mixed_sizes_are_told_by_name(tmp_path, write_series):
+    write_series(tmp_path)
+    write_series(tmp_path, ["other.dcm"], shape=(8, 8), ImagePositionPatient=[0, 0, 90])
+    with pytest.raises(UnimriError, match=r"other\.dcm.*8 x 8.*12 x 10"):
+        find(tmp_path, SETTINGS)[0].read()
+
+
+def test_folders_without_images_are_told(tmp_path):
+    with pytest.raises(UnimriError, match="no such folder"):
+        find(tmp_path / "none", SETTINGS)
+    with pytest.raises(UnimriError, match="empty"):
+        find(tmp_path, SETTINGS)
+    (tmp_path / "notes.txt").write_text("notes")
+    with pytest.raises(UnimriError, match="found no DICOM image"):
+        find(tmp_path, SETTINGS)
+    with pytest.raises(UnimriError, match="is a file"):
+        find(tmp_path / "notes.txt", SETTINGS)

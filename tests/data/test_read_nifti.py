@@ -1,0 +1,203 @@
+"""NIfTI files and the layouts built on them: which files, which slices, and what is refused."""
+
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from unimri.data.read import acdc, decathlon, nifti
+from unimri.data.read.acdc import AcdcSettings
+from unimri.data.read.decathlon import DecathlonSettings
+from unimri.data.read.nifti import NiftiSettings
+from unimri.data.read.nifti_file import read_slices
+from unimri.data.read.registry import ReaderSettings, find_scans
+from unimri.errors import UnimriError
+
+
+def test_native_slices_are_the_third_axis_as_stored(tmp_path, write_nifti, ramp):
+    array = ramp(4, 5, 3)
+    volume = read_slices(write_nifti(tmp_path / "a.nii.gz", array))
+    assert volume.dtype == np.float32
+    np.testing.assert_array_equal(volume, np.moveaxis(array, 2, 0))
+
+
+def test_four_axes_are_read_by_position_then_time(tmp_path, write_nifti, ramp):
+    array = ramp(4, 5, 3, 2)
+    volume = read_slices(write_nifti(tmp_path / "a.nii", array))
+    for z in range(3):
+        for t in range(2):
+            np.testing.assert_array_equal(volume[2 * z + t], array[:, :, z, t])
+
+
+def test_the_files_slope_is_applied(tmp_path, ramp):
+    image = nib.Nifti1Image(ramp(4, 5, 3), np.eye(4))
+    image.header.set_slope_inter(2.0, 7.0)
+    nib.save(image, tmp_path / "a.nii")
+    np.testing.assert_allclose(read_slices(tmp_path / "a.nii"), np.moveaxis(2.0 * ramp(4, 5, 3) + 7, 2, 0))
+
+
+@pytest.mark.parametrize(
+    ("plane", "corner"),
+    # Where the first pixel of the first slice lies: right-anterior-inferior and so on, as indices of RAS.
+    [("axial", (3, 4, 0)), ("coronal", (3, 4, 2)), ("sagittal", (0, 4, 2))],
+)
+@pytest.mark.parametrize("stored", [("R", "A", "S"), ("L", "S", "P"), ("P", "I", "R")])
+def test_planes_look_as_radiologists_look_whatever_the_storage(
+    tmp_path, write_nifti, ramp, plane, corner, stored
+):
+    canonical = nib.Nifti1Image(ramp(4, 5, 3), np.eye(4))
+    orientation = nib.orientations.ornt_transform(
+        nib.io_orientation(np.eye(4)), nib.orientations.axcodes2ornt(stored)
+    )
+    image = canonical.as_reoriented(orientation)
+    path = write_nifti(tmp_path / "a.nii", np.asarray(image.dataobj), image.affine)
+    volume = read_slices(path, plane)
+    shape = {"axial": (3, 5, 4), "coronal": (5, 3, 4), "sagittal": (4, 3, 5)}[plane]
+    assert volume.shape == shape
+    assert volume[0, 0, 0] == ramp(4, 5, 3)[corner]
+    # Columns run to the patient's left (posterior in sagittal views), so RAS indices fall.
+    step = {"axial": (-1, 0, 0), "coronal": (-1, 0, 0), "sagittal": (0, -1, 0)}[plane]
+    assert volume[0, 0, 1] == ramp(4, 5, 3)[tuple(np.add(corner, step))]
+
+
+def test_planes_keep_time(tmp_path, write_nifti, ramp):
+    array = ramp(4, 5, 3, 2)
+    volume = read_slices(write_nifti(tmp_path / "a.nii", array), "axial")
+    np.testing.assert_array_equal(volume[1], array[::-1, ::-1, 0, 1].T)
+
+
+def test_complex_values_become_magnitudes(tmp_path, write_nifti, ramp):
+    array = ramp(4, 5, 3) * np.complex64(3 + 4j)
+    volume = read_slices(write_nifti(tmp_path / "a.nii", array))
+    np.testing.assert_allclose(volume, 5 * np.moveaxis(ramp(4, 5, 3), 2, 0))
+
+
+def test_any_folder_is_searched_without_labels(tmp_path, write_nifti, ramp):
+    names = [
+        "b/T1.nii.gz",
+        "a/deep/T2.nii",
+        "root.nii",
+        "a/T1_SEG.nii",
+        "a/x_gt.nii.gz",
+        "labels/T1.nii",
+        "a/._T1.nii",
+    ]
+    for name in names:
+        write_nifti(tmp_path / name, ramp(4, 5, 3))
+    (tmp_path / "a" / "notes.txt").write_text("notes")
+    scans = nifti.find(tmp_path, NiftiSettings())
+    assert [(scan.patient, scan.name) for scan in scans] == [
+        ("a", "a/deep/T2.nii"),
+        ("b", "b/T1.nii.gz"),
+        ("root.nii", "root.nii"),
+    ]
+    each = nifti.find(tmp_path, NiftiSettings(patient="file", exclude=[]))
+    assert len({scan.patient for scan in each}) == 6
+
+
+def test_acdc_reads_the_4d_files_alone(tmp_path, write_nifti, ramp):
+    for patient in ("patient002", "patient001"):
+        folder = tmp_path / "training" / patient
+        write_nifti(folder / f"{patient}_4d.nii.gz", ramp(4, 5, 3, 2))
+        for other in ("frame01", "frame01_gt", "frame12", "4d_gt"):
+            write_nifti(folder / f"{patient}_{other}.nii.gz", ramp(4, 5, 3))
+        (folder / "Info.cfg").write_text("ED: 1\n")
+    scans = acdc.find(tmp_path, AcdcSettings())
+    assert [scan.patient for scan in scans] == ["patient001", "patient002"]
+    assert all(scan.sources[0].name.endswith("_4d.nii.gz") for scan in scans)
+    assert scans[0].read().shape == (6, 4, 5)
+
+
+def test_decathlon_reads_the_channel_of_images_and_no_label(tmp_path, write_nifti, ramp):
+    (tmp_path / "dataset.json").write_text("{}")
+    array = ramp(4, 5, 3, 2)
+    write_nifti(tmp_path / "imagesTr" / "prostate_01.nii.gz", array)
+    write_nifti(tmp_path / "imagesTs" / "prostate_00.nii.gz", ramp(4, 5, 3))
+    write_nifti(tmp_path / "labelsTr" / "prostate_01.nii.gz", ramp(4, 5, 3))
+    (tmp_path / "imagesTr" / "._prostate_01.nii.gz").write_bytes(b"\0\5")
+    scans = decathlon.find(tmp_path, DecathlonSettings(channel=1))
+    assert [scan.patient for scan in scans] == ["prostate_01", "prostate_00"]
+    np.testing.assert_array_equal(scans[0].read(), np.moveaxis(array[..., 1], 2, 0))
+    with pytest.raises(UnimriError, match=r"prostate_00\.nii\.gz.*1 channel.*`channel`"):
+        scans[1].read()
+    assert decathlon.find(tmp_path, DecathlonSettings())[1].read().shape == (3, 4, 5)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("to", [0, 100, 0.5, -20])
+def test_a_file_cut_short_is_told_by_name(tmp_path, write_nifti, name, to):
+    path = write_nifti(tmp_path / name, np.random.default_rng(0).normal(size=(20, 20, 20)))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * to) if isinstance(to, float) else to])
+    with pytest.raises(UnimriError, match=f"{name}: .*again") as raised:
+        read_slices(path)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_header_that_declares_too_much_is_refused_before_allocating(tmp_path, write_nifti, ramp):
+    plain = write_nifti(tmp_path / "a.nii", ramp(4, 5, 3))
+    content = bytearray(plain.read_bytes())
+    content[42:48] = np.array([30000, 30000, 2], "<i2").tobytes()
+    (tmp_path / "b.nii.gz").write_bytes(gzip.compress(content))
+    plain.write_bytes(content)
+    for name in ("a.nii", "b.nii.gz"):
+        with pytest.raises(UnimriError, match=f"{name}: declares more voxels"):
+            read_slices(tmp_path / name)
+    content[42:48] = np.array([30000, 30000, 30000], "<i2").tobytes()
+    plain.write_bytes(content)
+    with pytest.raises(UnimriError, match=r"a\.nii: declares 27000000000000 voxels"):
+        read_slices(plain)
+
+
+def test_a_name_that_lies_about_gzip_is_told(tmp_path, write_nifti, ramp):
+    plain = write_nifti(tmp_path / "a.nii", ramp(4, 5, 3))
+    plain.rename(tmp_path / "a.nii.gz")
+    with pytest.raises(UnimriError, match=r"a\.nii\.gz"):
+        read_slices(tmp_path / "a.nii.gz")
+    (tmp_path / "b.nii.gz").write_text("no scan")
+    with pytest.raises(UnimriError, match=r"b\.nii\.gz"):
+        read_slices(tmp_path / "b.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("value", "says"), [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (5.0, "equal")]
+)
+def test_values_that_are_no_image_are_told_by_name(tmp_path, write_nifti, value, says):
+    array = np.full((4, 5, 3), 5.0, np.float32)
+    array[1, 2, 2] = value
+    with pytest.raises(UnimriError, match=rf"a\.nii.*{says}"):
+        read_slices(write_nifti(tmp_path / "a.nii", array))
+
+
+def test_colours_and_too_many_axes_are_told_by_name(tmp_path, write_nifti):
+    rgb = np.zeros((4, 5, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    with pytest.raises(UnimriError, match=r"rgb\.nii.*colours"):
+        read_slices(write_nifti(tmp_path / "rgb.nii", rgb))
+    with pytest.raises(UnimriError, match=r"five\.nii.*5 axes"):
+        read_slices(write_nifti(tmp_path / "five.nii", np.zeros((2, 2, 2, 2, 2), np.uint8)))
+
+
+@pytest.mark.parametrize("settings", [NiftiSettings(), AcdcSettings(), DecathlonSettings()])
+def test_folders_without_scans_are_told(tmp_path, settings):
+    with pytest.raises(UnimriError, match="no such folder"):
+        find_scans(tmp_path / "none", settings)
+    with pytest.raises(UnimriError, match="empty"):
+        find_scans(tmp_path, settings)
+    (tmp_path / "notes.txt").write_text("notes")
+    with pytest.raises(UnimriError, match="found no"):
+        find_scans(tmp_path, settings)
+    (tmp_path / "dataset.json").write_text("{}")
+    with pytest.raises(UnimriError, match="found no"):
+        find_scans(tmp_path, settings)
+
+
+def test_the_format_chooses_the_settings():
+    adapter = TypeAdapter(ReaderSettings)
+    assert adapter.validate_python({"format": "decathlon", "channel": 1}) == DecathlonSettings(channel=1)
+    assert adapter.validate_python({"format": "fastmri-dicom"}).format == "fastmri-dicom"
+    with pytest.raises(ValidationError, match="format"):
+        adapter.validate_python({"format": "jpeg"})
+    with pytest.raises(ValidationError, match="channel"):
+        adapter.validate_python({"format": "nifti", "channel": 1})

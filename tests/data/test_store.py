@@ -1,0 +1,114 @@
+"""The store as training and evaluation read it."""
+
+import pickle
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from unimri.data.store import PreparedData, SourceFile, StoreWriter
+from unimri.errors import UnimriError
+
+
+@pytest.fixture
+def volumes():
+    """Slices (S, 8, 8) by volume key; keys that a careless reader would take for numbers."""
+    rng = np.random.default_rng(0)
+    keys = ["0012345678901234", "12e4567890123456", "1234567890123456", "00000000000000ff"]
+    return {
+        key: rng.uniform(size=(n, 8, 8)).astype(np.float32) for key, n in zip(keys, (3, 1, 4, 2), strict=True)
+    }
+
+
+@pytest.fixture
+def store(tmp_path, volumes):
+    with StoreWriter(tmp_path, "knee", 8, shards=2) as writer:
+        for number, (key, slices) in enumerate(volumes.items()):
+            source = SourceFile(10, "0" * 64)
+            writer.add(key, key, slices, (9, 7), 2.5 + number, [source], "0" * 64)
+        writer.finish(dict(zip(volumes, ("train", "train", "train", "test"), strict=True)))
+    return tmp_path
+
+
+@pytest.mark.parametrize("memory_limit", [0, 2**30])
+def test_slices_come_back_from_memory_and_from_disk(store, volumes, memory_limit):
+    data = PreparedData(store, memory_limit=memory_limit)
+    assert (data.anatomy, data.image_size) == ("knee", 8)
+    train, test = data.split("train"), data.split("test")
+    assert (len(train), len(test), len(data.split("validation"))) == (8, 2, 0)
+    places = [train.volume_of(index)[:2] for index in range(8)]
+    assert places == [(key, n) for key in list(volumes)[:3] for n in range(len(volumes[key]))]
+    for index, (key, number) in enumerate(places):
+        np.testing.assert_array_equal(train[index], volumes[key][number])
+    order = np.array([7, 0, 0, 3, -1])
+    batch = train.batch(order)
+    assert batch.dtype == np.float32
+    np.testing.assert_array_equal(batch, np.stack([train[int(index)] for index in order]))
+    assert train.volume_of(7) == ("1234567890123456", 3, 4.5)
+    assert train.batch([]).shape == (0, 8, 8)
+    with pytest.raises(IndexError):
+        train[8]
+    assert len(list(test)) == 2
+
+
+@pytest.mark.parametrize("memory_limit", [0, 2**30])
+def test_a_batch_is_a_copy(store, memory_limit):
+    train = PreparedData(store, memory_limit=memory_limit).split("train")
+    first = train[0].copy()
+    train[0][:] = -1
+    train.batch([0, 1])[:] = -1
+    np.testing.assert_array_equal(train[0], first)
+
+
+def test_a_slice_set_can_go_to_a_worker_process(store):
+    train = PreparedData(store, memory_limit=0).split("train")
+    train.batch([0])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(train))[5], train[5])
+
+
+def test_a_missing_or_strange_manifest_is_told(tmp_path, store):
+    with pytest.raises(UnimriError, match=r"manifest\.csv: no such file; run prepare"):
+        PreparedData(tmp_path / "none")
+    for content in ("", "a,b\n1,2\n", (store / "manifest.csv").read_text().splitlines()[0]):
+        (store / "manifest.csv").write_text(content)
+        with pytest.raises(UnimriError, match="run prepare again"):
+            PreparedData(store)
+
+
+def test_a_missing_or_damaged_shard_is_told(store):
+    shard = store / "shard-001.h5"
+    content = shard.read_bytes()
+    shard.write_bytes(content[:500])
+    with pytest.raises(UnimriError, match=r"shard-001\.h5: is damaged; run prepare again"):
+        PreparedData(store)
+    shard.unlink()
+    with pytest.raises(UnimriError, match=r"shard-001\.h5: no such file.*run prepare again"):
+        PreparedData(store)
+
+
+def test_a_shard_that_disagrees_with_the_manifest_is_told(store):
+    with h5py.File(store / "shard-000.h5", "r+") as file:
+        file["slices"].resize(1, axis=0)
+    with pytest.raises(UnimriError, match=r"shard-000\.h5: has 1 slices.*run prepare again"):
+        PreparedData(store)
+
+
+def test_a_shard_of_another_preparation_is_told(store):
+    with h5py.File(store / "shard-000.h5", "r+") as file:
+        file.attrs["anatomy"] = "brain"
+    with pytest.raises(UnimriError, match="another preparation"):
+        PreparedData(store)
+
+
+def test_a_shard_lost_while_training_is_told(store):
+    train = PreparedData(store).split("train")
+    (store / "shard-000.h5").unlink()
+    with pytest.raises(UnimriError, match=r"shard-000\.h5.*run prepare again"):
+        train[0]
+
+
+def test_the_volume_goes_to_the_shard_with_the_fewest_slices(store, volumes):
+    manifest = pd.read_csv(store / "manifest.csv", dtype=str)
+    assert manifest["volume"].tolist() == list(volumes)
+    assert manifest["shard"].str[6:9].tolist() == ["000", "001", "001", "000"]
