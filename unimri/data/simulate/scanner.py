@@ -9,7 +9,7 @@ from unimri.data.simulate.phantoms.canvas import Plane
 from unimri.data.simulate.phantoms.phantom import Phantom
 from unimri.data.simulate.phantoms.texture import Noise
 
-# Beyond this many columns the picture also grows, as protocols with a large matrix do; below it covers less detail.
+# Beyond this many columns the field of view grows too, as in protocols with a large matrix.
 _REFERENCE_COLUMNS = 320
 
 
@@ -59,7 +59,7 @@ def scan(
     spacing = width / columns
     low, high = phantom.coverage
     gap = (high - low) / slices
-    positions = low + gap * (np.arange(slices) + 0.5)
+    positions: NDArray[np.float64] = low + gap * (np.arange(slices, dtype=np.float64) + 0.5)
 
     # Receive coils see near tissue better: a slow shading over the volume, other for each scan.
     shading = Noise(rng, (150, 130, 130), cells=8, layers=8)

@@ -1,4 +1,4 @@
-"""Random streams named by what they are for, so that adding a patient or a series never disturbs the others."""
+"""Random streams named by what they are for, so that adding a patient never disturbs the others."""
 
 import zlib
 

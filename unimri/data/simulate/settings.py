@@ -18,21 +18,22 @@ class SimulationSettings(Settings):
         default=2,
         ge=1,
         le=20,
-        description="fastmri-dicom only: series of each patient, each of another contrast until none is left. "
-        "The other layouts hold all of an anatomy's contrasts.",
+        description="fastmri-dicom only: series of each patient, each of another contrast until none is "
+        "left; the other layouts hold all of an anatomy's contrasts.",
     )
     frames: int = Field(default=6, ge=1, le=100, description="acdc only: pictures of one heartbeat.")
     matrix_sizes: list[int] = Field(
         default=[320, 256, 384],
         min_length=1,
-        description="Columns of the pictures, in pixels; series (in the other layouts: patients) take them in turn.",
+        description="Columns of the pictures, in pixels; patients, and their series, take them in turn.",
     )
     noise: float = Field(
         default=0.03,
         ge=0,
         le=0.5,
-        description="Standard deviation of the noise in each of the real and imaginary parts, as a fraction of the "
-        "volume's noiseless maximum, at 320 columns; it grows with the columns, since smaller pixels hold less signal.",
+        description="Standard deviation of the noise in each of the real and imaginary parts, as a fraction "
+        "of the volume's noiseless maximum, at 320 columns; in proportion to the columns, since smaller "
+        "pixels hold less signal.",
     )
 
     @field_validator("anatomy")

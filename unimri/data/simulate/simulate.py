@@ -11,7 +11,7 @@ from unimri.data.simulate.settings import SimulationSettings
 
 
 def layout_of(anatomy: str) -> str:
-    """Name of the file layout in which an anatomy is simulated, such as "fastmri-dicom": its reader's format."""
+    """Give the name of the layout in which an anatomy is simulated, such as "fastmri-dicom"."""
     return PHANTOMS[anatomy].layout
 
 
@@ -22,8 +22,8 @@ def simulate(settings: SimulationSettings, output: Path, seed: int) -> None:
     ----------
     settings : which anatomy and how much of it.
     output : the folder to write; what stood there before is replaced.
-    seed : equal seeds give equal bytes, and each patient's files depend only on the seed and the patient's number,
-        not on how many there are. At least 0.
+    seed : equal seeds give equal bytes, and each patient's files depend only on the seed and the patient's
+        number, not on how many there are. At least 0.
     """
     write = LAYOUTS[layout_of(settings.anatomy)]
     with replacing(output) as temporary:

@@ -1,6 +1,6 @@
 """The file layouts of the real data sets, by name.
 
-A layout writes every patient of a data set into a folder and yields after each, so that the caller can show progress.
+A layout writes every patient of a data set into a folder and yields after each, for a progress bar.
 """
 
 from collections.abc import Callable, Iterator

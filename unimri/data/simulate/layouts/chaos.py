@@ -1,4 +1,4 @@
-"""CHAOS's MR part: a numbered folder a patient, with its sequences and their ground truth as grey pictures."""
+"""CHAOS's MR part: a numbered folder a patient, with its sequences and their ground truth as PNG."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +11,8 @@ from unimri.data.simulate.scanner import scan
 from unimri.data.simulate.seeds import stream
 from unimri.data.simulate.settings import SimulationSettings
 
-# Which sequence a contrast belongs to, its folder below DICOM_anon, the number in its file names, and how the two
-# echoes of the dual sequence interleave: the file of slice k is number k * stride + offset.
+# Which sequence a contrast belongs to, its folder below DICOM_anon, the number in its file names, and how the
+# two echoes of the dual sequence interleave: the file of slice k is number k * stride + offset.
 _SERIES = {
     "InPhase": ("T1DUAL", "InPhase", 4, 2, 2),
     "OutPhase": ("T1DUAL", "OutPhase", 4, 2, 1),

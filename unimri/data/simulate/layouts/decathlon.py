@@ -1,10 +1,12 @@
-"""The Medical Segmentation Decathlon's Task05: 4D NIfTI files, a list of them, and the archive's stray Apple files."""
+"""The Medical Segmentation Decathlon's Task05: 4D NIfTI files, their list and stray files of macOS."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from unimri.data.simulate.layouts.nifti import write_nifti
 from unimri.data.simulate.phantoms import PHANTOMS
@@ -12,8 +14,8 @@ from unimri.data.simulate.scanner import scan
 from unimri.data.simulate.seeds import stream
 from unimri.data.simulate.settings import SimulationSettings
 
-# Every sixth patient is of the archive's test part, whose labels were kept back: who that is must not depend on how
-# many there are.
+# Every sixth patient is of the archive's test part, whose labels were kept back: who that is must not depend
+# on how many there are.
 _TEST_EVERY = 6
 # What macOS leaves beside each file when it packs an archive: an AppleDouble header with two empty entries.
 _APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        \x00\x02" + b"\x00\x00\x00\x09" + bytes(178)
@@ -43,6 +45,7 @@ def write(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]
         else:
             test.append(f"./imagesTs/{name}")
         yield
+    # This list alone changes when patients are added.
     content = {
         "name": settings.anatomy.upper(),
         "description": f"Simulated {settings.anatomy} in the Decathlon's layout",
@@ -61,6 +64,6 @@ def write(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]
     (root / "._dataset.json").write_bytes(_APPLE_DOUBLE)
 
 
-def _write_beside_junk(path: Path, pictures: np.ndarray, spacing: float, gap: float) -> None:
+def _write_beside_junk(path: Path, pictures: NDArray[Any], spacing: float, gap: float) -> None:
     write_nifti(path, pictures.astype(np.float32), spacing, gap)
     path.with_name(f"._{path.name}").write_bytes(_APPLE_DOUBLE)

@@ -38,11 +38,10 @@ class Encoding:
     def stored(self, magnitude: NDArray[np.float32]) -> NDArray[np.uint16]:
         """Give the stored values of a magnitude picture: uint16, clipped to the bits stored."""
         top = 2**self.bits - 1
-        # The intercept is in rescaled units: a reader gets slope * stored + intercept, proportional to the magnitude.
-        values = np.clip(np.rint(magnitude * self.peak - self.intercept / self.slope), 0, top).astype(
-            np.uint16
-        )
-        return (top - values).astype(np.uint16) if self.inverted else values
+        # A reader gets slope * stored + intercept: with this offset, proportional to the magnitude.
+        values = np.clip(np.rint(magnitude * self.peak - self.intercept / self.slope), 0, top)
+        stored: NDArray[np.uint16] = (top - values if self.inverted else values).astype(np.uint16)
+        return stored
 
 
 @dataclass(frozen=True)

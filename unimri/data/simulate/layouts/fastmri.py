@@ -1,4 +1,4 @@
-"""fastMRI's DICOM archives: a folder a patient, a folder a series, file names that do not follow the slices."""
+"""fastMRI's DICOM archives: a folder a patient, a folder a series, file names out of order."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,7 +47,7 @@ def write(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]
 
 
 def _encoding(rng: np.random.Generator) -> Encoding:
-    # What differs between real scanners and exports; shares are guesses, so that each occurs in a small data set.
+    # What differs between real scanners and exports; the shares let each occur in a small data set.
     bits = int(rng.choice([12, 12, 16]))
     peak = float(rng.uniform(800, 3000) if bits == 12 else rng.uniform(4000, 28000))
     kind = rng.choice(["plain", "rescaled", "inverted"], p=[0.65, 0.23, 0.12])

@@ -1,12 +1,10 @@
 """An upper abdomen in axial slices: liver, spleen, kidneys, gut, great vessels, spine and fat."""
 
-from typing import ClassVar
-
 import numpy as np
 
 from unimri.data.simulate.phantoms.canvas import (
     Canvas,
-    Image,
+    Field,
     Plane,
     Points,
     Pose,
@@ -17,32 +15,45 @@ from unimri.data.simulate.phantoms.canvas import (
     open_curve,
     wobbled,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom
+from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
 from unimri.data.simulate.phantoms.texture import Noise
 
 LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN = 63, 126, 189, 252
 
 
 class Abdomen(Phantom):
-    """A trunk, belly up and liver to the left, from the kidneys' lower poles (z = -45 mm) to the liver's dome (45 mm).
+    """A trunk, belly up and liver to the left, from the kidneys (z = -42 mm) to the liver's dome (42 mm).
 
-    Labels are the grey values of CHAOS: 63 liver, 126 right kidney, 189 left kidney, 252 spleen. Fat is negative out
-    of phase: where it shares a pixel with water the two cancel, which draws the dark line around every organ.
+    Labels are the grey values of CHAOS: 63 liver, 126 right kidney, 189 left kidney, 252 spleen. Fat is
+    negative out of phase: where it shares a pixel with water the two cancel, which draws the dark line around
+    every organ.
     """
 
     layout = "chaos-mr"
-    tissues: ClassVar[dict[str, dict[str, float]]] = {
-        "InPhase": dict(fat=0.88, skin=0.45, muscle=0.4, liver=0.58, spleen=0.42, cortex=0.5, medulla=0.36, wall=0.42,
-                        gut=0.3, fluid=0.2, vessel=0.34, bone=0.12, marrow=0.6, csf=0.18, cord=0.4, gas=0.03,
-                        pancreas=0.55, lesion=0.32),
-        "OutPhase": dict(fat=-0.6, skin=0.42, muscle=0.4, liver=0.52, spleen=0.42, cortex=0.5, medulla=0.36, wall=0.42,
-                         gut=0.3, fluid=0.2, vessel=0.34, bone=0.1, marrow=0.24, csf=0.18, cord=0.4, gas=0.03,
-                         pancreas=0.48, lesion=0.32),
-        "T2SPIR": dict(fat=0.13, skin=0.25, muscle=0.17, liver=0.32, spleen=0.66, cortex=0.72, medulla=0.9, wall=0.4,
-                       gut=0.75, fluid=1.0, vessel=0.08, bone=0.06, marrow=0.24, csf=1.0, cord=0.4, gas=0.03,
-                       pancreas=0.45, lesion=0.85),
-    }  # fmt: skip
-    field_of_view = 380.0
+    tissues = signals_by_contrast(
+        ("InPhase", "OutPhase", "T2SPIR"),
+        {
+            "fat": (0.88, -0.6, 0.13),
+            "skin": (0.45, 0.42, 0.25),
+            "muscle": (0.4, 0.4, 0.17),
+            "liver": (0.58, 0.52, 0.32),
+            "spleen": (0.42, 0.42, 0.66),
+            "cortex": (0.5, 0.5, 0.72),
+            "medulla": (0.36, 0.36, 0.9),
+            "wall": (0.42, 0.42, 0.4),
+            "gut": (0.3, 0.3, 0.52),
+            "fluid": (0.2, 0.2, 1.0),
+            "vessel": (0.34, 0.34, 0.08),
+            "bone": (0.12, 0.1, 0.06),
+            "marrow": (0.6, 0.24, 0.24),
+            "csf": (0.18, 0.18, 1.0),
+            "cord": (0.4, 0.4, 0.4),
+            "gas": (0.03, 0.03, 0.03),
+            "pancreas": (0.55, 0.48, 0.45),
+            "lesion": (0.32, 0.32, 0.85),
+        },
+    )
+    field_of_view = 360.0
     coverage = (-42.0, 42.0)
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -60,10 +71,10 @@ class Abdomen(Phantom):
         self.grain = Noise(rng, (8, 3.0, 3.0), cells=128)
         self.patches = Noise(rng, (18, 16, 16), cells=48)
         self.loops = Noise(rng, (20, 15, 17), cells=48)
-        self.content = Noise(rng, (14, 7, 7), cells=64)
+        self.content = Noise(rng, (14, 8.5, 8.5), cells=64)
         self.strands = Noise(rng, (14, 9, 9), cells=64)
         self.fibres = Noise(rng, (12, 3.5, 11), cells=64)
-        self.branches = Noise(rng, (13, 13, 13), cells=48)
+        self.branches = Noise(rng, (16, 17, 17), cells=48)
         self.seed = int(rng.integers(2**32))
 
     def draw(self, plane: Plane, contrast: str, phase: float = 0.0) -> Canvas:
@@ -89,14 +100,16 @@ class Abdomen(Phantom):
         d = self.depth
         f = self.fat - inset
         return closed_curve(
-            [(0, -96 * d - f), (60, -91 * d - f), (112, -62 * d - 0.9 * f), (138 + 0.75 * f, -8), (128 + 0.8 * f, 44),
+            [(0, -96 * d - f), (60, -91 * d - f), (112, -62 * d - 0.9 * f), (138 + 0.75 * f, -8),
+             (128 + 0.8 * f, 44),
              (92 + 0.6 * f, 82 + 0.6 * f), (36, 96 + 0.6 * f), (0, 91 + 0.5 * f), (-36, 96 + 0.6 * f),
-             (-92 - 0.6 * f, 82 + 0.6 * f), (-128 - 0.8 * f, 44), (-138 - 0.75 * f, -8), (-112, -62 * d - 0.9 * f),
+             (-92 - 0.6 * f, 82 + 0.6 * f), (-128 - 0.8 * f, 44), (-138 - 0.75 * f, -8),
+             (-112, -62 * d - 0.9 * f),
              (-60, -91 * d - f)]
         )  # fmt: skip
 
     def _paint_wall(
-        self, canvas: Canvas, signal: dict[str, float], grain: Image, patches: Image, muscle: Image
+        self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field, muscle: Field
     ) -> None:
         plane = canvas.plane
         strands = self.strands.on(plane)
@@ -106,29 +119,30 @@ class Abdomen(Phantom):
         web = np.clip(1 - np.abs(strands) * 7, 0, 1) * np.float32(0.3)
         canvas.fill(self._ring(2.0), fat + web * (abs(signal["skin"]) * np.sign(signal["fat"]) - fat))
         canvas.fill(self._ring(self.fat), muscle, soft=0.6)
-        # The flank's three muscle layers are parted by thin sheets of fat.
-        canvas.stroke(self._ring(self.fat + 4.5), 1.1, signal["fat"] * 0.7, closed=True, soft=0.4)
-        canvas.stroke(self._ring(self.fat + 8.0), 0.9, signal["fat"] * 0.6, closed=True, soft=0.4)
+        sheet = 0.45 * signal["muscle"] + 0.35 * signal["fat"]
+        # The flank's muscle layers are parted by a thin sheet with fat in it.
+        canvas.stroke(self._ring(self.fat + 6.0), 1.1, sheet, closed=True, soft=0.4)
         canvas.fill(self._ring(self.fat + 12.0), fat, soft=0.8)
         for turn in np.arange(0.3, 2 * np.pi, 0.5):
             angle = turn + plane.z * 0.011
             if abs(np.cos(angle)) > 0.45:
                 place = np.array([130 * np.cos(angle), 86 * self.depth * np.sin(angle)])
                 tilt = np.degrees(np.arctan2(86 * np.cos(angle), -130 * np.sin(angle)))
-                canvas.fill(ellipse(*place, 11, 4.4, tilt), signal["bone"], soft=0.6)
-                canvas.fill(ellipse(*place, 9, 2.4, tilt), signal["marrow"], soft=0.6)
+                canvas.fill(ellipse(place, 11, 4.4, tilt), signal["bone"], soft=0.6)
+                canvas.fill(ellipse(place, 9, 2.4, tilt), signal["marrow"], soft=0.6)
 
-    def _paint_gut(self, canvas: Canvas, signal: dict[str, float], grain: Image) -> None:
+    def _paint_gut(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
-        # Loops are the islands of a smooth field: its contour line is their wall, its sign tells loop from mesentery.
+        # Loops are the islands of a smooth field: its contour is their wall, mesentery lies between them.
         loops = self.loops.on(plane)
         dy, dx = np.gradient(loops, np.float32(plane.spacing))
         depth = (loops + np.float32(0.25)) / (np.hypot(dx, dy) + np.float32(0.03))
         content = self.content.on(plane)
         inside = signal["gut"] * (1 + 0.25 * content)
-        inside = np.where(content > 1.1, np.float32(signal["gas"]), inside.astype(np.float32))
+        inside = np.where(content > 1.7, np.float32(signal["gas"]), inside.astype(np.float32))
         cavity = closed_curve(
-            [(-98, -44), (-50, -76), (0, -82), (60, -78), (104, -46), (112, 6), (84, 36), (30, 14), (0, 8), (-30, 14), (-84, 30),
+            [(-98, -44), (-50, -76), (0, -82), (60, -78), (104, -46), (112, 6), (84, 36), (30, 14), (0, 8),
+             (-30, 14), (-84, 30),
              (-110, 0)]
         ) * (1, self.depth)  # fmt: skip
         area = plane.mask(cavity, soft=1.5)
@@ -139,15 +153,15 @@ class Abdomen(Phantom):
         rng = np.random.default_rng(self.seed)
         for side in (-1, 1):
             x, y = side * rng.uniform(92, 104), rng.uniform(8, 26)
-            outline = wobbled(ellipse(x, y, 17, 20), rng, 2.0)
+            outline = wobbled(ellipse((x, y), 17, 20), rng, 2.0)
             if z < 12:
                 canvas.fill(outline, signal["wall"], soft=0.6)
                 canvas.fill(
                     (outline - (x, y)) * 0.84 + (x, y), signal["gut"] * (0.8 + 0.2 * content), soft=0.6
                 )
-                canvas.fill(ellipse(x, y - 8, 10, 6), signal["gas"], soft=0.8)
+                canvas.fill(ellipse((x, y - 8), 10, 6), signal["gas"], soft=0.8)
 
-    def _paint_back(self, canvas: Canvas, signal: dict[str, float], grain: Image, muscle: Image) -> None:
+    def _paint_back(self, canvas: Canvas, signal: dict[str, float], grain: Field, muscle: Field) -> None:
         z = canvas.plane.z
         for side in (-1, 1):
             spinal = closed_curve([(8, 54), (30, 48), (54, 56), (60, 74), (40, 88), (10, 86)]) * (side, 1)
@@ -156,26 +170,26 @@ class Abdomen(Phantom):
                 open_curve([(14, 60), (30, 66), (44, 82)]) * (side, 1), 1.2, signal["fat"] * 0.8, soft=0.5
             )
             grow = between(z, (-45, 30), (1.15, 0.5))
-            canvas.fill(ellipse(side * 31, 36, 11 * grow, 14 * grow, side * 20), muscle, soft=0.6)
+            canvas.fill(ellipse((side * 31, 36), 11 * grow, 14 * grow, side * 20), muscle, soft=0.6)
             crus = open_curve([(side * 4, 12), (side * 14, 20), (side * 20, 36)])
             canvas.stroke(crus, 4.5, signal["muscle"], soft=0.6)
-        canvas.fill(ellipse(0, 33, 22, 17, 0, 2.5), signal["bone"], soft=0.6)
+        canvas.fill(ellipse((0, 33), 22, 17, 0, 2.5), signal["bone"], soft=0.6)
         # Discs lie between the vertebrae, so marrow turns to disc and back along the spine.
         disc = np.clip(4 * np.cos(2 * np.pi * z / 34) - 3, 0, 1)
         body = signal["marrow"] * (1 - disc) + signal["wall"] * disc
-        canvas.fill(ellipse(0, 33, 20.4, 15.4, 0, 2.5), body * (1 + 0.12 * grain), soft=0.6)
+        canvas.fill(ellipse((0, 33), 20.4, 15.4, 0, 2.5), body * (1 + 0.12 * grain), soft=0.6)
         arch = closed_curve(
             [(-15, 48), (-40, 56), (-14, 61), (-4, 88), (4, 88), (14, 61), (40, 56), (15, 48)]
         )
         canvas.fill(arch, signal["bone"], soft=0.8)
         canvas.fill((arch - (0, 60)) * 0.75 + (0, 60), signal["marrow"] * 0.9, soft=0.8)
-        canvas.fill(ellipse(0, 56, 11, 8.5), signal["fat"] * 0.8, soft=0.5)
-        canvas.fill(ellipse(0, 56, 9, 7), signal["csf"], soft=0.5)
-        canvas.fill(ellipse(0, 56, 5, 3.8), signal["cord"], soft=0.5)
+        canvas.fill(ellipse((0, 56), 11, 8.5), signal["fat"] * 0.8, soft=0.5)
+        canvas.fill(ellipse((0, 56), 9, 7), signal["csf"], soft=0.5)
+        canvas.fill(ellipse((0, 56), 5, 3.8), signal["cord"], soft=0.5)
         for x, y in ((-2.5, 58), (0, 59.5), (2.5, 58)):
-            canvas.fill(ellipse(x, y, 0.9, 0.9), signal["cord"], soft=0.3)
+            canvas.fill(ellipse((x, y), 0.9, 0.9), signal["cord"], soft=0.3)
 
-    def _paint_kidneys(self, canvas: Canvas, signal: dict[str, float], grain: Image) -> None:
+    def _paint_kidneys(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         z = canvas.plane.z
         for index, (side, label) in enumerate(((-1, RIGHT_KIDNEY), (1, LEFT_KIDNEY))):
             height = float(self.kidney_heights[index])
@@ -202,18 +216,18 @@ class Abdomen(Phantom):
                 tip = np.array([side * np.cos(turn), np.sin(turn)]) * (15.5 * r)
                 place = centre + tip * (1, 1.2)
                 angle = np.degrees(np.arctan2(tip[1], tip[0]))
-                canvas.fill(ellipse(*place, 6.5 * r, 4.6 * r, angle), signal["medulla"], label, soft=0.7)
+                canvas.fill(ellipse(place, 6.5 * r, 4.6 * r, angle), signal["medulla"], label, soft=0.7)
             if hilum > 0.1:
                 sinus = closed_curve(
                     np.array([(8, -9), (8, 9), (-8, 8), (-24, 3), (-24, -3), (-8, -8)])
                     * (side * r * hilum, r * hilum)
                 )
                 canvas.fill(sinus + centre, signal["fat"], soft=0.8)
-                canvas.fill(ellipse(*centre, 6 * r * hilum, 3 * r * hilum), signal["fluid"], soft=0.6)
-                renal = open_curve([centre, (side * 40, 22), (side * 18, 14)])
+                canvas.fill(ellipse(centre, 6 * r * hilum, 3 * r * hilum), signal["fluid"], soft=0.6)
+                renal = open_curve([(centre[0], centre[1]), (side * 40, 22), (side * 18, 14)])
                 canvas.stroke(renal, 5.0, signal["vessel"], soft=0.5)
 
-    def _paint_left_organs(self, canvas: Canvas, signal: dict[str, float], grain: Image) -> None:
+    def _paint_left_organs(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         z = canvas.plane.z
         rng = np.random.default_rng(self.seed + 20)
         if (r := dome(z, 24, 40) * self.spleen) > 0.2:
@@ -231,21 +245,22 @@ class Abdomen(Phantom):
             lining = wobbled((outline - middle) * 0.88 + middle, rng, 2.0, (9, 13, 17))
             canvas.fill(lining, signal["fluid"] * (0.9 + 0.15 * self.content.on(canvas.plane)), soft=0.6)
             canvas.fill(
-                ellipse(middle[0] - 4, middle[1] - 18 * r, 24 * r, 9 * r, 0, 2.6), signal["gas"], soft=1.0
+                ellipse((middle[0] - 4, middle[1] - 18 * r), 24 * r, 9 * r, 0, 2.6), signal["gas"], soft=1.0
             )
         if (r := dome(z, 2, 20)) > 0.3:
             pancreas = open_curve([(-22, -8), (-6, -16), (14, -14), (38, -8), (64, 4)])
             canvas.stroke(pancreas, 15 * r, signal["pancreas"] * (1 + 0.16 * grain), soft=1.0)
             canvas.stroke(pancreas, 1.5, signal["fluid"], soft=0.4)
-            canvas.stroke(pancreas + (4, 9), 5.0, signal["vessel"], soft=0.5)
+            canvas.stroke(pancreas + np.array([4, 9]), 5.0, signal["vessel"], soft=0.5)
 
-    def _paint_liver(self, canvas: Canvas, signal: dict[str, float], grain: Image, patches: Image) -> None:
+    def _paint_liver(self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
         rng = np.random.default_rng(self.seed + 30)
         left = between(z, (-20, 20), (0, 1)) * self.liver
         right = between(z, (-48, -10, 45), (0.35, 1, 1.05)) * self.liver
         lobe = np.array(
-            [(-119, -14), (-102, -52), (-62, -80), (-16 + 8 * left, -84), (6 + 44 * left, -74), (4 + 34 * left, -52),
+            [(-119, -14), (-102, -52), (-62, -80), (-16 + 8 * left, -84), (6 + 44 * left, -74),
+             (4 + 34 * left, -52),
              (-12 + 10 * left, -36), (-22, -14), (-30, 6), (-52, 22), (-62, 48), (-92, 58), (-116, 24)]
         )  # fmt: skip
         anchor = np.array([-112, 6])
@@ -253,11 +268,13 @@ class Abdomen(Phantom):
             closed_curve((lobe - anchor) * min(right, 1.1) + anchor) * (1, self.depth), rng, 1.6
         )
         tissue = signal["liver"] * (1 + 0.045 * grain + 0.03 * patches)
-        # Hepatic and portal veins branch in three dimensions; the ridge lines of a smooth field cut as they do.
+        # Hepatic and portal veins branch in three dimensions; the zero lines of a smooth field do alike.
         veins = self.branches.on(plane)
         dy, dx = np.gradient(veins, np.float32(plane.spacing))
         width = 1.2 + 1.5 * np.clip(patches, -0.6, 1)
-        vein = plane.inside(width - np.abs(veins) / (np.hypot(dx, dy) + np.float32(0.04))) * (patches > -0.2)
+        vein = plane.inside(width - np.abs(veins) / (np.hypot(dx, dy) + np.float32(0.04))) * plane.inside(
+            patches - np.float32(0.25), 0.6
+        )
         canvas.fill(
             outline, (tissue + vein * (signal["vessel"] - tissue)).astype(np.float32), LIVER, soft=0.6
         )
@@ -275,14 +292,14 @@ class Abdomen(Phantom):
         )
         for x, y, height, radius in self.cysts:
             if (r := dome(z, height, radius * 1.5)) > 0.2:
-                spot = ellipse(x, y, radius * r, radius * r)
+                spot = ellipse((x, y), radius * r, radius * r)
                 if (
                     canvas.labels[plane.mask(spot) > 0.5].size
                     and (canvas.labels[plane.mask(spot) > 0.5] == LIVER).all()
                 ):
                     canvas.fill(spot, signal["lesion"], LIVER, soft=0.5)
         if (r := dome(z, -16, 20)) > 0.25:
-            bladder = wobbled(ellipse(-38, -42, 12 * r, 20 * r, 25), rng, 1.0)
+            bladder = wobbled(ellipse((-38, -42), 12 * r, 20 * r, 25), rng, 1.0)
             canvas.fill((bladder - (-38, -42)) * 1.14 + (-38, -42), signal["wall"], 0, soft=0.5)
             canvas.fill(bladder, signal["fluid"], soft=0.5)
 
@@ -290,6 +307,6 @@ class Abdomen(Phantom):
         z = canvas.plane.z
         shift = 0.06 * z
         for x, y, rx, ry in ((7, 9, 9, 9), (-20 + shift, 8, 11, 8), (-8, -16, 6, 5), (6, -10, 3.4, 3.4)):
-            canvas.fill(ellipse(x, y, rx + 2.2, ry + 2.2), signal["fat"], soft=0.8)
-            canvas.fill(ellipse(x, y, rx + 0.9, ry + 0.9), signal["wall"], 0, soft=0.4)
-            canvas.fill(ellipse(x, y, rx, ry), signal["vessel"], 0, soft=0.5)
+            canvas.fill(ellipse((x, y), rx + 2.2, ry + 2.2), signal["fat"], soft=0.8)
+            canvas.fill(ellipse((x, y), rx + 0.9, ry + 0.9), signal["wall"], 0, soft=0.4)
+            canvas.fill(ellipse((x, y), rx, ry), signal["vessel"], 0, soft=0.5)

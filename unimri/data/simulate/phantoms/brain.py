@@ -1,22 +1,19 @@
 """A head in axial slices: scalp, skull, folded cortex, white matter, ventricles, deep nuclei, cerebellum."""
 
-from typing import ClassVar
-
 import numpy as np
 
 from unimri.data.simulate.phantoms.canvas import (
     Canvas,
-    Image,
+    Field,
     Plane,
     Pose,
     between,
     closed_curve,
     dome,
     ellipse,
-    mirrored,
     wobbled,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom
+from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
 from unimri.data.simulate.phantoms.texture import Noise
 
 
@@ -24,17 +21,24 @@ class Brain(Phantom):
     """A head, nose up, from the temporal lobes (z = -30 mm) to the crown (z = 60 mm)."""
 
     layout = "fastmri-dicom"
-    tissues: ClassVar[dict[str, dict[str, float]]] = {
-        "AXT1": dict(csf=0.14, grey=0.42, white=0.66, deep=0.5, fat=0.95, skin=0.45, muscle=0.38, bone=0.05,
-                     marrow=0.45, lesion=0.3, vessel=0.12, eye=0.18),
-        "AXT2": dict(csf=1.0, grey=0.56, white=0.37, deep=0.43, fat=0.62, skin=0.35, muscle=0.22, bone=0.04,
-                     marrow=0.28, lesion=0.82, vessel=0.06, eye=1.0),
-        "AXFLAIR": dict(csf=0.1, grey=0.64, white=0.49, deep=0.55, fat=0.7, skin=0.4, muscle=0.3, bone=0.04,
-                        marrow=0.3, lesion=1.0, vessel=0.08, eye=0.15),
-        "AXT1POST": dict(csf=0.14, grey=0.45, white=0.62, deep=0.5, fat=0.85, skin=0.6, muscle=0.42, bone=0.05,
-                         marrow=0.42, lesion=0.8, vessel=1.0, eye=0.18),
-    }  # fmt: skip
-    field_of_view = 225.0
+    tissues = signals_by_contrast(
+        ("AXT1", "AXT2", "AXFLAIR", "AXT1POST"),
+        {
+            "csf": (0.14, 1.0, 0.1, 0.14),
+            "grey": (0.42, 0.56, 0.64, 0.45),
+            "white": (0.66, 0.37, 0.49, 0.62),
+            "deep": (0.5, 0.43, 0.55, 0.5),
+            "fat": (0.95, 0.62, 0.7, 0.85),
+            "skin": (0.45, 0.35, 0.4, 0.6),
+            "muscle": (0.38, 0.22, 0.3, 0.42),
+            "bone": (0.05, 0.04, 0.04, 0.05),
+            "marrow": (0.45, 0.28, 0.3, 0.42),
+            "lesion": (0.3, 0.82, 1.0, 0.8),
+            "vessel": (0.12, 0.06, 0.08, 1.0),
+            "eye": (0.18, 1.0, 0.15, 0.18),
+        },
+    )
+    field_of_view = 208.0
     coverage = (-26.0, 58.0)
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -45,8 +49,8 @@ class Brain(Phantom):
         self.skull = rng.uniform(5, 8)
         self.atrophy = rng.uniform(0.6, 1.5)
         self.ventricles = rng.uniform(0.75, 1.45)
-        self.folds = Noise(rng, (11, 15, 7.5), cells=64)
-        self.turns = Noise(rng, (11, 8, 8), cells=48)
+        self.folds = Noise(rng, (10, 13, 5.4), cells=64)
+        self.turns = Noise(rng, (10, 6.2, 6.2), cells=64)
         self.depths = Noise(rng, (14, 16, 16), cells=32)
         self.contour = Noise(rng, (20, 22, 22), cells=32)
         self.grain = Noise(rng, (6, 2.2, 2.2), cells=96)
@@ -102,7 +106,7 @@ class Brain(Phantom):
         self._paint_lesions(canvas, signal, contrast, grain)
         return canvas
 
-    def _paint_coverings(self, canvas: Canvas, signal: dict[str, float], depth: Image, grain: Image) -> None:
+    def _paint_coverings(self, canvas: Canvas, signal: dict[str, float], depth: Field, grain: Field) -> None:
         plane = canvas.plane
         slant = 1 / max(dome(max(plane.z, 0), 0, 92), 0.45)
         scalp, skull = self.scalp * slant, self.skull * slant
@@ -125,32 +129,32 @@ class Brain(Phantom):
         self,
         canvas: Canvas,
         signal: dict[str, float],
-        x: Image,
-        y: Image,
-        surface: Image,
-        angle: Image,
-        grain: Image,
-        patches: Image,
+        x: Field,
+        y: Field,
+        surface: Field,
+        angle: Field,
+        grain: Field,
+        patches: Field,
     ) -> None:
         plane, z = canvas.plane, canvas.plane.z
         falx = np.abs(x + patches * np.float32(0.9)) - np.float32(0.5 * self.atrophy)
-        # Corpus callosum and deep grey matter join the halves, so the cleft between them stops short of the middle.
+        # Corpus callosum and deep grey matter join the halves: there the cleft between them has a gap.
         reach = between(z, (-30, -12, 5, 30, 38), (10, 24, 36, 30, -99))
         if reach > 0:
             falx = np.maximum(falx, np.float32(reach) - np.abs(y - np.float32(2)))
         pia = np.minimum(surface, falx)
 
-        # Folds run inwards from the surface: noise that is long in depth and short along the circumference. Its zero
-        # lines are the sulci, and dividing by the slope turns its value into mm from the nearest.
-        around = self.folds.at(angle * np.float32(56), surface, z) + np.float32(0.75) * self.turns.on(plane)
+        # Folds run inwards from the surface: noise that is long in depth and short along the circumference.
+        # Its zero lines are the sulci, and dividing by the slope turns its value into mm from the nearest.
+        around = self.folds.at(angle * np.float32(58), surface, z) + np.float32(0.75) * self.turns.on(plane)
         dy, dx = np.gradient(around, np.float32(plane.spacing))
         sulcus = np.abs(around) / (np.hypot(dx, dy) + np.float32(0.05))
-        reach_inwards = np.float32(15) + np.float32(5) * self.depths.on(plane)
+        reach_inwards = np.float32(19) + np.float32(6) * self.depths.on(plane)
         sulcus += np.maximum(0, surface - reach_inwards) * np.float32(1.2)
         pia = np.minimum(pia, sulcus)
 
         width = np.float32(0.55 * self.atrophy)
-        cortex = width + np.float32(2.7) + np.float32(0.5) * patches
+        cortex = width + np.float32(2.5) + np.float32(0.4) * patches
         brain = plane.inside(surface)
         canvas.paint(brain * plane.inside(pia - width), signal["grey"] * (1 + 0.05 * grain + 0.04 * patches))
         canvas.paint(
@@ -164,26 +168,26 @@ class Brain(Phantom):
                     [(side * 66, -16), (side * 50, -12), (side * 40, -16), (side * 38, 0), (side * 44, 10),
                      (side * 41, -2), (side * 45, -9), (side * 66, -12)]
                 )  # fmt: skip
-                canvas.fill(fissure, signal["csf"], soft=0.5)
+                canvas.paint(plane.mask(fissure, soft=0.5) * brain, signal["csf"])
 
-    def _paint_depths(self, canvas: Canvas, signal: dict[str, float], grain: Image) -> None:
+    def _paint_depths(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         z = canvas.plane.z
         deep = signal["deep"] * (1 + 0.04 * grain)
         wide = 2.5 * (self.ventricles - 1)
         for side in (-1.0, 1.0):
             if (r := dome(z, 8, 17)) > 0.1:
-                canvas.fill(ellipse(side * (27 + wide), -5, 6.5 * r, 16 * r, side * 12), deep, soft=0.8)
+                canvas.fill(ellipse((side * (27 + wide), -5), 6.5 * r, 16 * r, side * 12), deep, soft=0.8)
                 canvas.fill(
-                    ellipse(side * (21.5 + wide), -4, 3.5 * r, 9 * r, side * 16), deep * 0.94, soft=0.6
+                    ellipse((side * (21.5 + wide), -4), 3.5 * r, 9 * r, side * 16), deep * 0.94, soft=0.6
                 )
             if (r := dome(z, 6, 15)) > 0.1:
-                canvas.fill(ellipse(side * (10.5 + wide), 9, 8.5 * r, 13 * r, side * -22), deep, soft=0.8)
+                canvas.fill(ellipse((side * (10.5 + wide), 9), 8.5 * r, 13 * r, side * -22), deep, soft=0.8)
             if (r := dome(z, 12, 18)) > 0.1:
                 canvas.fill(
-                    ellipse(side * (14 + wide), -25, 5.5 * r, 9.5 * r, side * -14), deep * 1.03, soft=0.7
+                    ellipse((side * (14 + wide), -25), 5.5 * r, 9.5 * r, side * -14), deep * 1.03, soft=0.7
                 )
 
-    def _paint_ventricles(self, canvas: Canvas, signal: dict[str, float], grain: Image) -> None:
+    def _paint_ventricles(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         z, size = canvas.plane.z, self.ventricles
         csf = signal["csf"] * (1 + 0.02 * grain)
         front = dome(z, 13, 17) * size
@@ -217,7 +221,7 @@ class Brain(Phantom):
                     ]
                 ) * (side * uneven**0.5, 1)
                 canvas.fill(trigone, csf, soft=0.5)
-                canvas.fill(ellipse(side * 19, 33, 3 * back, 4 * back), signal["grey"] * 0.9, soft=0.8)
+                canvas.fill(ellipse((side * 19, 33), 3 * back, 4 * back), signal["grey"] * 0.9, soft=0.8)
             if body > 0.15:
                 tube = closed_curve(
                     [
@@ -234,12 +238,12 @@ class Brain(Phantom):
                 canvas.fill(tube, csf, soft=0.5)
         third = dome(z, 2, 13) * size
         if third > 0.15:
-            canvas.fill(ellipse(0, 6, 1.4 + 1.2 * third, 13), csf, soft=0.4)
-        if (r := dome(z, 16, 12)) > 0.2:
+            canvas.fill(ellipse((0, 6), 1.4 + 1.2 * third, 13), csf, soft=0.4)
+        if 5 < z < 27:
             canvas.stroke(closed_curve([(0, -10), (0.5, -20), (0, -25), (-0.3, -18)]), 1.5, signal["white"])
 
     def _paint_hindbrain(
-        self, canvas: Canvas, signal: dict[str, float], grain: Image, surface: Image
+        self, canvas: Canvas, signal: dict[str, float], grain: Field, surface: Field
     ) -> None:
         plane, z = canvas.plane, canvas.plane.z
         x, y = plane.x, plane.y
@@ -249,7 +253,8 @@ class Brain(Phantom):
         centre = 48.0
         cerebellum = closed_curve(
             [(-half, centre), (-half * 0.7, centre - 22 - 8 * low), (0, centre - 26 - 6 * low),
-             (half * 0.7, centre - 22 - 8 * low), (half, centre), (half * 0.65, centre + 24), (0, centre + 20),
+             (half * 0.7, centre - 22 - 8 * low), (half, centre), (half * 0.65, centre + 24),
+             (0, centre + 20),
              (-half * 0.65, centre + 24)]
         ) * (between(z, (-20, -8), (1, 0.35)), 1)  # fmt: skip
         rim = plane.mask(cerebellum * (1.05, 1) + (0, -1), soft=0.8) * plane.inside(surface)
@@ -257,46 +262,48 @@ class Brain(Phantom):
         inside = plane.mask(cerebellum, soft=0.6) * plane.inside(surface - np.float32(1.5))
         # Folia are thin leaves side by side, fanning out from the peduncles.
         reach = np.hypot(x * np.float32(0.7), y - np.float32(30))
-        leaves = np.sin(reach * np.float32(2 * np.pi / 4.2) + np.float32(1.3) * self.turns.on(plane))
+        leaves = np.sin(reach * np.float32(2 * np.pi / 4.6) + np.float32(2.4) * self.turns.on(plane))
         core = np.exp(-((x / np.float32(0.55 * half)) ** 2) - ((y - np.float32(centre - 3)) / 11) ** 2)
         matter = signal["grey"] + (signal["white"] - signal["grey"]) * np.clip(
             core * 1.5 + 0.25 * leaves, 0, 1
         )
         matter += (signal["csf"] - matter) * np.clip(leaves - 0.72, 0, 1) * np.float32(1.6)
         canvas.paint(inside, (matter * (1 + 0.05 * grain)).astype(np.float32))
-        stem = ellipse(0, 16 - 2 * low, 15 + 3 * low, 12 + 3 * low)
+        stem = ellipse((0, 16 - 2 * low), 15 + 3 * low, 12 + 3 * low)
         canvas.fill(stem * (1.25, 1) + (0, -1), signal["csf"], soft=1.2)
         canvas.fill(stem, signal["white"] * (0.93 + 0.04 * grain), soft=0.6)
-        canvas.fill(ellipse(0, 29, 5 + 3 * low, 3.5), signal["csf"], soft=0.5)
+        canvas.fill(ellipse((0, 29), 5 + 3 * low, 3.5), signal["csf"], soft=0.5)
         for side in (-1.0, 1.0):
             if z < -18:
                 grow = between(z, (-30, -18), (1, 0.3))
                 canvas.fill(
-                    ellipse(side * 33, -70, 19 * grow, 20 * grow), signal["fat"] * (1 + 0.1 * grain), soft=0.6
+                    ellipse((side * 32, -58), 17 * grow, 19 * grow),
+                    signal["fat"] * (1 + 0.1 * grain),
+                    soft=0.6,
                 )
-                canvas.fill(ellipse(side * 33, -74, 12.5 * grow, 12.5 * grow), signal["eye"], soft=0.4)
-                canvas.fill(ellipse(side * 33, -84, 4.5 * grow, 2.4 * grow), signal["muscle"], soft=0.3)
+                canvas.fill(ellipse((side * 32, -63), 12.0 * grow, 12.0 * grow), signal["eye"], soft=0.4)
+                canvas.fill(ellipse((side * 32, -72.5), 4.5 * grow, 2.2 * grow), signal["muscle"], soft=0.3)
                 canvas.stroke(
-                    np.array([(side * 31, -60), (side * 23, -42)]), 3.5 * grow, signal["white"], soft=0.4
+                    np.array([(side * 30, -51), (side * 20, -34)]), 3.5 * grow, signal["white"], soft=0.4
                 )
-            canvas.fill(ellipse(side * 9, -2, 2, 2), signal["vessel"], soft=0.3)
-        canvas.fill(ellipse(0, 0, 1.8, 1.8), signal["vessel"], soft=0.3)
+            canvas.fill(ellipse((side * 9, -2), 2, 2), signal["vessel"], soft=0.3)
+        canvas.fill(ellipse((0, 0), 1.8, 1.8), signal["vessel"], soft=0.3)
 
-    def _paint_lesions(self, canvas: Canvas, signal: dict[str, float], contrast: str, grain: Image) -> None:
+    def _paint_lesions(self, canvas: Canvas, signal: dict[str, float], contrast: str, grain: Field) -> None:
         z = canvas.plane.z
         rng = np.random.default_rng(self.shape_seed + 1)
-        # The superior sagittal sinus and the arteries in the cleft are dark by flow, bright with contrast agent.
-        canvas.fill(ellipse(0, 79 * dome(max(z, 0), 0, 92), 4, 3.2), signal["vessel"], soft=0.5)
+        # The sagittal sinus and the arteries in the cleft are dark by flow, bright with contrast agent.
+        canvas.fill(ellipse((0, 79 * dome(max(z, 0), 0, 92)), 4, 3.2), signal["vessel"], soft=0.5)
         if z < 35:
-            canvas.fill(ellipse(1.5, -40 * dome(max(z, 0), 0, 92), 1.2, 1.2), signal["vessel"], soft=0.3)
-            canvas.fill(ellipse(-1.5, -41 * dome(max(z, 0), 0, 92), 1.1, 1.1), signal["vessel"], soft=0.3)
+            canvas.fill(ellipse((1.5, -40 * dome(max(z, 0), 0, 92)), 1.2, 1.2), signal["vessel"], soft=0.3)
+            canvas.fill(ellipse((-1.5, -41 * dome(max(z, 0), 0, 92)), 1.1, 1.1), signal["vessel"], soft=0.3)
         for lx, ly, lz, radius in self.lesions:
-            outline = wobbled(ellipse(lx, ly, radius * 1.3, radius), rng, 0.5)
+            outline = wobbled(ellipse((lx, ly), radius * 1.3, radius), rng, 0.5)
             if (r := dome(z, lz, radius * 2)) > 0.2 and contrast != "AXT1POST":
                 canvas.fill((outline - (lx, ly)) * r + (lx, ly), signal["lesion"], soft=0.7)
         if self.tumour:
             tx, ty, tz, radius = self.tumour
-            outline = wobbled(ellipse(tx, ty, radius, radius), rng, 2.0) - (tx, ty)
+            outline = wobbled(ellipse((tx, ty), radius, radius), rng, 2.0) - (tx, ty)
             if (r := dome(z, tz, radius * 1.3)) > 0.15:
                 oedema = signal["lesion"] if contrast != "AXT1POST" else signal["grey"] * 0.8
                 canvas.fill(outline * r * 1.55 + (tx, ty), oedema * (0.85 + 0.08 * grain), soft=2.2)

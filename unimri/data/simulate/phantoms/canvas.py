@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +13,8 @@ from scipy.ndimage import gaussian_filter
 
 Image = NDArray[np.float32]
 Points = NDArray[np.float64]
+# Tissue may be computed in double precision on the way; the canvas keeps single.
+Field = NDArray[np.floating[Any]]
 Window = tuple[slice, slice]
 
 # Sub-pixels a side when an outline is rasterised: edges then carry the partial volume of a real pixel.
@@ -20,15 +23,15 @@ _SUBPIXELS = 3
 
 @dataclass(frozen=True)
 class Pose:
-    """How a patient lies in the scanner, and how the patient is built: what differs between two of one anatomy.
+    """How a patient is built and lies in the scanner.
 
     Attributes
     ----------
     angle : rotation in the plane, radians.
     shift : displacement (x, y), mm.
     stretch : size (x, y) relative to the model's.
-    bends : amplitude (mm), wavelength (mm) and phase (radians) of the sinusoids that bend x along y, x along x, y
-        along x and y along y; float64 (4, 3).
+    bends : amplitude (mm), wavelength (mm) and phase (radians) of the sinusoids that bend x along y, x along
+        x, y along x and y along y; float64 (4, 3).
     """
 
     angle: float
@@ -78,22 +81,22 @@ class Pose:
         )
 
     def to_anatomy(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[Image, Image]:
-        """Take the scanner's grid (columns u, rows v, mm) to anatomical x and y, float32 (rows, columns) each.
+        """Take the scanner's grid (columns u, rows v, mm) to anatomical x and y, float32 (rows, columns).
 
         Undoes `to_scanner` to first order in the bends, which is closer than a pixel.
         """
         row, column = v[:, None], u[None, :]
-        u2 = (column - self._wave(0, row) - self._wave(1, column) - self.shift[0]).astype(np.float32)
-        v2 = (row - self._wave(2, column) - self._wave(3, row) - self.shift[1]).astype(np.float32)
+        u2: Image = (column - self._wave(0, row) - self._wave(1, column) - self.shift[0]).astype(np.float32)
+        v2: Image = (row - self._wave(2, column) - self._wave(3, row) - self.shift[1]).astype(np.float32)
         cosine, sine = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
-        x = (cosine * u2 + sine * v2) / np.float32(self.stretch[0])
-        y = (cosine * v2 - sine * u2) / np.float32(self.stretch[1])
+        x = ((cosine * u2 + sine * v2) / np.float32(self.stretch[0])).astype(np.float32, copy=False)
+        y = ((cosine * v2 - sine * u2) / np.float32(self.stretch[1])).astype(np.float32, copy=False)
         return x, y
 
 
 @dataclass(frozen=True)
 class Plane:
-    """The grid of one slice: `rows` x `columns` pixels of `spacing` mm, at height `z` mm, through a patient's pose."""
+    """The grid of one slice: `rows` x `columns` pixels of `spacing` mm, at height `z` mm of a patient."""
 
     rows: int
     columns: int
@@ -103,8 +106,8 @@ class Plane:
 
     @cached_property
     def _anatomical(self) -> tuple[Image, Image]:
-        u = (np.arange(self.columns) - (self.columns - 1) / 2) * self.spacing
-        v = (np.arange(self.rows) - (self.rows - 1) / 2) * self.spacing
+        u = (np.arange(self.columns, dtype=np.float64) - (self.columns - 1) / 2) * self.spacing
+        v = (np.arange(self.rows, dtype=np.float64) - (self.rows - 1) / 2) * self.spacing
         return self.pose.to_anatomy(u, v)
 
     @property
@@ -117,9 +120,11 @@ class Plane:
         """Anatomical y of every pixel, mm, downwards, float32 (rows, columns)."""
         return self._anatomical[1]
 
-    def inside(self, distance: Image, edge: float | None = None) -> Image:
-        """Turn a distance from an edge (mm, positive inside) into cover, 0 to 1, over `edge` mm or one pixel."""
-        return np.clip(distance / np.float32(edge or self.spacing) + np.float32(0.5), 0, 1)
+    def inside(self, distance: Field, edge: float | None = None) -> Image:
+        """Turn a distance from an edge (mm, positive inside) into cover, 0 to 1, over `edge` mm (a pixel)."""
+        scaled = distance / np.float32(edge or self.spacing) + np.float32(0.5)
+        cover: Image = np.clip(scaled, 0, 1, dtype=np.float32)
+        return cover
 
     def raster(
         self, points: Points, width: float | None = None, soft: float = 0.0, closed: bool = True
@@ -128,7 +133,8 @@ class Plane:
 
         Returns
         -------
-        The window that holds the outline and the cover of its pixels, float32, 0 to 1; None when it lies outside.
+        The window that holds the outline and the cover of its pixels, float32, 0 to 1; None when it lies
+        outside.
         """
         pixels = self.pose.to_scanner(points) / self.spacing + ((self.columns - 1) / 2, (self.rows - 1) / 2)
         margin = 2 + 3 * soft / self.spacing + (width or 0) / self.spacing
@@ -145,7 +151,7 @@ class Plane:
             ImageDraw.Draw(drawing).polygon(corners, fill=level)
         else:
             wanted = width / self.spacing * _SUBPIXELS
-            # A line thinner than a sub-pixel keeps its width and loses strength instead, as partial volume does.
+            # A line thinner than a sub-pixel loses strength instead of width, as partial volume does.
             level = round(255 * min(wanted, 1.0))
             if closed:
                 corners += corners[:2]
@@ -169,7 +175,8 @@ class Canvas:
     Attributes
     ----------
     plane : what is imaged.
-    signal : noiseless signal, float32 (rows, columns); negative where fat opposes water in an out-of-phase picture.
+    signal : noiseless signal, float32 (rows, columns); negative where fat opposes water in an out-of-phase
+        picture.
     labels : the structures that ground truth names, uint8 (rows, columns), 0 elsewhere.
     """
 
@@ -179,9 +186,9 @@ class Canvas:
         self.labels: NDArray[np.uint8] = np.zeros((plane.rows, plane.columns), np.uint8)
 
     def paint(
-        self, cover: Image, signal: float | Image, label: int | None = None, window: Window | None = None
+        self, cover: Field, signal: float | Field, label: int | None = None, window: Window | None = None
     ) -> None:
-        """Lay tissue of `signal` (one value, or one a pixel of the plane) over what is there, as far as it covers."""
+        """Lay tissue of `signal`, one value or one a pixel of the plane, over what is there."""
         area = window or (slice(None), slice(None))
         under = self.signal[area]
         tissue = signal[area] if isinstance(signal, np.ndarray) else np.float32(signal)
@@ -190,28 +197,29 @@ class Canvas:
             self.labels[area][cover > 0.5] = label
 
     def fill(
-        self, points: Points, signal: float | Image, label: int | None = None, soft: float = 0.0
+        self, points: Points, signal: float | Field, label: int | None = None, soft: float = 0.0
     ) -> None:
         """Paint the inside of an outline, (n, 2) x and y in mm."""
         if (drawn := self.plane.raster(points, soft=soft)) is not None:
             self.paint(drawn[1], signal, label, drawn[0])
 
     def stroke(
-        self, points: Points, width: float, signal: float | Image, closed: bool = False, soft: float = 0.0
+        self, points: Points, width: float, signal: float | Field, closed: bool = False, soft: float = 0.0
     ) -> None:
         """Paint a line of `width` mm through points, (n, 2) x and y in mm."""
         if (drawn := self.plane.raster(points, width=width, soft=soft, closed=closed)) is not None:
             self.paint(drawn[1], signal, window=drawn[0])
 
 
-def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0.0, power: float = 2.0) -> Points:
-    """Outline of an ellipse (`power` 2) or of a boxier superellipse, (64, 2) in mm; `angle` in degrees."""
+def ellipse(centre: ArrayLike, rx: float, ry: float, angle: float = 0.0, power: float = 2.0) -> Points:
+    """Outline of an ellipse (`power` 2) or a boxier superellipse, (64, 2) in mm; `angle` in degrees."""
     turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     cosine, sine = np.cos(turn), np.sin(turn)
     a = rx * np.sign(cosine) * np.abs(cosine) ** (2 / power)
     b = ry * np.sign(sine) * np.abs(sine) ** (2 / power)
     c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    return np.stack([x + c * a - s * b, y + s * a + c * b], axis=1)
+    outline: Points = np.stack([c * a - s * b, s * a + c * b], axis=1) + np.asarray(centre, float)
+    return outline
 
 
 def closed_curve(corners: ArrayLike, steps: int = 8) -> Points:
@@ -243,13 +251,14 @@ def mirrored(points: Points) -> Points:
 def wobbled(
     points: Points, rng: np.random.Generator, amount: float, waves: Sequence[int] = (2, 3, 5, 7)
 ) -> Points:
-    """Push a closed outline in and out around its centre by waves, `amount` mm in all, so that no two look alike."""
+    """Push a closed outline in and out around its centre by waves, `amount` mm in all."""
     centre = points.mean(axis=0)
     offset = points - centre
     angle = np.arctan2(offset[:, 1], offset[:, 0])
     push = sum(np.sin(n * angle + rng.uniform(0, 2 * np.pi)) * rng.normal(0, 1) for n in waves)
     radius = np.linalg.norm(offset, axis=1) + 1e-6
-    return points + offset / radius[:, None] * (amount / len(waves) ** 0.5 * push)[:, None]
+    outline: Points = points + offset / radius[:, None] * (amount / len(waves) ** 0.5 * push)[:, None]
+    return outline
 
 
 def between(z: float, heights: Sequence[float], values: Sequence[float]) -> float:
@@ -258,5 +267,5 @@ def between(z: float, heights: Sequence[float], values: Sequence[float]) -> floa
 
 
 def dome(z: float, centre: float, half: float) -> float:
-    """Relative radius, 0 to 1, at height `z` of a rounded body that ends `half` mm above and below `centre`."""
+    """Relative radius, 0 to 1, at height `z` of a round body that ends `half` mm off its `centre`."""
     return float(np.sqrt(max(0.0, 1 - ((z - centre) / half) ** 2)))

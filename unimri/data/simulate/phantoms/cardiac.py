@@ -1,12 +1,10 @@
-"""A beating heart in short-axis slices, within the chest: ventricles, papillary muscles, lungs, liver, spine."""
-
-from typing import ClassVar
+"""A beating heart in short-axis slices: ventricles, papillary muscles, lungs, liver, chest wall and spine."""
 
 import numpy as np
 
 from unimri.data.simulate.phantoms.canvas import (
     Canvas,
-    Image,
+    Field,
     Plane,
     Points,
     Pose,
@@ -17,7 +15,7 @@ from unimri.data.simulate.phantoms.canvas import (
     open_curve,
     wobbled,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom
+from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
 from unimri.data.simulate.phantoms.texture import Noise
 
 END_SYSTOLE = 0.38
@@ -25,7 +23,7 @@ RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE = 1, 2, 3
 
 
 def contraction(phase: float) -> float:
-    """How far the heart has contracted at a time in its cycle: 0 at the end of diastole, 1 at the end of systole."""
+    """How far the heart has contracted at a time in its cycle: 0 at end-diastole, 1 at end-systole."""
     if phase < END_SYSTOLE:
         return float(np.sin(np.pi / 2 * phase / END_SYSTOLE) ** 2)
     # Filling is fast at first and then rests until the atria contract.
@@ -34,17 +32,31 @@ def contraction(phase: float) -> float:
 
 
 class Cardiac(Phantom):
-    """A chest, breast up, heart from the apex (z = -32 mm) to the base (z = 34 mm), bright-blood cine.
+    """A chest, breast up, heart from the apex (z = -24 mm) to the base (z = 26 mm), bright-blood cine.
 
     Labels are those of ACDC: 1 right ventricle, 2 myocardium, 3 left ventricle.
     """
 
     layout = "acdc"
-    tissues: ClassVar[dict[str, dict[str, float]]] = {
-        "cine": dict(blood=0.92, myocardium=0.3, fat=0.82, skin=0.5, muscle=0.3, lung=0.05, bone=0.1, marrow=0.4,
-                     liver=0.4, csf=0.95, cord=0.5, vessel=0.85, spleen=0.5),
-    }  # fmt: skip
-    field_of_view = 370.0
+    tissues = signals_by_contrast(
+        ("cine",),
+        {
+            "blood": (0.92,),
+            "myocardium": (0.34,),
+            "fat": (0.7,),
+            "skin": (0.5,),
+            "muscle": (0.3,),
+            "lung": (0.05,),
+            "bone": (0.1,),
+            "marrow": (0.4,),
+            "liver": (0.4,),
+            "csf": (0.95,),
+            "cord": (0.5,),
+            "vessel": (0.85,),
+            "spleen": (0.5,),
+        },
+    )
+    field_of_view = 345.0
     coverage = (-24.0, 26.0)
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -52,8 +64,8 @@ class Cardiac(Phantom):
         self.pose = Pose.draw(rng, angle=0.12, shift=8, stretch=0.05, bend=4.0, wavelength=190)
         self.centre = np.array([rng.uniform(18, 38), rng.uniform(-34, -16)])
         self.axis = rng.uniform(-25, 25)
-        self.radius = rng.uniform(23, 30)
-        self.wall = rng.uniform(7, 10) + rng.choice([0, 0, 0, 5])
+        self.radius = rng.uniform(25, 31)
+        self.wall = rng.uniform(9, 12) + rng.choice([0, 0, 0, 5])
         self.ejection = rng.uniform(0.25, 0.45)
         self.right = rng.uniform(0.85, 1.25)
         self.fat = rng.uniform(6, 26)
@@ -76,25 +88,29 @@ class Cardiac(Phantom):
         self._paint_heart(canvas, signal, squeeze, phase, grain)
         return canvas
 
-    def _paint_chest(self, canvas: Canvas, signal: dict[str, float], grain: Image, patches: Image) -> None:
+    def _paint_chest(self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
         rng = np.random.default_rng(self.seed)
         g, f = self.girth, self.fat
         fat = signal["fat"] * (1 + 0.06 * grain + 0.05 * patches)
         muscle = signal["muscle"] * (1 + 0.2 * self.fibres.on(plane))
         trunk = closed_curve(
-            [(0, -104 - f * 0.6), (70, -100 - f), (128, -66 - f * 0.6), (150 + f * 0.5, 0), (136 + f * 0.4, 62), (80, 96 + f * 0.4),
-             (0, 98 + f * 0.3), (-80, 96 + f * 0.4), (-136 - f * 0.4, 62), (-150 - f * 0.5, 0), (-128, -66 - f * 0.6), (-70, -100 - f)]
+            [(0, -104 - f * 0.6), (70, -100 - f), (128, -66 - f * 0.6), (150 + f * 0.5, 0),
+             (136 + f * 0.4, 62), (80, 96 + f * 0.4),
+             (0, 98 + f * 0.3), (-80, 96 + f * 0.4), (-136 - f * 0.4, 62), (-150 - f * 0.5, 0),
+             (-128, -66 - f * 0.6), (-70, -100 - f)]
         ) * g  # fmt: skip
         canvas.fill(trunk, signal["skin"])
         canvas.fill(trunk * 0.985, fat)
         wall = closed_curve(
-            [(0, -98), (66, -92), (120, -60), (142, 0), (130, 58), (78, 88), (20, 86), (0, 92), (-20, 86), (-78, 88), (-130, 58),
+            [(0, -98), (66, -92), (120, -60), (142, 0), (130, 58), (78, 88), (20, 86), (0, 92), (-20, 86),
+             (-78, 88), (-130, 58),
              (-142, 0), (-120, -60), (-66, -92)]
         ) * g  # fmt: skip
         canvas.fill(wall, muscle, soft=0.8)
         cavity = closed_curve(
-            [(0, -80), (60, -78), (104, -48), (122, 0), (110, 46), (66, 70), (26, 50), (0, 42), (-26, 50), (-66, 70), (-110, 46),
+            [(0, -80), (60, -78), (104, -48), (122, 0), (110, 46), (66, 70), (26, 50), (0, 42), (-26, 50),
+             (-66, 70), (-110, 46),
              (-122, 0), (-104, -48), (-60, -78)]
         ) * g  # fmt: skip
         # Ribs cross the wall obliquely: short dark ovals with marrow, further along in each slice.
@@ -104,8 +120,8 @@ class Cardiac(Phantom):
                 continue
             place = np.array([131 * np.cos(angle), 82 * np.sin(angle) + 2]) * g
             tilt = np.degrees(np.arctan2(82 * np.cos(angle), -131 * np.sin(angle)))
-            canvas.fill(ellipse(*place, 13, 4.6, tilt), signal["bone"], soft=0.6)
-            canvas.fill(ellipse(*place, 11, 2.6, tilt), signal["marrow"], soft=0.6)
+            canvas.fill(ellipse(place, 13, 4.6, tilt), signal["bone"], soft=0.6)
+            canvas.fill(ellipse(place, 11, 2.6, tilt), signal["marrow"], soft=0.6)
         canvas.fill(cavity, signal["lung"] * (1 + 0.5 * np.abs(grain)), soft=0.8)
         # Lung vessels taper outwards from the hila.
         for side in (-1, 1):
@@ -131,7 +147,7 @@ class Cardiac(Phantom):
                 (-46, -34),
             ]
         )
-        canvas.fill(mediastinum * g, fat, soft=1.0)
+        canvas.fill((mediastinum - (15, -22)) * 0.86 + (15, -22), fat, soft=1.0)
         # Towards the apex the dome of the diaphragm, with the liver below it, rises into the slice.
         if (r := between(z, (-30, 12), (1.0, 0.0))) > 0.05:
             liver = closed_curve(
@@ -154,26 +170,28 @@ class Cardiac(Phantom):
                 canvas.fill(
                     (spleen - (90, 36)) * r + (90, 36), signal["spleen"] * (1 + 0.04 * grain), soft=1.0
                 )
-        canvas.fill(ellipse(-4, -90 * g, 18, 6, 0, 2.6), signal["bone"], soft=0.6)
-        canvas.fill(ellipse(-4, -90 * g, 15, 3.6, 0, 2.6), signal["marrow"] * 1.2, soft=0.6)
-        canvas.fill(ellipse(26, 40, 12.5, 12.5), signal["myocardium"], soft=0.5)
-        canvas.fill(ellipse(26, 40, 10.8, 10.8), signal["blood"] * (1 + 0.04 * self.flow.on(plane)), soft=0.8)
-        canvas.fill(ellipse(9, 34, 6, 4), signal["muscle"], soft=0.8)
-        canvas.fill(ellipse(0, 56, 22, 17, 0, 2.5), signal["bone"], soft=0.7)
-        canvas.fill(ellipse(0, 56, 20, 15, 0, 2.5), signal["marrow"] * (1 + 0.12 * grain), soft=0.6)
+        canvas.fill(ellipse((-4, -90 * g), 18, 6, 0, 2.6), signal["bone"], soft=0.6)
+        canvas.fill(ellipse((-4, -90 * g), 15, 3.6, 0, 2.6), signal["marrow"] * 1.2, soft=0.6)
+        canvas.fill(ellipse((26, 40), 12.5, 12.5), signal["myocardium"], soft=0.5)
+        canvas.fill(
+            ellipse((26, 40), 10.8, 10.8), signal["blood"] * (1 + 0.04 * self.flow.on(plane)), soft=0.8
+        )
+        canvas.fill(ellipse((9, 34), 6, 4), signal["muscle"], soft=0.8)
+        canvas.fill(ellipse((0, 56), 22, 17, 0, 2.5), signal["bone"], soft=0.7)
+        canvas.fill(ellipse((0, 56), 20, 15, 0, 2.5), signal["marrow"] * (1 + 0.12 * grain), soft=0.6)
         canvas.fill(
             closed_curve([(-18, 70), (-34, 78), (-14, 82), (0, 104), (14, 82), (34, 78), (18, 70)]),
             signal["bone"] * 1.5,
             soft=1.0,
         )
-        canvas.fill(ellipse(0, 79, 9.5, 7), signal["csf"], soft=0.5)
-        canvas.fill(ellipse(0, 79, 4.5, 3.6), signal["cord"], soft=0.5)
+        canvas.fill(ellipse((0, 79), 9.5, 7), signal["csf"], soft=0.5)
+        canvas.fill(ellipse((0, 79), 4.5, 3.6), signal["cord"], soft=0.5)
 
     def _left(self, radius: float) -> Points:
-        return ellipse(*self.centre, radius, radius * 0.94, self.axis)
+        return ellipse(self.centre, radius, radius * 0.94, self.axis)
 
     def _paint_heart(
-        self, canvas: Canvas, signal: dict[str, float], squeeze: float, phase: float, grain: Image
+        self, canvas: Canvas, signal: dict[str, float], squeeze: float, phase: float, grain: Field
     ) -> None:
         plane, z = canvas.plane, canvas.plane.z
         rng = np.random.default_rng(self.seed + 1)
@@ -197,8 +215,10 @@ class Cardiac(Phantom):
         right = between(level, (-26, -8, 20), (0.15, 0.8, 1.0)) * self.right * (1 - 0.28 * squeeze)
         reach = 44 * right
         crescent = np.array(
-            [(-0.45 * outer, -0.98 * outer), (-outer - 0.3 * reach, -1.05 * outer), (-outer - 0.85 * reach, -0.45 * outer),
-             (-outer - reach, 0.25 * outer), (-outer - 0.6 * reach, 0.9 * outer), (-0.55 * outer, 0.92 * outer),
+            [(-0.45 * outer, -0.98 * outer), (-outer - 0.3 * reach, -1.05 * outer),
+             (-outer - 0.85 * reach, -0.45 * outer),
+             (-outer - reach, 0.25 * outer), (-outer - 0.6 * reach, 0.9 * outer),
+             (-0.55 * outer, 0.92 * outer),
              (-0.86 * outer, 0.5 * outer), (-1.02 * outer, 0), (-0.86 * outer, -0.5 * outer)]
         )  # fmt: skip
         outline = closed_curve(crescent @ turn + c)
@@ -226,8 +246,8 @@ class Cardiac(Phantom):
             for angle in (self.turn, self.turn + 2.2):
                 place = c + (cavity * 0.66) * np.array([np.cos(angle), np.sin(angle)])
                 canvas.fill(
-                    ellipse(*place, 4.6 * size, 3.6 * size, np.degrees(angle)), signal["myocardium"], soft=0.6
+                    ellipse(place, 4.6 * size, 3.6 * size, np.degrees(angle)), signal["myocardium"], soft=0.6
                 )
         for angle in (self.axis + 205, self.axis + 150, self.axis + 30):
             spot = c + (outer + 3.5) * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
-            canvas.fill(ellipse(*spot, 1.7, 1.7), signal["blood"], soft=0.5)
+            canvas.fill(ellipse(spot, 1.7, 1.7), signal["blood"], soft=0.5)

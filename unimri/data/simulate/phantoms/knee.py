@@ -1,12 +1,10 @@
-"""A knee in sagittal slices: femur, tibia, patella, cartilage, menisci, ligaments, muscle, fat and vessels."""
-
-from typing import ClassVar
+"""A knee in sagittal slices: bones, cartilage, menisci, ligaments, tendons, muscle, fat and vessels."""
 
 import numpy as np
 
 from unimri.data.simulate.phantoms.canvas import (
     Canvas,
-    Image,
+    Field,
     Plane,
     Points,
     Pose,
@@ -16,26 +14,35 @@ from unimri.data.simulate.phantoms.canvas import (
     ellipse,
     open_curve,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom
+from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
 from unimri.data.simulate.phantoms.texture import Noise
 
 _STEPS = 8
 
 
 class Knee(Phantom):
-    """A knee, kneecap to the left, from the medial side (z = -36 mm) to the lateral side with the fibula (z = 36 mm)."""
+    """A knee, kneecap to the left, from the medial side (z = -31 mm) to the fibula's side (31 mm)."""
 
     layout = "fastmri-dicom"
-    tissues: ClassVar[dict[str, dict[str, float]]] = {
-        "SAG PD": dict(fat=0.9, marrow=0.78, muscle=0.4, cartilage=0.66, fluid=0.82, bone=0.07, tendon=0.09,
-                       ligament=0.2, vessel=0.12, skin=0.45, oedema=0.55, septum=0.35),
-        "SAG PD FS": dict(fat=0.2, marrow=0.16, muscle=0.42, cartilage=0.78, fluid=1.0, bone=0.06, tendon=0.08,
-                          ligament=0.2, vessel=0.85, skin=0.4, oedema=0.75, septum=0.32),
-        "SAG T2 FS": dict(fat=0.14, marrow=0.12, muscle=0.26, cartilage=0.5, fluid=1.0, bone=0.05, tendon=0.06,
-                          ligament=0.15, vessel=0.75, skin=0.3, oedema=0.7, septum=0.24),
-    }  # fmt: skip
+    tissues = signals_by_contrast(
+        ("SAG PD", "SAG PD FS", "SAG T2 FS"),
+        {
+            "fat": (0.9, 0.2, 0.14),
+            "marrow": (0.78, 0.16, 0.12),
+            "muscle": (0.4, 0.42, 0.26),
+            "cartilage": (0.66, 0.78, 0.5),
+            "fluid": (0.82, 1.0, 1.0),
+            "bone": (0.07, 0.06, 0.05),
+            "tendon": (0.09, 0.08, 0.06),
+            "ligament": (0.2, 0.2, 0.15),
+            "vessel": (0.14, 0.55, 0.5),
+            "skin": (0.45, 0.4, 0.3),
+            "oedema": (0.55, 0.75, 0.7),
+            "septum": (0.35, 0.32, 0.24),
+        },
+    )
     field_of_view = 160.0
-    coverage = (-33.0, 33.0)
+    coverage = (-31.0, 31.0)
     sagittal = True
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -72,8 +79,10 @@ class Knee(Phantom):
 
         self._paint_soft_tissue(canvas, signal, muscle)
         femur, tibia = self._femur(side), self._tibia(side)
-        recess = closed_curve([(-30, -62), (-22, -62), (-24, -40), (-30, -24), (-24, -4), (0, 7), (26, 8), (40, -8),
-                               (38, -32), (24, -30), (0, -4), (-26, -20)])  # fmt: skip
+        recess = closed_curve(
+            [(-30, -62), (-22, -62), (-24, -40), (-30, -24), (-24, -4), (0, 7), (26, 8), (40, -8), (38, -32),
+             (24, -30), (0, -4), (-26, -20)]
+        )  # fmt: skip
         grow = between(side, (0, 24, 34), (1, 0.95, 0.6))
         canvas.fill(self._bent(recess) * (1, grow), signal["fluid"] * 0.5 + signal["fat"] * 0.2, soft=1.0)
         if self.effusion:
@@ -103,12 +112,12 @@ class Knee(Phantom):
         return np.stack([c * x - s * y + 8, s * x + c * y - 8], axis=1)
 
     def _femur(self, side: float) -> Points:
-        condyle = [(-9, -100), (-11, -62), (-19, -45), (-27, -31), (-27, -14), (-16, -2), (3, 3), (21, 0), (34, -12),
-                   (37, -26), (29, -38), (20, -48), (18, -62), (19, -100)]  # fmt: skip
-        notch = [(-9, -100), (-11, -62), (-18, -45), (-26, -32), (-25, -16), (-15, -7), (-4, -11), (4, -19), (10, -28),
-                 (14, -36), (16, -44), (17, -52), (18, -62), (19, -100)]  # fmt: skip
-        edge = [(5, -50), (-2, -50), (-10, -46), (-18, -36), (-20, -18), (-12, -6), (3, -1), (18, -4), (28, -14),
-                (30, -26), (26, -36), (20, -44), (16, -48), (10, -50)]  # fmt: skip
+        condyle = [(-9, -100), (-11, -62), (-19, -45), (-27, -31), (-27, -14), (-16, -2), (3, 3), (21, 0),
+                   (34, -12), (37, -26), (29, -38), (20, -48), (18, -62), (19, -100)]  # fmt: skip
+        notch = [(-9, -100), (-11, -62), (-18, -45), (-26, -32), (-25, -16), (-15, -7), (-4, -11), (4, -19),
+                 (10, -28), (14, -36), (16, -44), (17, -52), (18, -62), (19, -100)]  # fmt: skip
+        edge = [(5, -50), (-2, -50), (-10, -46), (-18, -36), (-20, -18), (-12, -6), (3, -1), (18, -4),
+                (28, -14), (30, -26), (26, -36), (20, -44), (16, -48), (10, -50)]  # fmt: skip
         rounded = between(side, (3, 13), (0, 1))
         outer = between(side, (17, 25), (0, 1))
         corners = np.array(notch) * (1 - rounded) + np.array(condyle) * rounded
@@ -117,22 +126,23 @@ class Knee(Phantom):
         return self._bent(closed_curve((corners - (4, -22)) * shrink + (4, -22), _STEPS))
 
     def _tibia(self, side: float) -> Points:
-        middle = [(-25, 14), (-10, 8), (0, 5), (10, 9), (28, 12), (32, 18), (27, 30), (21, 48), (18, 100), (-9, 100),
-                  (-14, 58), (-21, 40), (-27, 24)]  # fmt: skip
-        outer = [(-24, 13), (-10, 11), (2, 10), (14, 11), (29, 12), (31, 17), (27, 26), (20, 34), (10, 40), (0, 41),
-                 (-10, 36), (-18, 30), (-25, 21)]  # fmt: skip
+        middle = [(-25, 14), (-10, 8), (0, 5), (10, 9), (28, 12), (32, 18), (27, 30), (21, 48), (18, 100),
+                  (-9, 100), (-14, 58), (-21, 40), (-27, 24)]  # fmt: skip
+        outer = [(-24, 13), (-10, 11), (2, 10), (14, 11), (29, 12), (31, 17), (27, 26), (20, 34), (10, 40),
+                 (0, 41), (-10, 36), (-18, 30), (-25, 21)]  # fmt: skip
         away = between(side, (14, 27), (0, 1))
         corners = np.array(middle) * (1 - away) + np.array(outer) * away
         shrink = max(0.3, dome(side, 20, 20)) if side > 20 else 1.0
         return closed_curve((corners - (2, 14)) * shrink + (2, 14), _STEPS)
 
-    def _paint_soft_tissue(self, canvas: Canvas, signal: dict[str, float], muscle: Image) -> None:
+    def _paint_soft_tissue(self, canvas: Canvas, signal: dict[str, float], muscle: Field) -> None:
         plane = canvas.plane
         side = abs(plane.z)
         f = self.fat * 0.5
         narrow = between(side, (0, 24, 40), (1, 0.96, 0.84))
         skin = closed_curve(
-            [(-44 - f, -110), (-50 - f, -65), (-57 - f / 2, -30), (-54 - f / 2, 2), (-42 - f / 2, 30), (-36 - f, 110),
+            [(-44 - f, -110), (-50 - f, -65), (-57 - f / 2, -30), (-54 - f / 2, 2), (-42 - f / 2, 30),
+             (-36 - f, 110),
              (62 + f, 110), (64 + f, 55), (52 + f, 8), (52 + f, -24), (64 + f, -110)]
         ) * (narrow, 1)  # fmt: skip
         lobules = self.lobules.on(plane)
@@ -144,9 +154,9 @@ class Knee(Phantom):
         fascia = signal["tendon"] * 1.6
         thigh = between(side, (0, 30), (1, 0.8))
         muscles = [
-            [(-38, -110), (-16, -110), (-13, -72), (-18, -56), (-30, -56), (-38, -72)],
-            [(24, -110), (56, -110), (52, -70), (46, -36), (40, -34), (36, -52), (26, -74)],
-            [(38, -34), (46, -36), (50, -10), (56, 30), (58, 110), (34, 110), (36, 40), (38, 4), (36, -14)],
+            [(-40, -110), (-14, -110), (-13, -72), (-20, -50), (-32, -48), (-41, -68)],
+            [(24, -110), (63, -110), (60, -70), (53, -30), (44, -24), (36, -52), (26, -74)],
+            [(38, -34), (48, -38), (52, -10), (60, 30), (63, 110), (34, 110), (36, 40), (38, 4), (36, -14)],
             [(28, 18), (34, 20), (34, 50), (32, 110), (20, 110), (23, 54), (28, 34)],
             [(-30, 50), (-18, 46), (-14, 70), (-12, 110), (-31, 110)],
         ]
@@ -162,22 +172,24 @@ class Knee(Phantom):
         if side < 16:
             r = dome(plane.z, 0, 17)
             for offset, width in ((0.0, 6.0), (7.0, 4.2)):
-                course = open_curve([(38 + offset, -100), (43 + offset + drift, -50), (42 + offset, -18), (37 + offset / 2, 26),
-                                     (35 + offset, 100)])  # fmt: skip
+                course = open_curve(
+                    [(38 + offset, -100), (43 + offset + drift, -50), (42 + offset, -18),
+                     (37 + offset / 2, 26), (35 + offset, 100)]
+                )  # fmt: skip
                 canvas.stroke(course, (width + 1.4) * r, signal["fat"], soft=0.4)
                 canvas.stroke(course, width * r, signal["tendon"], soft=0.3)
                 canvas.stroke(course, (width - 1.6) * r, signal["vessel"], soft=0.4)
         # Small veins wander through the fat behind the knee and under the skin.
         wander = self.vessels.on(plane)
-        for start in (-46, 47, 53):
-            y = np.linspace(-90, 90, 14)
+        for start, top, bottom in ((-47, -30, 60), (49, -70, 10), (54, 5, 95)):
+            y = np.linspace(top, bottom, 9)
             column = np.clip(((start / plane.spacing) + plane.columns / 2), 0, plane.columns - 1)
             rows = np.clip(y / plane.spacing + plane.rows / 2, 0, plane.rows - 1).astype(int)
-            x = start + 5 * wander[rows, int(column)] + 0.06 * np.abs(y) * np.sign(start)
-            canvas.stroke(open_curve(np.stack([x, y], axis=1)), 1.3, signal["vessel"] * 0.8, soft=0.2)
+            x = start + 2.2 * wander[rows, int(column)] + 0.05 * np.abs(y) * np.sign(start)
+            canvas.stroke(open_curve(np.stack([x, y], axis=1)), 1.1, signal["vessel"], soft=0.3)
 
     def _paint_bone(
-        self, canvas: Canvas, signal: dict[str, float], outline: Points, joint: tuple[int, int], marrow: Image
+        self, canvas: Canvas, signal: dict[str, float], outline: Points, joint: tuple[int, int], marrow: Field
     ) -> None:
         first, last = joint
         if last > first:
@@ -203,7 +215,7 @@ class Knee(Phantom):
         if self.bruise:
             x, y, z = self.bruise
             if (r := dome(abs(side), abs(z), 14)) > 0.2:
-                canvas.fill(ellipse(x, y, 9 * r, 6 * r, 20), signal["oedema"], soft=2.5)
+                canvas.fill(ellipse((x, y), 9 * r, 6 * r, 20), signal["oedema"], soft=2.5)
 
     def _paint_menisci(self, canvas: Canvas, signal: dict[str, float], side: float) -> None:
         if not 6 < side < 33:
@@ -234,7 +246,7 @@ class Knee(Phantom):
                 line = open_curve([(15 + shift, -28), (6 + shift, -12), (-9 + shift, 8)])
                 canvas.stroke(line, 1.9 * front, signal["ligament"], soft=0.4)
 
-    def _paint_extensors(self, canvas: Canvas, signal: dict[str, float], side: float, marrow: Image) -> None:
+    def _paint_extensors(self, canvas: Canvas, signal: dict[str, float], side: float, marrow: Field) -> None:
         r = dome(side, 0, 23)
         h = self.patella_height
         if r > 0.25:

@@ -1,13 +1,11 @@
-"""A pelvis in axial slices about the prostate: its zones, rectum, bladder, seminal vesicles, muscles and bones."""
-
-from typing import ClassVar
+"""A pelvis in axial slices about the prostate: its zones, rectum, bladder, muscles and bones."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from unimri.data.simulate.phantoms.canvas import (
     Canvas,
-    Image,
+    Field,
     Plane,
     Pose,
     between,
@@ -17,7 +15,7 @@ from unimri.data.simulate.phantoms.canvas import (
     open_curve,
     wobbled,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom
+from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
 from unimri.data.simulate.phantoms.texture import Noise
 
 PERIPHERAL_ZONE, TRANSITION_ZONE = 1, 2
@@ -26,27 +24,42 @@ _ADC_BLUR = 1.1
 
 
 class Prostate(Phantom):
-    """A pelvis, belly up, from the prostate's apex (z = -24 mm) to bladder and seminal vesicles (z = 30 mm).
+    """A pelvis, belly up, from the prostate's apex (z = -20 mm) to bladder and seminal vesicles (27 mm).
 
     Labels are those of the Decathlon: 1 peripheral zone, 2 transition zone.
     """
 
     layout = "decathlon"
-    tissues: ClassVar[dict[str, dict[str, float]]] = {
-        "T2": dict(fat=0.72, skin=0.3, muscle=0.18, bone=0.06, marrow=0.5, peripheral=0.78, transition=0.42, nodule=0.68,
-                   stroma=0.26, capsule=0.1, wall=0.24, urine=1.0, gas=0.02, stool=0.4, vessel=0.9, flow=0.08,
-                   lesion=0.3, mucosa=0.6),
-        "ADC": dict(fat=0.10, skin=0.10, muscle=0.42, bone=0.06, marrow=0.12, peripheral=0.68, transition=0.5, nodule=0.6,
-                    stroma=0.42, capsule=0.4, wall=0.42, urine=1.0, gas=0.02, stool=0.3, vessel=0.6, flow=0.2,
-                    lesion=0.25, mucosa=0.5),
-    }  # fmt: skip
-    field_of_view = 195.0
+    tissues = signals_by_contrast(
+        ("T2", "ADC"),
+        {
+            "fat": (0.6, 0.1),
+            "skin": (0.3, 0.1),
+            "muscle": (0.18, 0.42),
+            "bone": (0.06, 0.06),
+            "marrow": (0.5, 0.12),
+            "peripheral": (0.78, 0.68),
+            "transition": (0.42, 0.5),
+            "nodule": (0.68, 0.6),
+            "stroma": (0.26, 0.42),
+            "capsule": (0.1, 0.4),
+            "wall": (0.24, 0.42),
+            "urine": (1.0, 1.0),
+            "gas": (0.02, 0.02),
+            "stool": (0.4, 0.3),
+            "vessel": (0.9, 0.6),
+            "flow": (0.08, 0.2),
+            "lesion": (0.3, 0.25),
+            "mucosa": (0.6, 0.5),
+        },
+    )
+    field_of_view = 182.0
     coverage = (-20.0, 27.0)
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__(rng)
-        self.pose = Pose.draw(rng, angle=0.03, shift=3, stretch=0.03, bend=2.0, wavelength=120)
-        self.size = rng.uniform(0.8, 1.25)
+        self.pose = Pose.draw(rng, angle=0.05, shift=4, stretch=0.05, bend=4.0, wavelength=100)
+        self.size = rng.uniform(0.95, 1.35)
         self.hyperplasia = rng.uniform(0.75, 1.1)
         self.rectum = rng.uniform(0.75, 1.35)
         self.gas = rng.random() < 0.5
@@ -88,7 +101,7 @@ class Prostate(Phantom):
             canvas.signal = gaussian_filter(canvas.signal, _ADC_BLUR / plane.spacing)
         return canvas
 
-    def _paint_pelvis(self, canvas: Canvas, signal: dict[str, float], grain: Image, patches: Image) -> None:
+    def _paint_pelvis(self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
         strands = self.strands.on(plane)
         fat = signal["fat"] * (1 + 0.05 * grain + 0.05 * patches)
@@ -125,7 +138,7 @@ class Prostate(Phantom):
             )
             wall = (
                 closed_curve(
-                    [(33, -30), (42, -36), (52, -22), (56, 6), (52, 32), (40, 40), (42, 20), (40, -4)]
+                    [(34, -32), (44, -38), (54, -22), (58, 6), (54, 34), (38, 42), (39, 20), (38, -4)]
                 )
                 * mirror
             )
@@ -133,7 +146,7 @@ class Prostate(Phantom):
             # The acetabulum gives way to the ischium and the pubic branch as slices go down.
             high = between(z, (-12, 8), (0, 1))
             if high > 0.05:
-                head = ellipse(side * 84, -8, 23.5 * high, 23.5 * high)
+                head = ellipse((side * 84, -8), 23.5 * high, 23.5 * high)
                 socket = closed_curve(
                     [
                         (58, -42),
@@ -171,24 +184,26 @@ class Prostate(Phantom):
                 (60, 46, 2.4, "vessel"),
                 (64, 50, 1.8, "flow"),
             ):
-                canvas.fill(ellipse(side * x, y, r + 1.0, r + 1.0), signal["wall"], soft=0.4)
-                canvas.fill(ellipse(side * x, y, r, r), signal[shade], soft=0.4)
-            levator = open_curve([(22 * self.size, -18), (29 * self.size, 4), (26, 30), (13, 52)]) * mirror
+                canvas.fill(ellipse((side * x, y), r + 1.0, r + 1.0), signal["wall"], soft=0.4)
+                canvas.fill(ellipse((side * x, y), r, r), signal[shade], soft=0.4)
+            levator = (
+                open_curve([(23 * self.size, -18), (min(28 * self.size, 34), 4), (28, 32), (15, 56)]) * mirror
+            )
             canvas.stroke(levator, between(z, (-20, 12), (4.2, 1.8)), signal["muscle"], soft=0.4)
             canvas.fill(
                 closed_curve([(3, -96), (26, -98), (36, -84), (16, -76), (3, -82)]) * mirror, muscle, soft=0.4
             )
         if z < 6:
-            canvas.fill(ellipse(0, -50, 4, 10), signal["wall"], soft=0.5)
-        canvas.fill(ellipse(0, 92, 10, 6), signal["bone"], soft=0.6)
-        canvas.fill(ellipse(0, 92, 8, 4), marrow, soft=0.6)
+            canvas.fill(ellipse((0, -50), 4, 10), signal["wall"], soft=0.5)
+        canvas.fill(ellipse((0, 92), 10, 6), signal["bone"], soft=0.6)
+        canvas.fill(ellipse((0, 92), 8, 4), marrow, soft=0.6)
 
-    def _paint_rectum(self, canvas: Canvas, signal: dict[str, float], grain: Image) -> None:
+    def _paint_rectum(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         z = canvas.plane.z
         rng = np.random.default_rng(self.seed)
         r = self.rectum * between(z, (-22, -5, 28), (0.7, 1.0, 1.15))
         y = 38 + 6 * self.size - 0.25 * z * 0.5
-        outline = wobbled(ellipse(rng.uniform(-4, 4), y, 15 * r, 13 * r), rng, 1.2)
+        outline = wobbled(ellipse((rng.uniform(-4, 4), y), 15 * r, 13 * r), rng, 1.2)
         middle = outline.mean(axis=0)
         canvas.fill((outline - middle) * 1.06 + middle, signal["capsule"] * 1.3, soft=0.4)
         canvas.fill(outline, signal["wall"] * (1 + 0.1 * grain), soft=0.4)
@@ -205,12 +220,12 @@ class Prostate(Phantom):
             for _ in range(4):
                 spot = bundle + rng.normal(0, 2.4, 2)
                 canvas.fill(
-                    ellipse(*spot, rng.uniform(0.8, 1.7), 1.1),
+                    ellipse(spot, rng.uniform(0.8, 1.7), 1.1),
                     signal["vessel"] if rng.random() < 0.6 else signal["flow"],
                     soft=0.3,
                 )
 
-    def _paint_above(self, canvas: Canvas, signal: dict[str, float], grain: Image) -> None:
+    def _paint_above(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
         rng = np.random.default_rng(self.seed + 1)
         r = between(z, (8, 28), (0.35, 1.0)) * self.filling
@@ -219,7 +234,7 @@ class Prostate(Phantom):
                 np.array([(-36, -24), (0, -38), (36, -24), (38, -2), (20, 12), (0, 9), (-20, 12), (-38, -2)])
                 * r
             )
-            + (0, -16),
+            + np.array([0, -16]),
             rng,
             1.5,
         )
@@ -250,7 +265,7 @@ class Prostate(Phantom):
         coil = signal["wall"] + (signal["vessel"] - signal["wall"]) * np.clip(np.abs(tubes) * 2.2 - 0.3, 0, 1)
         canvas.paint(plane.mask(vesicles * (bow, 1), soft=0.7) * np.float32(bow), coil.astype(np.float32))
 
-    def _paint_gland(self, canvas: Canvas, signal: dict[str, float], grain: Image, patches: Image) -> None:
+    def _paint_gland(self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
         rng = np.random.default_rng(self.seed + 2)
         r = dome(z, -3, 23) * self.size
@@ -274,9 +289,10 @@ class Prostate(Phantom):
         canvas.fill(outline * 1.06, signal["fat"], soft=0.6)
         # A ring of veins lies on the capsule.
         for turn in np.linspace(-0.4, np.pi + 0.4, 17):
-            spot = np.array([25.5 * np.cos(turn), -21.5 * np.sin(turn)]) * r + rng.normal(0, 0.7, 2)
+            spot = np.array([25.5 * np.cos(turn), -21.5 * np.sin(turn)]) * r
+            spot += rng.normal(0, 0.7, 2)
             canvas.fill(
-                ellipse(*spot, rng.uniform(0.9, 2.0), rng.uniform(0.8, 1.5)), signal["vessel"], soft=0.3
+                ellipse(spot, rng.uniform(0.9, 2.0), rng.uniform(0.8, 1.5)), signal["vessel"], soft=0.3
             )
         glands = self.glands.on(plane)
         canvas.fill(outline, signal["capsule"], PERIPHERAL_ZONE, soft=0.3)
@@ -305,7 +321,7 @@ class Prostate(Phantom):
         for nx, ny, nz, radius, kind in self.nodules:
             if (s := dome(z, nz - 3, radius * 1.5) * r) > 0.25:
                 place = np.array([nx * 12, ny * 10 - 5]) * r * grow
-                nodule = wobbled(ellipse(*place, radius * s, radius * s * 0.85), rng, 0.5)
+                nodule = wobbled(ellipse(place, radius * s, radius * s * 0.85), rng, 0.5)
                 inside = (
                     signal["nodule"] * (1 + 0.2 * glands)
                     if kind > 0.4
@@ -318,10 +334,10 @@ class Prostate(Phantom):
             signal["stroma"] * 0.8,
             soft=0.8,
         )
-        canvas.fill(ellipse(0, 1, 3.2 * r, 2.6 * r), signal["wall"], soft=0.4)
-        canvas.fill(ellipse(0, 1, 1.8, 1.0), signal["urine"], soft=0.4)
+        canvas.fill(ellipse((0, 1), 3.2 * r, 2.6 * r), signal["wall"], soft=0.4)
+        canvas.fill(ellipse((0, 1), 1.8, 1.0), signal["urine"], soft=0.4)
         if self.lesion:
             x, lz, radius = self.lesion
             if (s := dome(z, lz, radius * 2)) > 0.2:
-                spot = wobbled(ellipse(x * r, 11 * r, radius * s, radius * s * 0.7), rng, 0.7)
+                spot = wobbled(ellipse((x * r, 11 * r), radius * s, radius * s * 0.7), rng, 0.7)
                 canvas.fill(spot, signal["lesion"] * (1 + 0.06 * grain), soft=0.7)

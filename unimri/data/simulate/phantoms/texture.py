@@ -5,31 +5,39 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
+from scipy.sparse import csr_array
 
 from unimri.data.simulate.phantoms.canvas import Plane
 
 Image = NDArray[np.float32]
 
-# The mean over a cell of the sum of squared cubic B-spline weights: what interpolation leaves of the variance.
+# The mean over a cell of the sum of squared cubic B-spline weights: what of the variance is left.
 _BSPLINE_POWER = 151 / 315
 _UPSAMPLING = 4
 
 
-def _bspline_weights(positions: NDArray[np.float64], cells: int) -> Image:
-    """Periodic cubic B-spline weights, float32 (positions, cells), of positions given in cells."""
-    whole = np.floor(positions).astype(int)
+def _bspline_taps(positions: NDArray[np.float64], cells: int) -> tuple[NDArray[np.intp], Image]:
+    """Cells and periodic cubic B-spline weights, (positions, 4) each, of positions given in cells."""
+    whole = np.floor(positions)
     t = positions - whole
     taps = ((1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3)
-    weights = np.zeros((len(positions), cells), np.float32)
-    for offset, tap in enumerate(taps):
-        weights[np.arange(len(positions)), (whole + offset - 1) % cells] = tap / 6
-    return weights
+    neighbours = (whole[:, None].astype(np.intp) + np.arange(-1, 3)) % cells
+    return neighbours, (np.stack(taps, axis=1) / 6).astype(np.float32)
 
 
 @lru_cache(maxsize=64)
-def _grid_weights(count: int, spacing: float, scale: float, cells: int) -> Image:
-    # Slices of a volume share their grid, so all but the first take the weights from the cache.
-    return _bspline_weights((np.arange(count) - (count - 1) / 2) * spacing / scale, cells)
+def _grid_weights(count: int, spacing: float, scale: float, cells: int) -> csr_array:
+    # Cached, since the slices of a volume share their grid. Sparse, since only four weights a row are not
+    # zero, and since the last bits of a dense product would depend on the number of threads.
+    positions = (np.arange(count, dtype=np.float64) - (count - 1) / 2) * (spacing / scale)
+    neighbours, weights = _bspline_taps(positions, cells)
+    return csr_array((weights.ravel(), neighbours.ravel(), np.arange(0, 4 * count + 1, 4)), (count, cells))
+
+
+def _spline(rows: csr_array, layer: Image, columns: csr_array) -> Image:
+    """Interpolate a layer to the grid that the weights of its rows and columns stand for."""
+    sampled: Image = np.ascontiguousarray((columns @ np.ascontiguousarray((rows @ layer).T)).T)
+    return sampled
 
 
 class Noise:
@@ -52,12 +60,13 @@ class Noise:
     ) -> None:
         self.scale = scale if isinstance(scale, tuple) else (scale, scale, scale)
         lattice = rng.standard_normal((layers, cells, cells), dtype=np.float32)
-        self.lattice = lattice / np.float32(_BSPLINE_POWER**1.5)
+        self.lattice: Image = lattice / np.float32(_BSPLINE_POWER**1.5)
 
     def _layer(self, z: float) -> Image:
-        layers = self.lattice.shape[0]
-        weights = _bspline_weights(np.array([z / self.scale[0]]), layers)[0]
-        layer: Image = np.tensordot(weights, self.lattice, axes=1)
+        neighbours, weights = _bspline_taps(np.array([z / self.scale[0]]), self.lattice.shape[0])
+        layer: Image = np.zeros(self.lattice.shape[1:], np.float32)
+        for neighbour, weight in zip(neighbours[0], weights[0], strict=True):
+            layer += weight * self.lattice[neighbour]
         return layer
 
     def on(self, plane: Plane) -> Image:
@@ -66,15 +75,15 @@ class Noise:
         cells = self.lattice.shape[1]
         rows = _grid_weights(plane.rows, plane.spacing, dy, cells)
         columns = _grid_weights(plane.columns, plane.spacing, dx, cells)
-        return rows @ self._layer(plane.z) @ columns.T
+        return _spline(rows, self._layer(plane.z), columns)
 
     def at(self, x: Image, y: Image, z: float) -> Image:
-        """Sample at any coordinates in mm, float32 of the shape of `x` and `y`: along fibres, around a surface."""
+        """Sample at any coordinates in mm, float32 of their shape: along fibres, around a surface."""
         _, dy, dx = self.scale
         cells = self.lattice.shape[1]
-        # Spline onto a finer lattice first: linear interpolation of that is smooth enough and several times faster.
+        # Spline onto a finer lattice first: linear interpolation of that is smooth enough and far faster.
         finer = _grid_weights(cells * _UPSAMPLING, 1 / _UPSAMPLING, 1.0, cells)
-        layer = finer @ self._layer(z) @ finer.T
+        layer = _spline(finer, self._layer(z), finer)
         origin = (cells * _UPSAMPLING - 1) / 2
         coordinates = np.stack([y * (_UPSAMPLING / dy) + origin, x * (_UPSAMPLING / dx) + origin])
         sampled: Image = map_coordinates(layer, coordinates, order=1, mode="grid-wrap", output=np.float32)
