@@ -1,0 +1,255 @@
+import math
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unimri.errors import UnimriError
+from unimri.evaluation.layout import AVERAGE, KEYS
+from unimri.evaluation.methods import METHODS
+from unimri.evaluation.metrics import SliceScore, write_scores
+from unimri.evaluation.paper import comparable, published
+from unimri.evaluation.tables import (
+    format_table1_for_terminal,
+    read_table1,
+    sample_sizes,
+    table1,
+    write_tables,
+)
+
+PUBLISHED_CSV = Path(__file__).parents[2] / "unimri" / "evaluation" / "published" / "table1.csv"
+PAPERS_ANATOMIES = ["brain", "knee", "cardiac", "abdomen", "prostate"]
+
+
+def value(table, acceleration, method, metric, column):
+    row = table[
+        (table["acceleration"] == acceleration) & (table["method"] == method) & (table["metric"] == metric)
+    ]
+    return row[column].item()
+
+
+def write_paper_as_scores(folder, anatomies=PAPERS_ANATOMIES, accelerations=(4, 6)):
+    """Metrics files, one slice a volume and two volumes, whose means are the paper's numbers."""
+    paper, files = published(), []
+    for acceleration in accelerations:
+        for method in paper["method"].unique():
+            for anatomy in anatomies:
+                psnr = value(paper, acceleration, method, "psnr_db", anatomy)
+                ssim = value(paper, acceleration, method, "ssim_percent", anatomy)
+                path = folder / f"{acceleration}x" / method / f"{anatomy}.csv"
+                write_scores(
+                    path,
+                    [
+                        SliceScore(acceleration, method, anatomy, "a", 0, psnr - 1, ssim - 0.5),
+                        SliceScore(acceleration, method, anatomy, "b", 0, psnr + 1, ssim + 0.5),
+                    ],
+                )
+                files.append(path)
+    return files
+
+
+def test_an_anatomys_mean_is_over_slices_and_the_average_over_anatomies():
+    rows = [
+        SliceScore(4.0, "shared", "heart", "v1", 0, 30.0, 80.0),
+        SliceScore(4.0, "shared", "heart", "v1", 1, 32.0, 82.0),
+        SliceScore(4.0, "shared", "heart", "v2", 0, 40.0, 90.0),
+        SliceScore(4.0, "shared", "hand", "v1", 0, 20.0, 70.0),
+    ]
+    scores = pd.DataFrame(rows)
+    table = table1(scores, ["hand", "heart"])
+    assert list(table.columns) == ["acceleration", "method", "metric", "hand", "heart", "average"]
+    assert value(table, 4, "shared", "psnr_db", "heart") == pytest.approx(34.0)
+    assert value(table, 4, "shared", "ssim_percent", "heart") == pytest.approx(84.0)
+    assert value(table, 4, "shared", "psnr_db", AVERAGE) == pytest.approx(27.0)
+    sizes = sample_sizes(scores, ["hand", "heart"])
+    assert sizes.to_dict("list") == {"anatomy": ["hand", "heart"], "volumes": [1, 2], "slices": [1, 3]}
+
+
+def test_a_method_without_an_anatomy_has_neither_its_mean_nor_an_average(make_scores):
+    table = table1(
+        make_scores(
+            {(4, "shared", "a"): (30, 90), (4, "proposed", "a"): (31, 91), (4, "proposed", "b"): (32, 92)}
+        ),
+        ["a", "b"],
+    )
+    assert value(table, 4, "shared", "psnr_db", "a") == 30
+    assert math.isnan(value(table, 4, "shared", "psnr_db", "b"))
+    assert math.isnan(value(table, 4, "shared", "psnr_db", AVERAGE))
+    assert value(table, 4, "proposed", "psnr_db", AVERAGE) == 31.5
+
+
+def test_the_papers_averages_are_the_means_over_its_anatomies():
+    paper = published().dropna()
+    mean = paper[PAPERS_ANATOMIES].mean(axis=1)
+    # Half a unit of its last digit for its rounding of the average, and as much for that of the anatomies.
+    assert ((mean - paper[AVERAGE]).abs() <= 0.0101).all()
+
+
+def test_table_s2_has_the_rows_of_table_1_for_the_third_layer():
+    first, second = published(), published("table_s2")
+    proposed = first[first["method"] == "proposed"].drop(columns="method").reset_index(drop=True)
+    third = second[second["distilled_layer"] == "3"].drop(columns="distilled_layer").reset_index(drop=True)
+    pd.testing.assert_frame_equal(proposed, third)
+
+
+def test_the_tables_of_the_papers_numbers(tmp_path):
+    files = write_paper_as_scores(tmp_path / "metrics")
+    write_tables(files, dict.fromkeys(PAPERS_ANATOMIES, "simulated"), tmp_path)
+    ours, papers = (tmp_path / "table1.csv").read_text(), PUBLISHED_CSV.read_text()
+    assert ours.splitlines()[0] == papers.splitlines()[0]
+    table, paper = read_table1(tmp_path / "table1.csv"), published()
+    pd.testing.assert_frame_equal(table[list(KEYS)], paper[list(KEYS)])
+    pd.testing.assert_frame_equal(table[PAPERS_ANATOMIES], paper[PAPERS_ANATOMIES], atol=1e-5)
+
+    report = (tmp_path / "table1.md").read_text()
+    assert "## Our results, on simulated data" in report
+    assert "92 of 92 of the paper's orderings came out" in report
+    assert "did not come out" not in report
+    # Of our table, with an average for Undersampled, and of the paper's own, with a dash.
+    own, theirs = report.split("## The paper's published numbers, on its own data")
+    assert re.search(r"4×\s*\| Undersampled\s*\|.* 30\.21 \|", own)
+    assert re.search(r"4×\s*\| Undersampled\s*\|.* – \|", theirs)
+    for block in (own, theirs):
+        assert re.search(r"\| Proposed .*\*\*43\.16\*\*.*\*\*38\.24\*\*.*\*\*98\.28\*\*", block)
+        assert "w/o MD, trained on" not in block
+    assert re.search(r"\| brain\s*\| simulated\s*\|\s*2 \|\s*2 \|", own)
+
+
+def test_only_what_occurs_of_the_paper_is_shown(tmp_path):
+    files = write_paper_as_scores(tmp_path / "metrics", ["knee", "brain"], [6])
+    write_scores(tmp_path / "spine.csv", [SliceScore(6, "shared", "spine", "a", 0, 30.0, 90.0)])
+    write_tables(
+        [*files, tmp_path / "spine.csv"], {"knee": "real", "spine": "simulated", "brain": "real"}, tmp_path
+    )
+    own, theirs = (tmp_path / "table1.md").read_text().split("## The paper's published numbers")
+    assert "real data for others" in own
+    assert "PSNR knee (real)" in own
+    assert "PSNR spine (simulated)" in own
+    assert "PSNR average (mixed)" in own
+    header = next(line for line in theirs.splitlines() if "Method" in line)
+    names = [cell.strip() for cell in header.strip("|").split("|")]
+    # The paper's average is over five anatomies, so it has no place beside these two.
+    assert names == ["", "Method", "PSNR knee", "PSNR brain", "SSIM knee", "SSIM brain"]
+    assert "4×" not in theirs
+    terminal = format_table1_for_terminal(
+        tmp_path / "table1.csv", {"knee": "real", "spine": "simulated", "brain": "real"}
+    )
+    assert re.search(r"^6x\s+knee \(real\)\s+spine \(simulated\)\s+brain \(real\)", terminal, re.MULTILINE)
+
+
+def test_anatomies_that_the_paper_lacks_show_none_of_it(tmp_path):
+    write_scores(tmp_path / "a.csv", [SliceScore(8, "shared", "spine", "a", 0, 30.0, 90.0)])
+    write_tables([tmp_path / "a.csv"], {"spine": "real"}, tmp_path)
+    report = (tmp_path / "table1.md").read_text()
+    assert "## Our results, on real data" in report
+    assert "The paper has none of these anatomies at these accelerations." in report
+    assert "Nothing to compare" in report
+
+
+def test_the_paper_beside_ours_keeps_its_average_only_for_its_own_anatomies():
+    assert AVERAGE in comparable(published(), [4], PAPERS_ANATOMIES[::-1])
+    assert AVERAGE not in comparable(published(), [4], PAPERS_ANATOMIES[:2])
+    assert AVERAGE not in comparable(published(), [4], [*PAPERS_ANATOMIES, "spine"])
+
+
+def test_equal_scores_are_equal_bytes(tmp_path):
+    files = write_paper_as_scores(tmp_path / "metrics")
+    anatomies = dict.fromkeys(PAPERS_ANATOMIES, "simulated")
+    write_tables(files, anatomies, tmp_path / "a")
+    write_tables(files[::-1], anatomies, tmp_path / "b")
+    for name in ("table1.csv", "table1.md", "orderings.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_terminal_shows_each_acceleration_and_marks_the_best(tmp_path):
+    write_tables(write_paper_as_scores(tmp_path), dict.fromkeys(PAPERS_ANATOMIES, "simulated"), tmp_path)
+    text = format_table1_for_terminal(tmp_path / "table1.csv", dict.fromkeys(PAPERS_ANATOMIES, "simulated"))
+    assert text.startswith("Table 1. Our results, on simulated data.")
+    assert re.search(r"^4x\s+brain\s+knee\s+cardiac\s+abdomen\s+prostate\s+average$", text, re.MULTILINE)
+    assert re.search(r"^Proposed\s+40\.03\* / 97\.02\*", text, re.MULTILINE)
+    assert max(len(line) for line in text.splitlines()) <= 130
+    frame = read_table1(tmp_path / "table1.csv")
+    assert format_table1_for_terminal(frame, dict.fromkeys(PAPERS_ANATOMIES, "simulated")) == text
+
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12).filter(
+    lambda name: name not in (*KEYS, AVERAGE)
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    anatomies=st.lists(names, min_size=1, max_size=7, unique=True),
+    accelerations=st.lists(st.sampled_from([2.0, 4.0, 4.5, 6.0, 10.0]), min_size=1, max_size=3, unique=True),
+    data=st.data(),
+)
+def test_any_anatomies_and_accelerations(tmp_path_factory, anatomies, accelerations, data):
+    folder = tmp_path_factory.mktemp("any")
+    number = st.floats(0, 100)
+    expected = {
+        (acceleration, method.key, anatomy): (data.draw(number), data.draw(number))
+        for acceleration in accelerations
+        for method in METHODS[2:4]
+        for anatomy in anatomies
+    }
+    write_scores(folder / "all.csv", [SliceScore(*key, "v", 0, *scores) for key, scores in expected.items()])
+    provenance = {name: ("real", "simulated")[index % 2] for index, name in enumerate(anatomies)}
+    write_tables([folder / "all.csv"], provenance, folder)
+    table = read_table1(folder / "table1.csv")
+    assert list(table.columns) == [*KEYS, *anatomies, AVERAGE]
+    assert list(table["acceleration"].unique()) == sorted(accelerations)
+    for (acceleration, method, anatomy), (psnr, _) in expected.items():
+        assert value(table, acceleration, method, "psnr_db", anatomy) == pytest.approx(psnr, abs=2e-6)
+    own = (folder / "table1.md").read_text().split("\n\n")[3].splitlines()
+    # Each row has as many cells as the heading, whatever stands in a name.
+    assert len({len(re.findall(r"(?<!\\)\|", line)) for line in own}) == 1
+    format_table1_for_terminal(folder / "table1.csv", provenance)
+
+
+@pytest.mark.parametrize(
+    ("change", "anatomies", "message"),
+    [
+        ({"method": "ours"}, ["a"], "'ours' is unknown; allowed: undersampled"),
+        ({}, ["b"], "unknown anatomies: a; allowed: b"),
+        ({}, ["a", "b"], "no scores of: b"),
+        ({}, ["a", "average"], "'average' has the name of a column"),
+    ],
+)
+def test_faulty_scores_are_refused(make_scores, change, anatomies, message):
+    scores = make_scores({(4, "shared", "a"): (30, 90)}).assign(**change)
+    with pytest.raises(UnimriError, match=message):
+        table1(scores, anatomies)
+
+
+def test_scores_of_one_slice_twice_are_refused(make_scores):
+    scores = make_scores({(4, "shared", "a"): (30, 90)})
+    with pytest.raises(
+        UnimriError, match="anatomy a, volume volume, slice 0 is scored twice for shared at 4x"
+    ):
+        table1(pd.concat([scores, scores]), ["a"])
+
+
+def test_methods_scored_on_different_slices_are_refused(make_scores):
+    scores = pd.concat(
+        [
+            make_scores({(4, "shared", "a"): (30, 90)}, slices=2),
+            make_scores({(4, "proposed", "a"): (31, 91)}, slices=3),
+        ]
+    )
+    with pytest.raises(UnimriError, match="proposed at 4x and shared at 4x were scored on different slices"):
+        table1(scores, ["a"])
+
+
+def test_data_that_are_neither_simulated_nor_real_are_refused(tmp_path):
+    with pytest.raises(UnimriError, match="anatomy a: data 'phantom' is unknown; allowed: simulated, real"):
+        write_tables([], {"a": "phantom"}, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "acceleration,method\n4,shared\n"])
+def test_a_faulty_table_is_refused_by_name(tmp_path, content):
+    (tmp_path / "table1.csv").write_text(content)
+    with pytest.raises(UnimriError, match=r"table1\.csv"):
+        read_table1(tmp_path / "table1.csv")

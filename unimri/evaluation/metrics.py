@@ -1,0 +1,158 @@
+"""PSNR and SSIM of a slice, and the CSV files that hold them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from unimri.errors import UnimriError
+from unimri.evaluation.text import write_csv
+from unimri.settings import Settings
+
+PSNR_CEILING_DB = float(20 * np.log10(2**24))
+"""144.49 dB: the PSNR of an error of 2^-24 of the data range, which is float32's rounding near 1."""
+
+
+class MetricSettings(Settings):
+    """How PSNR and SSIM are computed."""
+
+    data_range: float = Field(
+        1.0, gt=0, description="intensity range R of the images, in PSNR and in SSIM's constants"
+    )
+    ssim_window: int = Field(
+        7, ge=3, description="side of SSIM's uniform window in pixels, odd; without effect when gaussian"
+    )
+    gaussian: bool = Field(
+        False,
+        description="weigh SSIM's window by a Gaussian, as Wang et al. 2004: sigma 1.5, 11 pixels",
+    )
+
+    @field_validator("ssim_window")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd, so that the window has a centre")
+        return value
+
+
+class Score(NamedTuple):
+    """What a reconstruction of one slice scores: PSNR in dB, SSIM in percent (100 is identical)."""
+
+    psnr_db: float
+    ssim_percent: float
+
+
+class SliceScore(NamedTuple):
+    """One row of a metrics CSV: one slice, reconstructed by one method at one acceleration."""
+
+    acceleration: float
+    method: str
+    anatomy: str
+    volume: str
+    slice: int
+    psnr_db: float
+    ssim_percent: float
+
+
+COLUMNS = SliceScore._fields
+"""The columns of a metrics CSV, in order."""
+
+METRICS = Score._fields
+"""Those of them that are metrics."""
+
+
+def score_slice(
+    reference: NDArray[np.floating[Any]], reconstruction: NDArray[np.floating[Any]], settings: MetricSettings
+) -> Score:
+    """Score the magnitude of a reconstruction against the fully sampled slice.
+
+    PSNR is 10 log10(R^2 / MSE), R the data range. It stops at `PSNR_CEILING_DB`, where the error is below
+    what float32 can show: identical images would have an infinite PSNR, and one of them would make a mean
+    over slices infinite. SSIM is the mean structural similarity of Wang et al. 2004 with K1 = 0.01 and K2 =
+    0.03, as scikit-image defines it: by default with a uniform window and unbiased covariances. Both are
+    computed in float64.
+
+    Parameters
+    ----------
+    reference : real (H, W), the fully sampled magnitude, on a scale of [0, R].
+    reconstruction : real (H, W), the reconstruction's magnitude on the same scale. It is not clipped.
+    settings : how to compute them.
+
+    Raises
+    ------
+    UnimriError : when either image holds a value that is not finite, or SSIM's window is larger than the
+        image.
+    ValueError : when the shapes differ.
+    """
+    for name, image in (("reference", reference), ("reconstruction", reconstruction)):
+        if not np.isfinite(image).all():
+            raise UnimriError(f"the {name} holds values that are not finite, so it has no PSNR or SSIM")
+    window = 11 if settings.gaussian else settings.ssim_window
+    if min(reference.shape) < window:
+        height, width = reference.shape
+        raise UnimriError(
+            f"metrics.ssim_window: a window of {window} pixels does not fit a slice of {height} x {width}; "
+            f"allowed: at most {min(reference.shape)}"
+        )
+    truth, image = reference.astype(np.float64), reconstruction.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        psnr = peak_signal_noise_ratio(truth, image, data_range=settings.data_range)
+    ssim = structural_similarity(
+        truth,
+        image,
+        data_range=settings.data_range,
+        win_size=window,
+        gaussian_weights=settings.gaussian,
+        use_sample_covariance=not settings.gaussian,
+    )
+    return Score(min(float(psnr), PSNR_CEILING_DB), 100 * float(ssim))
+
+
+def write_scores(path: Path, rows: Iterable[SliceScore]) -> None:
+    """Write a metrics CSV, one row a slice; metrics have six decimals, so equal scores are equal bytes."""
+    write_csv(path, pd.DataFrame(list(rows), columns=list(COLUMNS)))
+
+
+def read_scores(paths: Iterable[Path]) -> pd.DataFrame:
+    """Read metrics CSVs into one frame of the columns `COLUMNS`, one row a slice.
+
+    Returns
+    -------
+    frame whose acceleration and metrics are float64, slice int64, and the others str.
+
+    Raises
+    ------
+    UnimriError : when there are no files, or when one is missing, is empty, lacks a column, or holds a value
+        that is no finite number where one belongs. The message names the file.
+    """
+    frames = [_read_file(path) for path in paths]
+    if not frames:
+        raise UnimriError("no metrics files were given, so there is nothing to tabulate")
+    return pd.concat(frames, ignore_index=True)
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    mend = "evaluate again to write it"
+    try:
+        # As text first: pandas would make a number of a volume named 001 and a missing value of one named NA.
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except pd.errors.EmptyDataError:
+        raise UnimriError(f"{path}: empty, not even a header; {mend}") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError) as fault:
+        raise UnimriError(f"{path}: cannot be read as a metrics CSV ({fault}); {mend}") from None
+    if missing := [column for column in COLUMNS if column not in frame]:
+        raise UnimriError(f"{path}: lacks the column(s) {', '.join(missing)}; {mend}")
+    if frame.empty:
+        raise UnimriError(f"{path}: has a header but no slices; {mend}")
+    for column in ("acceleration", "slice", *METRICS):
+        numbers = pd.to_numeric(frame[column], errors="coerce").astype("float64")
+        if not np.isfinite(numbers).all():
+            line = int(np.argmin(np.isfinite(numbers))) + 2
+            raise UnimriError(f"{path}: line {line}, column {column}: not a finite number; {mend}")
+        frame[column] = numbers.astype("int64") if column == "slice" else numbers
+    return frame[list(COLUMNS)]

@@ -1,0 +1,40 @@
+"""Frames as CSV and as markdown, in one fixed form, so that equal results are equal bytes."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from tabulate import tabulate
+
+from unimri.artifacts import replacing
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame as CSV: six decimals, accelerations as short as can be, nothing for a missing value."""
+    if "acceleration" in frame:
+        frame = frame.assign(acceleration=[f"{value:g}" for value in frame["acceleration"]])
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
+
+
+def number(value: float, mark: str = "") -> str:
+    """Give a metric with the paper's two decimals, between two `mark`s; a dash where it is missing."""
+    return "–" if math.isnan(value) else f"{mark}{value:.2f}{mark}"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
+    """Give a pipe table; the first `text_columns` columns are aligned left and the others right."""
+
+    def escape(cell: str) -> str:
+        return cell.replace("|", "\\|").replace("\n", " ")
+
+    return str(
+        tabulate(
+            [[escape(cell) for cell in row] for row in rows],
+            headers=[escape(cell) for cell in header],
+            tablefmt="pipe",
+            disable_numparse=True,
+            colalign=["left"] * text_columns + ["right"] * (len(header) - text_columns),
+        )
+    )
