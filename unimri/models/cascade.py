@@ -1,0 +1,174 @@
+"""D5C5 (Schlemper et al. 2017) and the universal D5C5 that carries ASPIN (the paper's f_u)."""
+
+import itertools
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from unimri.errors import UnimriError
+from unimri.models.aspin import Aspin
+from unimri.models.instance_norm import instance_norm
+from unimri.physics.fourier import enforce_consistency
+from unimri.settings import Settings
+
+
+class CascadeSettings(Settings):
+    """Shape and initialisation of a cascade; the defaults are the paper's D5C5."""
+
+    name: Literal["d5c5"] = "d5c5"
+    cascades: int = Field(5, ge=1, description="blocks, each followed by data consistency")
+    convolutions: int = Field(5, ge=2, description="3x3 convolutions in a block")
+    width: int = Field(32, ge=1, description="feature maps of the inner convolutions")
+    last_convolution: Literal["zero", "default"] = Field(
+        "zero",
+        description="start of each block's last convolution: 'zero' makes a block start as the identity, "
+        "'default' is PyTorch's initialisation",
+    )
+
+
+class Block(nn.Module):
+    """One convolutional block (CNN-t, uCNN-t): 2 -> width -> ... -> width -> 2, with the residual from its input."""
+
+    def __init__(self, settings: CascadeSettings) -> None:
+        super().__init__()
+        channels = [2] + [settings.width] * (settings.convolutions - 1) + [2]
+        # Under ASPIN the biases of all but the last convolution are cancelled by the mean and get no gradient.
+        # They stay, so that a universal network's base counts what the paper counts (144,650).
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(wide, narrow, kernel_size=3, padding=1) for wide, narrow in itertools.pairwise(channels)
+        )
+        if settings.last_convolution == "zero":
+            for parameter in self.convolutions[-1].parameters():
+                nn.init.zeros_(parameter)
+
+    def forward(
+        self, image: Tensor, aspin: tuple[Tensor, Tensor] | None, layer: int | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Refine an image.
+
+        Parameters
+        ----------
+        image : (B, 2, H, W), real and imaginary part.
+        aspin : gamma and beta, (convolutions - 1, width) each; None for a plain network.
+        layer : number (from 1) of the convolution whose activation is wanted, or None.
+
+        Returns
+        -------
+        The refined image (B, 2, H, W), and the activation (B, C, H, W) of `layer`, after its ReLU (the last has none).
+        """
+        hidden, wanted = image, None
+        for number, convolution in enumerate(self.convolutions, start=1):
+            hidden = convolution(hidden)
+            if number < len(self.convolutions):
+                if aspin is not None:
+                    hidden = instance_norm(hidden, aspin[0][number - 1], aspin[1][number - 1])
+                hidden = F.relu(hidden)
+            if number == layer:
+                wanted = hidden
+        return image + hidden.to(image.dtype), wanted
+
+
+class D5C5(nn.Module):
+    """Blocks interleaved with hard data consistency; at its full size 144,650 parameters."""
+
+    def __init__(self, settings: CascadeSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.cascades))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def aspin_of(self, anatomy: str | None) -> Aspin | None:
+        """The ASPIN to use for an anatomy; a plain network uses none, whatever the anatomy."""
+        return None
+
+    def forward(
+        self,
+        zero_filled: Tensor,
+        measured: Tensor,
+        sampled: Tensor,
+        axis: int,
+        anatomy: str | None = None,
+        layer: int | None = None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Reconstruct a batch of slices of one anatomy.
+
+        Parameters
+        ----------
+        zero_filled, measured : complex64 (B, H, W), from `physics.fourier.undersample`, image scaled to [0, 1].
+        sampled : bool, from `physics.fourier.lines`.
+        axis : phase-encoding axis, -1 or -2.
+        anatomy : whose ASPIN to use.
+        layer : number (from 1) of the convolution whose activations are wanted, or None.
+
+        Returns
+        -------
+        The image, complex64 (B, H, W), its sampled lines exactly the measured ones; and for each cascade the
+        activation of `layer`, (B, C, H, W), an empty list when it is None.
+        """
+        aspin = self.aspin_of(anatomy)
+        image, activations = zero_filled, []
+        for number, block in enumerate(self.blocks):
+            channels = torch.view_as_real(image).permute(0, 3, 1, 2)  # (B, 2, H, W), channels_last
+            refined, activation = block(channels, aspin.of_cascade(number) if aspin is not None else None, layer)
+            complex_image = torch.view_as_complex(refined.permute(0, 2, 3, 1).contiguous())
+            image = enforce_consistency(complex_image, measured, sampled, axis)
+            if activation is not None:
+                activations.append(activation)
+        return image, activations
+
+
+class UniversalD5C5(D5C5):
+    """The same blocks, with one ASPIN for each anatomy that the network knows."""
+
+    def __init__(self, settings: CascadeSettings, anatomies: Iterable[str] = ()) -> None:
+        super().__init__(settings)
+        self.aspins = nn.ModuleDict()
+        for anatomy in anatomies:
+            self.add_anatomy(anatomy)
+
+    def add_anatomy(self, anatomy: str) -> Aspin:
+        """Insert a new ASPIN, which starts as plain normalisation (gamma 1, beta 0); the others are not touched.
+
+        Raises
+        ------
+        UnimriError : when the network knows the anatomy already.
+        """
+        if anatomy in self.aspins:
+            raise UnimriError(f"anatomy {anatomy!r}: the network has an ASPIN for it already; remove it first")
+        aspin = Aspin(self.settings.cascades, self.settings.convolutions - 1, self.settings.width)
+        aspin.to(next(self.parameters()).device)
+        self.aspins[anatomy] = aspin
+        return aspin
+
+    def remove_anatomy(self, anatomy: str) -> None:
+        """Take an anatomy's ASPIN out.
+
+        Raises
+        ------
+        UnimriError : when the network does not know the anatomy.
+        """
+        self.aspin_of(anatomy)
+        del self.aspins[anatomy]
+
+    @property
+    def anatomies(self) -> list[str]:
+        """The anatomies that the network knows."""
+        return list(self.aspins)
+
+    def aspin_of(self, anatomy: str | None) -> Aspin:
+        """The ASPIN of an anatomy.
+
+        Raises
+        ------
+        UnimriError : when the network does not know the anatomy.
+        """
+        if anatomy is None or anatomy not in self.aspins:
+            known = ", ".join(self.aspins) or "none"
+            raise UnimriError(f"anatomy {anatomy!r}: the network has no ASPIN for it; known: {known}")
+        aspin = self.aspins[anatomy]
+        assert isinstance(aspin, Aspin)
+        return aspin

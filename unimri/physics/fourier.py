@@ -1,0 +1,85 @@
+"""The Fourier side of Cartesian MRI: orthonormal transforms, retrospective undersampling, hard data consistency.
+
+Two layouts of k-space appear. `to_kspace` and `to_image` use the centred one that scanners' files use (DC in the
+middle of both axes). The networks use *hybrid* k-space: transformed along the phase-encoding axis only, DC first. For
+a mask of whole lines both give the same data consistency, because the transform along the readout axis cancels.
+"""
+
+import torch
+from torch import Tensor
+
+PHASE_AXES = {"columns": -1, "rows": -2}
+"""Phase-encoding axis by name: 'columns' keeps or drops whole columns of k-space, 'rows' whole rows."""
+
+
+def to_kspace(image: Tensor) -> Tensor:
+    """Centred orthonormal 2D Fourier transform, (..., H, W) real or complex to (..., H, W) complex."""
+    shifted = torch.fft.ifftshift(image, dim=(-2, -1))
+    return torch.fft.fftshift(torch.fft.fft2(shifted, norm="ortho"), dim=(-2, -1))
+
+
+def to_image(kspace: Tensor) -> Tensor:
+    """Inverse (and adjoint) of `to_kspace`, (..., H, W) complex to (..., H, W) complex."""
+    shifted = torch.fft.ifftshift(kspace, dim=(-2, -1))
+    return torch.fft.fftshift(torch.fft.ifft2(shifted, norm="ortho"), dim=(-2, -1))
+
+
+def to_hybrid(image: Tensor, axis: int) -> Tensor:
+    """Orthonormal Fourier transform along the phase-encoding `axis` only, DC first; shape unchanged, complex."""
+    return torch.fft.fft(image, dim=axis, norm="ortho")
+
+
+def from_hybrid(kspace: Tensor, axis: int) -> Tensor:
+    """Inverse (and adjoint) of `to_hybrid`."""
+    return torch.fft.ifft(kspace, dim=axis, norm="ortho")
+
+
+def lines(mask: Tensor, axis: int) -> Tensor:
+    """Bring centred masks to where hybrid k-space needs them.
+
+    Parameters
+    ----------
+    mask : bool (B, N), True where a phase-encoding line is kept, DC at N // 2.
+    axis : -1 (lines are columns) or -2 (lines are rows).
+
+    Returns
+    -------
+    bool (B, 1, N) or (B, N, 1), DC first; broadcasts against (B, H, W).
+    """
+    first = torch.fft.ifftshift(mask, dim=-1)
+    return first.unsqueeze(-2) if axis == -1 else first.unsqueeze(-1)
+
+
+def undersample(image: Tensor, sampled: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    """Retrospective undersampling without noise.
+
+    Parameters
+    ----------
+    image : (B, H, W) real or complex.
+    sampled : bool, from `lines`.
+    axis : phase-encoding axis.
+
+    Returns
+    -------
+    zero_filled : complex (B, H, W), the image with the lines that were not sampled set to zero.
+    measured : complex (B, H, W), hybrid k-space, zero where not sampled.
+    """
+    measured = to_hybrid(image, axis) * sampled
+    return from_hybrid(measured, axis), measured
+
+
+def enforce_consistency(image: Tensor, measured: Tensor, sampled: Tensor, axis: int) -> Tensor:
+    """Hard data consistency, k <- (1 - m) k + m k0 (Schlemper et al. 2017, eq. 5 without noise).
+
+    Parameters
+    ----------
+    image : complex (B, H, W), the current estimate.
+    measured : complex (B, H, W), hybrid k-space as measured.
+    sampled : bool, from `lines`.
+    axis : phase-encoding axis.
+
+    Returns
+    -------
+    complex (B, H, W) whose sampled lines are the measured ones, to float precision.
+    """
+    return from_hybrid(torch.where(sampled, measured, to_hybrid(image, axis)), axis)

@@ -1,0 +1,195 @@
+"""Masks of 1D Cartesian undersampling: which phase-encoding lines are kept, and their artifact on disk."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, ValidationError
+
+from unimri.artifacts import replacing
+from unimri.errors import UnimriError
+from unimri.settings import Settings
+
+
+class _Mask(Settings):
+    axis: Literal["columns", "rows"] = Field(
+        "columns", description="which lines of k-space phase encoding steps through"
+    )
+    per_slice: bool = Field(False, description="draw a mask for each slice, instead of one for all")
+    bank: int = Field(
+        256, ge=2, description="how many masks are drawn when per_slice is true; slices take them in turn"
+    )
+    seed: int = Field(0, ge=0, description="seed of the draw")
+
+    def draw(self, size: int, acceleration: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Draw one mask: bool (size,), DC at size // 2, True where a line is kept."""
+        raise NotImplementedError
+
+
+class Gaussian1D(_Mask):
+    """Lines drawn without replacement, with a Gaussian density over the distance from DC; the count is exact."""
+
+    kind: Literal["gaussian1d"] = "gaussian1d"
+    sigma: float = Field(0.09, gt=0, description="standard deviation of the density, as a fraction of the line count N")
+    centre_lines: int = Field(
+        0, ge=0, description="central lines that are always kept, inside the budget of N / acceleration"
+    )
+    floor: float = Field(
+        0.0, ge=0, description="uniform floor added to the density (peak 1), in units of 1 / acceleration"
+    )
+    keep_dc: bool = Field(True, description="always keep the DC line, inside the budget")
+
+    def draw(self, size: int, acceleration: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+        budget = line_budget(size, acceleration)
+        distance = np.arange(size) - size // 2
+        density = np.exp(-0.5 * (distance / (self.sigma * size)) ** 2) + self.floor / acceleration
+        mask = np.zeros(size, dtype=bool)
+        start = size // 2 - self.centre_lines // 2
+        mask[start : start + self.centre_lines] = True
+        mask[size // 2] |= self.keep_dc
+        if mask.sum() > budget:
+            raise UnimriError(
+                f"mask.centre_lines: {self.centre_lines} central lines do not fit into the {budget} lines that "
+                f"acceleration {acceleration:g} leaves of {size}; allowed: at most {budget}"
+            )
+        # A density that has underflowed to zero far from DC still has to fill the budget.
+        density = np.where(mask, 0.0, np.maximum(density, 1e-12))
+        drawn = rng.choice(size, budget - int(mask.sum()), replace=False, p=density / density.sum())
+        mask[drawn] = True
+        return mask
+
+
+class FastMRIRandom(_Mask):
+    """fastMRI's `RandomMaskFunc`: a full centre, other lines kept with one probability; the count varies."""
+
+    kind: Literal["fastmri-random"] = "fastmri-random"
+    centre_fraction: float = Field(0.08, gt=0, lt=1, description="fraction of lines in the full centre")
+
+    def draw(self, size: int, acceleration: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+        centre = _fastmri_centre(size, acceleration, self.centre_fraction)
+        count = int(centre.sum())
+        probability = (size / acceleration - count) / (size - count)
+        return centre | (rng.uniform(size=size) < probability)
+
+
+class FastMRIEquispaced(_Mask):
+    """fastMRI's `EquispacedMaskFractionFunc`: a full centre and equispaced lines, N / acceleration in all."""
+
+    kind: Literal["fastmri-equispaced"] = "fastmri-equispaced"
+    centre_fraction: float = Field(0.08, gt=0, lt=1, description="fraction of lines in the full centre")
+
+    def draw(self, size: int, acceleration: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+        mask = _fastmri_centre(size, acceleration, self.centre_fraction)
+        count = int(mask.sum())
+        spacing = acceleration * (count - size) / (count * acceleration - size)
+        offset = rng.integers(0, max(round(spacing), 1))
+        mask[np.around(np.arange(offset, size - 1, spacing)).astype(int)] = True
+        return mask
+
+
+def _fastmri_centre(size: int, acceleration: float, fraction: float) -> NDArray[np.bool_]:
+    count = round(size * fraction)
+    if count >= size / acceleration:
+        raise UnimriError(
+            f"mask.centre_fraction: {fraction:g} alone keeps {count} of {size} lines, more than acceleration "
+            f"{acceleration:g} allows; allowed: below {1 / acceleration:.3f}"
+        )
+    start = (size - count + 1) // 2
+    centre = np.zeros(size, dtype=bool)
+    centre[start : start + count] = True
+    return centre
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Falls from 4x to 6x about as far as the paper's Undersampled row does.
+    "paper-like": {"kind": "gaussian1d", "sigma": 0.09, "centre_lines": 0, "floor": 0.0, "keep_dc": True},
+    # `cartesian_mask` of Schlemper et al. 2017, its sample_n = 8.
+    "schlemper": {"kind": "gaussian1d", "sigma": 0.1, "centre_lines": 8, "floor": 0.5, "per_slice": True},
+    "fastmri-random": {"kind": "fastmri-random"},
+    "fastmri-equispaced": {"kind": "fastmri-equispaced"},
+}
+
+
+def _apply_preset(value: Any) -> Any:
+    if isinstance(value, dict) and "preset" in value:
+        rest = {key: entry for key, entry in value.items() if key != "preset"}
+        if value["preset"] not in PRESETS:
+            raise ValueError(f"preset {value['preset']!r} is unknown; allowed: {', '.join(PRESETS)}")
+        return PRESETS[value["preset"]] | rest
+    return value
+
+
+MaskSettings = Annotated[
+    Annotated[Gaussian1D | FastMRIRandom | FastMRIEquispaced, Field(discriminator="kind")],
+    BeforeValidator(_apply_preset),
+]
+"""Settings of any kind of mask: `{preset: NAME, ...changes}` or `{kind: NAME, ...}`."""
+
+
+def line_budget(size: int, acceleration: float) -> int:
+    """How many of `size` lines an acceleration keeps: size / acceleration, rounded, at least one."""
+    return max(1, round(size / acceleration))
+
+
+@dataclass(frozen=True)
+class Masks:
+    """The masks of one acceleration.
+
+    Attributes
+    ----------
+    masks : bool (K, N), DC at N // 2; K is 1 for a fixed mask, else the size of the bank.
+    acceleration : the nominal acceleration.
+    axis : 'columns' or 'rows'.
+    """
+
+    masks: NDArray[np.bool_]
+    acceleration: float
+    axis: Literal["columns", "rows"]
+
+    def of_slices(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Masks of the slices with these running numbers: bool (B, N), or (1, N) when one mask serves all."""
+        return self.masks if len(self.masks) == 1 else self.masks[numbers % len(self.masks)]
+
+    @property
+    def achieved_acceleration(self) -> float:
+        """N over the mean count of lines kept."""
+        return float(self.masks.shape[1] / self.masks.sum(axis=1).mean())
+
+
+def draw_masks(settings: MaskSettings, size: int, acceleration: float) -> Masks:
+    """Draw the masks of one acceleration; the draw depends on the settings' seed, the size and the acceleration only.
+
+    Raises
+    ------
+    UnimriError : when the centre that is always kept does not fit the acceleration.
+    """
+    # Acceleration in thousandths: SeedSequence takes whole numbers, and 4 and 4.5 must differ.
+    rng = np.random.default_rng([settings.seed, size, round(acceleration * 1000)])
+    count = settings.bank if settings.per_slice else 1
+    masks = np.stack([settings.draw(size, acceleration, rng) for _ in range(count)])
+    return Masks(masks, acceleration, settings.axis)
+
+
+def save_masks(masks: Masks, path: Path) -> None:
+    """Write masks as `.npz`: `masks` bool (K, N) and `about`, a JSON text."""
+    about = json.dumps({"acceleration": masks.acceleration, "axis": masks.axis}, sort_keys=True)
+    with replacing(path) as temporary:
+        np.savez(temporary, masks=masks.masks, about=np.array(about))
+
+
+def load_masks(path: Path) -> Masks:
+    """Read what `save_masks` wrote.
+
+    Raises
+    ------
+    UnimriError : when the file is missing or is not a mask artifact.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            about = json.loads(str(content["about"]))
+            return Masks(content["masks"].astype(bool), about["acceleration"], about["axis"])
+    except (OSError, ValueError, KeyError, ValidationError) as fault:
+        raise UnimriError(f"{path}: not a mask that unimri wrote ({fault}); make it again with `unimri mask`") from None
