@@ -35,9 +35,7 @@ class PreparationSettings(Settings):
         description="Side of the centre crop in the scanner's pixels, where an anatomy is cropped.",
     )
     fractions: Fractions = Field(default_factory=Fractions, description="How the patients are divided.")
-    shards: int = Field(
-        1, ge=1, le=1000, description="How many HDF5 files the slices of an anatomy are spread over."
-    )
+    shards: int = Field(1, ge=1, le=1000, description="How many HDF5 files the slices of an anatomy are spread over.")
     on_error: Literal["fail", "skip"] = Field(
         "fail", description="What to do about a scan that cannot be used: stop, or leave it out and note why."
     )
@@ -147,9 +145,7 @@ def _overlap(length: int, size: int) -> tuple[slice, slice]:
     return slice(new, new + overlap), slice(old, old + overlap)
 
 
-def _add(
-    store: StoreWriter, volume: str, patient: str, scan: Scan, fit: Fit, settings: PreparationSettings
-) -> None:
+def _add(store: StoreWriter, volume: str, patient: str, scan: Scan, fit: Fit, settings: PreparationSettings) -> None:
     slices = scan.read()
     matrix = slices.shape[1], slices.shape[2]
     fitted = fit_slices(slices, fit, settings)
@@ -186,6 +182,4 @@ def _check_output(output: Path) -> None:
         raise UnimriError(f"{output}: is a file; give a folder for the prepared slices")
     strangers = [path for path in output.glob("*") if not any(path.match(pattern) for pattern in OURS)]
     if strangers:
-        raise UnimriError(
-            f"{strangers[0]}: is no prepared data, and would be lost; give another output folder"
-        )
+        raise UnimriError(f"{strangers[0]}: is no prepared data, and would be lost; give another output folder")

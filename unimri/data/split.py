@@ -15,9 +15,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 class Fractions(Settings):
     train: float = Field(0.8, gt=0, lt=1, description="Fraction of the patients to train on.")
-    validation: float = Field(
-        0.1, gt=0, lt=1, description="Fraction of the patients to choose the best epoch by."
-    )
+    validation: float = Field(0.1, gt=0, lt=1, description="Fraction of the patients to choose the best epoch by.")
     test: float = Field(0.1, gt=0, lt=1, description="Fraction of the patients that the results are of.")
 
     @model_validator(mode="after")
@@ -53,9 +51,7 @@ def split_patients(patients: Iterable[str], fractions: Fractions, seed: int) -> 
     key = str(seed).encode()
     shuffled = sorted(set(patients), key=lambda patient: blake2b(patient.encode(), key=key).digest())
     if len(shuffled) < len(SPLITS):
-        raise UnimriError(
-            f"{len(shuffled)} patient(s), but at least three are needed: to train, validate and test on"
-        )
+        raise UnimriError(f"{len(shuffled)} patient(s), but at least three are needed: to train, validate and test on")
     sizes = _sizes(len(shuffled), fractions)
     assigned = [split for split in SPLITS for _ in range(sizes[split])]
     return dict(zip(shuffled, assigned, strict=True))

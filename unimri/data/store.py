@@ -156,8 +156,7 @@ class StoreWriter:
         self._stack.close()
         digests = {name: sha256(self._folder / name) for name in self._shards}
         volumes = [
-            {**row, "split": splits[row["patient"]], "shard_sha256": digests[row["shard"]]}
-            for row in self._volumes
+            {**row, "split": splits[row["patient"]], "shard_sha256": digests[row["shard"]]} for row in self._volumes
         ]
         for name, rows, columns in (
             ("manifest.csv", volumes, MANIFEST),
@@ -210,9 +209,7 @@ class PreparedData:
                     shapes.append(file["slices"].shape)
                     anatomies.append(str(file.attrs["anatomy"]))
             except FileNotFoundError as error:
-                raise UnimriError(
-                    f"{shard}: no such file, but the manifest names it; run prepare again"
-                ) from error
+                raise UnimriError(f"{shard}: no such file, but the manifest names it; run prepare again") from error
             except (OSError, KeyError) as error:
                 raise UnimriError(f"{shard}: is damaged; run prepare again") from error
             if shapes[-1][0] != expected:
@@ -220,9 +217,7 @@ class PreparedData:
                     f"{shard}: has {shapes[-1][0]} slices, not the manifest's {expected}; run prepare again"
                 )
             if (shapes[-1][1:], anatomies[-1]) != (shapes[0][1:], anatomies[0]):
-                raise UnimriError(
-                    f"{shard}: is of another preparation than its neighbours; run prepare again"
-                )
+                raise UnimriError(f"{shard}: is of another preparation than its neighbours; run prepare again")
         self.anatomy = anatomies[0]
         self.image_size = shapes[0][1]
 

@@ -203,9 +203,7 @@ def history_figure(histories: Mapping[str, pd.DataFrame], output: Path) -> None:
             # A second round of the ten colours is dashed.
             style = ("-", "--", ":")[number // 10 % 3]
             marker = "o" if len(known) == 1 else ""
-            axes.plot(
-                known["step"], known[column], style, marker=marker, ms=3, color=f"C{number % 10}", lw=1.2
-            )
+            axes.plot(known["step"], known[column], style, marker=marker, ms=3, color=f"C{number % 10}", lw=1.2)
         axes.set_xlabel("step", fontsize=_FONT_SIZE)
         axes.set_ylabel(label, fontsize=_FONT_SIZE)
         axes.tick_params(labelsize=_FONT_SIZE - 1, which="both")
@@ -259,9 +257,7 @@ class _Grid:
         """Axes of a colour bar to the right of a row."""
         _, y = self._box(row, 0)
         x = self.width - 0.67
-        return self.figure.add_axes(
-            (x / self.width, y / self.height, 0.12 / self.width, _PANEL_INCHES / self.height)
-        )
+        return self.figure.add_axes((x / self.width, y / self.height, 0.12 / self.width, _PANEL_INCHES / self.height))
 
     def note(self, row: int, column: int, text: str) -> None:
         """Write in the middle of a panel that has no picture."""
@@ -324,9 +320,7 @@ def _open_frame(axes: Axes) -> None:
 
 def _title(figure: Figure, title: str) -> None:
     height = float(figure.get_figheight())
-    figure.text(
-        0.5, 1 - 0.09 / height, title, ha="center", va="top", fontsize=_FONT_SIZE + 1, parse_math=False
-    )
+    figure.text(0.5, 1 - 0.09 / height, title, ha="center", va="top", fontsize=_FONT_SIZE + 1, parse_math=False)
 
 
 def _save(figure: Figure, output: Path) -> None:

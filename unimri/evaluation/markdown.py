@@ -93,9 +93,7 @@ def _metrics_table(table: pd.DataFrame, names: Mapping[str, str]) -> str:
     """Give the paper's shape: a block for each acceleration, the columns of PSNR beside those of SSIM."""
     columns = [column for column in table.columns if column not in KEYS]
     header = ["", "Method"]
-    header += [
-        f"{label} {names.get(column, column)}" for label in METRIC_LABELS.values() for column in columns
-    ]
+    header += [f"{label} {names.get(column, column)}" for label in METRIC_LABELS.values() for column in columns]
     values, highest = cells(table), best(table)
     rows = []
     for acceleration in table["acceleration"].unique():

@@ -21,9 +21,7 @@ PSNR_CEILING_DB = float(20 * np.log10(2**24))
 class MetricSettings(Settings):
     """How PSNR and SSIM are computed."""
 
-    data_range: float = Field(
-        1.0, gt=0, description="intensity range R of the images, in PSNR and in SSIM's constants"
-    )
+    data_range: float = Field(1.0, gt=0, description="intensity range R of the images, in PSNR and in SSIM's constants")
     ssim_window: int = Field(
         7, ge=3, description="side of SSIM's uniform window in pixels, odd; without effect when gaussian"
     )

@@ -58,13 +58,9 @@ def _check(scores: pd.DataFrame, anatomies: Sequence[str]) -> None:
     for key in scores["method"].unique():
         method(key)
     if unknown := sorted(set(scores["anatomy"]) - set(anatomies)):
-        raise UnimriError(
-            f"scores of unknown anatomies: {', '.join(unknown)}; allowed: {', '.join(anatomies)}"
-        )
+        raise UnimriError(f"scores of unknown anatomies: {', '.join(unknown)}; allowed: {', '.join(anatomies)}")
     if missing := [anatomy for anatomy in anatomies if not (scores["anatomy"] == anatomy).any()]:
-        raise UnimriError(
-            f"no scores of: {', '.join(missing)}; evaluate them, or leave them out of the table"
-        )
+        raise UnimriError(f"no scores of: {', '.join(missing)}; evaluate them, or leave them out of the table")
     identity = ["acceleration", "method", "anatomy", "volume", "slice"]
     if (twice := scores.duplicated(identity)).any():
         row = scores.loc[twice, identity].iloc[0]

@@ -30,12 +30,8 @@ def find(folder: Path, settings: DecathlonSettings) -> list[Scan]:
     """
     check_folder(folder)
     if not (folder / "dataset.json").is_file():
-        raise UnimriError(
-            f"{folder}: found no dataset.json; give the folder of one task, such as Task05_Prostate"
-        )
-    files = [
-        path for images in ("imagesTr", "imagesTs") for path in sorted(folder.glob(f"{images}/*.nii.gz"))
-    ]
+        raise UnimriError(f"{folder}: found no dataset.json; give the folder of one task, such as Task05_Prostate")
+    files = [path for images in ("imagesTr", "imagesTs") for path in sorted(folder.glob(f"{images}/*.nii.gz"))]
     scans = [
         Scan(
             patient=stem(path),

@@ -55,9 +55,7 @@ def find(folder: Path, settings: DicomSettings) -> list[Scan]:
     for (patient, name), headers in series.items():
         sources = tuple(header.path for header in ordered(headers))
         scans.append(
-            Scan(
-                patient=patient, name=f"{patient}/{name}", sources=sources, read=partial(read_series, sources)
-            )
+            Scan(patient=patient, name=f"{patient}/{name}", sources=sources, read=partial(read_series, sources))
         )
     return sorted(scans, key=lambda scan: (scan.patient, scan.name))
 

@@ -15,9 +15,7 @@ MAX_VOXELS = 2**31
 def check_size(shape: tuple[int, ...], path: Path) -> None:
     """Raise ReadError, before anything is allocated, when a header declares an impossible volume."""
     if not shape or min(shape) < 1:
-        raise ReadError(
-            path, "declares a volume without voxels", "the header is damaged: export the file again"
-        )
+        raise ReadError(path, "declares a volume without voxels", "the header is damaged: export the file again")
     voxels = 1
     for length in shape:
         voxels *= int(length)

@@ -107,9 +107,7 @@ def _channel(image: Any, channel: int | None, path: Path) -> NDArray[Any]:
     else:
         channels = image.shape[3] if len(image.shape) > 3 else 1
         if not 0 <= channel < channels:
-            raise ReadError(
-                path, f"has {channels} channel(s), none with number {channel}", "set another `channel`"
-            )
+            raise ReadError(path, f"has {channels} channel(s), none with number {channel}", "set another `channel`")
         data = np.asarray(image.dataobj[..., channel] if len(image.shape) > 3 else image.dataobj)
     # One cast here, so that turning and checking never hold float64.
     return data if np.iscomplexobj(data) else as_float32(data)

@@ -11,9 +11,7 @@ class SimulationSettings(Settings):
 
     anatomy: str = Field(description=f"Which phantom is scanned: one of {', '.join(PHANTOMS)}.")
     patients: int = Field(default=10, ge=1, le=999, description="Number of patients.")
-    slices: int = Field(
-        default=10, ge=1, le=200, description="Slices of each volume, spread over the anatomy."
-    )
+    slices: int = Field(default=10, ge=1, le=200, description="Slices of each volume, spread over the anatomy.")
     series: int = Field(
         default=2,
         ge=1,

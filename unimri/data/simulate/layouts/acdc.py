@@ -26,9 +26,7 @@ def write(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]
         rng = stream(seed, settings.anatomy, "series", patient)
         columns = settings.matrix_sizes[patient % len(settings.matrix_sizes)]
         rows = 2 * round(columns * float(rng.choice(_ASPECTS)) / 2)
-        volume = scan(
-            phantom, contrast, (rows, columns), settings.slices, settings.noise, rng, settings.frames
-        )
+        volume = scan(phantom, contrast, (rows, columns), settings.slices, settings.noise, rng, settings.frames)
         cine = np.rint(volume.magnitude * rng.uniform(200, 1500)).astype(np.int16)
 
         name = f"patient{patient + 1:03d}"

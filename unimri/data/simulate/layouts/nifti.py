@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def write_nifti(
-    path: Path, pictures: NDArray[Any], spacing: float, gap: float, interval: float = 0.0
-) -> None:
+def write_nifti(path: Path, pictures: NDArray[Any], spacing: float, gap: float, interval: float = 0.0) -> None:
     """Write a stack of pictures.
 
     Parameters

@@ -156,9 +156,7 @@ class Abdomen(Phantom):
             outline = wobbled(ellipse((x, y), 17, 20), rng, 2.0)
             if z < 12:
                 canvas.fill(outline, signal["wall"], soft=0.6)
-                canvas.fill(
-                    (outline - (x, y)) * 0.84 + (x, y), signal["gut"] * (0.8 + 0.2 * content), soft=0.6
-                )
+                canvas.fill((outline - (x, y)) * 0.84 + (x, y), signal["gut"] * (0.8 + 0.2 * content), soft=0.6)
                 canvas.fill(ellipse((x, y - 8), 10, 6), signal["gas"], soft=0.8)
 
     def _paint_back(self, canvas: Canvas, signal: dict[str, float], grain: Field, muscle: Field) -> None:
@@ -166,9 +164,7 @@ class Abdomen(Phantom):
         for side in (-1, 1):
             spinal = closed_curve([(8, 54), (30, 48), (54, 56), (60, 74), (40, 88), (10, 86)]) * (side, 1)
             canvas.fill(spinal, muscle, soft=0.6)
-            canvas.stroke(
-                open_curve([(14, 60), (30, 66), (44, 82)]) * (side, 1), 1.2, signal["fat"] * 0.8, soft=0.5
-            )
+            canvas.stroke(open_curve([(14, 60), (30, 66), (44, 82)]) * (side, 1), 1.2, signal["fat"] * 0.8, soft=0.5)
             grow = between(z, (-45, 30), (1.15, 0.5))
             canvas.fill(ellipse((side * 31, 36), 11 * grow, 14 * grow, side * 20), muscle, soft=0.6)
             crus = open_curve([(side * 4, 12), (side * 14, 20), (side * 20, 36)])
@@ -178,9 +174,7 @@ class Abdomen(Phantom):
         disc = np.clip(4 * np.cos(2 * np.pi * z / 34) - 3, 0, 1)
         body = signal["marrow"] * (1 - disc) + signal["wall"] * disc
         canvas.fill(ellipse((0, 33), 20.4, 15.4, 0, 2.5), body * (1 + 0.12 * grain), soft=0.6)
-        arch = closed_curve(
-            [(-15, 48), (-40, 56), (-14, 61), (-4, 88), (4, 88), (14, 61), (40, 56), (15, 48)]
-        )
+        arch = closed_curve([(-15, 48), (-40, 56), (-14, 61), (-4, 88), (4, 88), (14, 61), (40, 56), (15, 48)])
         canvas.fill(arch, signal["bone"], soft=0.8)
         canvas.fill((arch - (0, 60)) * 0.75 + (0, 60), signal["marrow"] * 0.9, soft=0.8)
         canvas.fill(ellipse((0, 56), 11, 8.5), signal["fat"] * 0.8, soft=0.5)
@@ -219,8 +213,7 @@ class Abdomen(Phantom):
                 canvas.fill(ellipse(place, 6.5 * r, 4.6 * r, angle), signal["medulla"], label, soft=0.7)
             if hilum > 0.1:
                 sinus = closed_curve(
-                    np.array([(8, -9), (8, 9), (-8, 8), (-24, 3), (-24, -3), (-8, -8)])
-                    * (side * r * hilum, r * hilum)
+                    np.array([(8, -9), (8, 9), (-8, 8), (-24, 3), (-24, -3), (-8, -8)]) * (side * r * hilum, r * hilum)
                 )
                 canvas.fill(sinus + centre, signal["fat"], soft=0.8)
                 canvas.fill(ellipse(centre, 6 * r * hilum, 3 * r * hilum), signal["fluid"], soft=0.6)
@@ -235,18 +228,14 @@ class Abdomen(Phantom):
             outline = wobbled(closed_curve((half_moon - (100, 30)) * r + (100, 30)), rng, 1.2)
             canvas.fill(outline, signal["spleen"] * (1 + 0.04 * grain), SPLEEN, soft=0.6)
         if (r := dome(z, 20, 44)) > 0.25:
-            stomach = np.array(
-                [(8, -40), (30, -66), (70, -66), (96, -36), (92, 2), (70, 10), (48, -20), (24, -24)]
-            )
+            stomach = np.array([(8, -40), (30, -66), (70, -66), (96, -36), (92, 2), (70, 10), (48, -20), (24, -24)])
             outline = wobbled(closed_curve((stomach - (60, -30)) * r + (60, -30)), rng, 3.0)
             middle = outline.mean(axis=0)
             canvas.fill(outline, signal["wall"], soft=0.6)
             # Folds of the stomach's lining make its inner wall uneven.
             lining = wobbled((outline - middle) * 0.88 + middle, rng, 2.0, (9, 13, 17))
             canvas.fill(lining, signal["fluid"] * (0.9 + 0.15 * self.content.on(canvas.plane)), soft=0.6)
-            canvas.fill(
-                ellipse((middle[0] - 4, middle[1] - 18 * r), 24 * r, 9 * r, 0, 2.6), signal["gas"], soft=1.0
-            )
+            canvas.fill(ellipse((middle[0] - 4, middle[1] - 18 * r), 24 * r, 9 * r, 0, 2.6), signal["gas"], soft=1.0)
         if (r := dome(z, 2, 20)) > 0.3:
             pancreas = open_curve([(-22, -8), (-6, -16), (14, -14), (38, -8), (64, 4)])
             canvas.stroke(pancreas, 15 * r, signal["pancreas"] * (1 + 0.16 * grain), soft=1.0)
@@ -264,9 +253,7 @@ class Abdomen(Phantom):
              (-12 + 10 * left, -36), (-22, -14), (-30, 6), (-52, 22), (-62, 48), (-92, 58), (-116, 24)]
         )  # fmt: skip
         anchor = np.array([-112, 6])
-        outline = wobbled(
-            closed_curve((lobe - anchor) * min(right, 1.1) + anchor) * (1, self.depth), rng, 1.6
-        )
+        outline = wobbled(closed_curve((lobe - anchor) * min(right, 1.1) + anchor) * (1, self.depth), rng, 1.6)
         tissue = signal["liver"] * (1 + 0.045 * grain + 0.03 * patches)
         # Hepatic and portal veins branch in three dimensions; the zero lines of a smooth field do alike.
         veins = self.branches.on(plane)
@@ -275,9 +262,7 @@ class Abdomen(Phantom):
         vein = plane.inside(width - np.abs(veins) / (np.hypot(dx, dy) + np.float32(0.04))) * plane.inside(
             patches - np.float32(0.25), 0.6
         )
-        canvas.fill(
-            outline, (tissue + vein * (signal["vessel"] - tissue)).astype(np.float32), LIVER, soft=0.6
-        )
+        canvas.fill(outline, (tissue + vein * (signal["vessel"] - tissue)).astype(np.float32), LIVER, soft=0.6)
         if z > 8:
             for end in ((-60, -50), (-84, -4), (-30, -66)):
                 middle = ((end[0] - 16) / 2 + 3, (end[1] + 8) / 2 - 4)
@@ -287,9 +272,7 @@ class Abdomen(Phantom):
                     signal["vessel"],
                     soft=0.8,
                 )
-        canvas.stroke(
-            open_curve([(-10, -80), (-14, -58), (-26, -36)]), 2.6 * left + 0.5, signal["fat"], soft=0.6
-        )
+        canvas.stroke(open_curve([(-10, -80), (-14, -58), (-26, -36)]), 2.6 * left + 0.5, signal["fat"], soft=0.6)
         for x, y, height, radius in self.cysts:
             if (r := dome(z, height, radius * 1.5)) > 0.2:
                 spot = ellipse((x, y), radius * r, radius * r)

@@ -89,9 +89,7 @@ class Brain(Phantom):
         rx, ry = 74 * size, 93 * size
         narrowing = 1 + self.egg * y / ry
         angle = np.arctan2(y / ry, x / rx)
-        depth = (1 - np.hypot(x / (rx * narrowing), y / ry)) * np.float32(
-            (rx + ry) / 2
-        ) + contour * np.float32(0.7)
+        depth = (1 - np.hypot(x / (rx * narrowing), y / ry)) * np.float32((rx + ry) / 2) + contour * np.float32(0.7)
 
         self._paint_coverings(canvas, signal, depth, grain)
         # The crown is cut ever more obliquely, so skull and scalp look thicker there.
@@ -177,15 +175,11 @@ class Brain(Phantom):
         for side in (-1.0, 1.0):
             if (r := dome(z, 8, 17)) > 0.1:
                 canvas.fill(ellipse((side * (27 + wide), -5), 6.5 * r, 16 * r, side * 12), deep, soft=0.8)
-                canvas.fill(
-                    ellipse((side * (21.5 + wide), -4), 3.5 * r, 9 * r, side * 16), deep * 0.94, soft=0.6
-                )
+                canvas.fill(ellipse((side * (21.5 + wide), -4), 3.5 * r, 9 * r, side * 16), deep * 0.94, soft=0.6)
             if (r := dome(z, 6, 15)) > 0.1:
                 canvas.fill(ellipse((side * (10.5 + wide), 9), 8.5 * r, 13 * r, side * -22), deep, soft=0.8)
             if (r := dome(z, 12, 18)) > 0.1:
-                canvas.fill(
-                    ellipse((side * (14 + wide), -25), 5.5 * r, 9.5 * r, side * -14), deep * 1.03, soft=0.7
-                )
+                canvas.fill(ellipse((side * (14 + wide), -25), 5.5 * r, 9.5 * r, side * -14), deep * 1.03, soft=0.7)
 
     def _paint_ventricles(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         z, size = canvas.plane.z, self.ventricles
@@ -242,9 +236,7 @@ class Brain(Phantom):
         if 5 < z < 27:
             canvas.stroke(closed_curve([(0, -10), (0.5, -20), (0, -25), (-0.3, -18)]), 1.5, signal["white"])
 
-    def _paint_hindbrain(
-        self, canvas: Canvas, signal: dict[str, float], grain: Field, surface: Field
-    ) -> None:
+    def _paint_hindbrain(self, canvas: Canvas, signal: dict[str, float], grain: Field, surface: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
         x, y = plane.x, plane.y
         low = between(z, (-30, -8), (1, 0))
@@ -264,9 +256,7 @@ class Brain(Phantom):
         reach = np.hypot(x * np.float32(0.7), y - np.float32(30))
         leaves = np.sin(reach * np.float32(2 * np.pi / 4.6) + np.float32(2.4) * self.turns.on(plane))
         core = np.exp(-((x / np.float32(0.55 * half)) ** 2) - ((y - np.float32(centre - 3)) / 11) ** 2)
-        matter = signal["grey"] + (signal["white"] - signal["grey"]) * np.clip(
-            core * 1.5 + 0.25 * leaves, 0, 1
-        )
+        matter = signal["grey"] + (signal["white"] - signal["grey"]) * np.clip(core * 1.5 + 0.25 * leaves, 0, 1)
         matter += (signal["csf"] - matter) * np.clip(leaves - 0.72, 0, 1) * np.float32(1.6)
         canvas.paint(inside, (matter * (1 + 0.05 * grain)).astype(np.float32))
         stem = ellipse((0, 16 - 2 * low), 15 + 3 * low, 12 + 3 * low)
@@ -283,9 +273,7 @@ class Brain(Phantom):
                 )
                 canvas.fill(ellipse((side * 32, -63), 12.0 * grow, 12.0 * grow), signal["eye"], soft=0.4)
                 canvas.fill(ellipse((side * 32, -72.5), 4.5 * grow, 2.2 * grow), signal["muscle"], soft=0.3)
-                canvas.stroke(
-                    np.array([(side * 30, -51), (side * 20, -34)]), 3.5 * grow, signal["white"], soft=0.4
-                )
+                canvas.stroke(np.array([(side * 30, -51), (side * 20, -34)]), 3.5 * grow, signal["white"], soft=0.4)
             canvas.fill(ellipse((side * 9, -2), 2, 2), signal["vessel"], soft=0.3)
         canvas.fill(ellipse((0, 0), 1.8, 1.8), signal["vessel"], soft=0.3)
 

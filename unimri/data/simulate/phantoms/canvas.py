@@ -76,9 +76,7 @@ class Pose:
         x, y = points[:, 0] * self.stretch[0], points[:, 1] * self.stretch[1]
         cosine, sine = np.cos(self.angle), np.sin(self.angle)
         u, v = cosine * x - sine * y + self.shift[0], sine * x + cosine * y + self.shift[1]
-        return np.stack(
-            [u + self._wave(0, v) + self._wave(1, u), v + self._wave(2, u) + self._wave(3, v)], axis=1
-        )
+        return np.stack([u + self._wave(0, v) + self._wave(1, u), v + self._wave(2, u) + self._wave(3, v)], axis=1)
 
     def to_anatomy(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[Image, Image]:
         """Take the scanner's grid (columns u, rows v, mm) to anatomical x and y, float32 (rows, columns).
@@ -139,9 +137,7 @@ class Plane:
         pixels = self.pose.to_scanner(points) / self.spacing + ((self.columns - 1) / 2, (self.rows - 1) / 2)
         margin = 2 + 3 * soft / self.spacing + (width or 0) / self.spacing
         left, top = np.maximum(np.floor(pixels.min(axis=0) - margin).astype(int), 0)
-        right, bottom = np.minimum(
-            np.ceil(pixels.max(axis=0) + margin).astype(int) + 1, (self.columns, self.rows)
-        )
+        right, bottom = np.minimum(np.ceil(pixels.max(axis=0) + margin).astype(int) + 1, (self.columns, self.rows))
         if right <= left or bottom <= top:
             return None
         drawing = Pillow.new("L", (int(right - left) * _SUBPIXELS, int(bottom - top) * _SUBPIXELS))
@@ -196,9 +192,7 @@ class Canvas:
         if label is not None:
             self.labels[area][cover > 0.5] = label
 
-    def fill(
-        self, points: Points, signal: float | Field, label: int | None = None, soft: float = 0.0
-    ) -> None:
+    def fill(self, points: Points, signal: float | Field, label: int | None = None, soft: float = 0.0) -> None:
         """Paint the inside of an outline, (n, 2) x and y in mm."""
         if (drawn := self.plane.raster(points, soft=soft)) is not None:
             self.paint(drawn[1], signal, label, drawn[0])
@@ -248,9 +242,7 @@ def mirrored(points: Points) -> Points:
     return points * (-1, 1)
 
 
-def wobbled(
-    points: Points, rng: np.random.Generator, amount: float, waves: Sequence[int] = (2, 3, 5, 7)
-) -> Points:
+def wobbled(points: Points, rng: np.random.Generator, amount: float, waves: Sequence[int] = (2, 3, 5, 7)) -> Points:
     """Push a closed outline in and out around its centre by waves, `amount` mm in all."""
     centre = points.mean(axis=0)
     offset = points - centre

@@ -167,15 +167,11 @@ class Cardiac(Phantom):
                 )
             spleen = closed_curve([(84, 16), (112, 0), (112, 34), (86, 58), (62, 56)])
             if z < -8:
-                canvas.fill(
-                    (spleen - (90, 36)) * r + (90, 36), signal["spleen"] * (1 + 0.04 * grain), soft=1.0
-                )
+                canvas.fill((spleen - (90, 36)) * r + (90, 36), signal["spleen"] * (1 + 0.04 * grain), soft=1.0)
         canvas.fill(ellipse((-4, -90 * g), 18, 6, 0, 2.6), signal["bone"], soft=0.6)
         canvas.fill(ellipse((-4, -90 * g), 15, 3.6, 0, 2.6), signal["marrow"] * 1.2, soft=0.6)
         canvas.fill(ellipse((26, 40), 12.5, 12.5), signal["myocardium"], soft=0.5)
-        canvas.fill(
-            ellipse((26, 40), 10.8, 10.8), signal["blood"] * (1 + 0.04 * self.flow.on(plane)), soft=0.8
-        )
+        canvas.fill(ellipse((26, 40), 10.8, 10.8), signal["blood"] * (1 + 0.04 * self.flow.on(plane)), soft=0.8)
         canvas.fill(ellipse((9, 34), 6, 4), signal["muscle"], soft=0.8)
         canvas.fill(ellipse((0, 56), 22, 17, 0, 2.5), signal["bone"], soft=0.7)
         canvas.fill(ellipse((0, 56), 20, 15, 0, 2.5), signal["marrow"] * (1 + 0.12 * grain), soft=0.6)
@@ -209,9 +205,7 @@ class Cardiac(Phantom):
         canvas.fill(wobbled(self._left(outer + 7), rng, 2.0), signal["fat"] * (1 + 0.06 * grain), soft=1.2)
 
         wall = signal["myocardium"] * (1 + 0.1 * grain)
-        flow = signal["blood"] * (
-            1 + 0.07 * self.flow.on(plane) + 0.03 * np.float32(np.sin(2 * np.pi * phase))
-        )
+        flow = signal["blood"] * (1 + 0.07 * self.flow.on(plane) + 0.03 * np.float32(np.sin(2 * np.pi * phase)))
         right = between(level, (-26, -8, 20), (0.15, 0.8, 1.0)) * self.right * (1 - 0.28 * squeeze)
         reach = 44 * right
         crescent = np.array(
@@ -245,9 +239,7 @@ class Cardiac(Phantom):
             size = dome(level, -5, 20)
             for angle in (self.turn, self.turn + 2.2):
                 place = c + (cavity * 0.66) * np.array([np.cos(angle), np.sin(angle)])
-                canvas.fill(
-                    ellipse(place, 4.6 * size, 3.6 * size, np.degrees(angle)), signal["myocardium"], soft=0.6
-                )
+                canvas.fill(ellipse(place, 4.6 * size, 3.6 * size, np.degrees(angle)), signal["myocardium"], soft=0.6)
         for angle in (self.axis + 205, self.axis + 150, self.axis + 30):
             spot = c + (outer + 3.5) * np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
             canvas.fill(ellipse(spot, 1.7, 1.7), signal["blood"], soft=0.5)

@@ -61,9 +61,7 @@ class Knee(Phantom):
         self.vessels = Noise(rng, (30, 18, 18), cells=32, layers=8)
         self.tear = rng.random() < 0.35
         self.bruise = (
-            (rng.uniform(-15, 25), rng.choice([-14, 24]), rng.uniform(-22, 22))
-            if rng.random() < 0.5
-            else None
+            (rng.uniform(-15, 25), rng.choice([-14, 24]), rng.uniform(-22, 22)) if rng.random() < 0.5 else None
         )
 
     def draw(self, plane: Plane, contrast: str, phase: float = 0.0) -> Canvas:
@@ -205,11 +203,7 @@ class Knee(Phantom):
         # The closed growth plates stay visible as thin dark lines across the marrow.
         dark = signal["marrow"] * 0.45
         if side < 24:
-            wave = (
-                [(-18, -38), (-6, -33), (6, -36), (20, -32)]
-                if side > 6
-                else [(-18, -40), (-4, -37), (12, -42)]
-            )
+            wave = [(-18, -38), (-6, -33), (6, -36), (20, -32)] if side > 6 else [(-18, -40), (-4, -37), (12, -42)]
             canvas.stroke(self._bent(open_curve(wave)), 1.0, dark, soft=0.35)
             canvas.stroke(open_curve([(-21, 27), (-6, 24), (10, 27), (25, 23)]), 0.9, dark, soft=0.35)
         if self.bruise:
@@ -223,14 +217,10 @@ class Knee(Phantom):
         # Near the outer edge a sagittal slice runs along the meniscus, and its two wedges join to a bow tie.
         reach = between(side, (8, 18, 26), (9, 12, 24))
         for tip, base in ((-23, 1), (31, -1)):
-            wedge = np.array(
-                [(tip, 2.0), (tip + base, 12.0), (tip + base * reach, 6.4), (tip + base * reach, 5.6)]
-            )
+            wedge = np.array([(tip, 2.0), (tip + base, 12.0), (tip + base * reach, 6.4), (tip + base * reach, 5.6)])
             canvas.fill(closed_curve(wedge, 4), signal["tendon"], soft=0.3)
             if self.tear and base < 0:
-                canvas.stroke(
-                    np.array([(tip - 1, 9.0), (tip + base * 8, 5.0)]), 0.9, signal["fluid"], soft=0.2
-                )
+                canvas.stroke(np.array([(tip - 1, 9.0), (tip + base * 8, 5.0)]), 0.9, signal["fluid"], soft=0.2)
 
     def _paint_cruciates(self, canvas: Canvas, signal: dict[str, float], z: float) -> None:
         rear, front = dome(z, -3, 9), dome(z, 4, 8)
@@ -266,9 +256,7 @@ class Knee(Phantom):
             width = between(side, (0, 15), (5.5, 2.5))
             dark = signal["tendon"]
             canvas.stroke(open_curve([(-49, -10 + h), (-42, 4), (-30, 26), (-24, 40)]), width, dark, soft=0.4)
-            canvas.stroke(
-                open_curve([(-48, -38 + h), (-42, -58), (-37, -80), (-34, -110)]), width, dark, soft=0.4
-            )
+            canvas.stroke(open_curve([(-48, -38 + h), (-42, -58), (-37, -80), (-34, -110)]), width, dark, soft=0.4)
             canvas.stroke(
                 open_curve([(-47, -39 + h), (-41, -58), (-36, -80), (-33, -110)]),
                 0.9,

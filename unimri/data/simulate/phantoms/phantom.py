@@ -13,8 +13,7 @@ def signals_by_contrast(
 ) -> dict[str, dict[str, float]]:
     """Turn a table with a row for each tissue and a column for each contrast into signals by contrast."""
     return {
-        contrast: {tissue: row[column] for tissue, row in tissues.items()}
-        for column, contrast in enumerate(contrasts)
+        contrast: {tissue: row[column] for tissue, row in tissues.items()} for column, contrast in enumerate(contrasts)
     }
 
 

@@ -113,10 +113,7 @@ class Prostate(Phantom):
         for side in (-1, 1):
             mirror = np.array([side, 1])
             # Gluteus maximus behind, obturator internus on the pelvic wall, the joint's muscles in front.
-            gluteus = (
-                closed_curve([(20, 64), (46, 50), (74, 44), (104, 40), (112, 76), (70, 96), (30, 92)])
-                * mirror
-            )
+            gluteus = closed_curve([(20, 64), (46, 50), (74, 44), (104, 40), (112, 76), (70, 96), (30, 92)]) * mirror
             canvas.fill(gluteus, muscle, soft=0.4)
             for fold in (-8, 4, 16):
                 canvas.stroke(
@@ -130,16 +127,10 @@ class Prostate(Phantom):
                 muscle,
                 soft=0.4,
             )
-            canvas.stroke(
-                open_curve([(58, -78), (66, -56), (70, -38)]) * mirror, 1.4, signal["fat"] * 0.9, soft=0.4
-            )
-            canvas.fill(
-                closed_curve([(78, 30), (92, 8), (110, 0), (110, 36), (90, 42)]) * mirror, muscle, soft=0.4
-            )
+            canvas.stroke(open_curve([(58, -78), (66, -56), (70, -38)]) * mirror, 1.4, signal["fat"] * 0.9, soft=0.4)
+            canvas.fill(closed_curve([(78, 30), (92, 8), (110, 0), (110, 36), (90, 42)]) * mirror, muscle, soft=0.4)
             wall = (
-                closed_curve(
-                    [(34, -32), (44, -38), (54, -22), (58, 6), (54, 34), (38, 42), (39, 20), (38, -4)]
-                )
+                closed_curve([(34, -32), (44, -38), (54, -22), (58, 6), (54, 34), (38, 42), (39, 20), (38, -4)])
                 * mirror
             )
             canvas.fill(wall, muscle, soft=0.4)
@@ -161,9 +152,7 @@ class Prostate(Phantom):
                     ]
                 )
                 canvas.fill(socket * mirror, signal["bone"], soft=0.4)
-                canvas.fill(
-                    (socket - (60, -2)) * (0.72, 0.92) * mirror + np.array([60 * side, -2]), marrow, soft=0.5
-                )
+                canvas.fill((socket - (60, -2)) * (0.72, 0.92) * mirror + np.array([60 * side, -2]), marrow, soft=0.5)
                 canvas.fill((head - (side * 84, -8)) * 1.09 + (side * 84, -8), signal["mucosa"], soft=0.4)
                 canvas.fill(head, signal["bone"], soft=0.4)
                 canvas.fill((head - (side * 84, -8)) * 0.94 + (side * 84, -8), marrow * 1.05, soft=0.5)
@@ -186,13 +175,9 @@ class Prostate(Phantom):
             ):
                 canvas.fill(ellipse((side * x, y), r + 1.0, r + 1.0), signal["wall"], soft=0.4)
                 canvas.fill(ellipse((side * x, y), r, r), signal[shade], soft=0.4)
-            levator = (
-                open_curve([(23 * self.size, -18), (min(28 * self.size, 34), 4), (28, 32), (15, 56)]) * mirror
-            )
+            levator = open_curve([(23 * self.size, -18), (min(28 * self.size, 34), 4), (28, 32), (15, 56)]) * mirror
             canvas.stroke(levator, between(z, (-20, 12), (4.2, 1.8)), signal["muscle"], soft=0.4)
-            canvas.fill(
-                closed_curve([(3, -96), (26, -98), (36, -84), (16, -76), (3, -82)]) * mirror, muscle, soft=0.4
-            )
+            canvas.fill(closed_curve([(3, -96), (26, -98), (36, -84), (16, -76), (3, -82)]) * mirror, muscle, soft=0.4)
         if z < 6:
             canvas.fill(ellipse((0, -50), 4, 10), signal["wall"], soft=0.5)
         canvas.fill(ellipse((0, 92), 10, 6), signal["bone"], soft=0.6)
@@ -231,8 +216,7 @@ class Prostate(Phantom):
         r = between(z, (8, 28), (0.35, 1.0)) * self.filling
         bladder = wobbled(
             closed_curve(
-                np.array([(-36, -24), (0, -38), (36, -24), (38, -2), (20, 12), (0, 9), (-20, 12), (-38, -2)])
-                * r
+                np.array([(-36, -24), (0, -38), (36, -24), (38, -2), (20, 12), (0, 9), (-20, 12), (-38, -2)]) * r
             )
             + np.array([0, -16]),
             rng,
@@ -291,9 +275,7 @@ class Prostate(Phantom):
         for turn in np.linspace(-0.4, np.pi + 0.4, 17):
             spot = np.array([25.5 * np.cos(turn), -21.5 * np.sin(turn)]) * r
             spot += rng.normal(0, 0.7, 2)
-            canvas.fill(
-                ellipse(spot, rng.uniform(0.9, 2.0), rng.uniform(0.8, 1.5)), signal["vessel"], soft=0.3
-            )
+            canvas.fill(ellipse(spot, rng.uniform(0.9, 2.0), rng.uniform(0.8, 1.5)), signal["vessel"], soft=0.3)
         glands = self.glands.on(plane)
         canvas.fill(outline, signal["capsule"], PERIPHERAL_ZONE, soft=0.3)
         ducts = signal["peripheral"] * (1 + 0.09 * glands + 0.07 * patches)
@@ -304,9 +286,7 @@ class Prostate(Phantom):
         grow = self.hyperplasia * between(z, (-24, -8, 10), (0.5, 0.95, 1.05))
         zone = wobbled(
             closed_curve(
-                np.array([(-16, -3), (-12, -15), (0, -18), (12, -15), (16, -3), (12, 7), (0, 9), (-12, 7)])
-                * r
-                * grow
+                np.array([(-16, -3), (-12, -15), (0, -18), (12, -15), (16, -3), (12, 7), (0, 9), (-12, 7)]) * r * grow
             ),
             rng,
             0.9,
@@ -322,11 +302,7 @@ class Prostate(Phantom):
             if (s := dome(z, nz - 3, radius * 1.5) * r) > 0.25:
                 place = np.array([nx * 12, ny * 10 - 5]) * r * grow
                 nodule = wobbled(ellipse(place, radius * s, radius * s * 0.85), rng, 0.5)
-                inside = (
-                    signal["nodule"] * (1 + 0.2 * glands)
-                    if kind > 0.4
-                    else signal["stroma"] * (1 + 0.1 * glands)
-                )
+                inside = signal["nodule"] * (1 + 0.2 * glands) if kind > 0.4 else signal["stroma"] * (1 + 0.1 * glands)
                 canvas.fill((nodule - place) * 1.16 + place, signal["capsule"], soft=0.3)
                 canvas.fill(nodule, inside, soft=0.3)
         canvas.fill(

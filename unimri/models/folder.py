@@ -1,0 +1,117 @@
+"""A model on disk: a folder with `model.safetensors` (the base), `model.json`, and `aspin/{anatomy}.safetensors`."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from unimri.artifacts import replacing, sha256
+from unimri.errors import UnimriError
+from unimri.models.aspin import Aspin
+from unimri.models.cascade import D5C5, CascadeSettings, UniversalD5C5
+
+WEIGHTS = "model.safetensors"
+ABOUT = "model.json"
+# One key only: safetensors writes several in an order that changes from run to run.
+_NOTE = "unimri"
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) -> None:
+    """Write tensors and a JSON note as safetensors, whole or not at all; equal content gives equal bytes."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with replacing(path) as temporary:
+        save_file(contiguous, temporary, {_NOTE: json.dumps(note, sort_keys=True)})
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
+    """Read what `save_tensors` wrote.
+
+    Raises
+    ------
+    UnimriError : when the file is missing or is not a whole safetensors file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            note = json.loads((file.metadata() or {}).get(_NOTE, "null"))
+        return load_file(path), note
+    except (OSError, SafetensorError, ValueError) as fault:
+        raise UnimriError(f"{path}: not a whole safetensors file ({fault}); make it again") from None
+
+
+def base_tensors(network: D5C5) -> dict[str, Tensor]:
+    """The numbers that every anatomy shares (convolutions), without any ASPIN."""
+    return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("aspins.")}
+
+
+def save_base(network: D5C5, folder: Path) -> None:
+    """Write the base's weights, and nothing else, to the folder's `model.safetensors`."""
+    save_tensors(folder / WEIGHTS, base_tensors(network))
+
+
+def save_aspin(aspin: Aspin, anatomy: str, base: Path, path: Path) -> None:
+    """Write one anatomy's ASPIN; its note names the anatomy and the digest of the base that it belongs to."""
+    note = {"anatomy": anatomy, "base_sha256": sha256(base / WEIGHTS)}
+    save_tensors(path, {"gamma": aspin.gamma, "beta": aspin.beta}, note)
+
+
+def aspin_path(folder: Path, anatomy: str) -> Path:
+    """Where a model's folder holds the ASPIN of an anatomy."""
+    return folder / "aspin" / f"{anatomy}.safetensors"
+
+
+def list_anatomies(folder: Path) -> list[str]:
+    """The anatomies that a model's folder holds an ASPIN for, sorted; empty for a plain network."""
+    return sorted(path.stem for path in (folder / "aspin").glob("*.safetensors") if not path.name.startswith("."))
+
+
+def insert_aspin(network: UniversalD5C5, anatomy: str, path: Path, base: Path) -> None:
+    """Load an ASPIN into a network.
+
+    Raises
+    ------
+    UnimriError : when the file belongs to another base or another anatomy, or has other shapes.
+    """
+    tensors, note = load_tensors(path)
+    expected = {"anatomy": anatomy, "base_sha256": sha256(base / WEIGHTS)}
+    if note != expected:
+        raise UnimriError(f"{path}: not the ASPIN of {anatomy!r} on the base {base}; fit it on this base with S4")
+    aspin = network.add_anatomy(anatomy)
+    _load(aspin, tensors, path)
+
+
+def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
+    """Rebuild a network from its folder, in evaluation mode.
+
+    Parameters
+    ----------
+    folder : holds `model.safetensors` and `model.json`.
+    anatomies : whose ASPINs to load; all that the folder has when None. A plain network has none.
+
+    Raises
+    ------
+    UnimriError : when a file is missing, torn, or does not fit the network.
+    """
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        settings = CascadeSettings(**about["network"])
+        universal = bool(about["universal"])
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise UnimriError(f"{folder / ABOUT}: not a model's description ({fault}); train it again") from None
+    network = UniversalD5C5(settings) if universal else D5C5(settings)
+    tensors, _ = load_tensors(folder / WEIGHTS)
+    _load(network, tensors, folder / WEIGHTS)
+    if isinstance(network, UniversalD5C5):
+        for anatomy in list_anatomies(folder) if anatomies is None else anatomies:
+            insert_aspin(network, anatomy, aspin_path(folder, anatomy), folder)
+    return network.eval()
+
+
+def _load(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError:
+        raise UnimriError(f"{path}: its weights do not fit the network's width, cascades and convolutions") from None

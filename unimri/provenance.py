@@ -1,0 +1,67 @@
+"""What an artifact was made from: code, settings, inputs, versions."""
+
+import ast
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+_PACKAGE = "unimri"
+_VERSIONED = ("h5py", "nibabel", "numpy", "pydicom", "scikit-image", "torch", "unimri")
+
+
+def versions() -> dict[str, str]:
+    """Versions of the libraries that results depend on."""
+    return {name: importlib.metadata.version(name) for name in _VERSIONED}
+
+
+def code_digest(module: str) -> str:
+    """Digest of a module and of all that it imports inside the package, as 16 hexadecimal digits.
+
+    It changes with the code and not with comments, docstrings or layout, so that a rule that carries it as a parameter
+    reruns when, and only when, what it runs has changed.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(_closure(module)):
+        digest.update(name.encode() + b"\0" + ast.dump(_parse(name)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _closure(module: str) -> set[str]:
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name not in found and _source(name) is not None:
+            found.add(name)
+            waiting += _imports(name)
+    return found
+
+
+def _imports(module: str) -> list[str]:
+    names = []
+    for node in ast.walk(_parse(module)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+    return [name for name in names if name.split(".")[0] == _PACKAGE]
+
+
+def _source(module: str) -> Path | None:
+    path = Path(__file__).parent.parent.joinpath(*module.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _parse(module: str) -> ast.Module:
+    source = _source(module)
+    assert source is not None
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
+            ast.get_docstring(node, clean=False) is not None
+        ):
+            node.body = node.body[1:]
+    return tree

@@ -1,0 +1,30 @@
+"""The two losses: mean absolute error, and attention transfer from a teacher (paper, section 2.3)."""
+
+import torch
+from torch import Tensor
+
+
+def mean_absolute_error(image: Tensor, truth: Tensor) -> Tensor:
+    """L_MAE over the two real channels (real, imaginary part) of complex (B, H, W) and real (B, H, W)."""
+    difference = torch.view_as_real(image - truth)
+    return difference.abs().mean()
+
+
+def attention_map(activation: Tensor) -> Tensor:
+    """O = sum over channels of |m_c|^2, flattened and L2-normalised for each sample: (B, C, H, W) to (B, H W)."""
+    energy = activation.float().square().sum(1).flatten(1)
+    return torch.nn.functional.normalize(energy, dim=1)
+
+
+def attention_transfer(teacher: list[Tensor], student: list[Tensor]) -> Tensor:
+    """L_AT, eq. 4: L1 distance of the attention maps, summed over cascades, averaged over the batch.
+
+    Parameters
+    ----------
+    teacher, student : for each cascade the activation of the distilled layer, (B, C, H, W).
+    """
+    distances = [
+        (attention_map(taught) - attention_map(learnt)).abs().sum(1).mean()
+        for taught, learnt in zip(teacher, student, strict=True)
+    ]
+    return torch.stack(distances).sum()

@@ -1,0 +1,51 @@
+"""Settings of one training."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from unimri.models.cascade import CascadeSettings
+from unimri.settings import Settings
+from unimri.training.stages import StageName
+
+
+class Budget(Settings):
+    """How long a stage trains, and how fast it learns."""
+
+    epochs: int = Field(ge=1, description="epochs; validation follows each")
+    learning_rate: float = Field(gt=0, description="Adam's learning rate at the start, chosen on validation")
+
+
+class Optimisation(Settings):
+    """What all stages share."""
+
+    batch_size: int = Field(4, ge=1, description="slices in a batch")
+    steps_per_epoch: int | None = Field(
+        None, ge=1, description="iterations in an epoch for each anatomy; null: as many as show every slice once"
+    )
+    weight_decay: float = Field(1e-7, ge=0, description="Adam's weight decay (L2)")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="course of the learning rate")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the convolutions; FFTs are float32")
+    validation_slices: int | None = Field(
+        None, ge=1, description="validate on this many slices of an anatomy, evenly spaced; null: on all"
+    )
+
+
+class Distillation(Settings):
+    """S3's own settings."""
+
+    layer: int = Field(3, ge=1, description="number of the convolution in each block that is distilled")
+    omega: float = Field(1e-4, ge=0, description="weight of the attention transfer loss")
+
+
+class TrainingTask(Settings):
+    """All that one training is made from, apart from its input files."""
+
+    stage: StageName
+    network: CascadeSettings
+    budget: Budget
+    optimisation: Optimisation
+    distillation: Distillation | None = None
+    seed: int = Field(ge=0)
+    threads: int = Field(1, ge=1, description="CPU threads; part of the task because sums depend on them")
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
