@@ -1,0 +1,50 @@
+import sys
+
+from snakemake.utils import min_version
+
+from unimri.config import parse_config
+from unimri.errors import UnimriError
+from unimri.plan import WorkflowPlan
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+try:
+    plan = WorkflowPlan(parse_config(config))
+except UnimriError as fault:
+    sys.exit(f"unimri: {fault}")
+
+RESULTS = plan.results
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+ENVIRONMENT = f"{workflow.basedir}/envs/unimri.yaml"
+
+
+wildcard_constraints:
+    rate=r"[0-9.]+",
+    anatomy=r"[a-z][a-z0-9_-]*",
+    layer=r"[0-9]+",
+    base=r"pretrained|continued|distilled/layer[0-9]+",
+    method="|".join(plan.methods),
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/adapt.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/tables/table1.csv",
+        expand(
+            f"{RESULTS}/figures/{{rate}}x/{{anatomy}}.png",
+            rate=plan.rates,
+            anatomy=plan.anatomies,
+        ),
+        expand(f"{RESULTS}/figures/data/{{anatomy}}.png", anatomy=plan.anatomies),

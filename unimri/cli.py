@@ -1,0 +1,163 @@
+"""The command line: one command for each thing that a rule or a person does. Thin: parses, calls, reports faults."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from pydantic import TypeAdapter, ValidationError
+
+from unimri.errors import UnimriError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Universal undersampled MRI reconstruction.")
+
+Json = Annotated[str, typer.Option(help="Settings as JSON.")]
+Output = Annotated[Path, typer.Option(help="What to write.")]
+Pairs = Annotated[list[str] | None, typer.Option(help="ANATOMY=FOLDER; may be given several times.")]
+
+
+def _pairs(values: list[str] | None) -> dict[str, Path]:
+    pairs = {}
+    for value in values or []:
+        name, separator, folder = value.partition("=")
+        if not separator:
+            raise UnimriError(f"{value!r}: give it as ANATOMY=FOLDER")
+        pairs[name] = Path(folder)
+    return pairs
+
+
+@app.command()
+def simulate(settings: Json, seed: int, output: Output) -> None:
+    """Write a simulated data set in a real one's format."""
+    from unimri.data.simulate.settings import SimulationSettings
+    from unimri.data.simulate.simulate import simulate as run
+
+    run(SimulationSettings.model_validate_json(settings), output, seed)
+
+
+@app.command()
+def prepare(anatomy: str, folder: Path, settings: Json, seed: int, output: Output) -> None:
+    """Read scans, fit, scale and split them, and write HDF5 shards with a manifest."""
+    from unimri.data.prepare import PreparationSettings
+    from unimri.data.prepare import prepare as run
+    from unimri.data.read.registry import ReaderSettings
+
+    content = json.loads(settings)
+    reader = TypeAdapter[ReaderSettings](ReaderSettings).validate_python(content["reader"])
+    preparation = PreparationSettings(**content["preparation"])
+    run(anatomy, folder, reader, content["fit"], preparation, output, seed)
+
+
+@app.command()
+def mask(acceleration: float, settings: Json, output: Output, picture: Path | None = None) -> None:
+    """Draw the masks of one acceleration, and a picture of them."""
+    from unimri.evaluation.figures import mask_figure
+    from unimri.physics.masks import MaskSettings, draw_masks, save_masks
+
+    content = json.loads(settings)
+    chosen = TypeAdapter[MaskSettings](MaskSettings).validate_python(content["mask"])
+    masks = draw_masks(chosen, content["size"], acceleration)
+    save_masks(masks, output)
+    if picture is not None:
+        title = f"{acceleration:g}x: {masks.achieved_acceleration:.2f}x kept"
+        mask_figure(masks.masks, acceleration, title, picture)
+
+
+@app.command()
+def train(
+    task: Json,
+    mask: Path,
+    output: Output,
+    checkpoints: Annotated[Path, typer.Option(help="Folder of resumable checkpoints.")],
+    data: Pairs = None,
+    base: Annotated[Path | None, typer.Option(help="Universal model that S3 and S4 start from.")] = None,
+    teacher: Pairs = None,
+) -> None:
+    """Run one training: S1, Shared, S2, S3 or S4."""
+    from unimri.training.run import Files, run_training
+    from unimri.training.settings import TrainingTask
+
+    files = Files(_pairs(data), mask, base, _pairs(teacher))
+    run_training(TrainingTask.model_validate_json(task), files, output, checkpoints)
+
+
+@app.command()
+def evaluate(
+    method: str, anatomy: str, data: Path, mask: Path, settings: Json, output: Output, model: Path | None = None
+) -> None:
+    """Score a method on the test split of an anatomy; zero filling without a model."""
+    from unimri.evaluation.metrics import MetricSettings
+    from unimri.evaluation.run import evaluate as run
+
+    run(method, anatomy, data, mask, model, MetricSettings.model_validate_json(settings), output)
+
+
+@app.command()
+def picture(
+    anatomy: str, data: Path, mask: Path, models: Json, settings: Json, simulated: bool, output: Output
+) -> None:
+    """Draw one test slice as every method reconstructs it, with error maps."""
+    from unimri.evaluation.metrics import MetricSettings
+    from unimri.evaluation.pictures import picture_methods
+
+    folders = {key: None if folder is None else Path(folder) for key, folder in json.loads(models).items()}
+    metrics = MetricSettings.model_validate_json(settings)
+    picture_methods(anatomy, data, mask, folders, metrics, simulated, output)
+
+
+@app.command()
+def contact_sheet(data: Path, output: Output) -> None:
+    """Draw the middle slices of an anatomy's prepared volumes."""
+    from unimri.evaluation.pictures import picture_data
+
+    picture_data(data, output)
+
+
+@app.command()
+def tables(scores: list[Path], anatomies: Json, network: Json, output: Output) -> None:
+    """Write Table 1, the orderings and the parameter table."""
+    from unimri.evaluation.parameters import write_parameters
+    from unimri.evaluation.tables import write_tables
+    from unimri.models.cascade import CascadeSettings, UniversalD5C5
+    from unimri.models.folder import base_tensors
+
+    origins = json.loads(anatomies)
+    counted = UniversalD5C5(CascadeSettings.model_validate_json(network), ["one"])
+    base = sum(tensor.numel() for tensor in base_tensors(counted).values())
+    aspin = sum(parameter.numel() for parameter in counted.aspin_of("one").parameters())
+    write_tables(scores, origins, output)
+    write_parameters(base, aspin, len(origins), output)
+
+
+@app.command()
+def show(config: Path = Path("config.yaml")) -> None:
+    """Print Table 1 of a finished experiment, and say where everything lies."""
+    from unimri.config import load_config
+    from unimri.evaluation.tables import format_table1_for_terminal
+    from unimri.plan import WorkflowPlan
+
+    loaded = load_config(config)
+    table = loaded.results / "tables" / "table1.csv"
+    if not table.is_file():
+        raise UnimriError(f"{table}: not there yet; run `make reproduce` or `snakemake` first")
+    typer.echo(format_table1_for_terminal(table, json.loads(WorkflowPlan(loaded).provenance())))
+    typer.echo(
+        f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
+        f"models: {loaded.results}/*x   scores a slice: {loaded.results}/*x/metrics"
+    )
+
+
+def main() -> None:
+    """Entry point: a fault that the user can mend is one line on standard error and exit status 1."""
+    try:
+        app()
+    except UnimriError as fault:
+        sys.exit(f"unimri: {' '.join(str(fault).split())}")
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        sys.exit(f"unimri: {'.'.join(map(str, first['loc']))}: {first['msg']}")
+
+
+if __name__ == "__main__":
+    main()

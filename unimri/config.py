@@ -1,0 +1,141 @@
+"""The whole configuration, typed: read once, validated, with errors that name the key."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from unimri.data.prepare import Fit, PreparationSettings
+from unimri.data.read.registry import ReaderSettings
+from unimri.data.simulate.settings import SimulationSettings
+from unimri.errors import UnimriError
+from unimri.evaluation.metrics import MetricSettings
+from unimri.models.cascade import CascadeSettings
+from unimri.physics.masks import MaskSettings
+from unimri.settings import Settings
+from unimri.training.settings import Budget, Distillation, Optimisation
+
+AnatomyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
+
+
+class AnatomySettings(Settings):
+    role: Literal["base", "new"] = Field(description="base: S1 to S3 train on it; new: S4 adds it")
+    path: Path | None = Field(None, description="folder of real scans; without it the anatomy is simulated")
+    simulation: SimulationSettings | None = Field(None, description="what to simulate when there is no path")
+    reader: ReaderSettings = Field(description="how the folder is laid out")
+    fit: Fit = Field(description="crop: centre crop, zero padded; resize: the whole slice")
+
+    @model_validator(mode="after")
+    def _has_source(self) -> Self:
+        if self.path is None and self.simulation is None:
+            raise ValueError("needs a path (real scans) or a simulation")
+        return self
+
+    @property
+    def simulated(self) -> bool:
+        return self.path is None
+
+
+class Stages(Settings):
+    """Budgets of the stages. `continued` is the control without teachers; it should have `distilled`'s epochs."""
+
+    independent: Budget
+    shared: Budget
+    pretrained: Budget
+    distilled: Budget
+    continued: Budget
+    adapted: Budget
+
+
+class TrainingSettings(Settings):
+    optimisation: Optimisation = Field(default_factory=Optimisation)
+    stages: Stages
+    threads: int = Field(1, ge=1, description="CPU threads of one training")
+    device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="auto: a GPU if there is one")
+
+
+class Config(Settings):
+    """The experiment. Nothing that varies between experiments is said anywhere else."""
+
+    seed: int = Field(0, ge=0, description="seed of simulation, splits, initialisation and batches")
+    results: Path = Field(Path("results"), description="folder that everything is written to")
+    accelerations: list[Annotated[float, Field(gt=1)]] = Field(min_length=1)
+    anatomies: dict[AnatomyName, AnatomySettings]
+    preparation: PreparationSettings = Field(default_factory=PreparationSettings)
+    mask: MaskSettings
+    network: CascadeSettings = Field(default_factory=CascadeSettings)
+    training: TrainingSettings
+    distillation: Distillation = Field(default_factory=Distillation)
+    metrics: MetricSettings = Field(default_factory=MetricSettings)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if not self.base:
+            raise ValueError("anatomies: none has role 'base'; S1 to S3 need at least one")
+        if self.distillation.layer > self.network.convolutions:
+            raise ValueError(
+                f"distillation.layer: {self.distillation.layer} is more than network.convolutions, "
+                f"{self.network.convolutions}"
+            )
+        return self
+
+    @property
+    def base(self) -> list[str]:
+        """Base anatomies, in the configured order."""
+        return [name for name, anatomy in self.anatomies.items() if anatomy.role == "base"]
+
+    @property
+    def new(self) -> list[str]:
+        """New anatomies, in the configured order."""
+        return [name for name, anatomy in self.anatomies.items() if anatomy.role == "new"]
+
+
+def parse_config(content: dict[str, Any]) -> Config:
+    """Validate a configuration.
+
+    A key whose value is null is taken out first, so that an overlay can remove what the default has (an anatomy, a
+    setting of another reader).
+
+    Raises
+    ------
+    UnimriError : in one line for each fault, with the key, the value and what is allowed.
+    """
+    try:
+        return Config.model_validate(_without_nulls(content))
+    except ValidationError as fault:
+        raise UnimriError("; ".join(_describe(error) for error in fault.errors())) from None
+
+
+def load_config(path: Path) -> Config:
+    """Read and validate a YAML file.
+
+    Raises
+    ------
+    UnimriError : when it is missing, is not YAML, or does not validate.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        reason = " ".join(str(fault).split())
+        raise UnimriError(f"{path}: cannot be read as YAML ({reason})") from None
+    if not isinstance(content, dict):
+        raise UnimriError(f"{path}: holds no settings; start from the config.yaml that comes with the project")
+    return parse_config(content)
+
+
+def _without_nulls(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nulls(value) for key, value in content.items() if value is not None}
+    return content
+
+
+def _describe(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"]) or "config"
+    if error["type"] == "extra_forbidden":
+        return f"config: {key}: unknown key; check its spelling, or set it to null in your overlay to take it out"
+    if error["type"] == "missing":
+        return f"config: {key}: missing; it must be given"
+    message = error["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(error["input"], dict) else f" is {error['input']!r}"
+    return f"config: {key}{value}: {message[0].lower()}{message[1:]}"

@@ -1,0 +1,63 @@
+"""The reconstructions of one test slice by every method, as a figure."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unimri.data.store import PreparedData
+from unimri.evaluation.figures import contact_sheet, reconstruction_figure
+from unimri.evaluation.methods import method
+from unimri.evaluation.metrics import MetricSettings, score_slice
+from unimri.evaluation.run import load_method, reconstruct_slices
+from unimri.physics.masks import load_masks
+
+
+def picture_methods(
+    anatomy: str,
+    data: Path,
+    mask: Path,
+    models: Mapping[str, Path | None],
+    settings: MetricSettings,
+    simulated: bool,
+    output: Path,
+) -> None:
+    """Draw the middle slice of the middle test volume as each method reconstructs it.
+
+    Parameters
+    ----------
+    models : model folder of each method, in the order of the figure; None for zero filling.
+    simulated : whether the data are, which the title then says.
+    """
+    torch.set_num_threads(1)
+    masks = load_masks(mask)
+    slices = PreparedData(data).split("test")
+    places = [slices.volume_of(number)[:2] for number in range(len(slices))]
+    volumes = sorted({volume for volume, _ in places})
+    wanted = volumes[len(volumes) // 2]
+    own = [number for number, (volume, _) in enumerate(places) if volume == wanted]
+    numbers = np.array([own[len(own) // 2]])
+    truth = slices[int(numbers[0])]
+    images, scores = {}, {}
+    for key, folder in models.items():
+        label = method(key).label
+        images[label] = reconstruct_slices(load_method(folder, anatomy), slices, numbers, masks, anatomy)[0]
+        scores[label] = score_slice(truth, images[label], settings)
+    title = f"{anatomy}, {masks.acceleration:g}x"
+    reconstruction_figure(truth, images, scores, title, output, simulated=simulated)
+
+
+def picture_data(data: Path, output: Path) -> None:
+    """Draw the middle slice of up to 24 volumes of an anatomy, with the split that each is in."""
+    prepared = PreparedData(data)
+    pictures, titles = [], []
+    for split in ("train", "validation", "test"):
+        slices = prepared.split(split)
+        middle: dict[str, list[int]] = {}
+        for number in range(len(slices)):
+            middle.setdefault(slices.volume_of(number)[0], []).append(number)
+        for numbers in list(middle.values())[:8]:
+            pictures.append(slices[numbers[len(numbers) // 2]])
+            titles.append(split)
+    contact_sheet(np.stack(pictures), titles, output)

@@ -1,0 +1,136 @@
+"""What the workflow's rules are given: settings of each stage as JSON, fingerprints of code, inputs by method."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from unimri.config import Config
+from unimri.errors import UnimriError
+from unimri.evaluation.methods import METHODS
+from unimri.provenance import code_digest
+from unimri.training.settings import Distillation, TrainingTask
+from unimri.training.stages import STAGES, StageName
+
+
+class WorkflowPlan:
+    """Answers the rules' questions about a configuration. Paths are text, relative to the working folder."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.results = config.results.as_posix()
+        self.anatomies = list(config.anatomies)
+        self.rates = [f"{acceleration:g}" for acceleration in config.accelerations]
+        self.methods = [method.key for method in METHODS]
+        self.shards = [f"shard-{number:03d}.h5" for number in range(config.preparation.shards)]
+        for name, anatomy in config.anatomies.items():
+            if anatomy.path is not None and not anatomy.path.is_dir():
+                raise UnimriError(f"config: anatomies.{name}.path: {anatomy.path} is no folder; correct the path")
+
+    def code(self, module: str) -> str:
+        """Fingerprint of a module and what it imports."""
+        return code_digest(module)
+
+    def simulation(self, anatomy: str) -> str:
+        """Settings of a simulated data set."""
+        return _json(self.config.anatomies[anatomy].simulation)
+
+    def raw(self, anatomy: str) -> str:
+        """Folder of an anatomy's raw files."""
+        path = self.config.anatomies[anatomy].path
+        return f"{self.results}/simulated/{anatomy}" if path is None else path.as_posix()
+
+    def raw_listing(self, anatomy: str) -> str:
+        """Digest of real raw files' names and sizes: an added file prepares again, a touched one does not."""
+        path = self.config.anatomies[anatomy].path
+        if path is None:
+            return ""
+        digest = hashlib.sha256()
+        for folder, folders, files in os.walk(path):
+            folders.sort()
+            for file in sorted(files):
+                full = Path(folder) / file
+                size = full.stat().st_size if full.exists() else -1
+                digest.update(os.fsencode(full.relative_to(path)) + f"\0{size}\0".encode())
+        return digest.hexdigest()[:16]
+
+    def preparation(self, anatomy: str) -> str:
+        """Settings of an anatomy's preparation."""
+        own = self.config.anatomies[anatomy]
+        return _json(
+            {
+                "reader": own.reader.model_dump(mode="json"),
+                "fit": own.fit,
+                "preparation": self.config.preparation.model_dump(mode="json"),
+            }
+        )
+
+    def mask(self) -> str:
+        """Settings of the masks."""
+        return _json({"mask": self.config.mask.model_dump(), "size": self.config.preparation.image_size})
+
+    def task(self, stage: StageName, layer: int | str | None = None) -> str:
+        """A training's task."""
+        training = self.config.training
+        distillation = None
+        if STAGES[stage].distils:
+            distillation = Distillation(layer=int(str(layer)), omega=self.config.distillation.omega)
+        return _json(
+            TrainingTask(
+                stage=stage,
+                network=self.config.network,
+                budget=getattr(training.stages, stage),
+                optimisation=training.optimisation,
+                distillation=distillation,
+                seed=self.config.seed,
+                threads=training.threads,
+                device=training.device,
+            )
+        )
+
+    def network(self) -> str:
+        """Settings of the network."""
+        return _json(self.config.network)
+
+    def metrics(self) -> str:
+        """Settings of the metrics."""
+        return _json(self.config.metrics)
+
+    def provenance(self) -> str:
+        """Which anatomies are simulated and which real, in the configured order."""
+        origins = {name: "simulated" if own.simulated else "real" for name, own in self.config.anatomies.items()}
+        return json.dumps(origins)
+
+    def model(self, method: str, rate: str, anatomy: str) -> str | None:
+        """Model folder of a method; None for zero filling."""
+        folders = {
+            "undersampled": None,
+            "independent": f"independent/{anatomy}",
+            "shared": "shared",
+            "proposed": f"distilled/layer{self.config.distillation.layer}",
+            "without_distillation": "pretrained",
+            "without_distillation_longer": "continued",
+        }
+        folder = folders[method]
+        return None if folder is None else f"{self.results}/{rate}x/{folder}"
+
+    def model_files(self, method: str, rate: str, anatomy: str) -> list[str]:
+        """The files of a method's model that an anatomy needs."""
+        folder = self.model(method, rate, anatomy)
+        if folder is None:
+            return []
+        files = [f"{folder}/model.safetensors", f"{folder}/model.json"]
+        universal = method not in ("independent", "shared")
+        return [*files, f"{folder}/aspin/{anatomy}.safetensors"] if universal else files
+
+    def models(self, rate: str, anatomy: str) -> str:
+        """Model folder of every method, in the methods' order."""
+        return json.dumps({method: self.model(method, rate, anatomy) for method in self.methods})
+
+
+def _json(settings: BaseModel | dict[str, Any] | None) -> str:
+    content = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else settings
+    return json.dumps(content, sort_keys=True)

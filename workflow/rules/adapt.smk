@@ -1,0 +1,31 @@
+rule adapted:
+    input:
+        manifest=lambda wildcards: manifests([wildcards.anatomy]),
+        shards=lambda wildcards: shards([wildcards.anatomy]),
+        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        base=expand(f"{RESULTS}/{{{{rate}}}}x/{{{{base}}}}/{{file}}", file=["model.safetensors", "model.json", *BASE_ASPINS]),
+    output:
+        aspin=f"{RESULTS}/{{rate}}x/{{base}}/aspin/{{anatomy}}.safetensors",
+        last=f"{RESULTS}/{{rate}}x/{{base}}/aspin/last/{{anatomy}}.safetensors",
+        about=f"{RESULTS}/{{rate}}x/{{base}}/aspin/{{anatomy}}.json",
+        history=f"{RESULTS}/{{rate}}x/{{base}}/aspin/{{anatomy}}.history.csv",
+    wildcard_constraints:
+        anatomy="|".join(plan.config.new) or "none",
+    params:
+        task=plan.task("adapted"),
+        folder=subpath(output.aspin, parent=True),
+        data=lambda wildcards: data_options([wildcards.anatomy]),
+        base=f"{RESULTS}/{{rate}}x/{{base}}",
+        checkpoints=CHECKPOINTS,
+        code=TRAINING_CODE,
+    threads: plan.config.training.threads
+    resources:
+        training=1,
+    log:
+        f"{LOGS}/{{rate}}x/{{base}}/adapted/{{anatomy}}.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/{{base}}/adapted/{{anatomy}}.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        TRAIN + " --base {params.base:q} > {log:q} 2>&1"

@@ -1,0 +1,165 @@
+TRAIN = (
+    "python -m unimri.cli train {input.mask:q} --task {params.task:q} --output {params.folder:q}"
+    " --checkpoints {params.checkpoints:q} {params.data:q}"
+)
+CHECKPOINTS = f"{RESULTS}/checkpoints"
+TRAINING_CODE = plan.code("unimri.training.run")
+MODEL = ["model.safetensors", "model.json", "history.csv", "last/model.safetensors"]
+BASE_ASPINS = [f"aspin/{anatomy}.safetensors" for anatomy in plan.config.base]
+
+
+def manifests(anatomies):
+    return [f"{RESULTS}/data/{anatomy}/manifest.csv" for anatomy in anatomies]
+
+
+def shards(anatomies):
+    # The manifest holds the shards' digests; their own times do not count.
+    return [ancient(f"{RESULTS}/data/{anatomy}/{shard}") for anatomy in anatomies for shard in plan.shards]
+
+
+def data_options(anatomies):
+    return [f"--data={anatomy}={RESULTS}/data/{anatomy}" for anatomy in anatomies]
+
+
+rule independent:
+    input:
+        manifest=lambda wildcards: manifests([wildcards.anatomy]),
+        shards=lambda wildcards: shards([wildcards.anatomy]),
+        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+    output:
+        expand(f"{RESULTS}/{{{{rate}}}}x/independent/{{{{anatomy}}}}/{{file}}", file=MODEL),
+    params:
+        task=plan.task("independent"),
+        folder=subpath(output[0], parent=True),
+        data=lambda wildcards: data_options([wildcards.anatomy]),
+        checkpoints=CHECKPOINTS,
+        code=TRAINING_CODE,
+    threads: plan.config.training.threads
+    resources:
+        training=1,
+    log:
+        f"{LOGS}/{{rate}}x/independent/{{anatomy}}.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/independent/{{anatomy}}.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        TRAIN + " > {log:q} 2>&1"
+
+
+rule shared:
+    input:
+        manifest=manifests(plan.config.base),
+        shards=shards(plan.config.base),
+        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+    output:
+        expand(f"{RESULTS}/{{{{rate}}}}x/shared/{{file}}", file=MODEL),
+    params:
+        task=plan.task("shared"),
+        folder=subpath(output[0], parent=True),
+        data=data_options(plan.config.base),
+        checkpoints=CHECKPOINTS,
+        code=TRAINING_CODE,
+    threads: plan.config.training.threads
+    resources:
+        training=1,
+    log:
+        f"{LOGS}/{{rate}}x/shared.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/shared.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        TRAIN + " > {log:q} 2>&1"
+
+
+rule pretrained:
+    input:
+        manifest=manifests(plan.config.base),
+        shards=shards(plan.config.base),
+        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+    output:
+        expand(f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}", file=MODEL + BASE_ASPINS),
+    params:
+        task=plan.task("pretrained"),
+        folder=subpath(output[0], parent=True),
+        data=data_options(plan.config.base),
+        checkpoints=CHECKPOINTS,
+        code=TRAINING_CODE,
+    priority: 10
+    threads: plan.config.training.threads
+    resources:
+        training=1,
+    log:
+        f"{LOGS}/{{rate}}x/pretrained.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/pretrained.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        TRAIN + " > {log:q} 2>&1"
+
+
+rule distilled:
+    input:
+        manifest=manifests(plan.config.base),
+        shards=shards(plan.config.base),
+        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        base=expand(f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}", file=["model.safetensors", "model.json", *BASE_ASPINS]),
+        teachers=expand(
+            f"{RESULTS}/{{{{rate}}}}x/independent/{{anatomy}}/{{file}}",
+            anatomy=plan.config.base,
+            file=["model.safetensors", "model.json"],
+        ),
+    output:
+        expand(f"{RESULTS}/{{{{rate}}}}x/distilled/layer{{{{layer}}}}/{{file}}", file=MODEL + BASE_ASPINS),
+    params:
+        task=lambda wildcards: plan.task("distilled", wildcards.layer),
+        folder=subpath(output[0], parent=True),
+        data=data_options(plan.config.base),
+        base=f"{RESULTS}/{{rate}}x/pretrained",
+        teachers=lambda wildcards: [
+            f"--teacher={anatomy}={RESULTS}/{wildcards.rate}x/independent/{anatomy}" for anatomy in plan.config.base
+        ],
+        checkpoints=CHECKPOINTS,
+        code=TRAINING_CODE,
+    priority: 10
+    threads: plan.config.training.threads
+    resources:
+        training=1,
+    log:
+        f"{LOGS}/{{rate}}x/distilled/layer{{layer}}.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/distilled/layer{{layer}}.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        TRAIN + " --base {params.base:q} {params.teachers:q} > {log:q} 2>&1"
+
+
+rule continued:
+    input:
+        manifest=manifests(plan.config.base),
+        shards=shards(plan.config.base),
+        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        base=expand(f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}", file=["model.safetensors", "model.json", *BASE_ASPINS]),
+    output:
+        expand(f"{RESULTS}/{{{{rate}}}}x/continued/{{file}}", file=MODEL + BASE_ASPINS),
+    params:
+        task=plan.task("continued"),
+        folder=subpath(output[0], parent=True),
+        data=data_options(plan.config.base),
+        base=f"{RESULTS}/{{rate}}x/pretrained",
+        checkpoints=CHECKPOINTS,
+        code=TRAINING_CODE,
+    threads: plan.config.training.threads
+    resources:
+        training=1,
+    log:
+        f"{LOGS}/{{rate}}x/continued.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/continued.tsv"
+    conda:
+        ENVIRONMENT
+    shell:
+        TRAIN + " --base {params.base:q} > {log:q} 2>&1"
