@@ -1,3 +1,4 @@
+import shlex
 import sys
 
 from snakemake.utils import min_version
@@ -16,6 +17,9 @@ try:
     plan = WorkflowPlan(parse_config(config))
 except UnimriError as fault:
     sys.exit(f"unimri: {fault}")
+
+# So that an environment of --sdm conda, which holds the libraries only, finds the package.
+shell.prefix(f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}:$PYTHONPATH; ")
 
 RESULTS = plan.results
 LOGS = f"{RESULTS}/logs"

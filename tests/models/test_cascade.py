@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from unimri.errors import UnimriError
+from unimri.models.cascade import D5C5, CascadeSettings, UniversalD5C5
+from unimri.models.instance_norm import instance_norm
+from unimri.physics.fourier import lines, to_hybrid, undersample
+
+SMALL = CascadeSettings(width=4, last_convolution="default")
+
+
+def inputs(size: int = 16) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    sampled = lines(torch.rand(1, size, generator=generator) < 0.4, -1)
+    return (*undersample(torch.rand(2, size, size, generator=generator), sampled, -1), sampled)
+
+
+def test_the_papers_counts() -> None:
+    assert sum(p.numel() for p in D5C5(CascadeSettings()).parameters()) == 144_650
+    universal = UniversalD5C5(CascadeSettings(), ["brain"])
+    assert sum(p.numel() for p in universal.aspin_of("brain").parameters()) == 1_280
+    assert sum(p.numel() for p in universal.parameters()) == 144_650 + 1_280
+
+
+@pytest.mark.parametrize("anatomies", [None, ["brain"]])
+def test_data_consistency_is_hard(anatomies: list[str] | None) -> None:
+    network = D5C5(SMALL) if anatomies is None else UniversalD5C5(SMALL, anatomies)
+    zero_filled, measured, sampled = inputs()
+    image, _ = network(zero_filled, measured, sampled, -1, "brain")
+    kept = sampled.expand_as(measured)
+    torch.testing.assert_close(to_hybrid(image, -1)[kept], measured[kept], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(image, zero_filled)
+
+
+def test_blocks_start_as_the_identity_when_the_last_convolution_is_zero() -> None:
+    zero_filled, measured, sampled = inputs()
+    image, _ = UniversalD5C5(CascadeSettings(width=4), ["brain"])(zero_filled, measured, sampled, -1, "brain")
+    torch.testing.assert_close(image, zero_filled)
+
+
+def test_instance_norm_is_the_papers_formula() -> None:
+    generator = torch.Generator().manual_seed(4)
+    activation = torch.randn(2, 3, 5, 7, generator=generator) * 3 + 1
+    gamma, beta = torch.rand(3, generator=generator), torch.rand(3, generator=generator)
+    for batch in range(2):
+        for channel in range(3):
+            plane = activation[batch, channel].numpy()
+            expected = gamma[channel].item() * (plane - plane.mean()) / plane.std() + beta[channel].item()
+            result = instance_norm(activation, gamma, beta)[batch, channel]
+            torch.testing.assert_close(result, torch.from_numpy(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_instance_norms_gradients() -> None:
+    arguments = [torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.rand(3).double(), torch.rand(3).double()]
+    assert torch.autograd.gradcheck(instance_norm, [argument.requires_grad_() for argument in arguments])
+
+
+def test_layer_gives_one_activation_a_cascade_after_the_relu() -> None:
+    network = D5C5(SMALL)
+    for layer, channels in [(1, 4), (3, 4), (5, 2)]:
+        _, activations = network(*inputs(), -1, None, layer)
+        assert [tuple(a.shape) for a in activations] == [(2, channels, 16, 16)] * 5
+        assert all((a >= 0).all() for a in activations) == (layer < 5)
+
+
+def test_anatomies_are_added_listed_and_taken() -> None:
+    network = UniversalD5C5(SMALL, ["brain"])
+    network.add_anatomy("hip").start_from([network.aspin_of("brain")])
+    assert network.anatomies == ["brain", "hip"]
+    with pytest.raises(UnimriError, match="already"):
+        network.add_anatomy("hip")
+    network.remove_anatomy("hip")
+    with pytest.raises(UnimriError, match="known: brain"):
+        network(*inputs(), -1, "hip")
