@@ -135,9 +135,7 @@ def test_the_manifest_tells_what_was_stored(tmp_path, scans):
     sources = pd.read_csv(out / "sources.csv", dtype=str)
     assert (manifest["rows"] == 20).all()
     assert (manifest["columns"] == 18).all()
-    on_disk = {
-        hashlib.sha256(path.read_bytes()).hexdigest(): path.stat().st_size for path in scans.rglob("*.gz")
-    }
+    on_disk = {hashlib.sha256(path.read_bytes()).hexdigest(): path.stat().st_size for path in scans.rglob("*.gz")}
     assert dict(zip(sources["sha256"], sources["bytes"].astype(int), strict=True)) == on_disk
     for row in manifest.itertuples():
         digests = sorted(sources.loc[sources["volume"] == row.volume, "sha256"])
@@ -151,20 +149,14 @@ def test_the_manifest_tells_what_was_stored(tmp_path, scans):
     for _, volumes in manifest.groupby("shard"):
         assert volumes["start"].tolist() == [0, *volumes["slices"].cumsum()[:-1]]
     assert sorted(path.name for path in out.glob("*.h5")) == [f"shard-00{n}.h5" for n in range(3)]
-    assert (
-        manifest.groupby("shard")["slices"].sum().max()
-        <= manifest["slices"].sum() / 3 + manifest["slices"].max()
-    )
+    assert manifest.groupby("shard")["slices"].sum().max() <= manifest["slices"].sum() / 3 + manifest["slices"].max()
     assert (out / "skipped.csv").read_text() == "digest,reason\n"
 
 
 def test_more_shards_than_volumes_leaves_empty_ones(tmp_path, scans):
     data = _prepare(scans, tmp_path / "out", PreparationSettings(image_size=16, crop=16, shards=14))
     assert len(list((tmp_path / "out").glob("shard-*.h5"))) == 14
-    assert (
-        sum(len(data.split(split)) for split in ("train", "validation", "test"))
-        == data.manifest["slices"].sum()
-    )
+    assert sum(len(data.split(split)) for split in ("train", "validation", "test")) == data.manifest["slices"].sum()
 
 
 def test_the_same_scans_give_the_same_bytes(tmp_path, scans):
@@ -188,9 +180,7 @@ def test_nothing_that_identifies_a_patient_is_stored(tmp_path, write_series):
             SeriesInstanceUID=f"1.2.826.0.{patient}",
             InstitutionName="PLANTED HOSPITAL",
         )
-    bad = write_series(
-        tmp_path / "raw" / "PLANTED-BAD", ["PLANTED-FILE"], PatientID="PLANTED", SamplesPerPixel=3
-    )
+    bad = write_series(tmp_path / "raw" / "PLANTED-BAD", ["PLANTED-FILE"], PatientID="PLANTED", SamplesPerPixel=3)
     settings = PreparationSettings(image_size=16, crop=16, on_error="skip")
     _prepare(tmp_path / "raw", tmp_path / "out", settings, reader=DicomSettings())
     skipped = pd.read_csv(tmp_path / "out" / "skipped.csv")

@@ -128,9 +128,7 @@ def test_series_and_patients_come_from_the_header(tmp_path, write_series):
     assert len({scan.name for scan in scans}) == 3
 
 
-@pytest.mark.parametrize(
-    ("settings", "identity"), [(DicomSettings(), ""), (DicomSettings(patient="folder"), "P1")]
-)
+@pytest.mark.parametrize(("settings", "identity"), [(DicomSettings(), ""), (DicomSettings(patient="folder"), "P1")])
 def test_the_top_folder_is_the_patient_when_the_header_is_not(tmp_path, write_series, settings, identity):
     write_series(tmp_path / "x" / "deep", PatientID=identity, SeriesInstanceUID="1.1")
     write_series(tmp_path / "x", PatientID=identity, SeriesInstanceUID="1.2")

@@ -44,13 +44,9 @@ def test_the_files_slope_is_applied(tmp_path, ramp):
     [("axial", (3, 4, 0)), ("coronal", (3, 4, 2)), ("sagittal", (0, 4, 2))],
 )
 @pytest.mark.parametrize("stored", [("R", "A", "S"), ("L", "S", "P"), ("P", "I", "R")])
-def test_planes_look_as_radiologists_look_whatever_the_storage(
-    tmp_path, write_nifti, ramp, plane, corner, stored
-):
+def test_planes_look_as_radiologists_look_whatever_the_storage(tmp_path, write_nifti, ramp, plane, corner, stored):
     canonical = nib.Nifti1Image(ramp(4, 5, 3), np.eye(4))
-    orientation = nib.orientations.ornt_transform(
-        nib.io_orientation(np.eye(4)), nib.orientations.axcodes2ornt(stored)
-    )
+    orientation = nib.orientations.ornt_transform(nib.io_orientation(np.eye(4)), nib.orientations.axcodes2ornt(stored))
     image = canonical.as_reoriented(orientation)
     path = write_nifti(tmp_path / "a.nii", np.asarray(image.dataobj), image.affine)
     volume = read_slices(path, plane)
@@ -161,9 +157,7 @@ def test_a_name_that_lies_about_gzip_is_told(tmp_path, write_nifti, ramp):
         read_slices(tmp_path / "b.nii.gz")
 
 
-@pytest.mark.parametrize(
-    ("value", "says"), [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (5.0, "equal")]
-)
+@pytest.mark.parametrize(("value", "says"), [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (5.0, "equal")])
 def test_values_that_are_no_image_are_told_by_name(tmp_path, write_nifti, value, says):
     array = np.full((4, 5, 3), 5.0, np.float32)
     array[1, 2, 2] = value

@@ -185,9 +185,7 @@ def test_chaos_tree(trees: dict[str, Path]) -> None:
             assert all(h.BitsStored == 12 and h.Rows == h.Columns for h in headers)
         for sequence, pictures in (("T1DUAL", "DICOM_anon/InPhase"), ("T2SPIR", "DICOM_anon")):
             truths = sorted((patient / sequence / "Ground").glob("IMG-*.png"))
-            assert [t.stem for t in truths] == sorted(
-                p.stem for p in (patient / sequence / pictures).iterdir()
-            )
+            assert [t.stem for t in truths] == sorted(p.stem for p in (patient / sequence / pictures).iterdir())
             values = np.unique([np.asarray(Image.open(path)) for path in truths])
             assert set(values) == {0, 63, 126, 189, 252}
 

@@ -16,9 +16,7 @@ def volumes():
     """Slices (S, 8, 8) by volume key; keys that a careless reader would take for numbers."""
     rng = np.random.default_rng(0)
     keys = ["0012345678901234", "12e4567890123456", "1234567890123456", "00000000000000ff"]
-    return {
-        key: rng.uniform(size=(n, 8, 8)).astype(np.float32) for key, n in zip(keys, (3, 1, 4, 2), strict=True)
-    }
+    return {key: rng.uniform(size=(n, 8, 8)).astype(np.float32) for key, n in zip(keys, (3, 1, 4, 2), strict=True)}
 
 
 @pytest.fixture

@@ -86,9 +86,7 @@ def test_images_share_a_scale_and_so_do_error_maps(tmp_path, drawn):
 
 
 def test_the_scale_of_error_maps_can_be_given(tmp_path, drawn):
-    reconstruction_figure(
-        TRUTH, RECONSTRUCTIONS, SCORES, "", tmp_path / "a.png", simulated=False, error_max=0.5
-    )
+    reconstruction_figure(TRUTH, RECONSTRUCTIONS, SCORES, "", tmp_path / "a.png", simulated=False, error_max=0.5)
     assert images_of(drawn[0])[-1].get_clim() == (0.0, 0.5)
 
 

@@ -33,9 +33,7 @@ def test_an_ordering_that_fails_is_counted_as_failed():
 
 
 def test_a_tie_is_not_held(make_scores):
-    table = table1(
-        make_scores({(4, "proposed", "brain"): (40, 90), (4, "shared", "brain"): (40, 89)}), ["brain"]
-    )
+    table = table1(make_scores({(4, "proposed", "brain"): (40, 90), (4, "shared", "brain"): (40, 89)}), ["brain"])
     compared = orderings(table, published()).set_index(["metric", "anatomy"])
     assert not compared.loc[("psnr_db", "brain"), "held"]
     assert compared.loc[("ssim_percent", "brain"), "held"]
@@ -77,9 +75,7 @@ def test_what_fails_stands_in_the_report(tmp_path):
     assert "0 of 2 of the paper's orderings came out" in report
     papers, others = report.split("Comparisons that the paper does not make, in which Proposed is not above:")
     assert "The paper's orderings that did not come out:" in papers
-    cells = [
-        cell.strip() for cell in next(line for line in papers.splitlines() if "-0.0010" in line).split("|")
-    ]
+    cells = [cell.strip() for cell in next(line for line in papers.splitlines() if "-0.0010" in line).split("|")]
     assert cells[1:-1] == ["4×", "PSNR", "brain", "Shared", "40.00", "40.00", "-0.0010", "+2.38"]
     assert "w/o MD, trained on" in others
     assert "is a control that the paper does not have" in report

@@ -25,9 +25,7 @@ PAPERS_ANATOMIES = ["brain", "knee", "cardiac", "abdomen", "prostate"]
 
 
 def value(table, acceleration, method, metric, column):
-    row = table[
-        (table["acceleration"] == acceleration) & (table["method"] == method) & (table["metric"] == metric)
-    ]
+    row = table[(table["acceleration"] == acceleration) & (table["method"] == method) & (table["metric"] == metric)]
     return row[column].item()
 
 
@@ -70,9 +68,7 @@ def test_an_anatomys_mean_is_over_slices_and_the_average_over_anatomies():
 
 def test_a_method_without_an_anatomy_has_neither_its_mean_nor_an_average(make_scores):
     table = table1(
-        make_scores(
-            {(4, "shared", "a"): (30, 90), (4, "proposed", "a"): (31, 91), (4, "proposed", "b"): (32, 92)}
-        ),
+        make_scores({(4, "shared", "a"): (30, 90), (4, "proposed", "a"): (31, 91), (4, "proposed", "b"): (32, 92)}),
         ["a", "b"],
     )
     assert value(table, 4, "shared", "psnr_db", "a") == 30
@@ -121,9 +117,7 @@ def test_the_tables_of_the_papers_numbers(tmp_path):
 def test_only_what_occurs_of_the_paper_is_shown(tmp_path):
     files = write_paper_as_scores(tmp_path / "metrics", ["knee", "brain"], [6])
     write_scores(tmp_path / "spine.csv", [SliceScore(6, "shared", "spine", "a", 0, 30.0, 90.0)])
-    write_tables(
-        [*files, tmp_path / "spine.csv"], {"knee": "real", "spine": "simulated", "brain": "real"}, tmp_path
-    )
+    write_tables([*files, tmp_path / "spine.csv"], {"knee": "real", "spine": "simulated", "brain": "real"}, tmp_path)
     own, theirs = (tmp_path / "table1.md").read_text().split("## The paper's published numbers")
     assert "real data for others" in own
     assert "PSNR knee (real)" in own
@@ -226,9 +220,7 @@ def test_faulty_scores_are_refused(make_scores, change, anatomies, message):
 
 def test_scores_of_one_slice_twice_are_refused(make_scores):
     scores = make_scores({(4, "shared", "a"): (30, 90)})
-    with pytest.raises(
-        UnimriError, match="anatomy a, volume volume, slice 0 is scored twice for shared at 4x"
-    ):
+    with pytest.raises(UnimriError, match="anatomy a, volume volume, slice 0 is scored twice for shared at 4x"):
         table1(pd.concat([scores, scores]), ["a"])
 
 

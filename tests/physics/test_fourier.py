@@ -11,16 +11,17 @@ def images(size: int = 12) -> torch.Tensor:
 
 def test_to_kspace_is_numpys_centred_orthonormal_transform() -> None:
     image = images()
-    expected = np.fft.fftshift(
-        np.fft.fft2(np.fft.ifftshift(image.numpy(), axes=(-2, -1)), norm="ortho"), axes=(-2, -1)
-    )
+    expected = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(image.numpy(), axes=(-2, -1)), norm="ortho"), axes=(-2, -1))
     np.testing.assert_allclose(to_kspace(image).numpy(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [8, 9])
 def test_transforms_keep_the_norm_and_invert(size: int) -> None:
     image = images(size)
-    for forward, inverse in [(to_kspace, to_image), *((lambda x, a=a: to_hybrid(x, a), lambda x, a=a: from_hybrid(x, a)) for a in (-1, -2))]:
+    for forward, inverse in [
+        (to_kspace, to_image),
+        *((lambda x, a=a: to_hybrid(x, a), lambda x, a=a: from_hybrid(x, a)) for a in (-1, -2)),
+    ]:
         assert torch.linalg.vector_norm(forward(image)).item() == pytest.approx(torch.linalg.vector_norm(image).item())
         torch.testing.assert_close(inverse(forward(image)), image)
 
@@ -32,7 +33,9 @@ def test_the_inverse_is_the_adjoint() -> None:
     )
 
 
-@pytest.mark.parametrize(("axis", "keep"), [(-1, (slice(None), slice(None), [2, 6, 7])), (-2, (slice(None), [2, 6, 7]))])
+@pytest.mark.parametrize(
+    ("axis", "keep"), [(-1, (slice(None), slice(None), [2, 6, 7])), (-2, (slice(None), [2, 6, 7]))]
+)
 def test_hybrid_undersampling_is_the_centred_2d_one(axis: int, keep: tuple[object, ...]) -> None:
     image = images().real
     mask = torch.zeros(1, 12, dtype=torch.bool)

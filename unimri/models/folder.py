@@ -24,7 +24,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
     """Write tensors and a JSON note as safetensors, whole or not at all; equal content gives equal bytes."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(contiguous, temporary, {_NOTE: json.dumps(note, sort_keys=True)})
+        save_file(contiguous, temporary, {_NOTE: json.dumps(note)})
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:

@@ -3,14 +3,26 @@ rule adapted:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
         shards=lambda wildcards: shards([wildcards.anatomy]),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
-        base=expand(f"{RESULTS}/{{{{rate}}}}x/{{{{base}}}}/{{file}}", file=["model.safetensors", "model.json", *BASE_ASPINS]),
+        base=expand(
+            f"{RESULTS}/{{{{rate}}}}x/{{{{base}}}}/{{file}}",
+            file=["model.safetensors", "model.json", *BASE_ASPINS],
+        ),
     output:
         aspin=f"{RESULTS}/{{rate}}x/{{base}}/aspin/{{anatomy}}.safetensors",
         last=f"{RESULTS}/{{rate}}x/{{base}}/aspin/last/{{anatomy}}.safetensors",
         about=f"{RESULTS}/{{rate}}x/{{base}}/aspin/{{anatomy}}.json",
         history=f"{RESULTS}/{{rate}}x/{{base}}/aspin/{{anatomy}}.history.csv",
+    log:
+        f"{LOGS}/{{rate}}x/{{base}}/adapted/{{anatomy}}.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/{{base}}/adapted/{{anatomy}}.tsv"
     wildcard_constraints:
         anatomy="|".join(plan.config.new) or "none",
+    conda:
+        ENVIRONMENT
+    threads: plan.config.training.threads
+    resources:
+        training=1,
     params:
         task=plan.task("adapted"),
         folder=subpath(output.aspin, parent=True),
@@ -18,14 +30,5 @@ rule adapted:
         base=f"{RESULTS}/{{rate}}x/{{base}}",
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
-    threads: plan.config.training.threads
-    resources:
-        training=1,
-    log:
-        f"{LOGS}/{{rate}}x/{{base}}/adapted/{{anatomy}}.log",
-    benchmark:
-        f"{BENCHMARKS}/{{rate}}x/{{base}}/adapted/{{anatomy}}.tsv"
-    conda:
-        ENVIRONMENT
     shell:
         TRAIN + " --base {params.base:q} > {log:q} 2>&1"

@@ -3,24 +3,28 @@ rule evaluate:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
         shards=lambda wildcards: shards([wildcards.anatomy]),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
-        model=lambda wildcards: plan.model_files(wildcards.method, wildcards.rate, wildcards.anatomy),
+        model=lambda wildcards: plan.model_files(
+            wildcards.method, wildcards.rate, wildcards.anatomy
+        ),
     output:
         f"{RESULTS}/{{rate}}x/metrics/{{method}}/{{anatomy}}.csv",
-    params:
-        data=f"{RESULTS}/data/{{anatomy}}",
-        model=lambda wildcards: [
-            f"--model={folder}"
-            for folder in [plan.model(wildcards.method, wildcards.rate, wildcards.anatomy)]
-            if folder is not None
-        ],
-        settings=plan.metrics(),
-        code=plan.code("unimri.evaluation.run"),
     log:
         f"{LOGS}/{{rate}}x/metrics/{{method}}/{{anatomy}}.log",
     benchmark:
         f"{BENCHMARKS}/{{rate}}x/metrics/{{method}}/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    params:
+        data=f"{RESULTS}/data/{{anatomy}}",
+        model=lambda wildcards: [
+            f"--model={folder}"
+            for folder in [
+                plan.model(wildcards.method, wildcards.rate, wildcards.anatomy)
+            ]
+            if folder is not None
+        ],
+        settings=plan.metrics(),
+        code=plan.code("unimri.evaluation.run"),
     shell:
         "python -m unimri.cli evaluate {wildcards.method} {wildcards.anatomy} {params.data:q} {input.mask:q}"
         " --settings {params.settings:q} --output {output:q} {params.model:q} > {log:q} 2>&1"

@@ -9,19 +9,25 @@ rule tables:
     output:
         expand(
             f"{RESULTS}/tables/{{table}}",
-            table=["table1.csv", "table1.md", "orderings.csv", "parameters.csv", "parameters.md"],
+            table=[
+                "table1.csv",
+                "table1.md",
+                "orderings.csv",
+                "parameters.csv",
+                "parameters.md",
+            ],
         ),
-    params:
-        folder=subpath(output[0], parent=True),
-        anatomies=plan.provenance(),
-        network=plan.network(),
-        code=plan.code("unimri.evaluation.tables"),
     log:
         f"{LOGS}/tables.log",
     benchmark:
         f"{BENCHMARKS}/tables.tsv"
     conda:
         ENVIRONMENT
+    params:
+        folder=subpath(output[0], parent=True),
+        anatomies=plan.provenance(),
+        network=plan.network(),
+        code=plan.code("unimri.evaluation.tables"),
     shell:
         "python -m unimri.cli tables {input:q} --anatomies {params.anatomies:q} --network {params.network:q}"
         " --output {params.folder:q} > {log:q} 2>&1"
@@ -33,22 +39,24 @@ rule picture:
         shards=lambda wildcards: shards([wildcards.anatomy]),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
         models=lambda wildcards: [
-            file for method in plan.methods for file in plan.model_files(method, wildcards.rate, wildcards.anatomy)
+            file
+            for method in plan.methods
+            for file in plan.model_files(method, wildcards.rate, wildcards.anatomy)
         ],
     output:
         f"{RESULTS}/figures/{{rate}}x/{{anatomy}}.png",
-    params:
-        data=f"{RESULTS}/data/{{anatomy}}",
-        models=lambda wildcards: plan.models(wildcards.rate, wildcards.anatomy),
-        settings=plan.metrics(),
-        simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
-        code=plan.code("unimri.evaluation.pictures"),
     log:
         f"{LOGS}/{{rate}}x/figures/{{anatomy}}.log",
     benchmark:
         f"{BENCHMARKS}/{{rate}}x/figures/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    params:
+        data=f"{RESULTS}/data/{{anatomy}}",
+        models=lambda wildcards: plan.models(wildcards.rate, wildcards.anatomy),
+        settings=plan.metrics(),
+        simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
+        code=plan.code("unimri.evaluation.pictures"),
     shell:
         "python -m unimri.cli picture {wildcards.anatomy} {params.data:q} {input.mask:q} {params.simulated}"
         " --models {params.models:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
@@ -60,14 +68,14 @@ rule contact_sheet:
         shards=lambda wildcards: shards([wildcards.anatomy]),
     output:
         f"{RESULTS}/figures/data/{{anatomy}}.png",
-    params:
-        data=f"{RESULTS}/data/{{anatomy}}",
-        code=plan.code("unimri.evaluation.pictures"),
     log:
         f"{LOGS}/contact_sheet/{{anatomy}}.log",
     benchmark:
         f"{BENCHMARKS}/contact_sheet/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    params:
+        data=f"{RESULTS}/data/{{anatomy}}",
+        code=plan.code("unimri.evaluation.pictures"),
     shell:
         "python -m unimri.cli contact-sheet {params.data:q} --output {output:q} > {log:q} 2>&1"

@@ -14,7 +14,11 @@ def manifests(anatomies):
 
 def shards(anatomies):
     # The manifest holds the shards' digests; their own times do not count.
-    return [ancient(f"{RESULTS}/data/{anatomy}/{shard}") for anatomy in anatomies for shard in plan.shards]
+    return [
+        ancient(f"{RESULTS}/data/{anatomy}/{shard}")
+        for anatomy in anatomies
+        for shard in plan.shards
+    ]
 
 
 def data_options(anatomies):
@@ -27,22 +31,24 @@ rule independent:
         shards=lambda wildcards: shards([wildcards.anatomy]),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
     output:
-        expand(f"{RESULTS}/{{{{rate}}}}x/independent/{{{{anatomy}}}}/{{file}}", file=MODEL),
-    params:
-        task=plan.task("independent"),
-        folder=subpath(output[0], parent=True),
-        data=lambda wildcards: data_options([wildcards.anatomy]),
-        checkpoints=CHECKPOINTS,
-        code=TRAINING_CODE,
-    threads: plan.config.training.threads
-    resources:
-        training=1,
+        expand(
+            f"{RESULTS}/{{{{rate}}}}x/independent/{{{{anatomy}}}}/{{file}}", file=MODEL
+        ),
     log:
         f"{LOGS}/{{rate}}x/independent/{{anatomy}}.log",
     benchmark:
         f"{BENCHMARKS}/{{rate}}x/independent/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    threads: plan.config.training.threads
+    resources:
+        training=1,
+    params:
+        task=plan.task("independent"),
+        folder=subpath(output[0], parent=True),
+        data=lambda wildcards: data_options([wildcards.anatomy]),
+        checkpoints=CHECKPOINTS,
+        code=TRAINING_CODE,
     shell:
         TRAIN + " > {log:q} 2>&1"
 
@@ -54,21 +60,21 @@ rule shared:
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
     output:
         expand(f"{RESULTS}/{{{{rate}}}}x/shared/{{file}}", file=MODEL),
-    params:
-        task=plan.task("shared"),
-        folder=subpath(output[0], parent=True),
-        data=data_options(plan.config.base),
-        checkpoints=CHECKPOINTS,
-        code=TRAINING_CODE,
-    threads: plan.config.training.threads
-    resources:
-        training=1,
     log:
         f"{LOGS}/{{rate}}x/shared.log",
     benchmark:
         f"{BENCHMARKS}/{{rate}}x/shared.tsv"
     conda:
         ENVIRONMENT
+    threads: plan.config.training.threads
+    resources:
+        training=1,
+    params:
+        task=plan.task("shared"),
+        folder=subpath(output[0], parent=True),
+        data=data_options(plan.config.base),
+        checkpoints=CHECKPOINTS,
+        code=TRAINING_CODE,
     shell:
         TRAIN + " > {log:q} 2>&1"
 
@@ -80,22 +86,22 @@ rule pretrained:
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
     output:
         expand(f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}", file=MODEL + BASE_ASPINS),
+    log:
+        f"{LOGS}/{{rate}}x/pretrained.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/pretrained.tsv"
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: plan.config.training.threads
+    resources:
+        training=1,
     params:
         task=plan.task("pretrained"),
         folder=subpath(output[0], parent=True),
         data=data_options(plan.config.base),
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
-    priority: 10
-    threads: plan.config.training.threads
-    resources:
-        training=1,
-    log:
-        f"{LOGS}/{{rate}}x/pretrained.log",
-    benchmark:
-        f"{BENCHMARKS}/{{rate}}x/pretrained.tsv"
-    conda:
-        ENVIRONMENT
     shell:
         TRAIN + " > {log:q} 2>&1"
 
@@ -105,34 +111,41 @@ rule distilled:
         manifest=manifests(plan.config.base),
         shards=shards(plan.config.base),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
-        base=expand(f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}", file=["model.safetensors", "model.json", *BASE_ASPINS]),
+        base=expand(
+            f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}",
+            file=["model.safetensors", "model.json", *BASE_ASPINS],
+        ),
         teachers=expand(
             f"{RESULTS}/{{{{rate}}}}x/independent/{{anatomy}}/{{file}}",
             anatomy=plan.config.base,
             file=["model.safetensors", "model.json"],
         ),
     output:
-        expand(f"{RESULTS}/{{{{rate}}}}x/distilled/layer{{{{layer}}}}/{{file}}", file=MODEL + BASE_ASPINS),
+        expand(
+            f"{RESULTS}/{{{{rate}}}}x/distilled/layer{{{{layer}}}}/{{file}}",
+            file=MODEL + BASE_ASPINS,
+        ),
+    log:
+        f"{LOGS}/{{rate}}x/distilled/layer{{layer}}.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/distilled/layer{{layer}}.tsv"
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: plan.config.training.threads
+    resources:
+        training=1,
     params:
         task=lambda wildcards: plan.task("distilled", wildcards.layer),
         folder=subpath(output[0], parent=True),
         data=data_options(plan.config.base),
         base=f"{RESULTS}/{{rate}}x/pretrained",
         teachers=lambda wildcards: [
-            f"--teacher={anatomy}={RESULTS}/{wildcards.rate}x/independent/{anatomy}" for anatomy in plan.config.base
+            f"--teacher={anatomy}={RESULTS}/{wildcards.rate}x/independent/{anatomy}"
+            for anatomy in plan.config.base
         ],
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
-    priority: 10
-    threads: plan.config.training.threads
-    resources:
-        training=1,
-    log:
-        f"{LOGS}/{{rate}}x/distilled/layer{{layer}}.log",
-    benchmark:
-        f"{BENCHMARKS}/{{rate}}x/distilled/layer{{layer}}.tsv"
-    conda:
-        ENVIRONMENT
     shell:
         TRAIN + " --base {params.base:q} {params.teachers:q} > {log:q} 2>&1"
 
@@ -142,9 +155,21 @@ rule continued:
         manifest=manifests(plan.config.base),
         shards=shards(plan.config.base),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
-        base=expand(f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}", file=["model.safetensors", "model.json", *BASE_ASPINS]),
+        base=expand(
+            f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}",
+            file=["model.safetensors", "model.json", *BASE_ASPINS],
+        ),
     output:
         expand(f"{RESULTS}/{{{{rate}}}}x/continued/{{file}}", file=MODEL + BASE_ASPINS),
+    log:
+        f"{LOGS}/{{rate}}x/continued.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/continued.tsv"
+    conda:
+        ENVIRONMENT
+    threads: plan.config.training.threads
+    resources:
+        training=1,
     params:
         task=plan.task("continued"),
         folder=subpath(output[0], parent=True),
@@ -152,14 +177,5 @@ rule continued:
         base=f"{RESULTS}/{{rate}}x/pretrained",
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
-    threads: plan.config.training.threads
-    resources:
-        training=1,
-    log:
-        f"{LOGS}/{{rate}}x/continued.log",
-    benchmark:
-        f"{BENCHMARKS}/{{rate}}x/continued.tsv"
-    conda:
-        ENVIRONMENT
     shell:
         TRAIN + " --base {params.base:q} > {log:q} 2>&1"

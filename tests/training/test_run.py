@@ -1,0 +1,129 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unimri.artifacts import sha256
+from unimri.errors import UnimriError
+from unimri.models.folder import load_model
+from unimri.physics.fourier import lines, undersample
+from unimri.training import engine
+from unimri.training.losses import mean_absolute_error
+from unimri.training.run import run_training
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def reconstruction(folder: Path, anatomy: str) -> torch.Tensor:
+    sampled = lines(torch.arange(16)[None] % 4 == 0, -1)
+    image = torch.rand(2, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return load_model(folder)(*undersample(image, sampled, -1), sampled, -1, anatomy)[0]
+
+
+def test_a_plain_models_file_holds_its_numbers_and_nothing_else(experiment, tmp_path) -> None:
+    folder = experiment.train("independent", tmp_path / "head", "head")
+    tensors = load_file(folder / "model.safetensors")
+    assert set(tensors) == {
+        f"blocks.{b}.convolutions.{c}.{p}" for b in range(2) for c in range(5) for p in ("weight", "bias")
+    }
+    assert json.loads((folder / "model.json").read_text())["parameters"] == sum(t.numel() for t in tensors.values())
+    assert (folder / "history.csv").read_text().startswith("epoch,step,train_loss,validation_psnr_db")
+    assert not list(experiment.folder.glob("checkpoints/*"))
+
+
+def test_same_task_same_bytes(experiment, tmp_path) -> None:
+    first = tree(experiment.train("pretrained", tmp_path / "a", "head", "hand"))
+    assert first == tree(experiment.train("pretrained", tmp_path / "b", "head", "hand"))
+
+
+def test_s4_changes_nothing_that_was_there(experiment, pretrained) -> None:
+    before, outputs = tree(pretrained), {name: reconstruction(pretrained, name) for name in ("head", "hand")}
+    experiment.train("adapted", pretrained / "aspin", "hip", base=pretrained)
+    after = tree(pretrained)
+    assert {name: after[name] for name in before} == before
+    assert {name for name in after if name not in before} == {
+        "aspin/hip.safetensors",
+        "aspin/hip.json",
+        "aspin/hip.history.csv",
+        "aspin/last/hip.safetensors",
+    }
+    for name, output in outputs.items():
+        assert torch.equal(reconstruction(pretrained, name), output)
+    assert sum(t.numel() for t in load_file(pretrained / "aspin/hip.safetensors").values()) == 2 * 2 * 4 * 3
+    assert not torch.equal(reconstruction(pretrained, "hip"), outputs["head"])
+
+
+def test_an_s2_iteration_changes_only_its_own_anatomys_aspin(pretrained) -> None:
+    network = load_model(pretrained, ["head", "hand"]).train()
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.1, weight_decay=1e-2)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    sampled = lines(torch.arange(16)[None] % 4 == 0, -1)
+    truth = torch.rand(2, 16, 16)
+    optimiser.zero_grad(set_to_none=True)
+    image, _ = network(*undersample(truth, sampled, -1), sampled, -1, "head")
+    mean_absolute_error(image, truth).backward()
+    optimiser.step()
+    changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert {name for name in changed if name.startswith("aspins.")} == {"aspins.head.gamma", "aspins.head.beta"}
+    assert any(name.startswith("blocks.") for name in changed)
+
+
+def test_s3_leaves_its_teachers_and_learns_from_them(experiment, pretrained, tmp_path) -> None:
+    teachers = {name: experiment.train("independent", tmp_path / name, name) for name in ("head", "hand")}
+    before = tree(tmp_path)
+    distilled = experiment.train("distilled", tmp_path / "d", "head", "hand", base=pretrained, teachers=teachers)
+    continued = experiment.train("continued", tmp_path / "c", "head", "hand", base=pretrained)
+    assert {name: digest for name, digest in tree(tmp_path).items() if name in before} == before
+    assert sha256(distilled / "model.safetensors") != sha256(continued / "model.safetensors")
+    with pytest.raises(UnimriError, match="teachers"):
+        experiment.train(
+            "distilled", tmp_path / "e", "head", "hand", base=pretrained, teachers={"head": teachers["head"]}
+        )
+
+
+def test_an_interrupted_training_goes_on_to_the_same_bytes(experiment, tmp_path, monkeypatch) -> None:
+    whole = tree(experiment.train("shared", tmp_path / "whole", "head", "hand"))
+    save = engine.save_checkpoint
+
+    def save_and_die(*arguments) -> None:
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "save_checkpoint", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.train("shared", tmp_path / "resumed", "head", "hand")
+    assert not (tmp_path / "resumed").exists()
+    monkeypatch.setattr(engine, "save_checkpoint", save)
+    starts = []
+    load = engine.load_checkpoint
+    monkeypatch.setattr(engine, "load_checkpoint", lambda *a: starts.append(load(*a)) or starts[-1])
+    assert tree(experiment.train("shared", tmp_path / "resumed", "head", "hand")) == whole
+    assert len(starts) == 1
+
+
+def test_a_changed_setting_does_not_resume_from_a_stale_checkpoint(experiment, tmp_path, monkeypatch) -> None:
+    save = engine.save_checkpoint
+
+    def save_and_die(*arguments) -> None:
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(engine, "save_checkpoint", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        run_training(experiment.task("independent", 3), experiment.files("head"), tmp_path / "x", tmp_path / "c")
+    monkeypatch.undo()
+    run_training(experiment.task("independent", 2), experiment.files("head"), tmp_path / "y", tmp_path / "c")
+    run_training(experiment.task("independent", 2), experiment.files("head"), tmp_path / "z", tmp_path / "fresh")
+    assert tree(tmp_path / "y") == tree(tmp_path / "z")
+
+
+def test_an_aspin_of_another_base_is_refused(experiment, pretrained, tmp_path) -> None:
+    other = experiment.train("pretrained", tmp_path / "other", "hand", "head")
+    (other / "aspin/head.safetensors").write_bytes((pretrained / "aspin/head.safetensors").read_bytes())
+    with pytest.raises(UnimriError, match=r"head\.safetensors"):
+        load_model(other)

@@ -1,0 +1,29 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def snakemake(results: Path, *arguments: str, overlays: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the project's workflow with the tiny configuration, as a user would."""
+    tiny = ROOT / "workflow/config/tiny.yaml"
+    # Long option lists would swallow what follows them: the configuration goes last.
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
+    command += ["--workflow-profile", "none", "--directory", str(results.parent)]
+    command += ["--configfile", str(ROOT / "config.yaml"), str(tiny), *map(str, overlays)]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results folder of one whole tiny run, from raw files to the tables."""
+    results = tmp_path_factory.mktemp("workflow") / "results"
+    (results.parent / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
+    run = snakemake(results, "--cores", "2")
+    assert run.returncode == 0, run.stderr[-3000:]
+    return results

@@ -1,0 +1,69 @@
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, snakemake
+
+from unimri.evaluation.paper import published
+
+pytestmark = pytest.mark.slow
+
+
+def planned(results: Path, overlay: dict | None = None) -> dict[str, int]:
+    """How many jobs of each rule a dry run plans."""
+    overlays = ()
+    if overlay is not None:
+        overlays = (results.parent / "overlay.yaml",)
+        overlays[0].write_text(yaml.safe_dump(overlay))
+    run = snakemake(results, "-n", "--quiet", "rules", overlays=overlays)
+    assert run.returncode == 0, run.stderr
+    counts = dict(re.findall(r"^([a-z_]+) +(\d+)$", run.stdout + run.stderr, flags=re.MULTILINE))
+    return {rule: int(count) for rule, count in counts.items() if rule not in ("total", "all")}
+
+
+def test_from_raw_files_to_the_table(finished: Path) -> None:
+    table = pd.read_csv(finished / "tables/table1.csv")
+    assert list(table.columns) == list(published("table1").columns)
+    assert len(table) == 6 * 2
+    assert table.drop(columns=["method", "metric"]).notna().all().all()
+    assert "simulated" in (finished / "tables/table1.md").read_text()
+
+
+def test_a_second_run_plans_nothing_and_neither_does_a_touch(finished: Path) -> None:
+    assert planned(finished) == {}
+    for path in finished.rglob("*"):
+        if path.is_file() and path.suffix in (".h5", ".csv", ".npz"):
+            os.utime(path)
+    assert planned(finished) == {}
+
+
+def test_omega_plans_s3_and_what_follows(finished: Path) -> None:
+    jobs = planned(finished, {"distillation": {"omega": 0.5}})
+    assert jobs == {"distilled": 1, "adapted": 3, "evaluate": 5, "picture": 5, "tables": 1}
+
+
+def test_a_new_anatomy_plans_its_own_jobs_and_the_tables(finished: Path) -> None:
+    hip = yaml.safe_load((ROOT / "config.yaml").read_text())["anatomies"]["prostate"]
+    jobs = planned(finished, {"anatomies": {"hip": hip}})
+    assert jobs == {
+        "simulate": 1,
+        "prepare": 1,
+        "independent": 1,
+        "adapted": 3,
+        "evaluate": 6,
+        "picture": 1,
+        "contact_sheet": 1,
+        "tables": 1,
+    }
+
+
+def test_a_wrong_setting_is_one_clear_line(finished: Path) -> None:
+    overlay = finished.parent / "wrong.yaml"
+    overlay.write_text("training: {optimisation: {precision: float8}}\n")
+    run = snakemake(finished, "-n", overlays=(overlay,))
+    assert run.returncode == 1
+    assert "training.optimisation.precision" in run.stderr
+    assert "Traceback" not in run.stderr
