@@ -1,7 +1,7 @@
 """Instance normalisation with given affine parameters, written out for channels_last activations.
 
 `torch.nn.functional.group_norm` with C groups is the same function, but forward and backward on a CPU in channels_last,
-which the convolutions want, are up to 14 times slower in bfloat16 (benchmarks/instance_norm.py measures it).
+which the convolutions want, are about ten times slower in bfloat16 (benchmarks/instance_norm.py measures it).
 """
 
 from typing import Any
