@@ -27,7 +27,7 @@ rule adapted:
         task=plan.task("adapted"),
         folder=subpath(output.aspin, parent=True),
         data=lambda wildcards: data_options([wildcards.anatomy]),
-        base=f"{RESULTS}/{{rate}}x/{{base}}",
+        base=base_folder,
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
     shell:

@@ -1,3 +1,5 @@
+import os
+
 TRAIN = (
     "python -m unimri.cli train {input.mask:q} --task {params.task:q} --output {params.folder:q}"
     " --checkpoints {params.checkpoints:q} {params.data:q}"
@@ -23,6 +25,10 @@ def shards(anatomies):
 
 def data_options(anatomies):
     return [f"--data={anatomy}={RESULTS}/data/{anatomy}" for anatomy in anatomies]
+
+
+def base_folder(wildcards, input):
+    return os.path.dirname(input.base[0])
 
 
 rule independent:
@@ -139,7 +145,7 @@ rule distilled:
         task=lambda wildcards: plan.task("distilled", wildcards.layer),
         folder=subpath(output[0], parent=True),
         data=data_options(plan.config.base),
-        base=f"{RESULTS}/{{rate}}x/pretrained",
+        base=base_folder,
         teachers=lambda wildcards: [
             f"--teacher={anatomy}={RESULTS}/{wildcards.rate}x/independent/{anatomy}"
             for anatomy in plan.config.base
@@ -174,7 +180,7 @@ rule continued:
         task=plan.task("continued"),
         folder=subpath(output[0], parent=True),
         data=data_options(plan.config.base),
-        base=f"{RESULTS}/{{rate}}x/pretrained",
+        base=base_folder,
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
     shell:
