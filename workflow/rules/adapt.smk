@@ -31,4 +31,4 @@ rule adapted:
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
     shell:
-        TRAIN + " --base {params.base:q} > {log:q} 2>&1"
+        f"{TRAIN} --base {{params.base:q}} > {{log:q}} 2>&1"

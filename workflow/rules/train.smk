@@ -56,7 +56,7 @@ rule independent:
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
     shell:
-        TRAIN + " > {log:q} 2>&1"
+        f"{TRAIN} > {{log:q}} 2>&1"
 
 
 rule shared:
@@ -82,7 +82,7 @@ rule shared:
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
     shell:
-        TRAIN + " > {log:q} 2>&1"
+        f"{TRAIN} > {{log:q}} 2>&1"
 
 
 rule pretrained:
@@ -91,7 +91,9 @@ rule pretrained:
         shards=shards(plan.config.base),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
     output:
-        expand(f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}", file=MODEL + BASE_ASPINS),
+        expand(
+            f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}", file=[*MODEL, *BASE_ASPINS]
+        ),
     log:
         f"{LOGS}/{{rate}}x/pretrained.log",
     benchmark:
@@ -109,7 +111,7 @@ rule pretrained:
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
     shell:
-        TRAIN + " > {log:q} 2>&1"
+        f"{TRAIN} > {{log:q}} 2>&1"
 
 
 rule distilled:
@@ -129,7 +131,7 @@ rule distilled:
     output:
         expand(
             f"{RESULTS}/{{{{rate}}}}x/distilled/layer{{{{layer}}}}/{{file}}",
-            file=MODEL + BASE_ASPINS,
+            file=[*MODEL, *BASE_ASPINS],
         ),
     log:
         f"{LOGS}/{{rate}}x/distilled/layer{{layer}}.log",
@@ -153,7 +155,7 @@ rule distilled:
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
     shell:
-        TRAIN + " --base {params.base:q} {params.teachers:q} > {log:q} 2>&1"
+        f"{TRAIN} --base {{params.base:q}} {{params.teachers:q}} > {{log:q}} 2>&1"
 
 
 rule continued:
@@ -166,7 +168,9 @@ rule continued:
             file=["model.safetensors", "model.json", *BASE_ASPINS],
         ),
     output:
-        expand(f"{RESULTS}/{{{{rate}}}}x/continued/{{file}}", file=MODEL + BASE_ASPINS),
+        expand(
+            f"{RESULTS}/{{{{rate}}}}x/continued/{{file}}", file=[*MODEL, *BASE_ASPINS]
+        ),
     log:
         f"{LOGS}/{{rate}}x/continued.log",
     benchmark:
@@ -184,4 +188,4 @@ rule continued:
         checkpoints=CHECKPOINTS,
         code=TRAINING_CODE,
     shell:
-        TRAIN + " --base {params.base:q} > {log:q} 2>&1"
+        f"{TRAIN} --base {{params.base:q}} > {{log:q}} 2>&1"
