@@ -35,6 +35,7 @@ wildcard_constraints:
     method="|".join(plan.methods),
 
 
+include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/adapt.smk"

@@ -1,0 +1,31 @@
+import os
+
+TRAIN = (
+    "python -m unimri.cli train {input.mask:q} --task {params.task:q} --output {params.folder:q}"
+    " --checkpoints {params.checkpoints:q} {params.data:q}"
+)
+CHECKPOINTS = f"{RESULTS}/checkpoints"
+TRAINING_CODE = plan.code("unimri.training.run")
+MODEL = ["model.safetensors", "model.json", "history.csv", "last/model.safetensors"]
+BASE_ASPINS = [f"aspin/{anatomy}.safetensors" for anatomy in plan.config.base]
+
+
+def manifests(anatomies):
+    return [f"{RESULTS}/data/{anatomy}/manifest.csv" for anatomy in anatomies]
+
+
+def shards(anatomies):
+    # The manifest holds the shards' digests; their own times do not count.
+    return [
+        ancient(f"{RESULTS}/data/{anatomy}/{shard}")
+        for anatomy in anatomies
+        for shard in plan.shards
+    ]
+
+
+def data_options(anatomies):
+    return [f"--data={anatomy}={RESULTS}/data/{anatomy}" for anatomy in anatomies]
+
+
+def base_folder(wildcards, input):
+    return os.path.dirname(input.base[0])
