@@ -1,5 +1,5 @@
 # `make reproduce`: the whole experiment of config.yaml, from raw files to the tables. `make test`: lint, types, tests.
-# TORCH can name another build of the same version; see README.md for a GPU.
+# TORCH can name another build of the same version, with pip's options for where it lies; see README.md for a GPU.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTHON ?= python3
 TORCH ?= $(shell grep '^torch==' envs/requirements.lock)
@@ -10,7 +10,7 @@ setup: .venv/.installed
 # torch first and alone, from the exact pin, so that no other package pulls a build for CUDA.
 .venv/.installed: pyproject.toml envs/requirements.lock
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c envs/requirements.lock -e '.[test]'
 	touch $@
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from unimri.errors import UnimriError
+from unimri.settings import parse_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Universal undersampled MRI reconstruction.")
 
@@ -33,35 +33,30 @@ def simulate(settings: Json, seed: int, output: Output) -> None:
     from unimri.data.simulate.settings import SimulationSettings
     from unimri.data.simulate.simulate import simulate as run
 
-    run(SimulationSettings.model_validate_json(settings), output, seed)
+    run(parse_settings(SimulationSettings, settings, "--settings"), output, seed)
 
 
 @app.command()
 def prepare(anatomy: str, folder: Path, settings: Json, seed: int, output: Output) -> None:
     """Read scans, fit, scale and split them, and write HDF5 shards with a manifest."""
-    from unimri.data.prepare import PreparationSettings
+    from unimri.data.prepare import PreparationTask
     from unimri.data.prepare import prepare as run
-    from unimri.data.read.registry import ReaderSettings
 
-    content = json.loads(settings)
-    reader = TypeAdapter[ReaderSettings](ReaderSettings).validate_python(content["reader"])
-    preparation = PreparationSettings(**content["preparation"])
-    run(anatomy, folder, reader, content["fit"], preparation, output, seed)
+    run(anatomy, folder, parse_settings(PreparationTask, settings, "--settings"), output, seed)
 
 
 @app.command()
 def mask(acceleration: float, settings: Json, output: Output, picture: Path | None = None) -> None:
     """Draw the masks of one acceleration, and a picture of them."""
     from unimri.evaluation.figures import mask_figure
-    from unimri.physics.masks import MaskSettings, draw_masks, save_masks
+    from unimri.physics.masks import MaskTask, draw_masks, save_masks
 
-    content = json.loads(settings)
-    chosen = TypeAdapter[MaskSettings](MaskSettings).validate_python(content["mask"])
-    masks = draw_masks(chosen, content["size"], acceleration)
+    task = parse_settings(MaskTask, settings, "--settings")
+    masks = draw_masks(task.mask, task.size, acceleration)
     save_masks(masks, output)
     if picture is not None:
         title = f"{acceleration:g}x: {masks.achieved_acceleration:.2f}x kept"
-        mask_figure(masks.masks, acceleration, title, picture)
+        mask_figure(masks, title, picture)
 
 
 @app.command()
@@ -79,7 +74,7 @@ def train(
     from unimri.training.settings import TrainingTask
 
     files = Files(_pairs(data), mask, base, _pairs(teacher))
-    run_training(TrainingTask.model_validate_json(task), files, output, checkpoints)
+    run_training(parse_settings(TrainingTask, task, "--task"), files, output, checkpoints)
 
 
 @app.command()
@@ -90,7 +85,7 @@ def evaluate(
     from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.run import evaluate as run
 
-    run(method, anatomy, data, mask, model, MetricSettings.model_validate_json(settings), output)
+    run(method, anatomy, data, mask, model, parse_settings(MetricSettings, settings, "--settings"), output)
 
 
 @app.command()
@@ -101,8 +96,8 @@ def picture(
     from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.pictures import picture_methods
 
-    folders = {key: None if folder is None else Path(folder) for key, folder in json.loads(models).items()}
-    metrics = MetricSettings.model_validate_json(settings)
+    folders = parse_settings(dict[str, Path | None], models, "--models")
+    metrics = parse_settings(MetricSettings, settings, "--settings")
     picture_methods(anatomy, data, mask, folders, metrics, simulated, output)
 
 
@@ -122,8 +117,8 @@ def tables(scores: list[Path], anatomies: Json, network: Json, output: Output) -
     from unimri.models.cascade import CascadeSettings, UniversalD5C5
     from unimri.models.folder import base_tensors
 
-    origins = json.loads(anatomies)
-    counted = UniversalD5C5(CascadeSettings.model_validate_json(network), ["one"])
+    origins = parse_settings(dict[str, str], anatomies, "--anatomies")
+    counted = UniversalD5C5(parse_settings(CascadeSettings, network, "--network"), ["one"])
     base = sum(tensor.numel() for tensor in base_tensors(counted).values())
     aspin = sum(parameter.numel() for parameter in counted.aspin_of("one").parameters())
     write_tables(scores, origins, output)
@@ -131,16 +126,22 @@ def tables(scores: list[Path], anatomies: Json, network: Json, output: Output) -
 
 
 @app.command()
-def show(config: Path = Path("config.yaml")) -> None:
+def show(
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
+    ] = None,
+) -> None:
     """Print Table 1 of a finished experiment, and say where everything lies."""
     from unimri.config import load_config
     from unimri.evaluation.tables import format_table1_for_terminal
     from unimri.plan import WorkflowPlan
 
-    loaded = load_config(config)
+    loaded = load_config(*(config or [Path("config.yaml")]))
     table = loaded.results / "tables" / "table1.csv"
     if not table.is_file():
-        raise UnimriError(f"{table}: not there yet; run `make reproduce` or `snakemake` first")
+        raise UnimriError(
+            f"{table}: not there yet; run `make reproduce`, or `snakemake` with the same configuration, first"
+        )
     typer.echo(format_table1_for_terminal(table, json.loads(WorkflowPlan(loaded).provenance())))
     typer.echo(
         f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
@@ -154,9 +155,6 @@ def main() -> None:
         app()
     except UnimriError as fault:
         sys.exit(f"unimri: {' '.join(str(fault).split())}")
-    except ValidationError as fault:
-        first = fault.errors()[0]
-        sys.exit(f"unimri: {'.'.join(map(str, first['loc']))}: {first['msg']}")
 
 
 if __name__ == "__main__":

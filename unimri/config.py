@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from unimri.data.prepare import Fit, PreparationSettings
 from unimri.data.read.registry import ReaderSettings
@@ -13,7 +13,7 @@ from unimri.errors import UnimriError
 from unimri.evaluation.metrics import MetricSettings
 from unimri.models.cascade import CascadeSettings
 from unimri.physics.masks import MaskSettings
-from unimri.settings import Settings
+from unimri.settings import Settings, parse_settings
 from unimri.training.settings import Budget, Distillation, Optimisation
 
 AnatomyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -99,43 +99,42 @@ def parse_config(content: dict[str, Any]) -> Config:
 
     Raises
     ------
-    UnimriError : in one line for each fault, with the key, the value and what is allowed.
+    UnimriError : one line with, for each fault, the key, the value and what is allowed.
     """
-    try:
-        return Config.model_validate(_without_nulls(content))
-    except ValidationError as fault:
-        raise UnimriError("; ".join(_describe(error) for error in fault.errors())) from None
+    return parse_settings(Config, _without_nulls(content), "config")
 
 
-def load_config(path: Path) -> Config:
-    """Read and validate a YAML file.
+def load_config(path: Path, *overlays: Path) -> Config:
+    """Read and validate YAML files, each merged over those before it, as Snakemake's `--configfile` does.
 
     Raises
     ------
-    UnimriError : when it is missing, is not YAML, or does not validate.
+    UnimriError : when one is missing or is not YAML, or the whole does not validate.
     """
+    content: dict[str, Any] = {}
+    for file in (path, *overlays):
+        content = _merged(content, _read(file))
+    return parse_config(content)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
         reason = " ".join(str(fault).split())
-        raise UnimriError(f"{path}: cannot be read as YAML ({reason})") from None
+        raise UnimriError(f"{path}: cannot be read as YAML ({reason}); check the path and the file") from None
     if not isinstance(content, dict):
         raise UnimriError(f"{path}: holds no settings; start from the config.yaml that comes with the project")
-    return parse_config(content)
+    return content
+
+
+def _merged(below: Any, above: Any) -> Any:
+    if isinstance(below, dict) and isinstance(above, dict):
+        return below | {key: _merged(below.get(key), value) for key, value in above.items()}
+    return above
 
 
 def _without_nulls(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _without_nulls(value) for key, value in content.items() if value is not None}
     return content
-
-
-def _describe(error: Any) -> str:
-    key = ".".join(str(part) for part in error["loc"]) or "config"
-    if error["type"] == "extra_forbidden":
-        return f"config: {key}: unknown key; check its spelling, or set it to null in your overlay to take it out"
-    if error["type"] == "missing":
-        return f"config: {key}: missing; it must be given"
-    message = error["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(error["input"], dict) else f" is {error['input']!r}"
-    return f"config: {key}{value}: {message[0].lower()}{message[1:]}"

@@ -4,13 +4,14 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
 from unimri.config import Config
+from unimri.data.prepare import PreparationTask
 from unimri.errors import UnimriError
 from unimri.evaluation.methods import METHODS
+from unimri.physics.masks import MaskTask
 from unimri.provenance import code_digest
 from unimri.training.settings import Distillation, TrainingTask
 from unimri.training.stages import STAGES, StageName
@@ -36,7 +37,9 @@ class WorkflowPlan:
 
     def simulation(self, anatomy: str) -> str:
         """Settings of a simulated data set."""
-        return _json(self.config.anatomies[anatomy].simulation)
+        settings = self.config.anatomies[anatomy].simulation
+        assert settings is not None
+        return _json(settings)
 
     def raw(self, anatomy: str) -> str:
         """Folder of an anatomy's raw files."""
@@ -60,17 +63,11 @@ class WorkflowPlan:
     def preparation(self, anatomy: str) -> str:
         """Settings of an anatomy's preparation."""
         own = self.config.anatomies[anatomy]
-        return _json(
-            {
-                "reader": own.reader.model_dump(mode="json"),
-                "fit": own.fit,
-                "preparation": self.config.preparation.model_dump(mode="json"),
-            }
-        )
+        return _json(PreparationTask(reader=own.reader, fit=own.fit, preparation=self.config.preparation))
 
     def mask(self) -> str:
         """Settings of the masks."""
-        return _json({"mask": self.config.mask.model_dump(), "size": self.config.preparation.image_size})
+        return _json(MaskTask(mask=self.config.mask, size=self.config.preparation.image_size))
 
     def task(self, stage: StageName, layer: int | str | None = None) -> str:
         """A training's task."""
@@ -131,6 +128,5 @@ class WorkflowPlan:
         return json.dumps({method: self.model(method, rate, anatomy) for method in self.methods})
 
 
-def _json(settings: BaseModel | dict[str, Any] | None) -> str:
-    content = settings.model_dump(mode="json") if isinstance(settings, BaseModel) else settings
-    return json.dumps(content, sort_keys=True)
+def _json(settings: BaseModel) -> str:
+    return json.dumps(settings.model_dump(mode="json"), sort_keys=True)

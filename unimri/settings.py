@@ -1,9 +1,46 @@
 """What all typed settings share. Each section's settings stand beside the code that they steer."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from unimri.errors import UnimriError
+
+T = TypeVar("T")
 
 
 class Settings(BaseModel):
     """A section of the configuration: unknown keys are an error, values cannot be changed after loading."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def parse_settings(kind: type[T], content: str | dict[str, Any], source: str) -> T:
+    """Validate settings.
+
+    Parameters
+    ----------
+    kind : the type to make, a `Settings` or a union of some.
+    content : a dictionary, or JSON text of one.
+    source : where the settings stand, for the error: "config", an option of the command line.
+
+    Raises
+    ------
+    UnimriError : one line with, for each fault, the key, the value and what is allowed.
+    """
+    adapter = TypeAdapter(kind)
+    try:
+        return adapter.validate_json(content) if isinstance(content, str) else adapter.validate_python(content)
+    except ValidationError as fault:
+        raise UnimriError("; ".join(f"{source}: {_describe(error)}" for error in fault.errors())) from None
+
+
+def _describe(error: Any) -> str:
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; check its spelling, or set it to null in your overlay to take it out"
+    if error["type"] == "missing":
+        return f"{key}: missing; it must be given"
+    message = error["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(error["input"], dict) else f" is {error['input']!r}"
+    return f"{key}{value}: {message[0].lower()}{message[1:]}".removeprefix(": ")

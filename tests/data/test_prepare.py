@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from unimri.data.prepare import PreparationSettings, centre_crop, fit_slices, prepare
+from unimri.data.prepare import PreparationSettings, PreparationTask, centre_crop, fit_slices, prepare
 from unimri.data.read.dicom import DicomSettings
 from unimri.data.read.nifti import NiftiSettings
 from unimri.data.store import TEXT, PreparedData
@@ -33,7 +33,8 @@ def scans(tmp_path, write_nifti):
 
 
 def _prepare(folder, output, settings=SMALL, fit="crop", reader=None, seed=1):
-    prepare("knee", folder, reader or NiftiSettings(), fit, settings, output, seed)
+    task = PreparationTask(reader=reader or NiftiSettings(), fit=fit, preparation=settings)
+    prepare("knee", folder, task, output, seed)
     return PreparedData(output)
 
 
@@ -83,6 +84,19 @@ def test_resizing_does_not_alias():
     stripes = np.tile(np.array([0, 1], np.float32), (64, 32))[None]
     fitted = fit_slices(stripes, "resize", PreparationSettings(image_size=15))
     assert fitted[0, 2:-2, 2:-2].std() < 0.05
+
+
+def test_smoothing_is_counted_in_prepared_pixels_and_only_when_made_smaller():
+    point = np.zeros((1, 96, 48), np.float32)
+    point[0, 48, 24] = 1
+    settings = PreparationSettings(image_size=48, smoothing=1.5)
+    fitted = fit_slices(point, "resize", settings)[0].astype(np.float64)
+    places = np.arange(48)
+    # Along the rows, which are halved, the point has become a Gaussian; along the columns it has not.
+    profile = fitted.sum(axis=1) / fitted.sum()
+    variance = (profile * (places - (profile * places).sum()) ** 2).sum()
+    assert variance == pytest.approx(1.5**2, rel=0.1)
+    assert np.count_nonzero(fitted.sum(axis=0)) == 1
 
 
 def test_scale_brings_back_the_scanners_own_values(tmp_path, scans, write_nifti):

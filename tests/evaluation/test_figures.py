@@ -14,6 +14,7 @@ from unimri.evaluation.figures import (
     mask_figure,
     reconstruction_figure,
 )
+from unimri.physics.masks import Masks
 
 rng = np.random.default_rng(0)
 TRUTH = rng.random((24, 24), dtype=np.float32)
@@ -28,8 +29,8 @@ DRAW = {
     "reconstruction": lambda path: reconstruction_figure(
         TRUTH, RECONSTRUCTIONS, SCORES, "a slice", path, simulated=True
     ),
-    "fixed mask": lambda path: mask_figure(MASKS[:1], 4, "a mask", path),
-    "masks": lambda path: mask_figure(MASKS, 4.5, "masks", path),
+    "fixed mask": lambda path: mask_figure(Masks(MASKS[:1], 4, "rows"), "a mask", path),
+    "masks": lambda path: mask_figure(Masks(MASKS, 4.5, "columns"), "masks", path),
     "history": lambda path: history_figure({"4x/_shared$": HISTORY, "b": HISTORY}, path),
     "contact sheet": lambda path: contact_sheet(np.stack([TRUTH] * 4), list("abc$"), path),
 }
@@ -140,6 +141,14 @@ def test_curves_leave_out_what_is_missing(tmp_path, drawn):
     assert loss == [[10, 0.2], [20, 0.1]]
     assert psnr == [[20, 31.0]]
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["4x/_shared$", "b"]
+
+
+def test_a_mask_of_rows_is_drawn_as_rows(tmp_path, drawn):
+    mask_figure(Masks(MASKS[:1], 4, "rows"), "a mask", tmp_path / "a.png")
+    mask_figure(Masks(MASKS[:1], 4, "columns"), "a mask", tmp_path / "b.png")
+    rows, columns = (figure.axes[0].images[0].get_array() for figure in drawn)
+    assert (rows == MASKS[0][:, np.newaxis]).all()
+    assert (columns == MASKS[0]).all()
 
 
 def test_faults(tmp_path):

@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from unimri.data.prepare import PreparationSettings, prepare
+from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.nifti import NiftiSettings
 from unimri.models.cascade import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
@@ -26,7 +26,8 @@ class Experiment:
                 nib.save(image, folder / "raw" / anatomy / f"{patient}.nii.gz")
             settings = PreparationSettings(image_size=16, crop=16)
             reader = NiftiSettings(format="nifti", patient="file")
-            prepare(anatomy, folder / "raw" / anatomy, reader, "resize", settings, folder / "data" / anatomy, 0)
+            task = PreparationTask(reader=reader, fit="resize", preparation=settings)
+            prepare(anatomy, folder / "raw" / anatomy, task, folder / "data" / anatomy, 0)
         save_masks(draw_masks(Gaussian1D(), 16, 4), folder / "mask.npz")
 
     def task(self, stage: StageName, epochs: int = 2) -> TrainingTask:

@@ -13,7 +13,7 @@ def snakemake(results: Path, *arguments: str, overlays: tuple[Path, ...] = ()) -
     tiny = ROOT / "workflow/config/tiny.yaml"
     # Long option lists would swallow what follows them: the configuration goes last.
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
-    command += ["--workflow-profile", "none", "--directory", str(results.parent)]
+    command += ["--directory", str(results.parent)]
     command += ["--configfile", str(ROOT / "config.yaml"), str(tiny), *map(str, overlays)]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

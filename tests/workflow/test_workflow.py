@@ -32,6 +32,12 @@ def test_from_raw_files_to_the_table(finished: Path) -> None:
     assert "simulated" in (finished / "tables/table1.md").read_text()
 
 
+def test_plain_snakemake_finds_the_profile(finished: Path) -> None:
+    run = snakemake(finished, "-n")
+    assert "profiles/default" in run.stderr
+    assert "Nothing to be done" in run.stdout + run.stderr
+
+
 def test_a_second_run_plans_nothing_and_neither_does_a_touch(finished: Path) -> None:
     assert planned(finished) == {}
     for path in finished.rglob("*"):

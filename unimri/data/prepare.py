@@ -34,6 +34,14 @@ class PreparationSettings(Settings):
         le=4096,
         description="Side of the centre crop in the scanner's pixels, where an anatomy is cropped.",
     )
+    smoothing: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="Standard deviation, in prepared pixels, of the Gaussian low-pass before slices are made smaller; "
+        "null: scikit-image's rule, (factor - 1) / 2 of the scanner's pixels. The outer lines of a full-size scan hold "
+        "little signal; of one that is made much smaller they hold a lot, unless it is smoothed.",
+    )
     fractions: Fractions = Field(default_factory=Fractions, description="How the patients are divided.")
     shards: int = Field(1, ge=1, le=1000, description="How many HDF5 files the slices of an anatomy are spread over.")
     on_error: Literal["fail", "skip"] = Field(
@@ -41,12 +49,18 @@ class PreparationSettings(Settings):
     )
 
 
+class PreparationTask(Settings):
+    """All that one anatomy's preparation is made from, apart from the scans and the seed."""
+
+    reader: ReaderSettings
+    fit: Fit
+    preparation: PreparationSettings
+
+
 def prepare(
     anatomy: str,
     folder: Path,
-    reader: ReaderSettings,
-    fit: Fit,
-    settings: PreparationSettings,
+    task: PreparationTask,
     output: Path,
     seed: int,
 ) -> None:
@@ -61,12 +75,10 @@ def prepare(
     ----------
     anatomy : its name in the configuration.
     folder : the data set.
-    reader : how to read it.
-    fit : "crop" takes the centre `crop` x `crop` pixels, zeros where the scan is smaller, and resizes them
-        when `image_size` differs. "resize" takes the whole slice to `image_size` x `image_size`, as the paper
-        does for cardiac, abdominal and prostate scans: a matrix that is not square is stretched, and its
-        pixels with it.
-    settings : sizes, fractions of the patients, shards.
+    task : how to read it, to fit it, and the sizes. `fit` "crop" takes the centre `crop` x `crop` pixels, zeros where
+        the scan is smaller, and resizes them when `image_size` differs. "resize" takes the whole slice to `image_size`
+        x `image_size`, as the paper does for cardiac, abdominal and prostate scans: a matrix that is not square is
+        stretched, and its pixels with it.
     output : the store's folder; replaced as a whole, and only when everything has succeeded.
     seed : of the division into splits and of the keys.
 
@@ -76,7 +88,8 @@ def prepare(
         When nothing is found, fewer than three patients are left, a scan cannot be used (unless `on_error` is
         skip), or `output` holds files that are not a store's.
     """
-    scans = find_scans(folder, reader)
+    settings = task.preparation
+    scans = find_scans(folder, task.reader)
     _check_output(output)
     # The division that counts comes after reading, when it is known which scans are left; reading may take
     # hours.
@@ -88,7 +101,7 @@ def prepare(
         with StoreWriter(temporary, anatomy, settings.image_size, settings.shards) as store:
             for volume, scan in tqdm(keyed, desc=f"prepare {anatomy}", unit="volume", disable=None):
                 try:
-                    _add(store, volume, key(anatomy, scan.patient, seed), scan, fit, settings)
+                    _add(store, volume, key(anatomy, scan.patient, seed), scan, task.fit, settings)
                 except ReadError as fault:
                     if settings.on_error == "fail":
                         raise
@@ -120,8 +133,14 @@ def fit_slices(volume: NDArray[np.float32], fit: Fit, settings: PreparationSetti
     if volume.shape[1:] == size:
         return volume
     fitted = np.empty((len(volume), *size), dtype=np.float32)
+    sigma = None
+    if settings.smoothing is not None:
+        factors = (length / settings.image_size for length in volume.shape[1:])
+        sigma = [settings.smoothing * factor if factor > 1 else 0.0 for factor in factors]
     for index, slice_ in enumerate(volume):
-        fitted[index] = resize(slice_, size, order=1, anti_aliasing=True, preserve_range=True)
+        fitted[index] = resize(
+            slice_, size, order=1, anti_aliasing=True, anti_aliasing_sigma=sigma, preserve_range=True
+        )
     return np.clip(fitted, 0, None, out=fitted)
 
 

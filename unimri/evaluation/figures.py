@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter1d, uniform_filter
 
 from unimri.artifacts import replacing
 from unimri.errors import UnimriError
+from unimri.physics.masks import Masks
 
 HISTORY_COLUMNS = ("step", "train_loss", "validation_psnr_db")
 
@@ -123,49 +124,52 @@ def contact_sheet(slices: NDArray[np.floating[Any]], titles: Sequence[str], outp
     _save(grid.figure, output)
 
 
-def mask_figure(masks: NDArray[np.bool_], acceleration: float, title: str, output: Path) -> None:
+def mask_figure(masks: Masks, title: str, output: Path) -> None:
     """Draw the first mask as a picture of k-space, and how densely the lines are sampled.
 
     Parameters
     ----------
-    masks : bool (K, N), True where a phase-encoding line is kept, DC at N // 2; K is 1 for a fixed mask.
-    acceleration : the nominal acceleration.
+    masks : of one acceleration, as drawn.
     title : what the masks are.
     output : the PNG to write.
     """
-    count, size = masks.shape
+    count, size = masks.masks.shape
+    first = masks.masks[0]
     figure = Figure(figsize=(7.2, 3.5), dpi=_DPI)
     _title(figure, title)
     frequency = np.arange(size) - size // 2
     edges = (frequency[0] - 0.5, frequency[-1] + 0.5)
     picture = figure.add_axes((0.07, 0.145, 0.34, 0.70))
+    columns = masks.axis == "columns"
     picture.imshow(
-        np.broadcast_to(masks[0], (size, size)),
+        np.broadcast_to(first if columns else first[:, np.newaxis], (size, size)),
         cmap="gray",
         vmin=0,
         vmax=1,
         interpolation="nearest",
         extent=(*edges, *edges),
     )
-    kept = int(masks[0].sum())
+    kept = int(first.sum())
     which = f"mask 1 of {count}: " if count > 1 else ""
     picture.set_title(f"{which}{kept} of {size} lines, {size / max(kept, 1):.2f}×", fontsize=_FONT_SIZE)
-    picture.set_xlabel("phase-encoding line, relative to DC", fontsize=_FONT_SIZE)
-    picture.set_ylabel("readout", fontsize=_FONT_SIZE)
-    picture.set_yticks([])
+    labels = ("phase-encoding line, relative to DC", "readout")
+    picture.set_xlabel(labels[0 if columns else 1], fontsize=_FONT_SIZE)
+    picture.set_ylabel(labels[1 if columns else 0], fontsize=_FONT_SIZE)
+    (picture.set_yticks if columns else picture.set_xticks)([])
     picture.tick_params(labelsize=_FONT_SIZE - 1)
 
     axes = figure.add_axes((0.53, 0.145, 0.44, 0.70))
-    density = masks.mean(axis=0, dtype=np.float64)
+    density = masks.masks.mean(axis=0, dtype=np.float64)
     label = f"mean of {count} masks"
     if count == 1:
         # One mask is 0 or 1 at every line, which is no density yet.
         width = size / 32
         density = gaussian_filter1d(density, width, mode="nearest")
         label = f"Gaussian mean of the mask, σ = {width:g} lines"
-        axes.vlines(frequency[masks[0]], 0, 0.03, color="0.35", lw=0.8, label="lines kept")
+        axes.vlines(frequency[first], 0, 0.03, color="0.35", lw=0.8, label="lines kept")
     axes.plot(frequency, density, color="C0", lw=1.4, label=label)
-    axes.axhline(1 / acceleration, color="C3", lw=0.9, ls="--", label=f"1 / {acceleration:g}, nominal")
+    nominal = masks.acceleration
+    axes.axhline(1 / nominal, color="C3", lw=0.9, ls="--", label=f"1 / {nominal:g}, nominal")
     axes.set(xlim=edges, ylim=(0, 1.25), yticks=np.linspace(0, 1, 6))
     axes.set_title("sampling density", fontsize=_FONT_SIZE)
     axes.set_xlabel("phase-encoding line, relative to DC", fontsize=_FONT_SIZE)

@@ -129,6 +129,13 @@ MaskSettings = Annotated[
 """Settings of any kind of mask: `{preset: NAME, ...changes}` or `{kind: NAME, ...}`."""
 
 
+class MaskTask(Settings):
+    """All that the masks of one acceleration are made from, apart from the acceleration."""
+
+    mask: MaskSettings
+    size: int = Field(ge=1, description="phase-encoding lines N, the side of the prepared slices")
+
+
 def line_budget(size: int, acceleration: float) -> int:
     """How many of `size` lines an acceleration keeps: size / acceleration, rounded, at least one."""
     return max(1, round(size / acceleration))

@@ -1,0 +1,105 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+NIFTI = {"reader": {"format": "nifti"}, "fit": "resize", "preparation": {"image_size": 16}}
+DICOM = {"reader": {"format": "dicom"}, "fit": "crop", "preparation": {"image_size": 16, "crop": 16}}
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "unimri.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def fails(says: str, *arguments: object) -> None:
+    """The command ends with status 1 and one line, which holds `says`."""
+    result = run(*arguments)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("unimri: ")
+    assert says in line
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "scans"
+    for number in range(4):
+        (folder / f"patient{number}").mkdir(parents=True)
+        voxels = np.random.default_rng(number).random((20, 20, 3), dtype=np.float32)
+        nib.save(nib.Nifti1Image(voxels, np.eye(4)), folder / f"patient{number}/t1.nii.gz")
+    return folder
+
+
+def test_prepare_writes_a_store_and_says_nothing_without_a_terminal(tmp_path, scans):
+    result = run("prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", tmp_path / "out")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert (tmp_path / "out/manifest.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (b"not a NIfTI at all, only called one", "patient9/t1.nii: cannot be read as NIfTI; the file is damaged"),
+        (b"", "patient9/t1.nii: "),
+        ("constant", "patient9/t1.nii: all values of the volume are equal; remove"),
+        ("nan", "patient9/t1.nii: has NaN or infinite values; mend or remove"),
+    ],
+)
+def test_a_bad_scan_is_one_line_and_nothing_is_written(tmp_path, scans, bad, says):
+    path = scans / "patient9/t1.nii"
+    path.parent.mkdir()
+    if isinstance(bad, bytes):
+        path.write_bytes(bad)
+    else:
+        value = 7.0 if bad == "constant" else np.nan
+        nib.save(nib.Nifti1Image(np.full((20, 20, 3), value, np.float32), np.eye(4)), path)
+    fails(says, "prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", tmp_path / "out")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["scans"]
+
+
+def test_bad_folders_are_told(tmp_path, scans):
+    (tmp_path / "empty").mkdir()
+    rest = (0, "--settings", json.dumps(NIFTI), "--output", tmp_path / "out")
+    fails("nowhere: no such folder", "prepare", "hip", tmp_path / "nowhere", *rest)
+    fails("empty: the folder is empty", "prepare", "hip", tmp_path / "empty", *rest)
+    dicom = (0, "--settings", json.dumps(DICOM), "--output", tmp_path / "out")
+    fails("scans: found no", "prepare", "hip", scans, *dicom)
+    for number in range(2):
+        (scans / f"patient{number}/t1.nii.gz").unlink()
+    fails("2 patient(s), but at least three are needed", "prepare", "hip", scans, *rest)
+
+
+def test_wrong_settings_are_told_by_key(tmp_path, scans):
+    wrong = {**NIFTI, "fit": "squeeze"}
+    output = ("--output", tmp_path / "out")
+    fails("--settings: fit is 'squeeze'", "prepare", "hip", scans, 0, "--settings", json.dumps(wrong), *output)
+    fails("--settings: ", "prepare", "hip", scans, 0, "--settings", "{", *output)
+    fails("--task: stage", "train", tmp_path / "m.npz", "--task", "{}", "--checkpoints", tmp_path, *output)
+    settings = json.dumps({"mask": {"preset": "schlemper"}, "size": 16})
+    fails("mask.centre_lines", "mask", 8, "--settings", settings, "--output", tmp_path / "m.npz")
+    assert not (tmp_path / "m.npz").exists()
+
+
+def test_show_says_what_to_run_first(tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(f"results: {tmp_path}/results\n")
+    fails("table1.csv: not there yet", "show", Path(__file__).parents[1] / "config.yaml", overlay)
+
+
+def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
+    data = tmp_path / "data"
+    settings = json.dumps({"mask": {"preset": "paper-like"}, "size": 16})
+    assert run("mask", 4, "--settings", settings, "--output", tmp_path / "m.npz").returncode == 0
+    assert run("prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", data).returncode == 0
+    output = ("--settings", "{}", "--output", tmp_path / "scores.csv")
+    fails("manifest.csv: no such file", "evaluate", "undersampled", "hip", tmp_path, tmp_path / "m.npz", *output)
+    fails("nothing.npz: ", "evaluate", "undersampled", "hip", data, tmp_path / "nothing.npz", *output)
+    model = ("--model", tmp_path / "model")
+    fails("model.json: ", "evaluate", "shared", "hip", data, tmp_path / "m.npz", *output, *model)
+    assert not (tmp_path / "scores.csv").exists()
+    assert run("evaluate", "undersampled", "hip", data, tmp_path / "m.npz", *output).returncode == 0

@@ -1,0 +1,88 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unimri.config import load_config, parse_config
+from unimri.errors import UnimriError
+
+ROOT = Path(__file__).parents[1]
+OVERLAYS = sorted((ROOT / "workflow/config").glob("*.yaml"))
+
+
+@pytest.fixture
+def default():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_committed_configuration_is_the_papers_experiment():
+    config = load_config(ROOT / "config.yaml")
+    assert config.base == ["brain", "knee"]
+    assert config.new == ["cardiac", "abdomen", "prostate"]
+    assert config.accelerations == [4, 6]
+    assert (config.distillation.layer, config.distillation.omega) == (3, 1e-4)
+    assert all(anatomy.simulated for anatomy in config.anatomies.values())
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
+def test_overlays_are_valid_over_the_default(overlay):
+    load_config(ROOT / "config.yaml", overlay)
+
+
+def test_an_overlay_changes_what_it_names_and_null_takes_out(tmp_path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("distillation: {omega: 0.5}\nanatomies: {cardiac: null}\n")
+    config = load_config(ROOT / "config.yaml", overlay)
+    assert config.distillation.omega == 0.5
+    assert config.distillation.layer == 3
+    assert config.new == ["abdomen", "prostate"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        ("distilation", {}, "config: distilation: unknown key"),
+        (
+            "training.stages.shared.epochs",
+            0,
+            "config: training.stages.shared.epochs is 0: .*equal to 1",
+        ),
+        ("training.optimisation.precision", "float8", "precision is 'float8': .*'float32' or 'bfloat16'"),
+        ("anatomies.brain.reader.format", "jpeg", "config: anatomies.brain.reader: .*'jpeg'.*'acdc', 'chaos-mr'"),
+        ("anatomies.Brain 2", {}, "config: anatomies.Brain 2"),
+        ("anatomies.brain.fit", "squeeze", "anatomies.brain.fit is 'squeeze': .*'crop' or 'resize'"),
+        ("anatomies.brain.simulation", None, "config: anatomies.brain: needs a path"),
+        ("mask.preset", "gauss", "config: mask.*'gauss' is unknown; allowed: paper-like"),
+        ("accelerations", [1], "config: accelerations.0 is 1: .*greater than 1"),
+        ("seed", "twelve", "config: seed is 'twelve'"),
+        ("training", None, "config: training: missing"),
+        ("distillation.layer", 6, "distillation.layer: 6 is more than network.convolutions, 5"),
+        ("preparation.fractions.train", 0.9, "config: preparation.fractions"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_key_and_value(default, path, value, says):
+    *parents, last = path.split(".")
+    section = default
+    for parent in parents:
+        section = section[parent]
+    section[last] = value
+    with pytest.raises(UnimriError, match=says) as fault:
+        parse_config(default)
+    assert "\n" not in str(fault.value)
+
+
+def test_no_base_anatomy_is_told(default):
+    for anatomy in default["anatomies"].values():
+        anatomy["role"] = "new"
+    with pytest.raises(UnimriError, match="none has role 'base'"):
+        parse_config(default)
+
+
+@pytest.mark.parametrize("content", [None, "", "[1, 2]", "seed: [", b"\xff\xfe\x00"])
+def test_a_file_that_holds_no_settings_is_told_by_name(tmp_path, content):
+    path = tmp_path / "mine.yaml"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UnimriError, match=r"mine\.yaml: ") as fault:
+        load_config(path)
+    assert "\n" not in str(fault.value)
