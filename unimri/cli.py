@@ -110,8 +110,9 @@ def contact_sheet(data: Path, output: Output) -> None:
 
 
 @app.command()
-def tables(scores: list[Path], anatomies: Json, network: Json, output: Output) -> None:
+def tables(scores: list[Path], anatomies: Json, network: Json, settings: Json, output: Output) -> None:
     """Write Table 1, the orderings and the parameter table."""
+    from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.parameters import write_parameters
     from unimri.evaluation.tables import write_tables
     from unimri.models.cascade import CascadeSettings, UniversalD5C5
@@ -121,7 +122,7 @@ def tables(scores: list[Path], anatomies: Json, network: Json, output: Output) -
     counted = UniversalD5C5(parse_settings(CascadeSettings, network, "--network"), ["one"])
     base = sum(tensor.numel() for tensor in base_tensors(counted).values())
     aspin = sum(parameter.numel() for parameter in counted.aspin_of("one").parameters())
-    write_tables(scores, origins, output)
+    write_tables(scores, origins, parse_settings(MetricSettings, settings, "--settings"), output)
     write_parameters(base, aspin, len(origins), output)
 
 

@@ -26,6 +26,8 @@ class WorkflowPlan:
         self.anatomies = list(config.anatomies)
         self.rates = [f"{acceleration:g}" for acceleration in config.accelerations]
         self.methods = [method.key for method in METHODS]
+        # What a training asks of the scheduler: a GPU, unless it is told to stay on the CPU.
+        self.gpus = 0 if config.training.device == "cpu" else 1
         self.shards = [f"shard-{number:03d}.h5" for number in range(config.preparation.shards)]
         for name, anatomy in config.anatomies.items():
             if anatomy.path is not None and not anatomy.path.is_dir():

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from unimri.evaluation.metrics import SliceScore, write_scores
+from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
 from unimri.evaluation.orderings import ORDERING_COLUMNS, orderings, summary
 from unimri.evaluation.paper import published
 from unimri.evaluation.tables import table1, write_tables
@@ -70,7 +70,7 @@ def test_what_fails_stands_in_the_report(tmp_path):
         tmp_path / "a.csv",
         [SliceScore(4, method, "brain", "v", 0, psnr, psnr) for method, psnr in values.items()],
     )
-    write_tables([tmp_path / "a.csv"], {"brain": "simulated"}, tmp_path)
+    write_tables([tmp_path / "a.csv"], {"brain": "simulated"}, MetricSettings(), tmp_path)
     report = (tmp_path / "table1.md").read_text()
     assert "0 of 2 of the paper's orderings came out" in report
     papers, others = report.split("Comparisons that the paper does not make, in which Proposed is not above:")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from unimri.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, KEYS
 from unimri.evaluation.methods import METHODS
-from unimri.evaluation.metrics import SliceScore, write_scores
+from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
 from unimri.evaluation.paper import comparable, published
 from unimri.evaluation.tables import (
     format_table1_for_terminal,
@@ -93,7 +93,7 @@ def test_table_s2_has_the_rows_of_table_1_for_the_third_layer():
 
 def test_the_tables_of_the_papers_numbers(tmp_path):
     files = write_paper_as_scores(tmp_path / "metrics")
-    write_tables(files, dict.fromkeys(PAPERS_ANATOMIES, "simulated"), tmp_path)
+    write_tables(files, dict.fromkeys(PAPERS_ANATOMIES, "simulated"), MetricSettings(), tmp_path)
     ours, papers = (tmp_path / "table1.csv").read_text(), PUBLISHED_CSV.read_text()
     assert ours.splitlines()[0] == papers.splitlines()[0]
     table, paper = read_table1(tmp_path / "table1.csv"), published()
@@ -102,6 +102,7 @@ def test_the_tables_of_the_papers_numbers(tmp_path):
 
     report = (tmp_path / "table1.md").read_text()
     assert "## Our results, on simulated data" in report
+    assert "data range 1, SSIM with a uniform window of 7 pixels" in report
     assert "92 of 92 of the paper's orderings came out" in report
     assert "did not come out" not in report
     # Of our table, with an average for Undersampled, and of the paper's own, with a dash.
@@ -117,7 +118,12 @@ def test_the_tables_of_the_papers_numbers(tmp_path):
 def test_only_what_occurs_of_the_paper_is_shown(tmp_path):
     files = write_paper_as_scores(tmp_path / "metrics", ["knee", "brain"], [6])
     write_scores(tmp_path / "spine.csv", [SliceScore(6, "shared", "spine", "a", 0, 30.0, 90.0)])
-    write_tables([*files, tmp_path / "spine.csv"], {"knee": "real", "spine": "simulated", "brain": "real"}, tmp_path)
+    write_tables(
+        [*files, tmp_path / "spine.csv"],
+        {"knee": "real", "spine": "simulated", "brain": "real"},
+        MetricSettings(),
+        tmp_path,
+    )
     own, theirs = (tmp_path / "table1.md").read_text().split("## The paper's published numbers")
     assert "real data for others" in own
     assert "PSNR knee (real)" in own
@@ -136,7 +142,7 @@ def test_only_what_occurs_of_the_paper_is_shown(tmp_path):
 
 def test_anatomies_that_the_paper_lacks_show_none_of_it(tmp_path):
     write_scores(tmp_path / "a.csv", [SliceScore(8, "shared", "spine", "a", 0, 30.0, 90.0)])
-    write_tables([tmp_path / "a.csv"], {"spine": "real"}, tmp_path)
+    write_tables([tmp_path / "a.csv"], {"spine": "real"}, MetricSettings(), tmp_path)
     report = (tmp_path / "table1.md").read_text()
     assert "## Our results, on real data" in report
     assert "The paper has none of these anatomies at these accelerations." in report
@@ -152,14 +158,16 @@ def test_the_paper_beside_ours_keeps_its_average_only_for_its_own_anatomies():
 def test_equal_scores_are_equal_bytes(tmp_path):
     files = write_paper_as_scores(tmp_path / "metrics")
     anatomies = dict.fromkeys(PAPERS_ANATOMIES, "simulated")
-    write_tables(files, anatomies, tmp_path / "a")
-    write_tables(files[::-1], anatomies, tmp_path / "b")
+    write_tables(files, anatomies, MetricSettings(), tmp_path / "a")
+    write_tables(files[::-1], anatomies, MetricSettings(), tmp_path / "b")
     for name in ("table1.csv", "table1.md", "orderings.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_the_terminal_shows_each_acceleration_and_marks_the_best(tmp_path):
-    write_tables(write_paper_as_scores(tmp_path), dict.fromkeys(PAPERS_ANATOMIES, "simulated"), tmp_path)
+    write_tables(
+        write_paper_as_scores(tmp_path), dict.fromkeys(PAPERS_ANATOMIES, "simulated"), MetricSettings(), tmp_path
+    )
     text = format_table1_for_terminal(tmp_path / "table1.csv", dict.fromkeys(PAPERS_ANATOMIES, "simulated"))
     assert text.startswith("Table 1. Our results, on simulated data.")
     assert re.search(r"^4x\s+brain\s+knee\s+cardiac\s+abdomen\s+prostate\s+average$", text, re.MULTILINE)
@@ -191,7 +199,7 @@ def test_any_anatomies_and_accelerations(tmp_path_factory, anatomies, accelerati
     }
     write_scores(folder / "all.csv", [SliceScore(*key, "v", 0, *scores) for key, scores in expected.items()])
     provenance = {name: ("real", "simulated")[index % 2] for index, name in enumerate(anatomies)}
-    write_tables([folder / "all.csv"], provenance, folder)
+    write_tables([folder / "all.csv"], provenance, MetricSettings(), folder)
     table = read_table1(folder / "table1.csv")
     assert list(table.columns) == [*KEYS, *anatomies, AVERAGE]
     assert list(table["acceleration"].unique()) == sorted(accelerations)
@@ -237,7 +245,7 @@ def test_methods_scored_on_different_slices_are_refused(make_scores):
 
 def test_data_that_are_neither_simulated_nor_real_are_refused(tmp_path):
     with pytest.raises(UnimriError, match="anatomy a: data 'phantom' is unknown; allowed: simulated, real"):
-        write_tables([], {"a": "phantom"}, tmp_path)
+        write_tables([], {"a": "phantom"}, MetricSettings(), tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "acceleration,method\n4,shared\n"])

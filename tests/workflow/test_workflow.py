@@ -66,6 +66,20 @@ def test_a_new_anatomy_plans_its_own_jobs_and_the_tables(finished: Path) -> None
     }
 
 
+def test_another_simulation_plans_its_preparation_and_what_follows(finished: Path) -> None:
+    jobs = planned(finished, {"anatomies": {"prostate": {"simulation": {"noise": 0.1}}}})
+    assert jobs == {
+        "simulate": 1,
+        "prepare": 1,
+        "independent": 1,
+        "adapted": 3,
+        "evaluate": 6,
+        "picture": 1,
+        "contact_sheet": 1,
+        "tables": 1,
+    }
+
+
 def test_a_wrong_setting_is_one_clear_line(finished: Path) -> None:
     overlay = finished.parent / "wrong.yaml"
     overlay.write_text("training: {optimisation: {precision: float8}}\n")

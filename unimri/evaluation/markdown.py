@@ -7,6 +7,7 @@ import pandas as pd
 from unimri.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, KEYS, METRIC_LABELS, anatomies_of, best, cells
 from unimri.evaluation.methods import METHODS, method
+from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.orderings import summary
 from unimri.evaluation.paper import comparable
 from unimri.evaluation.text import markdown_table, number
@@ -42,6 +43,7 @@ def table1_markdown(
     compared: pd.DataFrame,
     published: pd.DataFrame,
     anatomies: Mapping[str, str],
+    metrics: MetricSettings,
 ) -> str:
     """Give `table1.md`.
 
@@ -52,6 +54,7 @@ def table1_markdown(
     compared : from `unimri.evaluation.orderings.orderings`.
     published : the paper's Table 1.
     anatomies : for each anatomy, in order, whether its data are 'simulated' or 'real'.
+    metrics : how PSNR and SSIM were computed.
 
     Raises
     ------
@@ -59,7 +62,8 @@ def table1_markdown(
     """
     rates = " and ".join(f"{acceleration:g}×" for acceleration in table["acceleration"].unique())
     note = (
-        "PSNR in dB and SSIM in %, mean over all test slices of an anatomy; average: mean over the "
+        "PSNR in dB and SSIM in %, of the magnitude of each slice (volumes scaled to [0, 1]; "
+        f"{metrics.description}), mean over all test slices of an anatomy; average: mean over the "
         "anatomies. The best of each column at each acceleration is bold."
     )
     controls = [known for known in METHODS if not known.in_paper and (table["method"] == known.key).any()]

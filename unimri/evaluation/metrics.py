@@ -30,6 +30,12 @@ class MetricSettings(Settings):
         description="weigh SSIM's window by a Gaussian, as Wang et al. 2004: sigma 1.5, 11 pixels",
     )
 
+    @property
+    def description(self) -> str:
+        """What a table has to say about its PSNR and SSIM."""
+        window = "a Gaussian window, sigma 1.5" if self.gaussian else f"a uniform window of {self.ssim_window} pixels"
+        return f"data range {self.data_range:g}, SSIM with {window}"
+
     @field_validator("ssim_window")
     @classmethod
     def _odd(cls, value: int) -> int:

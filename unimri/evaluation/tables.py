@@ -13,7 +13,7 @@ from unimri.evaluation import paper
 from unimri.evaluation.layout import AVERAGE, KEYS, METRIC_LABELS, anatomies_of, best, cells
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
 from unimri.evaluation.methods import METHODS, method
-from unimri.evaluation.metrics import METRICS, read_scores
+from unimri.evaluation.metrics import METRICS, MetricSettings, read_scores
 from unimri.evaluation.orderings import orderings
 from unimri.evaluation.text import number, write_csv
 
@@ -95,7 +95,9 @@ def sample_sizes(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame
     )
 
 
-def write_tables(score_files: Iterable[Path], anatomies: Mapping[str, str], output: Path) -> None:
+def write_tables(
+    score_files: Iterable[Path], anatomies: Mapping[str, str], metrics: MetricSettings, output: Path
+) -> None:
     """Write `table1.csv`, `table1.md` and `orderings.csv`.
 
     `table1.csv` has the columns of the published table: acceleration, method, metric, the anatomies, average.
@@ -104,6 +106,7 @@ def write_tables(score_files: Iterable[Path], anatomies: Mapping[str, str], outp
     ----------
     score_files : metrics CSVs, from `unimri.evaluation.metrics.write_scores`.
     anatomies : for each anatomy, in the order of the columns, whether its data are 'simulated' or 'real'.
+    metrics : how the scores were computed.
     output : the folder to write to.
 
     Raises
@@ -118,7 +121,7 @@ def write_tables(score_files: Iterable[Path], anatomies: Mapping[str, str], outp
     write_csv(output / "table1.csv", table)
     write_csv(output / "orderings.csv", compared)
     sizes = sample_sizes(scores, list(anatomies))
-    write_text(output / "table1.md", table1_markdown(table, sizes, compared, published, anatomies))
+    write_text(output / "table1.md", table1_markdown(table, sizes, compared, published, anatomies, metrics))
 
 
 def read_table1(path: Path) -> pd.DataFrame:

@@ -22,7 +22,7 @@ rule adapted:
         ENVIRONMENT
     threads: plan.config.training.threads
     resources:
-        training=1,
+        gpu=plan.gpus,
     params:
         task=plan.task("adapted"),
         folder=subpath(output.aspin, parent=True),

@@ -10,6 +10,13 @@ MODEL = ["model.safetensors", "model.json", "history.csv", "last/model.safetenso
 BASE_ASPINS = [f"aspin/{anatomy}.safetensors" for anatomy in plan.config.base]
 
 
+def raw_folder(anatomy):
+    # Of real scans the listing in the rule's parameters counts, and not the time of a touched folder. A simulated
+    # folder must not be ancient: Snakemake would not prepare it again in the run that simulates it again.
+    folder = plan.raw(anatomy)
+    return folder if plan.config.anatomies[anatomy].simulated else ancient(folder)
+
+
 def manifests(anatomies):
     return [f"{RESULTS}/data/{anatomy}/manifest.csv" for anatomy in anatomies]
 

@@ -17,8 +17,7 @@ rule simulate:
 
 rule prepare:
     input:
-        # Real scans: the listing below stands for them, so that a touched folder prepares nothing.
-        raw=lambda wildcards: ancient(plan.raw(wildcards.anatomy)),
+        raw=lambda wildcards: raw_folder(wildcards.anatomy),
     output:
         manifest=f"{RESULTS}/data/{{anatomy}}/manifest.csv",
         sources=f"{RESULTS}/data/{{anatomy}}/sources.csv",

@@ -27,10 +27,11 @@ rule tables:
         folder=subpath(output[0], parent=True),
         anatomies=plan.provenance(),
         network=plan.network(),
+        settings=plan.metrics(),
         code=plan.code("unimri.evaluation.tables"),
     shell:
         "python -m unimri.cli tables {input:q} --anatomies {params.anatomies:q} --network {params.network:q}"
-        " --output {params.folder:q} > {log:q} 2>&1"
+        " --settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule picture:

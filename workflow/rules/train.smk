@@ -15,7 +15,7 @@ rule independent:
         ENVIRONMENT
     threads: plan.config.training.threads
     resources:
-        training=1,
+        gpu=plan.gpus,
     params:
         task=plan.task("independent"),
         folder=subpath(output[0], parent=True),
@@ -41,7 +41,7 @@ rule shared:
         ENVIRONMENT
     threads: plan.config.training.threads
     resources:
-        training=1,
+        gpu=plan.gpus,
     params:
         task=plan.task("shared"),
         folder=subpath(output[0], parent=True),
@@ -70,7 +70,7 @@ rule pretrained:
         ENVIRONMENT
     threads: plan.config.training.threads
     resources:
-        training=1,
+        gpu=plan.gpus,
     params:
         task=plan.task("pretrained"),
         folder=subpath(output[0], parent=True),
@@ -109,7 +109,7 @@ rule distilled:
         ENVIRONMENT
     threads: plan.config.training.threads
     resources:
-        training=1,
+        gpu=plan.gpus,
     params:
         task=lambda wildcards: plan.task("distilled", wildcards.layer),
         folder=subpath(output[0], parent=True),
@@ -146,7 +146,7 @@ rule continued:
         ENVIRONMENT
     threads: plan.config.training.threads
     resources:
-        training=1,
+        gpu=plan.gpus,
     params:
         task=plan.task("continued"),
         folder=subpath(output[0], parent=True),

@@ -43,7 +43,7 @@ class Brain(Phantom):
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__(rng)
-        self.pose = Pose.draw(rng, angle=0.06, shift=3, stretch=0.035, bend=2.0, wavelength=110)
+        self.pose = Pose.draw(rng, angle=0.08, shift=5, stretch=0.04, bend=2.0, wavelength=110)
         self.egg = rng.uniform(0.02, 0.10)
         self.scalp = rng.uniform(4, 8)
         self.skull = rng.uniform(5, 8)

@@ -41,15 +41,15 @@ class Knee(Phantom):
             "septum": (0.35, 0.32, 0.24),
         },
     )
-    field_of_view = 160.0
+    field_of_view = 150.0
     coverage = (-31.0, 31.0)
     sagittal = True
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__(rng)
-        self.pose = Pose.draw(rng, angle=0.05, shift=4, stretch=0.05, bend=2.0, wavelength=90)
+        self.pose = Pose.draw(rng, angle=0.08, shift=6, stretch=0.06, bend=2.0, wavelength=90)
         self.flexion = rng.uniform(-0.02, 0.16)
-        self.fat = rng.uniform(0, 13)
+        self.fat = rng.uniform(0, 26)
         self.effusion = rng.choice([0.0, 0.0, 1.0]) * rng.uniform(0.4, 1.3)
         self.cartilage = rng.uniform(1.8, 3.2)
         self.patella_height = rng.normal(0, 3)
