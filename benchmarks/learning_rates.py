@@ -1,18 +1,19 @@
 """Which learning rate each stage should have: the mean validation PSNR of each stage at each rate of a grid.
 
-The same grid, budget, initialisation and optimiser for every stage. A stage that builds on others (S3, S4) builds on
-those with the best learning rate. Reads prepared data and masks (`snakemake --until mask contact_sheet` makes them).
+The same rule, initialisation and optimiser for every stage: three rates, a factor of two apart, and further ones until
+the best is not the largest or smallest. A stage that builds on others (S3, S4) builds on those with the best rate.
+Reads prepared data and masks (`snakemake --until mask contact_sheet` makes them).
 
     python benchmarks/learning_rates.py config.yaml --acceleration 4 --output learning-rates
 """
 
 import json
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import pandas as pd
 import typer
 from tqdm import tqdm
@@ -23,12 +24,12 @@ from unimri.training.run import Files, run_training
 from unimri.training.settings import TrainingTask
 from unimri.training.stages import StageName
 
-GRID = (5e-4, 1e-3, 2e-3, 4e-3)
+GRID = (1e-3, 2e-3, 4e-3)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training: its stage, learning rate, the new anatomy that it is for (or all base anatomies), its files."""
+    """One training and where its model goes."""
 
     task: TrainingTask
     files: Files
@@ -46,8 +47,8 @@ class Trial:
 class Sweep:
     """Trials of one configuration at one acceleration, under one folder."""
 
-    def __init__(self, config: Config, acceleration: float, grid: list[float], output: Path) -> None:
-        self.config, self.grid, self.output = config, grid, output
+    def __init__(self, config: Config, acceleration: float, output: Path) -> None:
+        self.config, self.output = config, output
         self.plan = WorkflowPlan(config)
         self.mask = config.results / f"masks/{acceleration:g}x.npz"
         self.rows: list[dict[str, object]] = []
@@ -58,42 +59,49 @@ class Sweep:
     def stage(
         self,
         stage: StageName,
-        groups: Iterable[list[str]],
+        groups: list[list[str]],
         base: Path | None = None,
         teachers: dict[str, Path] | None = None,
     ) -> float:
         """Train a stage on each group of anatomies at each rate; give the rate that is best on average."""
-        trials: list[tuple[float, str, Trial]] = []
-        task = TrainingTask.model_validate_json(self.plan.task(stage, self.config.distillation.layer))
-        for rate in self.grid:
-            budget = task.budget.model_copy(update={"learning_rate": rate})
-            for anatomies in groups:
-                name = " ".join(anatomies)
-                data = {anatomy: self.config.results / "data" / anatomy for anatomy in anatomies}
-                folder = self.folder(stage, rate, anatomies[0] if stage in ("independent", "adapted") else "")
-                files = Files(data, self.mask, base, teachers)
-                trials.append((rate, name, Trial(task.model_copy(update={"budget": budget}), files, folder)))
-        with ProcessPoolExecutor(2) as pool:
-            runs = pool.map(Trial.run, [trial for _, _, trial in trials])
-            scores = list(tqdm(runs, stage, len(trials), unit="training", disable=None))
-        frame = pd.DataFrame({"stage": stage, "rate": [r for r, _, _ in trials], "psnr_db": scores})
-        means = frame.groupby("rate")["psnr_db"].mean()
-        best = float(means.idxmax())
-        self.rows.append({"stage": stage, **{f"{rate:g}": f"{value:.2f}" for rate, value in means.items()}})
-        self.rows[-1]["best"] = f"{best:g}"
-        print(pd.DataFrame(self.rows).to_markdown(index=False), flush=True)
+        means: dict[float, float] = {}
+        rates = list(GRID)
+        while rates:
+            trials = [self.trial(stage, rate, group, base, teachers) for rate in rates for group in groups]
+            with ProcessPoolExecutor(2) as pool:
+                scores = list(tqdm(pool.map(Trial.run, trials), stage, len(trials), unit="training", disable=None))
+            frame = pd.DataFrame({"rate": np.repeat(rates, len(groups)), "psnr_db": scores})
+            means |= frame.groupby("rate")["psnr_db"].mean().to_dict()
+            best = max(means, key=lambda rate: means[rate])
+            rates = [rate for edge, rate in ((min(means), best / 2), (max(means), best * 2)) if best == edge]
+        self.rows.append({"stage": stage, "best": f"{best:g}"} | {f"{rate:g}": means[rate] for rate in sorted(means)})
+        columns = ["stage", "best", *sorted({key for row in self.rows for key in row} - {"stage", "best"}, key=float)]
+        print(pd.DataFrame(self.rows, columns=columns).round(2).to_markdown(index=False), "\n", flush=True)
         return best
+
+    def trial(
+        self,
+        stage: StageName,
+        rate: float,
+        anatomies: list[str],
+        base: Path | None,
+        teachers: dict[str, Path] | None,
+    ) -> Trial:
+        task = TrainingTask.model_validate_json(self.plan.task(stage, self.config.distillation.layer))
+        budget = task.budget.model_copy(update={"learning_rate": rate})
+        data = {anatomy: self.config.results / "data" / anatomy for anatomy in anatomies}
+        folder = self.folder(stage, rate, anatomies[0] if stage in ("independent", "adapted") else "")
+        return Trial(task.model_copy(update={"budget": budget}), Files(data, self.mask, base, teachers), folder)
 
 
 def main(
     config: Path,
     output: Annotated[Path, typer.Option(help="Folder for the trained models; a second call goes on.")],
     acceleration: float = 4,
-    grid: Annotated[list[float] | None, typer.Option(help="Learning rates.")] = None,
 ) -> None:
     """Print the mean validation PSNR (dB) of each stage at each learning rate."""
     loaded = load_config(config)
-    sweep = Sweep(loaded, acceleration, grid or list(GRID), output)
+    sweep = Sweep(loaded, acceleration, output)
     each = [[anatomy] for anatomy in loaded.anatomies]
     alone = sweep.stage("independent", each)
     sweep.stage("shared", [loaded.base])

@@ -1,0 +1,76 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from unimri.config import parse_config
+from unimri.errors import UnimriError
+from unimri.evaluation.methods import METHODS
+from unimri.plan import WorkflowPlan
+from unimri.training.settings import TrainingTask
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def default():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_a_task_holds_its_own_stages_settings_and_no_other(default):
+    before = WorkflowPlan(parse_config(default))
+    default["training"]["stages"]["adapted"]["epochs"] = 99
+    default["distillation"]["omega"] = 0.5
+    after = WorkflowPlan(parse_config(default))
+    assert TrainingTask.model_validate_json(after.task("adapted")).budget.epochs == 99
+    task = TrainingTask.model_validate_json(after.task("distilled", "4"))
+    assert task.distillation is not None
+    assert (task.distillation.layer, task.distillation.omega) == (4, 0.5)
+    for stage in ("independent", "shared", "pretrained", "continued"):
+        assert before.task(stage) == after.task(stage)
+
+
+def test_a_path_that_is_no_folder_is_told_by_key(default):
+    default["anatomies"]["knee"]["path"] = "/nowhere/knee"
+    with pytest.raises(
+        UnimriError, match=r"config: anatomies\.knee\.path: /nowhere/knee is no folder; correct the path"
+    ):
+        WorkflowPlan(parse_config(default))
+
+
+def test_a_listing_changes_with_names_and_sizes_and_not_with_times(default, tmp_path):
+    (tmp_path / "one").write_bytes(b"1")
+    default["anatomies"]["knee"]["path"] = str(tmp_path)
+    plan = WorkflowPlan(parse_config(default))
+    first = plan.raw_listing("knee")
+    assert str(tmp_path) not in first
+    (tmp_path / "one").touch()
+    assert plan.raw_listing("knee") == first
+    (tmp_path / "two").write_bytes(b"")
+    second = plan.raw_listing("knee")
+    (tmp_path / "two").write_bytes(b"2")
+    assert len({first, second, plan.raw_listing("knee")}) == 3
+
+
+def test_every_method_has_a_model_and_new_anatomies_their_aspin(default):
+    plan = WorkflowPlan(parse_config(default))
+    models = json.loads(plan.models("4", "knee"))
+    assert list(models) == [method.key for method in METHODS]
+    assert models["undersampled"] is None
+    assert models["proposed"] == "results/4x/distilled/layer3"
+    assert "results/4x/distilled/layer3/aspin/cardiac.safetensors" in plan.model_files("proposed", "4", "cardiac")
+    assert not any("aspin" in file for file in plan.model_files("shared", "4", "cardiac"))
+
+
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("auto", 1), ("cuda", 1)])
+def test_trainings_ask_for_a_gpu_unless_they_stay_on_the_cpu(default, device, gpus):
+    default["training"]["device"] = device
+    assert WorkflowPlan(parse_config(default)).gpus == gpus
+
+
+def test_data_are_marked_simulated_or_real(default, tmp_path):
+    default["anatomies"]["knee"]["path"] = str(tmp_path)
+    origins = json.loads(WorkflowPlan(parse_config(default)).provenance())
+    assert origins["knee"] == "real"
+    assert {origin for name, origin in origins.items() if name != "knee"} == {"simulated"}
