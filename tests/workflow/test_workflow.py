@@ -80,10 +80,35 @@ def test_another_simulation_plans_its_preparation_and_what_follows(finished: Pat
     }
 
 
-def test_a_wrong_setting_is_one_clear_line(finished: Path) -> None:
-    overlay = finished.parent / "wrong.yaml"
-    overlay.write_text("training: {optimisation: {precision: float8}}\n")
-    run = snakemake(finished, "-n", overlays=(overlay,))
+@pytest.mark.parametrize(
+    ("overlay", "says"),
+    [
+        ("training: {optimisation: {precision: float8}}", "config: training.optimisation.precision is 'float8'"),
+        ("distilation: {omega: 1}", "config: distilation: unknown key"),
+        ("anatomies: {knee: {path: /nowhere/knee}}", "config: anatomies.knee.path: /nowhere/knee is no folder"),
+    ],
+)
+def test_a_wrong_setting_is_one_clear_line(finished: Path, overlay: str, says: str) -> None:
+    path = finished.parent / "wrong.yaml"
+    path.write_text(overlay)
+    run = snakemake(finished, "-n", overlays=(path,))
     assert run.returncode == 1
-    assert "training.optimisation.precision" in run.stderr
+    (line,) = [line for line in run.stderr.splitlines() if line.startswith("unimri: ")]
+    assert says in line
     assert "Traceback" not in run.stderr
+
+
+def test_a_bad_scan_stops_the_run_and_keeps_what_was_made(finished: Path) -> None:
+    scans = finished.parent / "scans"
+    for patient in ("one", "two", "three"):
+        (scans / patient).mkdir(parents=True)
+        (scans / patient / "t2.nii.gz").write_bytes(b"not gzip")
+    overlay = finished.parent / "real.yaml"
+    reader = {"format": "nifti", "channel": None}
+    overlay.write_text(yaml.safe_dump({"anatomies": {"prostate": {"path": str(scans), "reader": reader}}}))
+    before = (finished / "data/prostate/manifest.csv").read_bytes()
+    run = snakemake(finished, "--cores", "1", "--until", "prepare", overlays=(overlay,))
+    assert run.returncode == 1
+    assert "t2.nii.gz: " in run.stderr
+    assert "Traceback" not in run.stderr
+    assert (finished / "data/prostate/manifest.csv").read_bytes() == before
