@@ -20,8 +20,14 @@ def test_the_committed_configuration_is_the_papers_experiment():
     assert config.base == ["brain", "knee"]
     assert config.new == ["cardiac", "abdomen", "prostate"]
     assert config.accelerations == [4, 6]
-    assert (config.distillation.layer, config.distillation.omega) == (3, 1e-4)
+    assert config.distillation.layer == 3
     assert all(anatomy.simulated for anatomy in config.anatomies.values())
+
+
+def test_the_weight_of_distillation_is_the_papers_unless_it_is_set(default):
+    assert load_config(ROOT / "config.yaml", ROOT / "workflow/config/paper.yaml").distillation.omega == 1e-4
+    del default["distillation"]
+    assert parse_config(default).distillation.model_dump() == {"layer": 3, "omega": 1e-4}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda path: path.stem)
