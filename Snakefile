@@ -22,6 +22,7 @@ except UnimriError as fault:
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}:$PYTHONPATH; ")
 
 RESULTS = plan.results
+PRIVATE = plan.private
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 ENVIRONMENT = f"{workflow.basedir}/envs/unimri.yaml"
@@ -31,6 +32,7 @@ wildcard_constraints:
     rate=r"[0-9.]+",
     anatomy=r"[a-z][a-z0-9_-]*",
     layer=r"[0-9]+",
+    shard=r"shard-[0-9]+",
     base=r"pretrained|continued|distilled/layer[0-9]+",
     method="|".join(plan.methods),
 

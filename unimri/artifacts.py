@@ -42,6 +42,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def write_private(path: Path, text: str) -> None:
+    """Write `text` to `path` like `write_text`, readable by its owner alone, and so its folder if it is new."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as JSON with sorted keys, so that equal content is equal bytes."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")

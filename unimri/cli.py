@@ -1,6 +1,7 @@
 """The command line: one command for each thing that a rule or a person does. Thin: parses, calls, reports faults."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -37,8 +38,36 @@ def simulate(settings: Json, seed: int, output: Output) -> None:
 
 
 @app.command()
-def prepare(anatomy: str, folder: Path, settings: Json, seed: int, output: Output) -> None:
-    """Read scans, fit, scale and split them, and write HDF5 shards with a manifest."""
+def index(anatomy: str, folder: Path, seed: int, settings: Json, output: Output) -> None:
+    """List the scans of a data set by shard. The lists join keys to names: keep their folder private."""
+    from unimri.data.index import IndexTask, index_scans, save_index
+
+    save_index(index_scans(anatomy, folder, parse_settings(IndexTask, settings, "--settings"), seed), output)
+
+
+@app.command()
+def shard(index: Path, folder: Path, settings: Json, output: Output) -> None:
+    """Read, fit and scale the scans of one shard, and write it as HDF5."""
+    from unimri.data.index import Index
+    from unimri.data.prepare import ShardTask, prepare_shard
+
+    prepare_shard(Index.load(index), folder, parse_settings(ShardTask, settings, "--settings"), output)
+
+
+@app.command()
+def manifest(shards: list[Path], seed: int, settings: Json, output: Output) -> None:
+    """Divide the patients of all shards (their JSON files) into splits, and write the manifest."""
+    from unimri.data.prepare import finish
+    from unimri.data.shard import ShardContent
+    from unimri.data.split import Fractions
+
+    contents = {path.with_suffix(".h5").name: ShardContent.load(path) for path in shards}
+    finish(contents, parse_settings(Fractions, settings, "--settings"), seed, output)
+
+
+@app.command()
+def prepare(anatomy: str, folder: Path, seed: int, settings: Json, output: Output) -> None:
+    """Do all of that in one go: find, read, fit, scale and split scans, and write HDF5 shards with a manifest."""
     from unimri.data.prepare import PreparationTask
     from unimri.data.prepare import prepare as run
 
@@ -148,6 +177,12 @@ def show(
         f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
         f"models: {loaded.results}/*x   scores a slice: {loaded.results}/*x/metrics"
     )
+
+
+@app.callback()
+def _start() -> None:
+    # Standard output goes to the rules' logs, which stay with the results: what is logged names no patient and no file.
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(message)s")
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, StringConstraints, model_validator
 
-from unimri.data.prepare import Fit, PreparationSettings
+from unimri.data.fit import Fit
+from unimri.data.prepare import PreparationSettings
 from unimri.data.read.registry import ReaderSettings
 from unimri.data.simulate.settings import SimulationSettings
 from unimri.errors import UnimriError
@@ -25,6 +26,11 @@ class AnatomySettings(Settings):
     simulation: SimulationSettings | None = Field(None, description="what to simulate when there is no path")
     reader: ReaderSettings = Field(description="how the folder is laid out")
     fit: Fit = Field(description="crop: centre crop, zero padded; resize: the whole slice")
+    splits: Path | None = Field(
+        None,
+        description="CSV with the columns patient (as `unimri inspect` names them) and split, "
+        "instead of a division by `preparation.fractions`",
+    )
 
     @model_validator(mode="after")
     def _has_source(self) -> Self:
@@ -60,6 +66,10 @@ class Config(Settings):
 
     seed: int = Field(0, ge=0, description="seed of simulation, splits, initialisation and batches")
     results: Path = Field(Path("results"), description="folder that everything is written to")
+    private: Path = Field(
+        Path("private"),
+        description="folder of the lists that join keys to names of patients and files",
+    )
     accelerations: list[Annotated[float, Field(gt=1)]] = Field(min_length=1)
     anatomies: dict[AnatomyName, AnatomySettings]
     preparation: PreparationSettings = Field(default_factory=PreparationSettings)

@@ -23,12 +23,13 @@ class WorkflowPlan:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.results = config.results.as_posix()
+        self.private = config.private.as_posix()
         self.anatomies = list(config.anatomies)
         self.rates = [f"{acceleration:g}" for acceleration in config.accelerations]
         self.methods = [method.key for method in METHODS]
         # What a training asks of the scheduler: a GPU, unless it is told to stay on the CPU.
         self.gpus = 0 if config.training.device == "cpu" else 1
-        self.shards = [f"shard-{number:03d}.h5" for number in range(config.preparation.shards)]
+        self.shards = [f"shard-{number:03d}" for number in range(config.preparation.shards)]
         for name, anatomy in config.anatomies.items():
             if anatomy.path is not None and not anatomy.path.is_dir():
                 raise UnimriError(f"config: anatomies.{name}.path: {anatomy.path} is no folder; correct the path")
@@ -62,10 +63,26 @@ class WorkflowPlan:
                 digest.update(os.fsencode(full.relative_to(path)) + f"\0{size}\0".encode())
         return digest.hexdigest()[:16]
 
-    def preparation(self, anatomy: str) -> str:
-        """Settings of an anatomy's preparation."""
+    def index(self, anatomy: str) -> str:
+        """Settings of an anatomy's index."""
+        return _json(self._preparation(anatomy).index())
+
+    def splits(self, anatomy: str) -> list[str]:
+        """File of an anatomy's splits, if there is one."""
+        path = self.config.anatomies[anatomy].splits
+        return [] if path is None else [path.as_posix()]
+
+    def shard(self, anatomy: str) -> str:
+        """Settings of an anatomy's shards."""
+        return _json(self._preparation(anatomy).shard())
+
+    def fractions(self) -> str:
+        """Settings of the division of patients."""
+        return _json(self.config.preparation.fractions)
+
+    def _preparation(self, anatomy: str) -> PreparationTask:
         own = self.config.anatomies[anatomy]
-        return _json(PreparationTask(reader=own.reader, fit=own.fit, preparation=self.config.preparation))
+        return PreparationTask(reader=own.reader, fit=own.fit, preparation=self.config.preparation, splits=own.splits)
 
     def mask(self) -> str:
         """Settings of the masks."""

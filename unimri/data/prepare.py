@@ -1,51 +1,56 @@
-"""From a data set as its publisher lays it out to a store of slices of one size, divided by patient."""
+"""From a data set as its publisher lays it out to a store of slices of one size, divided by patient.
 
-from hashlib import blake2b
+In three steps, so that the middle one, which is the work, can be spread over machines: the index (`unimri.data.index`),
+each shard, the manifest.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
-from skimage.transform import resize
 from tqdm import tqdm
 
 from unimri.artifacts import replacing, sha256
+from unimri.data.fit import Fit, SliceSettings, fit_slices
+from unimri.data.index import Entry, Index, IndexTask, index_scans
 from unimri.data.read.error import ReadError
-from unimri.data.read.registry import ReaderSettings, find_scans
+from unimri.data.read.registry import ReaderSettings
 from unimri.data.scan import Scan
-from unimri.data.split import Fractions, Split, split_patients
-from unimri.data.store import SourceFile, StoreWriter
+from unimri.data.shard import ShardContent, ShardWriter, SourceFile, write_manifest, writing_shard
+from unimri.data.split import SPLITS, Fractions, Split, split_patients
 from unimri.errors import UnimriError
 from unimri.settings import Settings
 
-Fit = Literal["crop", "resize"]
+log = logging.getLogger(__name__)
 
 # What a store's folder may hold before it is replaced; a workflow adds its own hidden time stamp.
-OURS = ("shard-*.h5", "manifest.csv", "sources.csv", "skipped.csv", ".snakemake_timestamp")
+OURS = ("shard-*.h5", "shard-*.json", "manifest.csv", "sources.csv", "skipped.csv", ".snakemake_timestamp")
 
 
-class PreparationSettings(Settings):
-    image_size: int = Field(320, ge=8, le=4096, description="Side of the prepared slices in pixels.")
-    crop: int = Field(
-        320,
-        ge=8,
-        le=4096,
-        description="Side of the centre crop in the scanner's pixels, where an anatomy is cropped.",
-    )
-    smoothing: float | None = Field(
-        None,
-        ge=0,
-        le=10,
-        description="Standard deviation, in prepared pixels, of the Gaussian low-pass before slices are made smaller; "
-        "null: scikit-image's rule, (factor - 1) / 2 of the scanner's pixels. The outer lines of a full-size scan hold "
-        "little signal; of one that is made much smaller they hold a lot, unless it is smoothed.",
-    )
+class ShardTask(Settings):
+    """All that a shard is made from, apart from the scans."""
+
+    reader: ReaderSettings
+    fit: Fit
+    slices: SliceSettings
+    skip_faults: bool = False
+
+
+class PreparationSettings(SliceSettings):
     fractions: Fractions = Field(default_factory=Fractions, description="How the patients are divided.")
-    shards: int = Field(1, ge=1, le=1000, description="How many HDF5 files the slices of an anatomy are spread over.")
+    shards: int = Field(1, ge=1, le=1000, description="How many HDF5 files, and jobs, an anatomy is spread over.")
     on_error: Literal["fail", "skip"] = Field(
         "fail", description="What to do about a scan that cannot be used: stop, or leave it out and note why."
+    )
+    key_file: Path | None = Field(
+        None,
+        description="File whose bytes key the hashes that stand for patients and volumes. Keep it secret: without it "
+        "the seed keys them, and whoever knows the seed can try names.",
     )
 
 
@@ -55,126 +60,156 @@ class PreparationTask(Settings):
     reader: ReaderSettings
     fit: Fit
     preparation: PreparationSettings
+    splits: Path | None = None
+
+    # Each step is given its own settings alone, so that changing one repeats no other.
+    def index(self) -> IndexTask:
+        """What the index needs to know."""
+        return IndexTask(
+            reader=self.reader,
+            shards=self.preparation.shards,
+            key_file=self.preparation.key_file,
+            splits=self.splits,
+        )
+
+    def shard(self) -> ShardTask:
+        """What a shard needs to know."""
+        return ShardTask(
+            reader=self.reader,
+            fit=self.fit,
+            slices=SliceSettings(**{name: getattr(self.preparation, name) for name in SliceSettings.model_fields}),
+            skip_faults=self.preparation.on_error == "skip",
+        )
 
 
-def prepare(
-    anatomy: str,
-    folder: Path,
-    task: PreparationTask,
-    output: Path,
-    seed: int,
-) -> None:
-    """Write the slices of a data set, made equal in size and divided by patient, to a store
-    (`unimri.data.store`).
+def prepare(anatomy: str, folder: Path, task: PreparationTask, output: Path, seed: int) -> None:
+    """Write the slices of a data set, made equal in size and divided by patient, to a store (`unimri.data.store`).
 
-    Each volume is read, its slices fitted to `image_size` x `image_size`, and scaled to [0, 1] by its
-    maximum. One volume is in memory at a time. The same files give the same bytes. Names of patients, series
-    and files stay out of the store: volumes and patients get keys, hashed with the seed.
+    The three steps in one process. The same files give the same bytes.
 
     Parameters
     ----------
     anatomy : its name in the configuration.
     folder : the data set.
-    task : how to read it, to fit it, and the sizes. `fit` "crop" takes the centre `crop` x `crop` pixels, zeros where
-        the scan is smaller, and resizes them when `image_size` differs. "resize" takes the whole slice to `image_size`
-        x `image_size`, as the paper does for cardiac, abdominal and prostate scans: a matrix that is not square is
-        stretched, and its pixels with it.
+    task : how to read it, to fit it, and the sizes.
     output : the store's folder; replaced as a whole, and only when everything has succeeded.
-    seed : of the division into splits and of the keys.
+    seed : of the division into splits, and of the keys unless a key file is given.
 
     Raises
     ------
     UnimriError
-        When nothing is found, fewer than three patients are left, a scan cannot be used (unless `on_error` is
-        skip), or `output` holds files that are not a store's.
+        As `index_scans`, `prepare_shard` and `finish` do, or when `output` holds files that are not a store's.
     """
-    settings = task.preparation
-    scans = find_scans(folder, task.reader)
     _check_output(output)
-    # The division that counts comes after reading, when it is known which scans are left; reading may take
-    # hours.
-    _split(folder, [scan.patient for scan in scans], settings.fractions, seed)
-    # In the order of the keys, so that not even the order of the store repeats that of the names.
-    keyed = sorted(((key(anatomy, scan.name, seed), scan) for scan in scans), key=lambda pair: pair[0])
+    indices = index_scans(anatomy, folder, task.index(), seed)
     with replacing(output) as temporary:
         temporary.mkdir()
-        with StoreWriter(temporary, anatomy, settings.image_size, settings.shards) as store:
-            for volume, scan in tqdm(keyed, desc=f"prepare {anatomy}", unit="volume", disable=None):
-                try:
-                    _add(store, volume, key(anatomy, scan.patient, seed), scan, task.fit, settings)
-                except ReadError as fault:
-                    if settings.on_error == "fail":
-                        raise
-                    store.skip(_digest_or_blank(scan), fault.reason)
-            store.finish(_split(folder, store.patients, settings.fractions, seed))
+        shards = {}
+        for number, index in enumerate(indices):
+            name = f"shard-{number:03d}.h5"
+            prepare_shard(index, folder, task.shard(), temporary / name)
+            shards[name] = ShardContent.load(temporary / f"shard-{number:03d}.json")
+        finish(shards, task.preparation.fractions, seed, temporary)
 
 
-def key(anatomy: str, raw: str, seed: int) -> str:
-    """Key that stands for a patient's or volume's own name: 16 hexadecimal digits."""
-    return blake2b(f"{anatomy}/{raw}".encode(), key=str(seed).encode(), digest_size=8).hexdigest()
+def prepare_shard(index: Index, folder: Path, task: ShardTask, output: Path) -> None:
+    """Read, fit and scale the scans of one shard.
 
-
-def fit_slices(volume: NDArray[np.float32], fit: Fit, settings: PreparationSettings) -> NDArray[np.float32]:
-    """Fit the slices of a volume to the prepared size.
+    Slices are fitted to `image_size` x `image_size`, and each volume is scaled to [0, 1] by its maximum. One volume is
+    in memory at a time. Names of patients, series and files stay out of the shard, and out of the log.
 
     Parameters
     ----------
-    volume : (slices, rows, columns), float32, >= 0.
-    fit : see `prepare`.
-    settings : `image_size` and `crop` count.
+    index : the scans.
+    folder : the data set.
+    task : how to read and fit it. `fit` "crop" takes the centre `crop` x `crop` pixels, zeros where the scan is
+        smaller, and resizes them when `image_size` differs. "resize" takes the whole slice to `image_size` x
+        `image_size`, as the paper does for cardiac, abdominal and prostate scans: a matrix that is not square is
+        stretched, and its pixels with it.
+    output : the shard; see `writing_shard`.
 
-    Returns
-    -------
-    (slices, image_size, image_size), float32, >= 0.
+    Raises
+    ------
+    UnimriError
+        When a scan cannot be used, unless `skip_faults`, or the shard cannot be written.
     """
-    if fit == "crop":
-        volume = centre_crop(volume, settings.crop)
-    size = (settings.image_size, settings.image_size)
-    if volume.shape[1:] == size:
-        return volume
-    fitted = np.empty((len(volume), *size), dtype=np.float32)
-    sigma = None
-    if settings.smoothing is not None:
-        factors = (length / settings.image_size for length in volume.shape[1:])
-        sigma = [settings.smoothing * factor if factor > 1 else 0.0 for factor in factors]
-    for index, slice_ in enumerate(volume):
-        fitted[index] = resize(
-            slice_, size, order=1, anti_aliasing=True, anti_aliasing_sigma=sigma, preserve_range=True
-        )
-    return np.clip(fitted, 0, None, out=fitted)
+    with writing_shard(output, index.anatomy, task.slices.image_size) as shard:
+        for entry in tqdm(index.entries, desc=f"prepare {index.anatomy}", unit="volume", disable=None):
+            scan = entry.scan(folder, task.reader)
+            try:
+                _add(shard, entry, scan, task)
+            except ReadError as fault:
+                if not task.skip_faults:
+                    log.error("volume %s: %s", entry.volume, fault.reason)
+                    raise
+                log.warning("volume %s is left out: %s", entry.volume, fault.reason)
+                shard.skip(entry.volume, _digest_or_blank(scan), fault.reason)
+    log.info("%s: %d volumes, %d left out", output.name, len(shard.volumes), len(shard.skipped))
 
 
-def centre_crop(volume: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Centre `size` x `size` pixels of each slice, with zeros around where the slice is smaller.
+def finish(shards: Mapping[str, ShardContent], fractions: Fractions, seed: int, folder: Path) -> None:
+    """Divide the patients who are left, and write the manifest of all shards.
 
-    The pixel n // 2 of n, the centre of the Fourier transform, becomes pixel size // 2.
+    The division comes after reading, when it is known which scans are left.
+
+    Parameters
+    ----------
+    shards : their content, by file name.
+    fractions : of the patients, for each split, unless the index took the splits from a file.
+    seed : of the division.
+    folder : of the shards.
+
+    Raises
+    ------
+    UnimriError
+        When fewer than three patients are left, or a split of a given division has none.
     """
-    result = np.zeros((len(volume), size, size), dtype=np.float32)
-    to_rows, from_rows = _overlap(volume.shape[1], size)
-    to_columns, from_columns = _overlap(volume.shape[2], size)
-    result[:, to_rows, to_columns] = volume[:, from_rows, from_columns]
-    return result
+    volumes = [volume for content in shards.values() for volume in content.volumes]
+    anatomy = next(iter(shards.values())).anatomy
+    left_out = sum(len(content.skipped) for content in shards.values())
+    after = f" (after {left_out} volume(s) were left out)" if left_out else ""
+    given = {volume.patient: volume.split for volume in volumes if volume.split is not None}
+    if volumes and len(given) == len({volume.patient for volume in volumes}):
+        empty = [split for split in SPLITS if split not in given.values()]
+        if empty:
+            raise UnimriError(f"{anatomy}: no patient is left for {', '.join(empty)}{after}; change the file of splits")
+        splits: Mapping[str, Split] = given
+    else:
+        try:
+            splits = split_patients([volume.patient for volume in volumes], fractions, seed)
+        except UnimriError as error:
+            raise UnimriError(f"{anatomy}: {error}{after}") from error
+    write_manifest(shards, splits, folder)
+    for split in SPLITS:
+        of_split = [volume for volume in volumes if splits[volume.patient] == split]
+        patients, slices = {volume.patient for volume in of_split}, sum(volume.slices for volume in of_split)
+        log.info("%s: %d patients, %d volumes, %d slices", split, len(patients), len(of_split), slices)
 
 
-def _overlap(length: int, size: int) -> tuple[slice, slice]:
-    """Where the overlap of two centred intervals lies in the new one and in the old one."""
-    offset = length // 2 - size // 2
-    new, old = max(0, -offset), max(0, offset)
-    overlap = min(size - new, length - old)
-    return slice(new, new + overlap), slice(old, old + overlap)
-
-
-def _add(store: StoreWriter, volume: str, patient: str, scan: Scan, fit: Fit, settings: PreparationSettings) -> None:
+def _add(shard: ShardWriter, entry: Entry, scan: Scan, task: ShardTask) -> None:
     slices = scan.read()
     matrix = slices.shape[1], slices.shape[2]
-    fitted = fit_slices(slices, fit, settings)
+    fitted = fit_slices(slices, task.fit, task.slices)
     scale = float(fitted.max())
     if scale == 0:
         raise ReadError(
-            scan.sources[0], "its centre is empty", f"raise `crop` above {settings.crop} or use `fit: resize`"
+            scan.sources[0], "its centre is empty", f"raise `crop` above {task.slices.crop} or use `fit: resize`"
         )
-    sources = [SourceFile(source.stat().st_size, sha256(source)) for source in scan.sources]
-    store.add(volume, patient, fitted / np.float32(scale), matrix, scale, sources, _digest(sources))
+    sources = _sources(scan)
+    shard.add(
+        entry.volume, entry.patient, entry.split, fitted / np.float32(scale), matrix, scale, sources, _digest(sources)
+    )
+
+
+def _sources(scan: Scan) -> list[SourceFile]:
+    files = []
+    for path in scan.sources:
+        try:
+            files.append(SourceFile(bytes=path.stat().st_size, sha256=sha256(path)))
+        except OSError as error:
+            reason = os.strerror(error.errno or 0).lower()
+            raise ReadError(path, f"cannot be read ({reason})", "check its permissions and the disk") from error
+    return files
 
 
 def _digest(sources: list[SourceFile]) -> str:
@@ -183,16 +218,9 @@ def _digest(sources: list[SourceFile]) -> str:
 
 def _digest_or_blank(scan: Scan) -> str:
     try:
-        return _digest([SourceFile(source.stat().st_size, sha256(source)) for source in scan.sources])
-    except OSError:
+        return _digest(_sources(scan))
+    except ReadError:
         return ""
-
-
-def _split(folder: Path, patients: list[str], fractions: Fractions, seed: int) -> dict[str, Split]:
-    try:
-        return split_patients(patients, fractions, seed)
-    except UnimriError as error:
-        raise UnimriError(f"{folder}: {error}") from error
 
 
 def _check_output(output: Path) -> None:

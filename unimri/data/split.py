@@ -49,12 +49,19 @@ def split_patients(patients: Iterable[str], fractions: Fractions, seed: int) -> 
         When there are fewer than three patients.
     """
     key = str(seed).encode()
-    shuffled = sorted(set(patients), key=lambda patient: blake2b(patient.encode(), key=key).digest())
-    if len(shuffled) < len(SPLITS):
-        raise UnimriError(f"{len(shuffled)} patient(s), but at least three are needed: to train, validate and test on")
+    patients = set(patients)
+    check_patients(patients)
+    shuffled = sorted(patients, key=lambda patient: blake2b(patient.encode(), key=key).digest())
     sizes = _sizes(len(shuffled), fractions)
     assigned = [split for split in SPLITS for _ in range(sizes[split])]
     return dict(zip(shuffled, assigned, strict=True))
+
+
+def check_patients(patients: Iterable[str]) -> None:
+    """Raise UnimriError when there are too few patients for each split to have one."""
+    count = len(set(patients))
+    if count < len(SPLITS):
+        raise UnimriError(f"{count} patient(s), but at least three are needed: to train, validate and test on")
 
 
 def _sizes(count: int, fractions: Fractions) -> dict[Split, int]:

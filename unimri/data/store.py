@@ -3,27 +3,24 @@
 A folder holds
 
 - `shard-000.h5` ...: dataset `slices`, float32 (slices, n, n) in [0, 1], one slice a chunk; attribute
-  `anatomy`
+  `anatomy`; `shard-000.json` ...: what each holds
 - `manifest.csv`: one row a volume, see `MANIFEST`
 - `sources.csv`: bytes and SHA-256 of the files that each volume was read from
-- `skipped.csv`: why scans were left out; a header alone when none was
+- `skipped.csv`: which volumes were left out, and why; a header alone when none was
 
 and nothing that names a patient: volumes and patients are known by keys.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any
 
 import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unimri.artifacts import sha256
 from unimri.data.split import Split
 from unimri.errors import UnimriError
 
@@ -44,126 +41,11 @@ MANIFEST = [
     "shard_sha256",
 ]
 SOURCES = ["volume", "number", "bytes", "sha256"]
-SKIPPED = ["digest", "reason"]
+SKIPPED = ["volume", "digest", "reason"]
 # Keys and digests may consist of digits, or look like 12e34, and would lose them as numbers.
 TEXT = dict.fromkeys(["volume", "patient", "split", "shard", "digest", "shard_sha256"], str)
 
 MEMORY_LIMIT = 2 * 2**30
-
-
-class SourceFile(NamedTuple):
-    """Size and SHA-256 of one source file."""
-
-    bytes: int
-    sha256: str
-
-
-class StoreWriter:
-    """Writes a store's files to a folder; a context manager that closes the shards.
-
-    Parameters
-    ----------
-    folder : existing folder.
-    anatomy : written to every shard.
-    image_size : n, the side of the slices in pixels.
-    shards : how many to write; those that get no volume are empty.
-    """
-
-    def __init__(self, folder: Path, anatomy: str, image_size: int, shards: int) -> None:
-        self._folder = folder
-        self._stack = ExitStack()
-        self._shards: dict[str, Any] = {}
-        self._volumes: list[dict[str, Any]] = []
-        self._sources: list[dict[str, Any]] = []
-        self._skipped: list[dict[str, Any]] = []
-        for number in range(shards):
-            name = f"shard-{number:03d}.h5"
-            file = self._stack.enter_context(h5py.File(folder / name, "w"))
-            file.attrs["anatomy"] = anatomy
-            # No times: equal content must be equal bytes.
-            self._shards[name] = file.create_dataset(
-                "slices",
-                shape=(0, image_size, image_size),
-                maxshape=(None, image_size, image_size),
-                chunks=(1, image_size, image_size),
-                dtype="float32",
-                track_times=False,
-            )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.close()
-
-    def add(
-        self,
-        volume: str,
-        patient: str,
-        slices: NDArray[np.float32],
-        matrix: tuple[int, int],
-        scale: float,
-        sources: Sequence[SourceFile],
-        digest: str,
-    ) -> None:
-        """Append a volume to the shard that has the fewest slices.
-
-        Parameters
-        ----------
-        volume, patient : their keys.
-        slices : (slices, n, n), float32 in [0, 1].
-        matrix : the scanner's rows and columns.
-        scale : `slices * scale` is the scanner's own scale.
-        sources : the files that the volume was read from, in the order of its slices.
-        digest : SHA-256 over the sorted digests of `sources`.
-        """
-        name = min(self._shards, key=lambda shard: (self._shards[shard].shape[0], shard))
-        dataset = self._shards[name]
-        start = dataset.shape[0]
-        dataset.resize(start + len(slices), axis=0)
-        dataset[start:] = slices
-        self._volumes.append(
-            {
-                "volume": volume,
-                "patient": patient,
-                "shard": name,
-                "start": start,
-                "slices": len(slices),
-                "rows": matrix[0],
-                "columns": matrix[1],
-                "scale": repr(float(scale)),
-                "sources": len(sources),
-                "digest": digest,
-            }
-        )
-        self._sources += [
-            {"volume": volume, "number": number, **source._asdict()} for number, source in enumerate(sources)
-        ]
-
-    def skip(self, digest: str, reason: str) -> None:
-        """Note a scan that is left out: the digest of its sources (blank when unreadable) and why."""
-        self._skipped.append({"digest": digest, "reason": reason})
-
-    @property
-    def patients(self) -> list[str]:
-        """Keys of the patients of the volumes that were added."""
-        return [row["patient"] for row in self._volumes]
-
-    def finish(self, splits: dict[str, Split]) -> None:
-        """Close the shards; write the manifest, with the split of each patient's key, and the other lists."""
-        self._stack.close()
-        digests = {name: sha256(self._folder / name) for name in self._shards}
-        volumes = [
-            {**row, "split": splits[row["patient"]], "shard_sha256": digests[row["shard"]]} for row in self._volumes
-        ]
-        for name, rows, columns in (
-            ("manifest.csv", volumes, MANIFEST),
-            ("sources.csv", self._sources, SOURCES),
-            ("skipped.csv", self._skipped, SKIPPED),
-        ):
-            pd.DataFrame(rows, columns=columns).to_csv(self._folder / name, index=False, lineterminator="\n")
 
 
 class PreparedData:

@@ -24,7 +24,7 @@ def manifests(anatomies):
 def shards(anatomies):
     # The manifest holds the shards' digests; their own times do not count.
     return [
-        ancient(f"{RESULTS}/data/{anatomy}/{shard}")
+        ancient(f"{RESULTS}/data/{anatomy}/{shard}.h5")
         for anatomy in anatomies
         for shard in plan.shards
     ]

@@ -15,31 +15,73 @@ rule simulate:
         "python -m unimri.cli simulate {params.seed} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
-rule prepare:
+# Standard error of the two rules that read scans names files, and goes to the terminal. What goes to the log does not.
+rule index:
     input:
         raw=lambda wildcards: raw_folder(wildcards.anatomy),
+        splits=lambda wildcards: plan.splits(wildcards.anatomy),
+    output:
+        expand(f"{PRIVATE}/{{{{anatomy}}}}/{{shard}}.json", shard=plan.shards),
+    log:
+        f"{LOGS}/index/{{anatomy}}.log",
+    benchmark:
+        f"{BENCHMARKS}/index/{{anatomy}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        folder=subpath(output[0], parent=True),
+        settings=lambda wildcards: plan.index(wildcards.anatomy),
+        listing=lambda wildcards: plan.raw_listing(wildcards.anatomy),
+        seed=plan.config.seed,
+        code=plan.code("unimri.data.index"),
+    shell:
+        "python -m unimri.cli index {wildcards.anatomy} {input.raw:q} {params.seed} --settings {params.settings:q}"
+        " --output {params.folder:q} 2>&1 > {log:q} | cat >&2"
+
+
+rule shard:
+    input:
+        raw=lambda wildcards: raw_folder(wildcards.anatomy),
+        index=f"{PRIVATE}/{{anatomy}}/{{shard}}.json",
+    output:
+        shard=f"{RESULTS}/data/{{anatomy}}/{{shard}}.h5",
+        content=f"{RESULTS}/data/{{anatomy}}/{{shard}}.json",
+    log:
+        f"{LOGS}/shard/{{anatomy}}/{{shard}}.log",
+    benchmark:
+        f"{BENCHMARKS}/shard/{{anatomy}}/{{shard}}.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        settings=lambda wildcards: plan.shard(wildcards.anatomy),
+        code=plan.code("unimri.data.prepare"),
+    shell:
+        "python -m unimri.cli shard {input.index:q} {input.raw:q} --settings {params.settings:q}"
+        " --output {output.shard:q} 2>&1 > {log:q} | cat >&2"
+
+
+rule manifest:
+    input:
+        lambda wildcards: expand(
+            f"{RESULTS}/data/{wildcards.anatomy}/{{shard}}.json", shard=plan.shards
+        ),
     output:
         manifest=f"{RESULTS}/data/{{anatomy}}/manifest.csv",
         sources=f"{RESULTS}/data/{{anatomy}}/sources.csv",
         skipped=f"{RESULTS}/data/{{anatomy}}/skipped.csv",
-        shards=expand(
-            f"{RESULTS}/data/{{{{anatomy}}}}/{{shard}}",
-            shard=plan.shards,
-        ),
     log:
-        f"{LOGS}/prepare/{{anatomy}}.log",
+        f"{LOGS}/manifest/{{anatomy}}.log",
     benchmark:
-        f"{BENCHMARKS}/prepare/{{anatomy}}.tsv"
+        f"{BENCHMARKS}/manifest/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
     params:
         folder=subpath(output.manifest, parent=True),
-        settings=lambda wildcards: plan.preparation(wildcards.anatomy),
-        listing=lambda wildcards: plan.raw_listing(wildcards.anatomy),
+        settings=plan.fractions(),
         seed=plan.config.seed,
         code=plan.code("unimri.data.prepare"),
     shell:
-        "python -m unimri.cli prepare {wildcards.anatomy} {input.raw:q} {params.seed} --settings {params.settings:q}"
+        "python -m unimri.cli manifest {input:q} {params.seed} --settings {params.settings:q}"
         " --output {params.folder:q} > {log:q} 2>&1"
 
 

@@ -27,15 +27,15 @@ def find(folder: Path, settings: AcdcSettings) -> list[Scan]:
         When the folder is missing, empty or holds no such file.
     """
     scans = [
-        Scan(
-            patient=path.parent.name,
-            name=path.relative_to(folder).as_posix(),
-            sources=(path,),
-            read=partial(read_slices, path),
-        )
+        open_scan(settings, path.parent.name, path.relative_to(folder).as_posix(), (path,))
         for path in files_below(folder)
         if re.fullmatch(r"patient\d+", path.parent.name) and path.name == f"{path.parent.name}_4d.nii.gz"
     ]
     if not scans:
         raise nothing_found(folder, "ACDC scan (patientNNN/patientNNN_4d.nii.gz)")
     return scans
+
+
+def open_scan(settings: AcdcSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
+    """The scan whose sources are known; the rest as `find` gives it."""
+    return Scan(patient, name, sources, partial(read_slices, sources[0]))

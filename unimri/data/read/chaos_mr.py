@@ -6,11 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from unimri.data.read.dicom import unreadable
 from unimri.data.read.dicom_series import ordered, read_header, read_series
 from unimri.data.read.error import ReadError
 from unimri.data.read.files import check_folder, files_below, nothing_found
-from unimri.data.scan import Scan
+from unimri.data.scan import Scan, unreadable
 from unimri.settings import Settings
 
 Sequence = Literal["InPhase", "OutPhase", "T2SPIR"]
@@ -49,7 +48,7 @@ def find(folder: Path, settings: ChaosMrSettings) -> list[Scan]:
         for patient in sorted(folder.iterdir())
         for sequence in FOLDERS
         if sequence in settings.sequences and (patient / FOLDERS[sequence]).is_dir()
-        for scan in _sequence(patient, sequence)
+        for scan in _sequence(settings, patient, sequence)
     ]
     if not scans:
         wanted = ", ".join(f"N/{FOLDERS[sequence]}" for sequence in settings.sequences)
@@ -57,7 +56,7 @@ def find(folder: Path, settings: ChaosMrSettings) -> list[Scan]:
     return scans
 
 
-def _sequence(patient: Path, sequence: Sequence) -> list[Scan]:
+def _sequence(settings: ChaosMrSettings, patient: Path, sequence: Sequence) -> list[Scan]:
     name = f"{patient.name}/{sequence}"
     headers = []
     # The two echoes of T1DUAL may share a series, so the folder and not the header says what is one volume.
@@ -65,10 +64,15 @@ def _sequence(patient: Path, sequence: Sequence) -> list[Scan]:
         try:
             header = read_header(path)
         except ReadError as fault:
-            return [unreadable(path, patient.name, name, fault)]
+            return [unreadable(patient.name, name, fault)]
         if header is not None:
             headers.append(header)
     if not headers:
         return []
     sources = tuple(header.path for header in ordered(headers))
-    return [Scan(patient=patient.name, name=name, sources=sources, read=partial(read_series, sources))]
+    return [open_scan(settings, patient.name, name, sources)]
+
+
+def open_scan(settings: ChaosMrSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
+    """The scan whose sources are known; the rest as `find` gives it."""
+    return Scan(patient, name, sources, partial(read_series, sources))

@@ -33,15 +33,15 @@ def find(folder: Path, settings: DecathlonSettings) -> list[Scan]:
         raise UnimriError(f"{folder}: found no dataset.json; give the folder of one task, such as Task05_Prostate")
     files = [path for images in ("imagesTr", "imagesTs") for path in sorted(folder.glob(f"{images}/*.nii.gz"))]
     scans = [
-        Scan(
-            patient=stem(path),
-            name=path.relative_to(folder).as_posix(),
-            sources=(path,),
-            read=partial(read_slices, path, channel=settings.channel),
-        )
+        open_scan(settings, stem(path), path.relative_to(folder).as_posix(), (path,))
         for path in files
         if not path.name.startswith(".")
     ]
     if not scans:
         raise nothing_found(folder, "Decathlon image (imagesTr/*.nii.gz, imagesTs/*.nii.gz)")
     return scans
+
+
+def open_scan(settings: DecathlonSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
+    """The scan whose sources are known; the rest as `find` gives it."""
+    return Scan(patient, name, sources, partial(read_slices, sources[0], channel=settings.channel))

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
 from pydantic import Field
 from tqdm import tqdm
@@ -11,7 +11,7 @@ from tqdm import tqdm
 from unimri.data.read.dicom_series import Header, ordered, read_header, read_series
 from unimri.data.read.error import ReadError
 from unimri.data.read.files import files_below, nothing_found
-from unimri.data.scan import Scan
+from unimri.data.scan import Scan, unreadable
 from unimri.settings import Settings
 
 
@@ -43,7 +43,7 @@ def find(folder: Path, settings: DicomSettings) -> list[Scan]:
         try:
             header = read_header(path)
         except ReadError as fault:
-            scans.append(unreadable(path, place.parts[0], place.as_posix(), fault))
+            scans.append(unreadable(place.parts[0], place.as_posix(), fault))
             continue
         if header is not None:
             named = header.patient if settings.patient == "header" else ""
@@ -54,16 +54,10 @@ def find(folder: Path, settings: DicomSettings) -> list[Scan]:
         raise nothing_found(folder, "DICOM image")
     for (patient, name), headers in series.items():
         sources = tuple(header.path for header in ordered(headers))
-        scans.append(
-            Scan(patient=patient, name=f"{patient}/{name}", sources=sources, read=partial(read_series, sources))
-        )
+        scans.append(open_scan(settings, patient, f"{patient}/{name}", sources))
     return sorted(scans, key=lambda scan: (scan.patient, scan.name))
 
 
-def unreadable(path: Path, patient: str, name: str, fault: ReadError) -> Scan:
-    """A scan that gives `fault` when it is read."""
-
-    def read() -> NoReturn:
-        raise fault
-
-    return Scan(patient=patient, name=name, sources=(path,), read=read)
+def open_scan(settings: DicomSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
+    """The scan whose sources are known; the rest as `find` gives it."""
+    return Scan(patient, name, sources, partial(read_series, sources))

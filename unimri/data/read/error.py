@@ -10,10 +10,11 @@ class ReadError(UnimriError):
 
     Attributes
     ----------
+    path, mend : as given.
     reason : what is wrong, in words that hold neither a path nor a header's value, so that an artifact may
         keep it.
     """
 
     def __init__(self, path: Path, reason: str, mend: str) -> None:
         super().__init__(f"{path}: {reason}; {mend}")
-        self.reason = reason
+        self.path, self.reason, self.mend = path, reason, mend

@@ -42,17 +42,16 @@ def find(folder: Path, settings: NiftiSettings) -> list[Scan]:
         place = path.relative_to(folder)
         if path.name.endswith((".nii", ".nii.gz")) and not _excluded(place, settings.exclude):
             grouped = settings.patient == "folder" and len(place.parts) > 1
-            scans.append(
-                Scan(
-                    patient=place.parts[0] if grouped else place.as_posix(),
-                    name=place.as_posix(),
-                    sources=(path,),
-                    read=partial(read_slices, path, settings.plane),
-                )
-            )
+            patient = place.parts[0] if grouped else place.as_posix()
+            scans.append(open_scan(settings, patient, place.as_posix(), (path,)))
     if not scans:
         raise nothing_found(folder, "NIfTI file (.nii, .nii.gz) that is not excluded")
     return scans
+
+
+def open_scan(settings: NiftiSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
+    """The scan whose sources are known; the rest as `find` gives it."""
+    return Scan(patient, name, sources, partial(read_slices, sources[0], settings.plane))
 
 
 def _excluded(place: Path, patterns: list[str]) -> bool:

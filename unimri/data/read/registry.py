@@ -1,7 +1,7 @@
 """The readers by name: `format` in the settings chooses."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
@@ -17,6 +17,23 @@ ReaderSettings = Annotated[
     AcdcSettings | ChaosMrSettings | DecathlonSettings | DicomSettings | NiftiSettings,
     Field(discriminator="format"),
 ]
+
+
+class Reader(Protocol):
+    """What a reader's module offers. `Any`: each takes its own settings."""
+
+    def find(self, folder: Path, settings: Any) -> list[Scan]: ...
+
+    def open_scan(self, settings: Any, patient: str, name: str, sources: tuple[Path, ...]) -> Scan: ...
+
+
+READERS: dict[type, Reader] = {
+    AcdcSettings: acdc,
+    ChaosMrSettings: chaos_mr,
+    DecathlonSettings: decathlon,
+    DicomSettings: dicom,
+    NiftiSettings: nifti,
+}
 
 
 def find_scans(folder: Path, settings: ReaderSettings) -> list[Scan]:
@@ -37,14 +54,15 @@ def find_scans(folder: Path, settings: ReaderSettings) -> list[Scan]:
         When the folder is missing, empty or holds nothing of the format. Faults of one scan come from its
         `read`.
     """
-    match settings:
-        case AcdcSettings():
-            return acdc.find(folder, settings)
-        case ChaosMrSettings():
-            return chaos_mr.find(folder, settings)
-        case DecathlonSettings():
-            return decathlon.find(folder, settings)
-        case DicomSettings():
-            return dicom.find(folder, settings)
-        case NiftiSettings():
-            return nifti.find(folder, settings)
+    return READERS[type(settings)].find(folder, settings)
+
+
+def open_scan(settings: ReaderSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
+    """A scan that `find_scans` found earlier, from what is known of it: its attributes are given back.
+
+    Parameters
+    ----------
+    settings : as it was found with.
+    patient, name, sources : see `Scan`.
+    """
+    return READERS[type(settings)].open_scan(settings, patient, name, sources)

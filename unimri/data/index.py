@@ -1,0 +1,203 @@
+"""The index of a data set: which scans it holds, under which keys, in which shard each belongs.
+
+It is the one thing that joins keys to names. It names patients and files, and belongs in a private folder.
+"""
+
+import csv
+import os
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote, unquote_to_bytes
+
+from unimri.artifacts import write_private
+from unimri.data.read.error import ReadError
+from unimri.data.read.registry import ReaderSettings, find_scans, open_scan
+from unimri.data.scan import Scan, unreadable
+from unimri.data.split import SPLITS, Split, check_patients
+from unimri.errors import UnimriError
+from unimri.settings import Settings, parse_settings
+
+
+class IndexTask(Settings):
+    """All that an index is made from, apart from the scans and the seed."""
+
+    reader: ReaderSettings
+    shards: int = 1
+    key_file: Path | None = None
+    splits: Path | None = None
+
+
+class Fault(Settings):
+    """What finding already knew to be wrong with a scan; see `ReadError`."""
+
+    source: str
+    reason: str
+    mend: str
+
+
+class Entry(Settings):
+    """One scan: its keys, and what they stand for.
+
+    Attributes
+    ----------
+    volume, patient : keys, 16 hexadecimal digits each.
+    split : that a file of splits gives its patient; None where there is no such file.
+    patient_name, name : as in `Scan`, quoted.
+    sources : as in `Scan`, below the data set's folder, quoted.
+    fault : why it cannot be read, where that is already known.
+
+    Quoted: bytes that are not plain ASCII as %XX, because names of files need not be valid Unicode.
+    """
+
+    volume: str
+    patient: str
+    split: Split | None
+    patient_name: str
+    name: str
+    sources: list[str]
+    fault: Fault | None
+
+    def scan(self, folder: Path, reader: ReaderSettings) -> Scan:
+        """The scan, ready to be read."""
+        if self.fault is not None:
+            fault = ReadError(folder / _unquote(self.fault.source), self.fault.reason, self.fault.mend)
+            return unreadable(_unquote(self.patient_name), _unquote(self.name), fault)
+        sources = tuple(folder / _unquote(source) for source in self.sources)
+        return open_scan(reader, _unquote(self.patient_name), _unquote(self.name), sources)
+
+
+class Index(Settings):
+    """The scans of one shard, in the order of their keys."""
+
+    anatomy: str
+    entries: list[Entry]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        UnimriError
+            When the file is missing or damaged.
+        """
+        try:
+            text = path.read_text(encoding="ascii")
+        except FileNotFoundError:
+            raise UnimriError(f"{path}: no such file; run `unimri index` first") from None
+        except (OSError, ValueError):
+            raise UnimriError(f"{path}: cannot be read; run `unimri index` again") from None
+        return parse_settings(cls, text, str(path))
+
+    def save(self, path: Path) -> None:
+        """Write the index to a file that only its owner can read."""
+        write_private(path, self.model_dump_json(indent=1) + "\n")
+
+
+def index_scans(anatomy: str, folder: Path, task: IndexTask, seed: int) -> list[Index]:
+    """Find the scans of a data set and divide them among shards, without reading their voxels.
+
+    The order is that of the keys, so that not even the order in the artifacts repeats that of the names.
+
+    Parameters
+    ----------
+    anatomy : its name in the configuration.
+    folder : the data set.
+    task : how to find the scans, and how many shards.
+    seed : of the keys, unless `task.key_file` is given.
+
+    Returns
+    -------
+    One index a shard; shards hold equally many volumes, to within one.
+
+    Raises
+    ------
+    UnimriError
+        When nothing is found, there are fewer than three patients, or the key file or the file of splits does not
+        serve.
+    """
+    scans = find_scans(folder, task.reader)
+    secret = _secret(task.key_file, seed)
+    splits = None if task.splits is None else _splits(task.splits, {scan.patient for scan in scans})
+    try:
+        check_patients(scan.patient for scan in scans)
+    except UnimriError as error:
+        raise UnimriError(f"{folder}: {error}") from error
+    entries = sorted(
+        (
+            Entry(
+                volume=key(anatomy, scan.name, secret),
+                patient=key(anatomy, scan.patient, secret),
+                split=None if splits is None else splits[scan.patient],
+                patient_name=_quote(scan.patient),
+                name=_quote(scan.name),
+                sources=[_quote(os.fspath(source.relative_to(folder))) for source in scan.sources],
+                fault=_fault(scan, folder),
+            )
+            for scan in scans
+        ),
+        key=lambda entry: entry.volume,
+    )
+    return [Index(anatomy=anatomy, entries=entries[number :: task.shards]) for number in range(task.shards)]
+
+
+def key(anatomy: str, raw: str, secret: bytes) -> str:
+    """Key that stands for a patient's or volume's own name: 16 hexadecimal digits."""
+    return blake2b(f"{anatomy}/{raw}".encode("utf-8", "surrogateescape"), key=secret, digest_size=8).hexdigest()
+
+
+def _secret(path: Path | None, seed: int) -> bytes:
+    if path is None:
+        return str(seed).encode()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UnimriError(f"{path}: the key file cannot be read; check the path and its permissions") from error
+    if len(content) < 16:
+        raise UnimriError(f"{path}: a key of {len(content)} bytes can be guessed; give 16 random bytes or more")
+    return blake2b(content).digest()
+
+
+def _splits(path: Path, patients: set[str]) -> dict[str, Split]:
+    """The split of each of `patients`, as a file gives it."""
+    splits: dict[str, Split] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UnimriError(f"{path}: cannot be read as CSV; check the path and the file") from error
+    if not rows or not {"patient", "split"} <= set(rows[0]):
+        raise UnimriError(f"{path}: needs a header with the columns patient and split, and a row a patient")
+    for number, row in enumerate(rows, start=2):
+        if row["split"] not in SPLITS:
+            raise UnimriError(f"{path}: line {number}: split is {row['split']!r}; allowed: {', '.join(SPLITS)}")
+        if splits.setdefault(row["patient"], row["split"]) != row["split"]:
+            raise UnimriError(f"{path}: line {number}: the patient was put into another split above; keep one")
+    missing = sorted(patients - set(splits))
+    if missing:
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise UnimriError(f"{path}: lacks {len(missing)} of the data set's patients ({shown}); add a row for each")
+    return splits
+
+
+def _fault(scan: Scan, folder: Path) -> Fault | None:
+    if scan.fault is None:
+        return None
+    source = _quote(os.fspath(scan.fault.path.relative_to(folder)))
+    return Fault(source=source, reason=scan.fault.reason, mend=scan.fault.mend)
+
+
+def _quote(name: str) -> str:
+    return quote(os.fsencode(name), safe="/ ^+,=@()[]")
+
+
+def _unquote(name: str) -> str:
+    return os.fsdecode(unquote_to_bytes(name))
+
+
+def save_index(indices: Sequence[Index], folder: Path) -> None:
+    """Write `shard-000.json` ... to a folder."""
+    for number, index in enumerate(indices):
+        index.save(folder / f"shard-{number:03d}.json")

@@ -1,0 +1,215 @@
+"""Writing prepared slices: one HDF5 shard at a time, and the manifest of all of them.
+
+The layout is that of `unimri.data.store`. A shard knows nothing of its neighbours and of the splits, so that shards can
+be written on different machines.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from unimri.artifacts import replacing, sha256, write_json
+from unimri.data.split import Split
+from unimri.data.store import MANIFEST, SKIPPED, SOURCES
+from unimri.errors import UnimriError
+from unimri.settings import Settings, parse_settings
+
+
+class SourceFile(Settings):
+    """Size and SHA-256 of one source file."""
+
+    bytes: int
+    sha256: str
+
+
+class Volume(Settings):
+    """A volume in a shard; see `unimri.data.store.MANIFEST`. `split` is None unless a file of splits gives it."""
+
+    volume: str
+    patient: str
+    split: Split | None
+    start: int
+    slices: int
+    rows: int
+    columns: int
+    scale: float
+    digest: str
+    sources: list[SourceFile]
+
+
+class Skipped(Settings):
+    """A volume that was left out: digest of its sources, blank when they cannot be read, and why."""
+
+    volume: str
+    digest: str
+    reason: str
+
+
+class ShardContent(Settings):
+    """What a shard holds: the content of the JSON file beside it."""
+
+    anatomy: str
+    sha256: str
+    volumes: list[Volume]
+    skipped: list[Skipped]
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `writing_shard` wrote beside a shard.
+
+        Raises
+        ------
+        UnimriError
+            When the file is missing or damaged.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UnimriError(f"{path}: cannot be read; run prepare again") from error
+        return parse_settings(cls, text, str(path))
+
+
+@contextmanager
+def writing_shard(path: Path, anatomy: str, image_size: int) -> Iterator["ShardWriter"]:
+    """Write a shard, `shard-000.h5` say, and `shard-000.json` beside it, whole or not at all.
+
+    Parameters
+    ----------
+    path : of the shard; its folder is made.
+    anatomy : written to it.
+    image_size : n, the side of the slices in pixels.
+
+    Raises
+    ------
+    UnimriError
+        When the disk is full or the folder cannot be written to.
+    """
+    try:
+        with replacing(path) as temporary:
+            with h5py.File(temporary, "w") as file:
+                file.attrs["anatomy"] = anatomy
+                slices = file.create_dataset(
+                    "slices",
+                    shape=(0, image_size, image_size),
+                    maxshape=(None, image_size, image_size),
+                    chunks=(1, image_size, image_size),
+                    dtype="float32",
+                    # No times: equal content must be equal bytes.
+                    track_times=False,
+                )
+                writer = ShardWriter(slices)
+                yield writer
+            digest = sha256(temporary)
+        content = ShardContent(anatomy=anatomy, sha256=digest, volumes=writer.volumes, skipped=writer.skipped)
+        write_json(path.with_suffix(".json"), content.model_dump(mode="json"))
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else "the disk refused it"
+        raise UnimriError(f"{path}: cannot be written: {reason}; free some space or check permissions") from error
+
+
+class ShardWriter:
+    """What a shard is filled through; see `writing_shard`.
+
+    Parameters
+    ----------
+    slices : HDF5 dataset (0, n, n), which can grow.
+
+    Attributes
+    ----------
+    volumes, skipped : what was added and left out so far.
+    """
+
+    def __init__(self, slices: Any) -> None:
+        self._slices = slices
+        self.volumes: list[Volume] = []
+        self.skipped: list[Skipped] = []
+
+    def add(
+        self,
+        volume: str,
+        patient: str,
+        split: Split | None,
+        slices: NDArray[np.float32],
+        matrix: tuple[int, int],
+        scale: float,
+        sources: Sequence[SourceFile],
+        digest: str,
+    ) -> None:
+        """Append a volume.
+
+        Parameters
+        ----------
+        volume, patient : their keys.
+        split : of the patient, where a file of splits gives it.
+        slices : (slices, n, n), float32 in [0, 1].
+        matrix : the scanner's rows and columns.
+        scale : `slices * scale` is the scanner's own scale.
+        sources : the files that the volume was read from, in the order of its slices.
+        digest : SHA-256 over the sorted digests of `sources`.
+        """
+        start = self._slices.shape[0]
+        self._slices.resize(start + len(slices), axis=0)
+        self._slices[start:] = slices
+        self.volumes.append(
+            Volume(
+                volume=volume,
+                patient=patient,
+                split=split,
+                start=start,
+                slices=len(slices),
+                rows=matrix[0],
+                columns=matrix[1],
+                scale=scale,
+                digest=digest,
+                sources=list(sources),
+            )
+        )
+
+    def skip(self, volume: str, digest: str, reason: str) -> None:
+        """Note a volume that is left out; see `Skipped`."""
+        self.skipped.append(Skipped(volume=volume, digest=digest, reason=reason))
+
+
+def write_manifest(shards: Mapping[str, ShardContent], splits: Mapping[str, Split], folder: Path) -> None:
+    """Write the manifest of some shards and the lists beside it.
+
+    Parameters
+    ----------
+    shards : their content, by file name.
+    splits : of each patient's key.
+    folder : of the shards.
+    """
+    volumes = [
+        volume.model_dump()
+        | {
+            "scale": repr(volume.scale),
+            "sources": len(volume.sources),
+            "split": splits[volume.patient],
+            "shard": name,
+            "shard_sha256": content.sha256,
+        }
+        for name, content in shards.items()
+        for volume in content.volumes
+    ]
+    sources = [
+        {"volume": volume.volume, "number": number, **source.model_dump()}
+        for content in shards.values()
+        for volume in content.volumes
+        for number, source in enumerate(volume.sources)
+    ]
+    skipped = [skipped.model_dump() for content in shards.values() for skipped in content.skipped]
+    for name, rows, columns in (
+        ("sources.csv", sources, SOURCES),
+        ("skipped.csv", skipped, SKIPPED),
+        # Last: whoever finds a manifest finds everything that it tells of.
+        ("manifest.csv", volumes, MANIFEST),
+    ):
+        with replacing(folder / name) as temporary:
+            pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False, lineterminator="\n")
