@@ -63,7 +63,9 @@ def test_a_new_anatomy_plans_its_own_jobs_and_the_tables(finished: Path) -> None
     jobs = planned(finished, {"anatomies": {"hip": hip}})
     assert jobs == {
         "simulate": 1,
-        "prepare": 1,
+        "index": 1,
+        "shard": 1,
+        "manifest": 1,
         "independent": 1,
         "adapted": 3,
         "evaluate": 6,
@@ -77,7 +79,9 @@ def test_another_simulation_plans_its_preparation_and_what_follows(finished: Pat
     jobs = planned(finished, {"anatomies": {"prostate": {"simulation": {"noise": 0.1}}}})
     assert jobs == {
         "simulate": 1,
-        "prepare": 1,
+        "index": 1,
+        "shard": 1,
+        "manifest": 1,
         "independent": 1,
         "adapted": 3,
         "evaluate": 6,
@@ -85,6 +89,12 @@ def test_another_simulation_plans_its_preparation_and_what_follows(finished: Pat
         "contact_sheet": 1,
         "tables": 1,
     }
+
+
+def test_other_fractions_read_no_scan_again(finished: Path) -> None:
+    jobs = planned(finished, {"preparation": {"fractions": {"train": 0.4, "validation": 0.3, "test": 0.3}}})
+    assert not {"simulate", "index", "shard", "mask"} & set(jobs)
+    assert jobs["manifest"] == 5
 
 
 @pytest.mark.parametrize(
@@ -116,7 +126,7 @@ def test_a_bad_scan_stops_the_run_and_keeps_what_was_made(finished: Path, tmp_pa
     reader = {"format": "nifti", "channel": None}
     overlay.write_text(yaml.safe_dump({"anatomies": {"prostate": {"path": str(scans), "reader": reader}}}))
     before = artifacts(finished)
-    run = snakemake(finished, "--cores", "1", "--until", "prepare", overlays=(overlay,))
+    run = snakemake(finished, "--cores", "1", "--until", "shard", overlays=(overlay,))
     assert run.returncode == 1
     assert "t2.nii.gz: " in run.stderr
     assert "Traceback" not in run.stderr
