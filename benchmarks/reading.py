@@ -2,9 +2,9 @@
 
     python benchmarks/reading.py results/data/brain
 
-The baseline is what public baselines do: one HDF5 file a volume, opened for each slice, k-space read, mask and FFTs applied
-to one slice at a time in the loader. One process each, files in the page cache. Both end with a batch of 8 zero-filled
-images and their k-space, so that the undersampling, which ours does for a whole batch, counts on both sides.
+The baseline is what public baselines do: one HDF5 file a volume, opened for each slice, k-space read, mask and FFTs
+applied to one slice at a time in the loader. One process each, files in the page cache. Both end with a batch of 8
+zero-filled images and their k-space, so that the undersampling, ours for a whole batch, counts on both sides.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python benchmarks/storage.py results/data/brain [--slices 512]
 
-Slices are read back in shuffled batches of 8 by one process, file in the page cache; each way is a ratio to float32, one
-slice a chunk, no filter, in the same run.
+Slices are read back in shuffled batches of 8 by one process, file in the page cache; each way is a ratio to float32,
+one slice a chunk, no filter, in the same run.
 """
 
 import argparse
