@@ -20,6 +20,7 @@ from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, list_anatomies, loa
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
 from unimri.provenance import code_digest, versions
+from unimri.training.device import resolve
 from unimri.training.engine import Plan, train
 from unimri.training.losses import attention_transfer, mean_absolute_error
 from unimri.training.sampling import SliceOrder
@@ -66,12 +67,12 @@ def run_training(task: TrainingTask, files: Files, output: Path, checkpoints: Pa
     ------
     UnimriError : when an input is missing or does not fit, or the loss is not finite.
     """
+    # First of all, so that the fingerprint and the record of what was done hold what was chosen.
+    task = resolve(task)
     stage = STAGES[task.stage]
     torch.set_num_threads(task.threads)
     torch.manual_seed(task.seed)
-    device = torch.device(
-        "cuda" if task.device == "auto" and torch.cuda.is_available() else task.device.replace("auto", "cpu")
-    )
+    device = torch.device(task.device)
     masks = load_masks(files.mask)
     data = {anatomy: PreparedData(folder) for anatomy, folder in files.data.items()}
     network = _network(task, files).to(device)

@@ -25,7 +25,10 @@ class Optimisation(Settings):
     )
     weight_decay: float = Field(1e-7, ge=0, description="Adam's weight decay (L2)")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="course of the learning rate")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="of the convolutions; FFTs are float32")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "float32",
+        description="of the convolutions; FFTs are float32. auto: bfloat16 where the device has instructions for it",
+    )
     validation_slices: int | None = Field(
         None, ge=1, description="validate on this many slices of an anatomy, evenly spaced; null: on all"
     )

@@ -1,0 +1,27 @@
+"""What `auto` means on the machine at hand."""
+
+import torch
+
+from unimri.training.settings import TrainingTask
+
+
+def resolve(task: TrainingTask) -> TrainingTask:
+    """Replace `auto` in a task.
+
+    The device becomes a GPU if there is one, the precision bfloat16 where the device computes in it. A CPU without instructions for bfloat16 emulates it, and is then slower than in float32 (benchmarks/precision.py).
+    """
+    device = task.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    precision = task.optimisation.precision
+    if precision == "auto":
+        precision = "bfloat16" if _computes_in_bfloat16(device) else "float32"
+    optimisation = task.optimisation.model_copy(update={"precision": precision})
+    return task.model_copy(update={"device": device, "optimisation": optimisation})
+
+
+def _computes_in_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
