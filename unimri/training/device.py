@@ -8,7 +8,8 @@ from unimri.training.settings import TrainingTask
 def resolve(task: TrainingTask) -> TrainingTask:
     """Replace `auto` in a task.
 
-    The device becomes a GPU if there is one, the precision bfloat16 where the device computes in it. A CPU without instructions for bfloat16 emulates it, and is then slower than in float32 (benchmarks/precision.py).
+    The device becomes a GPU if there is one, the precision bfloat16 where the device computes in it. A CPU without
+    instructions for bfloat16 emulates it, and is then slower than in float32 (benchmarks/precision.py).
     """
     device = task.device
     if device == "auto":
