@@ -75,6 +75,33 @@ def prepare(anatomy: str, folder: Path, seed: int, settings: Json, output: Outpu
 
 
 @app.command()
+def inspect(
+    folder: Path,
+    reader: Annotated[str, typer.Option(help="Name of a reader, such as dicom, or its settings as JSON.")],
+) -> None:
+    """Say what a data set holds, and what would be left out and why. Prints names of patients and files."""
+    from tabulate import tabulate
+
+    from unimri.data.inspect import inspect as run
+    from unimri.data.read.registry import ReaderChoice
+
+    named = reader if reader.lstrip().startswith("{") else json.dumps({"format": reader})
+    settings = parse_settings(ReaderChoice, f'{{"reader": {named}}}', "--reader").reader
+    findings = list(run(folder, settings))
+    rows = [
+        (found.patient, found.volume, found.files, *(found.shape or ("", "", "")), found.largest, found.fault)
+        for found in findings
+    ]
+    header = ["patient", "volume", "files", "slices", "rows", "columns", "largest value", "left out because"]
+    usable = [found for found in findings if found.shape is not None]
+    typer.echo(tabulate(rows, header, tablefmt="plain", floatfmt="g", disable_numparse=[0, 1, 7]))
+    typer.echo(
+        f"\n{len({found.patient for found in usable})} patients, {len(usable)} volumes, "
+        f"{sum(found.shape[0] for found in usable if found.shape)} slices; {len(findings) - len(usable)} left out"
+    )
+
+
+@app.command()
 def mask(acceleration: float, settings: Json, output: Output, picture: Path | None = None) -> None:
     """Draw the masks of one acceleration, and a picture of them."""
     from unimri.evaluation.figures import mask_figure

@@ -12,11 +12,18 @@ from unimri.data.read.decathlon import DecathlonSettings
 from unimri.data.read.dicom import DicomSettings
 from unimri.data.read.nifti import NiftiSettings
 from unimri.data.scan import Scan
+from unimri.settings import Settings
 
 ReaderSettings = Annotated[
     AcdcSettings | ChaosMrSettings | DecathlonSettings | DicomSettings | NiftiSettings,
     Field(discriminator="format"),
 ]
+
+
+class ReaderChoice(Settings):
+    """A reader's settings on their own."""
+
+    reader: ReaderSettings
 
 
 class Reader(Protocol):

@@ -1,0 +1,319 @@
+"""A table of bad inputs: each is told by its file's name or left out with a reason, in bounded memory and time."""
+
+import gzip
+import os
+import struct
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom import dcmread
+
+from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
+from unimri.data.read.dicom import DicomSettings
+from unimri.data.read.error import ReadError
+from unimri.data.read.nifti import NiftiSettings
+from unimri.data.read.registry import find_scans
+from unimri.data.store import PreparedData
+from unimri.errors import UnimriError
+
+MEMORY = 64 * 2**20
+SECONDS = 20
+
+
+def _dicom(**header):
+    """Change elements of a good file; None takes one out."""
+
+    def spoil(path: Path) -> None:
+        dataset = dcmread(path)
+        for keyword, value in header.items():
+            if value is None:
+                delattr(dataset, keyword)
+            else:
+                setattr(dataset, keyword, value)
+        dataset.save_as(path)
+
+    return spoil
+
+
+def _pixels(value: int):
+    def spoil(path: Path) -> None:
+        dataset = dcmread(path)
+        dataset.PixelData = np.full((20, 20), value, "<u2").tobytes()
+        dataset.save_as(path)
+
+    return spoil
+
+
+def _cut(fraction: float):
+    def spoil(path: Path) -> None:
+        content = path.read_bytes()
+        path.write_bytes(content[: int(len(content) * fraction)])
+
+    return spoil
+
+
+def _bytes(content: bytes):
+    return lambda path: path.write_bytes(content)
+
+
+def _voxels(make: Callable[[np.ndarray], np.ndarray]):
+    def spoil(path: Path) -> None:
+        array = np.random.default_rng(0).uniform(1, 9, (20, 20, 2)).astype(np.float32)
+        nib.save(nib.Nifti1Image(make(array), np.eye(4)), path)
+
+    return spoil
+
+
+def _with_value(value: float):
+    def make(array: np.ndarray) -> np.ndarray:
+        array[3, 4, 1] = value
+        return array
+
+    return _voxels(make)
+
+
+def _header(offset: int, packed: bytes):
+    """Overwrite bytes of a NIfTI-1 header."""
+
+    def spoil(path: Path) -> None:
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        content[offset : offset + len(packed)] = packed
+        path.write_bytes(gzip.compress(bytes(content)))
+
+    return spoil
+
+
+def _colours(path: Path) -> None:
+    colours = np.zeros((20, 20, 2), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colours, np.eye(4)), path)
+
+
+def _forbid(path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    path.chmod(0)
+
+
+DICOM = {
+    "zero bytes": _bytes(b""),
+    "text": _bytes(b"this is no scan, it is only called one\n" * 20),
+    "preamble alone": _bytes(b"\0" * 128 + b"DICM"),
+    "preamble and noise": _bytes(b"\0" * 128 + b"DICM" + np.random.default_rng(0).bytes(5000)),
+    **{f"cut at {tenth} tenths": _cut(tenth / 10) for tenth in range(1, 10)},
+    "cut by one byte": lambda path: path.write_bytes(path.read_bytes()[:-2]),
+    "no pixel data": _dicom(PixelData=None),
+    "no rows": _dicom(Rows=None),
+    "more rows than pixels": _dicom(Rows=40),
+    "huge declared size": _dicom(Rows=65535, Columns=65535),
+    "zero columns": _dicom(Columns=0),
+    "no bits": _dicom(BitsAllocated=None),
+    "odd bits": _dicom(BitsAllocated=13),
+    "colour": _dicom(SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0),
+    "wrong photometric interpretation": _dicom(PhotometricInterpretation="PALETTE COLOR"),
+    "unknown photometric interpretation": _dicom(PhotometricInterpretation="SEPIA"),
+    "constant": _pixels(7),
+    "infinite slope": _dicom(RescaleSlope="1e300", RescaleIntercept="0"),
+    "slope of words": lambda path: path.write_bytes(
+        (_dicom(RescaleSlope="1.5", RescaleIntercept="0")(path), path.read_bytes())[1].replace(b"1.5 ", b"one ")
+    ),
+}
+NIFTI = {
+    "zero bytes": _bytes(b""),
+    "no gzip": _bytes(b"this is no scan"),
+    "gzip of text": _bytes(gzip.compress(b"this is no scan" * 100)),
+    **{f"cut at {tenth} tenths": _cut(tenth / 10) for tenth in range(1, 10)},
+    "gzip tail cut": lambda path: path.write_bytes(path.read_bytes()[:-4]),
+    "wrong checksum": lambda path: path.write_bytes(path.read_bytes()[:-8] + b"\1\2\3\4\5\6\7\10"),
+    "NaN": _with_value(np.nan),
+    "infinity": _with_value(np.inf),
+    "constant": _voxels(np.ones_like),
+    "zeros": _voxels(np.zeros_like),
+    "one pixel": _voxels(lambda array: array[:1, :1, :1]),
+    "five axes": _voxels(lambda array: np.stack([np.stack([array, array], -1)] * 2, -1)),
+    "one axis": _voxels(lambda array: array[:, 0, 0]),
+    "colours": _colours,
+    "wrong magic": _header(344, b"abc\0"),
+    "wrong header size": _header(0, struct.pack("<i", 999)),
+    "no axes": _header(40, struct.pack("<h", 0)),
+    "negative axis": _header(42, struct.pack("<h", -5)),
+    "axis of nothing": _header(42, struct.pack("<h", 0)),
+    "huge declared size": _header(40, struct.pack("<5h", 4, 32767, 32767, 32767, 32767)),
+    "unknown type": _header(70, struct.pack("<h", 777)),
+    "infinite scale": _header(112, struct.pack("<f", np.inf)),
+    "data before the header": _header(108, struct.pack("<f", -400.0)),
+    "no permission": _forbid,
+}
+# These cannot be told from good files, or are mended by the reader.
+FINE = {
+    "negative": _voxels(np.negative),
+    "big endian": _voxels(lambda array: array.astype(">f4")),
+    "integers": _voxels(lambda array: array.astype(np.int16)),
+}
+
+
+def _good_dicom(folder: Path, write_image) -> Path:
+    rng = np.random.default_rng(1)
+    for patient in range(4):
+        path = folder / f"P{patient}" / "a.dcm"
+        pixels = rng.integers(0, 999, (20, 20)).astype(np.uint16)
+        write_image(path, pixels, PatientID=f"P{patient}", SeriesInstanceUID=f"1.{patient}")
+    return path
+
+
+def _good_nifti(folder: Path, write_nifti) -> Path:
+    rng = np.random.default_rng(1)
+    for patient in range(4):
+        array = rng.uniform(1, 9, (20, 20, 2)).astype(np.float32)
+        path = write_nifti(folder / f"P{patient}" / "a.nii.gz", array)
+    return path
+
+
+def _prepare(folder: Path, reader, on_error: str) -> Path:
+    output = folder.parent / on_error
+    preparation = PreparationSettings(image_size=16, crop=16, on_error=on_error)
+    prepare("hip", folder, PreparationTask(reader=reader, fit="crop", preparation=preparation), output, 0)
+    return output
+
+
+def _check(folder: Path, bad: Path, reader) -> None:
+    start = time.monotonic()
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnimriError) as told:
+            _prepare(folder, reader, "fail")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < MEMORY
+    assert str(told.value).startswith(f"{bad}: ")
+    assert "; " in str(told.value), "the mend is missing"
+    assert not (folder.parent / "fail").exists()
+    output = _prepare(folder, reader, "skip")
+    assert PreparedData(output).manifest["patient"].nunique() == 3
+    (skipped,) = pd.read_csv(output / "skipped.csv").to_dict("records")
+    assert skipped["reason"] in str(told.value)
+    assert bad.name not in skipped["reason"]
+    assert time.monotonic() - start < SECONDS
+
+
+@pytest.mark.parametrize("spoil", DICOM.values(), ids=DICOM.keys())
+def test_a_bad_dicom_is_told_or_left_out(tmp_path, write_image, spoil):
+    bad = _good_dicom(tmp_path / "raw", write_image)
+    spoil(bad)
+    _check(tmp_path / "raw", bad, DicomSettings())
+
+
+@pytest.mark.parametrize("spoil", NIFTI.values(), ids=NIFTI.keys())
+def test_a_bad_nifti_is_told_or_left_out(tmp_path, write_nifti, spoil):
+    bad = _good_nifti(tmp_path / "raw", write_nifti)
+    spoil(bad)
+    _check(tmp_path / "raw", bad, NiftiSettings())
+
+
+@pytest.mark.parametrize("change", FINE.values(), ids=FINE.keys())
+def test_an_unusual_nifti_is_used(tmp_path, write_nifti, change):
+    change(_good_nifti(tmp_path / "raw", write_nifti))
+    assert len(PreparedData(_prepare(tmp_path / "raw", NiftiSettings(), "fail")).manifest) == 4
+
+
+def test_mixed_sizes_in_a_series_are_told(tmp_path, write_image):
+    bad = _good_dicom(tmp_path / "raw", write_image).with_name("b.dcm")
+    pixels = np.arange(30 * 30, dtype=np.uint16).reshape(30, 30)
+    write_image(bad, pixels, PatientID="P3", SeriesInstanceUID="1.3", InstanceNumber=9)
+    _check(tmp_path / "raw", bad, DicomSettings())
+
+
+def test_links_that_lead_in_circles_or_nowhere_are_passed_over(tmp_path, write_nifti):
+    folder = tmp_path / "raw"
+    _good_nifti(folder, write_nifti)
+    (folder / "P0" / "circle").symlink_to(folder)
+    (folder / "P1" / "self.nii").symlink_to(folder / "P1" / "self.nii")
+    (folder / "P2" / "nowhere.nii").symlink_to(folder / "nothing")
+    os.mkfifo(folder / "P3" / "pipe.nii")
+    assert len(PreparedData(_prepare(folder, NiftiSettings(), "fail")).manifest) == 4
+
+
+def test_a_file_that_goes_away_while_others_are_read_is_told(tmp_path, write_nifti):
+    bad = _good_nifti(tmp_path / "raw", write_nifti)
+    scans = find_scans(tmp_path / "raw", NiftiSettings())
+    bad.unlink()
+    with pytest.raises(ReadError, match=r"a\.nii\.gz: no such file"):
+        scans[-1].read()
+
+
+def test_a_disk_that_fills_up_is_told_and_leaves_nothing(tmp_path, write_nifti, monkeypatch):
+    _good_nifti(tmp_path / "raw", write_nifti)
+    write = h5py.Dataset.__setitem__
+    written = []
+
+    def full(self, *arguments):
+        if len(written) == 2:
+            raise OSError(28, "Can't write data (file write failed)")
+        written.append(write(self, *arguments))
+
+    monkeypatch.setattr(h5py.Dataset, "__setitem__", full)
+    with pytest.raises(UnimriError, match=r"shard-000\.h5: cannot be written: no space left on device; free"):
+        _prepare(tmp_path / "raw", NiftiSettings(), "skip")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, bytes]:
+    """Bytes of one good file of each format."""
+    folder = tmp_path_factory.mktemp("whole")
+    array = np.random.default_rng(0).uniform(1, 9, (12, 12, 2)).astype(np.float32)
+    nib.save(nib.Nifti1Image(array, np.eye(4)), folder / "a.nii")
+    return {"a.nii": (folder / "a.nii").read_bytes()}
+
+
+def _survives(folder: Path, reader) -> None:
+    """Reading gives an image or the project's own error, and nothing else."""
+    try:
+        for scan in find_scans(folder, reader):
+            volume = scan.read()
+            assert volume.ndim == 3
+            assert np.isfinite(volume).all()
+    except UnimriError:
+        pass
+
+
+CHANGES = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8)
+FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def _mutated(content: bytes, changes: list[tuple[int, int]], until: int) -> bytes:
+    mutated = bytearray(content)
+    for place, value in changes:
+        mutated[place % min(until, len(mutated))] = value
+    return bytes(mutated)
+
+
+@FUZZ
+@given(changes=CHANGES)
+def test_no_damage_to_a_nifti_header_crashes_the_reader(tmp_path, whole, changes):
+    (tmp_path / "raw").mkdir(exist_ok=True)
+    (tmp_path / "raw" / "a.nii").write_bytes(_mutated(whole["a.nii"], changes, 352))
+    for plane in ("native", "coronal"):
+        _survives(tmp_path / "raw", NiftiSettings(plane=plane))
+
+
+@FUZZ
+@given(changes=CHANGES)
+def test_no_damage_to_a_dicom_header_crashes_the_reader(tmp_path, write_image, changes):
+    path = tmp_path / "raw" / "a.dcm"
+    if not path.parent.exists():
+        pixels = np.arange(100, dtype=np.uint16).reshape(10, 10)
+        geometry = {"ImagePositionPatient": [0, 0, 1], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
+        write_image(tmp_path / "whole.dcm", pixels, InstanceNumber=1, RescaleSlope="2", **geometry)
+        path.parent.mkdir()
+    path.write_bytes(_mutated((tmp_path / "whole.dcm").read_bytes(), changes, 10**6))
+    _survives(tmp_path / "raw", DicomSettings())

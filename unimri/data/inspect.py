@@ -1,0 +1,52 @@
+"""What a data set holds, and what would be left out and why: a look before anything is written."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from unimri.data.read.error import ReadError
+from unimri.data.read.registry import ReaderSettings, find_scans
+
+
+class Finding(NamedTuple):
+    """One scan, or why it would be left out.
+
+    Attributes
+    ----------
+    patient, volume : the source's own names: for whoever may see the scans, and for no artifact.
+    files : how many it is read from.
+    shape : slices, rows, columns; None when the scan cannot be used.
+    largest : value, on the scanner's own scale; None likewise.
+    fault : why it cannot be used, and the mend; blank when it can.
+    """
+
+    patient: str
+    volume: str
+    files: int
+    shape: tuple[int, int, int] | None
+    largest: float | None
+    fault: str
+
+
+def inspect(folder: Path, reader: ReaderSettings) -> Iterator[Finding]:
+    """Find and read each scan of a data set as `prepare` would; nothing is written.
+
+    Raises
+    ------
+    UnimriError
+        When nothing is found.
+    """
+    for scan in tqdm(find_scans(folder, reader), desc="inspect", unit="volume", disable=None):
+        files = len(scan.sources)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                slices = scan.read()
+        except ReadError as fault:
+            yield Finding(scan.patient, scan.name, files, None, None, str(fault))
+        else:
+            shape = slices.shape[0], slices.shape[1], slices.shape[2]
+            yield Finding(scan.patient, scan.name, files, shape, float(slices.max()), "")
