@@ -8,7 +8,9 @@ from typing import Literal
 from pydantic import Field
 
 from unimri.data.read.files import files_below, nothing_found
-from unimri.data.read.nifti_file import Plane, read_slices
+from unimri.data.read.grouping import PatientPattern, patient_by_pattern
+from unimri.data.read.nifti_file import read_slices
+from unimri.data.read.planes import Plane
 from unimri.data.scan import Scan
 from unimri.settings import Settings
 
@@ -23,6 +25,7 @@ class NiftiSettings(Settings):
         description="What makes a patient: each file, or the first folder below the root "
         "(files that lie in the root itself are each a patient).",
     )
+    patient_pattern: PatientPattern = None
     exclude: list[str] = Field(
         default_factory=lambda: ["._*", "*_gt*", "*label*", "*seg*"],
         description="Patterns of names of files or folders that are no scans; case does not matter.",
@@ -44,7 +47,8 @@ def find(folder: Path, settings: NiftiSettings) -> list[Scan]:
             grouped = settings.patient == "folder" and len(place.parts) > 1
             scans.append(
                 Scan(
-                    patient=place.parts[0] if grouped else place.as_posix(),
+                    patient=patient_by_pattern(place, settings.patient_pattern)
+                    or (place.parts[0] if grouped else place.as_posix()),
                     name=place.as_posix(),
                     sources=(path,),
                     read=partial(read_slices, path, settings.plane),

@@ -5,27 +5,17 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
-from nibabel.orientations import apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from unimri.data.read.error import ReadError
-from unimri.data.read.magnitude import as_float32, check_size, magnitude
-
-Plane = Literal["native", "axial", "coronal", "sagittal"]
-
-# Where slice number, row and column grow towards, as radiologists look at the plane: the patient's left on
-# the right of the image, anterior or superior up, sagittal views from the left. The slices then run along the
-# normal that the DICOM reader sorts by.
-AXES = {"axial": ("S", "P", "L"), "coronal": ("P", "I", "L"), "sagittal": ("R", "I", "P")}
-
-# The most that deflate can shrink data: a declared size above it cannot be in the file.
-MAX_DEFLATE_RATIO = 1032
+from unimri.data.read.magnitude import MAX_DEFLATE_RATIO, as_float32, check_size, magnitude
+from unimri.data.read.planes import Plane, turn
 
 
 def stem(path: Path) -> str:
@@ -65,7 +55,7 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
             data = data[..., np.newaxis]
         if data.ndim not in (3, 4):
             raise ReadError(path, f"has {data.ndim} axes", "give a 3D or 4D file")
-        data = np.moveaxis(data, 2, 0) if plane == "native" else _turn(data, image.affine, plane, path)
+        data = np.moveaxis(data, 2, 0) if plane == "native" else turn(data, image.affine, plane, path)
         if data.ndim == 4:  # (slices, rows, columns, times)
             data = np.moveaxis(data, 3, 1)
             data = data.reshape(-1, *data.shape[2:])
@@ -111,11 +101,3 @@ def _channel(image: Any, channel: int | None, path: Path) -> NDArray[Any]:
         data = np.asarray(image.dataobj[..., channel] if len(image.shape) > 3 else image.dataobj)
     # One cast here, so that turning and checking never hold float64.
     return data if np.iscomplexobj(data) else as_float32(data)
-
-
-def _turn(data: NDArray[Any], affine: NDArray[Any], plane: Plane, path: Path) -> NDArray[Any]:
-    if not np.isfinite(affine).all() or np.isnan(present := io_orientation(affine)).any():
-        raise ReadError(path, "its header gives no orientation", "set `plane: native` or mend the header")
-    wanted = axcodes2ornt(AXES[plane])
-    turned: NDArray[Any] = apply_orientation(data, ornt_transform(present, wanted))
-    return turned
