@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -208,8 +209,15 @@ def show(
 
 @app.callback()
 def _start() -> None:
-    # Standard output goes to the rules' logs, which stay with the results: what is logged names no patient and no file.
-    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(levelname)s %(message)s")
+    # Standard output goes to the rules' logs, which stay with the results: what we log names no patient and no file.
+    # What pydicom and nibabel say repeats values of headers, and goes nowhere.
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    ours = logging.getLogger("unimri")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+    logging.getLogger().addHandler(logging.NullHandler())
+    warnings.simplefilter("ignore")
 
 
 def main() -> None:

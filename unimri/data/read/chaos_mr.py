@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from unimri.data.read.dicom_series import ordered, read_header, read_series
+from unimri.data.read.dicom_header import read_header
+from unimri.data.read.dicom_series import read_series, sources_of
 from unimri.data.read.error import ReadError
 from unimri.data.read.files import check_folder, files_below, nothing_found
 from unimri.data.scan import Scan, unreadable
@@ -31,11 +32,11 @@ class ChaosMrSettings(Settings):
 
 
 def find(folder: Path, settings: ChaosMrSettings) -> list[Scan]:
-    """Find the sequences of each patient `N` of the challenge's `MR` folder; the `Ground` labels are left
-    out.
+    """Find the sequences of each patient `N`; the `Ground` labels are left out.
 
-    A patient who lacks one of the sequences has fewer volumes. A DICOM file that cannot be parsed makes
-    `read` of its sequence raise.
+    The folder is the challenge's `MR` or lies anywhere above it, as with both `Train_Sets/MR/N` and
+    `Test_Sets/MR/N`: the challenge gives each number once. A patient who lacks one of the sequences has fewer
+    volumes. A DICOM file that cannot be parsed makes `read` of its sequence raise.
 
     Raises
     ------
@@ -43,12 +44,13 @@ def find(folder: Path, settings: ChaosMrSettings) -> list[Scan]:
         When the folder is missing, empty or holds no such sequence.
     """
     check_folder(folder)
+    patients = {below.parent for name in ("T1DUAL", "T2SPIR") for below in folder.rglob(name)}
     scans = [
         scan
-        for patient in sorted(folder.iterdir())
+        for patient in sorted(patients)
         for sequence in FOLDERS
         if sequence in settings.sequences and (patient / FOLDERS[sequence]).is_dir()
-        for scan in _sequence(settings, patient, sequence)
+        for scan in _sequence(settings, patient, sequence, folder)
     ]
     if not scans:
         wanted = ", ".join(f"N/{FOLDERS[sequence]}" for sequence in settings.sequences)
@@ -56,8 +58,8 @@ def find(folder: Path, settings: ChaosMrSettings) -> list[Scan]:
     return scans
 
 
-def _sequence(settings: ChaosMrSettings, patient: Path, sequence: Sequence) -> list[Scan]:
-    name = f"{patient.name}/{sequence}"
+def _sequence(settings: ChaosMrSettings, patient: Path, sequence: Sequence, folder: Path) -> list[Scan]:
+    name = f"{patient.relative_to(folder).as_posix()}/{sequence}"
     headers = []
     # The two echoes of T1DUAL may share a series, so the folder and not the header says what is one volume.
     for path in files_below(patient / FOLDERS[sequence]):
@@ -67,10 +69,7 @@ def _sequence(settings: ChaosMrSettings, patient: Path, sequence: Sequence) -> l
             return [unreadable(patient.name, name, fault)]
         if header is not None:
             headers.append(header)
-    if not headers:
-        return []
-    sources = tuple(header.path for header in ordered(headers))
-    return [open_scan(settings, patient.name, name, sources)]
+    return [open_scan(settings, patient.name, name, sources_of(headers))] if headers else []
 
 
 def open_scan(settings: ChaosMrSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:

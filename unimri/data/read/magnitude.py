@@ -11,6 +11,9 @@ from unimri.data.read.error import ReadError
 # 8 GiB as float32: far above any clinical volume, far below what a damaged header can declare.
 MAX_VOXELS = 2**31
 
+# The most that deflate can shrink data: a declared size above it cannot be in the file.
+MAX_DEFLATE_RATIO = 1032
+
 
 def check_size(shape: tuple[int, ...], path: Path) -> None:
     """Raise ReadError, before anything is allocated, when a header declares an impossible volume."""

@@ -8,7 +8,9 @@ from typing import Literal
 from pydantic import Field
 
 from unimri.data.read.files import files_below, nothing_found
-from unimri.data.read.nifti_file import Plane, read_slices
+from unimri.data.read.grouping import PatientPattern, patient_by_pattern
+from unimri.data.read.nifti_file import read_slices
+from unimri.data.read.planes import Plane
 from unimri.data.scan import Scan
 from unimri.settings import Settings
 
@@ -23,6 +25,7 @@ class NiftiSettings(Settings):
         description="What makes a patient: each file, or the first folder below the root "
         "(files that lie in the root itself are each a patient).",
     )
+    patient_pattern: PatientPattern = None
     exclude: list[str] = Field(
         default_factory=lambda: ["._*", "*_gt*", "*label*", "*seg*"],
         description="Patterns of names of files or folders that are no scans; case does not matter.",
@@ -42,7 +45,9 @@ def find(folder: Path, settings: NiftiSettings) -> list[Scan]:
         place = path.relative_to(folder)
         if path.name.endswith((".nii", ".nii.gz")) and not _excluded(place, settings.exclude):
             grouped = settings.patient == "folder" and len(place.parts) > 1
-            patient = place.parts[0] if grouped else place.as_posix()
+            patient = patient_by_pattern(place, settings.patient_pattern) or (
+                place.parts[0] if grouped else place.as_posix()
+            )
             scans.append(open_scan(settings, patient, place.as_posix(), (path,)))
     if not scans:
         raise nothing_found(folder, "NIfTI file (.nii, .nii.gz) that is not excluded")
