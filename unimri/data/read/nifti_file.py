@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from unimri.data.read.error import ReadError
@@ -86,7 +87,7 @@ def _telling(path: Path) -> Iterator[None]:
         raise ReadError(path, "the compressed data end too early", mend) from error
     except FileNotFoundError as error:
         raise ReadError(path, "no such file", "check the path") from error
-    except (ImageFileError, HeaderDataError, OSError, ValueError, OverflowError) as error:
+    except (ImageFileError, HeaderDataError, WrapStructError, OSError, ValueError, OverflowError) as error:
         raise ReadError(path, "cannot be read as NIfTI", mend) from error
 
 
