@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 WriteImage = Callable[..., Path]
 WriteSeries = Callable[..., list[Path]]
@@ -18,14 +18,23 @@ WriteNifti = Callable[..., Path]
 
 @pytest.fixture
 def write_image() -> WriteImage:
-    """Write one DICOM image; keywords are header elements, and None leaves an element out."""
+    """Write one DICOM image, of several frames when it has three axes, signed when its dtype is.
 
-    def write(path: Path, pixels: NDArray[np.uint16], preamble: bool = True, **header: Any) -> Path:
+    Keywords are header elements, and None leaves an element out.
+    """
+
+    def write(
+        path: Path,
+        pixels: NDArray[np.uint16 | np.int16],
+        preamble: bool = True,
+        syntax: UID = ExplicitVRLittleEndian,
+        **header: Any,
+    ) -> Path:
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID = header.get("SOPClassUID", MRImageStorage)
         meta.MediaStorageSOPInstanceUID = header.setdefault("SOPInstanceUID", generate_uid())
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+        meta.TransferSyntaxUID = syntax
+        dataset = FileDataset(str(path), {}, b"\0" * 128, meta, syntax.is_implicit_VR, syntax.is_little_endian)
         elements = {
             "SOPClassUID": MRImageStorage,
             "PatientID": "P1",
@@ -34,13 +43,16 @@ def write_image() -> WriteImage:
             "Modality": "MR",
             "SamplesPerPixel": 1,
             "PhotometricInterpretation": "MONOCHROME2",
-            "Rows": pixels.shape[0],
-            "Columns": pixels.shape[1],
+            "NumberOfFrames": None if pixels.ndim == 2 else len(pixels),
+            "Rows": pixels.shape[-2],
+            "Columns": pixels.shape[-1],
             "BitsAllocated": 16,
             "BitsStored": 16,
-            "HighBit": 15,
-            "PixelRepresentation": 0,
-            "PixelData": pixels.astype("<u2").tobytes(),
+            "HighBit": header.get("BitsStored", 16) - 1,
+            "PixelRepresentation": int(pixels.dtype.kind == "i"),
+            "PixelData": pixels.astype(
+                pixels.dtype.newbyteorder(">" if syntax == ExplicitVRBigEndian else "<")
+            ).tobytes(),
             **header,
         }
         for keyword, value in elements.items():

@@ -32,6 +32,28 @@ def test_sequences_can_be_chosen(chaos):
     assert [scan.name for scan in scans] == ["1/T2SPIR", "2/T2SPIR"]
 
 
+@pytest.mark.parametrize("above", ["", "data"])
+def test_both_trees_are_read_from_above(tmp_path, write_series, above):
+    for tree, patient in (("Train_Sets", "1"), ("Test_Sets", "3"), ("Train_Sets", "10")):
+        folder = tmp_path / above / tree
+        write_series(folder / "MR" / patient / "T2SPIR/DICOM_anon", PatientID="", SeriesInstanceUID=f"1.{patient}")
+        write_series(folder / "CT" / patient / "DICOM_anon", PatientID="", SeriesInstanceUID=f"2.{patient}")
+    scans = find(tmp_path, ChaosMrSettings())
+    assert sorted(scan.patient for scan in scans) == ["1", "10", "3"]
+    assert len({scan.name for scan in scans}) == 3
+    assert all(scan.read().shape == (3, 12, 10) for scan in scans)
+    (scan,) = find(tmp_path / above / "Test_Sets" / "MR", ChaosMrSettings())
+    assert (scan.patient, scan.name) == ("3", "3/T2SPIR")
+
+
+def test_a_number_in_both_trees_is_one_patient_with_volumes_of_their_own(tmp_path, write_series):
+    for tree, series in (("Train_Sets", "1.1"), ("Test_Sets", "1.2")):
+        write_series(tmp_path / tree / "MR" / "1" / "T2SPIR/DICOM_anon", SeriesInstanceUID=series)
+    first, second = find(tmp_path, ChaosMrSettings())
+    assert first.patient == second.patient == "1"
+    assert first.name != second.name
+
+
 def test_a_damaged_file_is_told_when_its_sequence_is_read(chaos):
     (chaos / "1" / "T2SPIR" / "DICOM_anon" / "IM2.dcm").write_bytes(b"damaged")
     with pytest.raises(UnimriError, match=r"IM2\.dcm: cannot be parsed"):

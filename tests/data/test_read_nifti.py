@@ -93,6 +93,15 @@ def test_any_folder_is_searched_without_labels(tmp_path, write_nifti, ramp):
     assert len({scan.patient for scan in each}) == 6
 
 
+def test_a_pattern_in_the_path_finds_the_patient(tmp_path, write_nifti, ramp):
+    for name in ("sub-1_T1.nii", "sub-1_T2.nii", "deep/sub-2_T1.nii", "deep/pilot.nii"):
+        write_nifti(tmp_path / name, ramp(4, 5, 3))
+    scans = nifti.find(tmp_path, NiftiSettings(patient_pattern="(sub-[0-9]+)_"))
+    assert [scan.patient for scan in scans] == ["deep", "sub-2", "sub-1", "sub-1"]
+    each = nifti.find(tmp_path, NiftiSettings(patient_pattern="^(sub-[0-9]+)_", patient="file"))
+    assert [scan.patient for scan in each] == ["deep/pilot.nii", "deep/sub-2_T1.nii", "sub-1", "sub-1"]
+
+
 def test_acdc_reads_the_4d_files_alone(tmp_path, write_nifti, ramp):
     for patient in ("patient002", "patient001"):
         folder = tmp_path / "training" / patient

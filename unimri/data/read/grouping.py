@@ -11,7 +11,7 @@ def _compiles(pattern: str) -> str:
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
-        raise ValueError(f"is no regular expression ({error})") from None
+        raise ValueError(f"must be a regular expression ({error})") from None
     if groups != 1:
         raise ValueError(f"needs one group, (...), that is the patient, and has {groups}")
     return pattern

@@ -1,0 +1,154 @@
+"""Compressed DICOM: equal pixels, and damage that ends no more than the reading of one file."""
+
+import gdcm
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.uid import (
+    MPEG2MPML,
+    JPEG2000Lossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from unimri.data.read import decoder, dicom_pixels
+from unimri.data.read.decoding import Decoding
+from unimri.data.read.dicom import DicomSettings, find
+from unimri.data.read.error import ReadError
+from unimri.errors import UnimriError
+
+SETTINGS = DicomSettings()
+SYNTAXES = [RLELossless, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless]
+
+
+def compress(path, syntax):
+    """Compress a file in place."""
+    if syntax in (RLELossless, JPEG2000Lossless):
+        dataset = dcmread(path)
+        dataset.compress(syntax)
+        dataset.save_as(path)
+        return
+    kinds = {
+        JPEGLosslessSV1: gdcm.TransferSyntax.JPEGLosslessProcess14_1,
+        JPEGLSLossless: gdcm.TransferSyntax.JPEGLSLossless,
+    }
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(kinds[syntax]))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    writer.SetFileName(str(path))
+    assert writer.Write()
+
+
+def image(bits, signed, seed=0):
+    """A smooth image with noise over the whole range, (72, 64)."""
+    rng = np.random.default_rng(seed)
+    smooth = np.sin(np.arange(72) / 7)[:, None] * np.cos(np.arange(64) / 5)
+    values = np.clip((smooth + 1) / 2 + rng.normal(scale=0.02, size=smooth.shape), 0, 1) * (2**bits - 1)
+    return (values - 2 ** (bits - 1)).astype(np.int16) if signed else values.astype(np.uint16)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize(("bits", "signed"), [(12, False), (12, True), (16, False), (16, True)])
+def test_pixels_are_exact(tmp_path, write_image, syntax, bits, signed):
+    images = [image(bits, signed, seed) for seed in range(2)]
+    for k, pixels in enumerate(images):
+        path = write_image(tmp_path / f"{k}.dcm", pixels, BitsStored=bits, InstanceNumber=k)
+        compress(path, syntax)
+        assert dcmread(path).file_meta.TransferSyntaxUID == syntax
+    (scan,) = find(tmp_path, SETTINGS)
+    np.testing.assert_array_equal(scan.read(), np.abs(np.stack(images).astype(np.float32)))
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_frames_are_exact(tmp_path, write_image, syntax):
+    frames = np.stack([image(12, False, seed) for seed in range(3)])
+    compress(write_image(tmp_path / "a.dcm", frames, BitsStored=12), syntax)
+    np.testing.assert_array_equal(find(tmp_path, SETTINGS)[0].read(), frames)
+
+
+def _replace(path, stream):
+    dataset = dcmread(path)
+    dataset.PixelData = encapsulate([stream])
+    dataset["PixelData"].VR = "OB"
+    dataset.save_as(path)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_damaged_streams_never_end_the_interpreter(tmp_path, write_image, syntax):
+    path = write_image(tmp_path / "a.dcm", image(12, False), BitsStored=12)
+    compress(path, syntax)
+    stream = get_frame(dcmread(path).PixelData, 0, number_of_frames=1)
+    _replace(path, stream[: len(stream) // 2])
+    with pytest.raises(ReadError, match=r"a\.dcm: its pixel data cannot be decoded"):
+        find(tmp_path, SETTINGS)[0].read()
+    rng = np.random.default_rng(0)
+    told = 0
+    for _ in range(6):
+        damaged = bytearray(stream)
+        for place in rng.integers(0, len(stream) // 3, 8):
+            damaged[place] = rng.integers(256)
+        _replace(path, bytes(damaged))
+        # Other bytes may still be an image: lossless streams carry no checksum.
+        try:
+            assert find(tmp_path, SETTINGS)[0].read().shape == (1, 72, 64)
+        except ReadError:
+            told += 1
+    assert told or syntax == RLELossless
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("header", [{"Rows": 64, "Columns": 72}, {"Rows": 30_000, "Columns": 30_000}])
+def test_a_stream_of_another_size_than_declared_is_told_before_it_is_decoded(tmp_path, write_image, syntax, header):
+    path = write_image(tmp_path / "a.dcm", image(12, False), BitsStored=12)
+    compress(path, syntax)
+    dataset = dcmread(path)
+    dataset.update(header)
+    dataset.save_as(path)
+    # Run lengths do not tell rows from columns.
+    if syntax == RLELossless and header["Rows"] == 64:
+        return
+    with pytest.raises(ValueError, match="another size"):
+        list(decoder.decode(str(path)))
+    with pytest.raises(UnimriError, match=r"a\.dcm: its pixel data cannot be decoded"):
+        find(tmp_path, SETTINGS)[0].read()
+
+
+def test_a_decoder_that_crashes_or_hangs_is_told_and_the_next_file_is_read(tmp_path, write_image):
+    pixels = image(12, False)
+    path = write_image(tmp_path / "a.dcm", pixels, BitsStored=12)
+    compress(path, RLELossless)
+    slow = Decoding(time_limit=0)
+    with pytest.raises(ReadError, match="cannot be decoded"):
+        list(slow.frames(path, 1, pixels.shape))
+    decoding = Decoding()
+    assert len(list(decoding.frames(path, 1, pixels.shape))) == 1
+    decoding._process.kill()
+    with pytest.raises(ReadError, match="cannot be decoded"):
+        list(decoding.frames(path, 1, pixels.shape))
+    np.testing.assert_array_equal(next(decoding.frames(path, 1, pixels.shape)), pixels)
+    decoding.close()
+
+
+def test_an_encoding_that_is_not_known_is_told(tmp_path, write_image):
+    path = write_image(tmp_path / "a.dcm", image(12, False))
+    dataset = dcmread(path)
+    dataset.PixelData = encapsulate([bytes(60)])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = MPEG2MPML
+    dataset.save_as(path)
+    with pytest.raises(UnimriError, match=r"a\.dcm: is compressed in a way.*gdcmconv"):
+        find(tmp_path, SETTINGS)[0].read()
+
+
+def test_a_decoder_that_is_not_installed_is_told(tmp_path, write_image, monkeypatch):
+    compress(write_image(tmp_path / "a.dcm", image(12, False)), RLELossless)
+    monkeypatch.setitem(dicom_pixels.PLUGINS, RLELossless, "missing")
+    with pytest.raises(UnimriError, match=r"a\.dcm: needs a decoder.*pip install"):
+        find(tmp_path, SETTINGS)[0].read()
