@@ -7,7 +7,7 @@ TORCH ?= $(shell grep '^torch==' envs/requirements.lock)
 .PHONY: reproduce test setup
 setup: .venv/.installed
 
-# torch first and alone, from the exact pin, so that no other package pulls a build for CUDA.
+# torch first and alone, as TORCH says, so that no other package chooses its build.
 .venv/.installed: pyproject.toml envs/requirements.lock
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)

@@ -64,6 +64,15 @@ def test_an_overlay_changes_what_it_names_and_null_takes_out(tmp_path):
         ("training", None, "config: training: missing"),
         ("distillation.layer", 6, "distillation.layer: 6 is more than network.convolutions, 5"),
         ("preparation.fractions.train", 0.9, "config: preparation.fractions"),
+        (
+            "anatomies.average",
+            {"role": "new", "path": "/", "reader": {"format": "acdc"}, "fit": "crop"},
+            "average: Table",
+        ),
+        ("accelerations", [4, 4.0], "names one twice"),
+        ("metrics.ssim_window", 65, "ssim_window: 65 pixels is more than preparation.image_size, 64"),
+        ("training.stages.continued.epochs", 3, "continued.epochs: 3 is not distilled's 2"),
+        ("mask", {"preset": "schlemper", "centre_lines": 40}, "mask.centre_lines"),
     ],
 )
 def test_a_wrong_setting_is_told_by_key_and_value(default, path, value, says):

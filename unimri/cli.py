@@ -14,6 +14,9 @@ from unimri.settings import parse_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Universal undersampled MRI reconstruction.")
 
+# Beside the tables: which anatomies in them are simulated and which real.
+ORIGINS = "origins.json"
+
 Json = Annotated[str, typer.Option(help="Settings as JSON.")]
 Output = Annotated[Path, typer.Option(help="What to write.")]
 Pairs = Annotated[list[str] | None, typer.Option(help="ANATOMY=FOLDER; may be given several times.")]
@@ -169,6 +172,7 @@ def contact_sheet(data: Path, output: Output) -> None:
 @app.command()
 def tables(scores: list[Path], anatomies: Json, network: Json, settings: Json, output: Output) -> None:
     """Write Table 1, the orderings and the parameter table."""
+    from unimri.artifacts import write_json
     from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.parameters import write_parameters
     from unimri.evaluation.tables import write_tables
@@ -181,6 +185,7 @@ def tables(scores: list[Path], anatomies: Json, network: Json, settings: Json, o
     aspin = sum(parameter.numel() for parameter in counted.aspin_of("one").parameters())
     write_tables(scores, origins, parse_settings(MetricSettings, settings, "--settings"), output)
     write_parameters(base, aspin, len(origins), output)
+    write_json(output / ORIGINS, origins)
 
 
 @app.command()
@@ -192,15 +197,16 @@ def show(
     """Print Table 1 of a finished experiment, and say where everything lies."""
     from unimri.config import load_config
     from unimri.evaluation.tables import format_table1_for_terminal
-    from unimri.plan import WorkflowPlan
 
     loaded = load_config(*(config or [Path("config.yaml")]))
     table = loaded.results / "tables" / "table1.csv"
-    if not table.is_file():
+    # What the table was made from, and not what the configuration says by now.
+    origins = loaded.results / "tables" / ORIGINS
+    if not table.is_file() or not origins.is_file():
         raise UnimriError(
             f"{table}: not there yet; run `make reproduce`, or `snakemake` with the same configuration, first"
         )
-    typer.echo(format_table1_for_terminal(table, json.loads(WorkflowPlan(loaded).provenance())))
+    typer.echo(format_table1_for_terminal(table, parse_settings(dict[str, str], origins.read_text(), str(origins))))
     typer.echo(
         f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
         f"models: {loaded.results}/*x   scores a slice: {loaded.results}/*x/metrics"

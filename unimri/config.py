@@ -13,7 +13,7 @@ from unimri.data.simulate.settings import SimulationSettings
 from unimri.errors import UnimriError
 from unimri.evaluation.metrics import MetricSettings
 from unimri.models.cascade import CascadeSettings
-from unimri.physics.masks import MaskSettings
+from unimri.physics.masks import MaskSettings, draw_masks
 from unimri.settings import Settings, parse_settings
 from unimri.training.settings import Budget, Distillation, Optimisation
 
@@ -88,6 +88,28 @@ class Config(Settings):
                 f"distillation.layer: {self.distillation.layer} is more than network.convolutions, "
                 f"{self.network.convolutions}"
             )
+        if taken := {"acceleration", "method", "metric", "average"} & set(self.anatomies):
+            raise ValueError(
+                f"anatomies: {', '.join(sorted(taken))}: Table 1 has a column of that name; choose another"
+            )
+        if len(set(self.accelerations)) < len(self.accelerations):
+            raise ValueError(f"accelerations: {self.accelerations} names one twice; give each once")
+        if self.metrics.ssim_window > self.preparation.image_size:
+            raise ValueError(
+                f"metrics.ssim_window: {self.metrics.ssim_window} pixels is more than preparation.image_size, "
+                f"{self.preparation.image_size}"
+            )
+        stages = self.training.stages
+        if stages.continued.epochs != stages.distilled.epochs:
+            raise ValueError(
+                f"training.stages.continued.epochs: {stages.continued.epochs} is not distilled's "
+                f"{stages.distilled.epochs}; the control must train for as long"
+            )
+        for acceleration in self.accelerations:
+            try:
+                draw_masks(self.mask, self.preparation.image_size, acceleration)
+            except UnimriError as error:
+                raise ValueError(str(error)) from None
         return self
 
     @property

@@ -34,9 +34,9 @@ class WorkflowPlan:
             if anatomy.path is not None and not anatomy.path.is_dir():
                 raise UnimriError(f"config: anatomies.{name}.path: {anatomy.path} is no folder; correct the path")
 
-    def code(self, module: str) -> str:
-        """Fingerprint of a module and what it imports."""
-        return code_digest(module)
+    def code(self, *modules: str) -> str:
+        """Fingerprint of modules and what they import."""
+        return code_digest(*modules)
 
     def simulation(self, anatomy: str) -> str:
         """Settings of a simulated data set."""
@@ -56,8 +56,9 @@ class WorkflowPlan:
             return ""
         digest = hashlib.sha256()
         for folder, folders, files in os.walk(path):
-            folders.sort()
-            for file in sorted(files):
+            # Hidden ones are passed over as the readers pass them over: a file manager writes some unasked.
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for file in sorted(name for name in files if not name.startswith(".")):
                 full = Path(folder) / file
                 size = full.stat().st_size if full.exists() else -1
                 digest.update(os.fsencode(full.relative_to(path)) + f"\0{size}\0".encode())

@@ -11,17 +11,25 @@ _VERSIONED = ("h5py", "nibabel", "numpy", "pydicom", "scikit-image", "torch", "u
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that results depend on."""
-    return {name: importlib.metadata.version(name) for name in _VERSIONED}
+    return {name: _version(name) for name in _VERSIONED}
 
 
-def code_digest(module: str) -> str:
-    """Digest of a module and of all that it imports inside the package, as 16 hexadecimal digits.
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        # The package itself may be run from a checkout, as in the environment of --sdm conda.
+        return "not installed"
+
+
+def code_digest(*modules: str) -> str:
+    """Digest of modules and of all that they import inside the package, as 16 hexadecimal digits.
 
     It changes with the code and not with comments, docstrings or layout, so that a rule that carries it as a parameter
     reruns when, and only when, what it runs has changed.
     """
     digest = hashlib.sha256()
-    for name in sorted(_closure(module)):
+    for name in sorted(set().union(*map(_closure, modules))):
         digest.update(name.encode() + b"\0" + ast.dump(_parse(name)).encode())
     return digest.hexdigest()[:16]
 

@@ -9,9 +9,9 @@ from unimri.artifacts import sha256
 from unimri.errors import UnimriError
 from unimri.models.folder import load_model
 from unimri.physics.fourier import lines, undersample
-from unimri.training import engine
-from unimri.training.losses import mean_absolute_error
+from unimri.training import engine, run
 from unimri.training.run import run_training
+from unimri.training.settings import TrainingTask
 
 
 def tree(folder: Path) -> dict[str, str]:
@@ -58,19 +58,55 @@ def test_s4_changes_nothing_that_was_there(experiment, pretrained) -> None:
     assert not torch.equal(reconstruction(pretrained, "hip"), outputs["head"])
 
 
-def test_an_s2_iteration_changes_only_its_own_anatomys_aspin(pretrained) -> None:
-    network = load_model(pretrained, ["head", "hand"]).train()
-    optimiser = torch.optim.Adam(network.parameters(), lr=0.1, weight_decay=1e-2)
-    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    sampled = lines(torch.arange(16)[None] % 4 == 0, -1)
-    truth = torch.rand(2, 16, 16)
-    optimiser.zero_grad(set_to_none=True)
-    image, _ = network(*undersample(truth, sampled, -1), sampled, -1, "head")
-    mean_absolute_error(image, truth).backward()
-    optimiser.step()
-    changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert {name for name in changed if name.startswith("aspins.")} == {"aspins.head.gamma", "aspins.head.beta"}
-    assert any(name.startswith("blocks.") for name in changed)
+@pytest.fixture
+def watched(monkeypatch) -> list[set[str]]:
+    """Names of the tensors that each iteration of the trainings to come changes, in the order of the iterations."""
+    changes: list[set[str]] = []
+    inner = run.train
+
+    def train(network, learning, loss_of, *rest):
+        last: dict[str, torch.Tensor] = {}
+
+        def note() -> None:
+            now = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            if last:
+                changes.append({name for name in now if not torch.equal(now[name], last[name])})
+            last.update(now)
+
+        def noting(step: int) -> torch.Tensor:
+            note()
+            return loss_of(step)
+
+        progress = inner(network, learning, noting, *rest)
+        note()
+        return progress
+
+    monkeypatch.setattr(run, "train", train)
+    return changes
+
+
+def heavy(task: TrainingTask) -> TrainingTask:
+    """With weight decay enough to move every parameter that the optimiser touches."""
+    return task.model_copy(update={"optimisation": task.optimisation.model_copy(update={"weight_decay": 0.1})})
+
+
+def test_every_iteration_of_s4_changes_only_the_new_aspin(experiment, pretrained, tmp_path, watched) -> None:
+    files = experiment.files("hip", base=pretrained)
+    run_training(heavy(experiment.task("adapted")), files, tmp_path / "aspin", tmp_path / "c")
+    assert watched == [{"aspins.hip.gamma", "aspins.hip.beta"}] * 4
+
+
+def test_an_s2_iteration_changes_only_its_own_anatomys_aspin(experiment, tmp_path, watched) -> None:
+    files = experiment.files("head", "hand")
+    run_training(heavy(experiment.task("pretrained")), files, tmp_path / "s2", tmp_path / "c")
+    assert len(watched) == 8
+    for number, changed in enumerate(watched):
+        anatomy = ("head", "hand")[number % 2]
+        assert {name for name in changed if name.startswith("aspins.")} == {
+            f"aspins.{anatomy}.gamma",
+            f"aspins.{anatomy}.beta",
+        }
+        assert any(name.startswith("blocks.") for name in changed)
 
 
 def test_s3_leaves_its_teachers_and_learns_from_them(experiment, pretrained, tmp_path) -> None:
@@ -101,9 +137,14 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(experiment, tmp_path,
     monkeypatch.setattr(engine, "save_checkpoint", save)
     starts = []
     load = engine.load_checkpoint
-    monkeypatch.setattr(engine, "load_checkpoint", lambda *a: starts.append(load(*a)) or starts[-1])
+
+    def note(progress):
+        starts.append(progress.epoch)
+        return progress
+
+    monkeypatch.setattr(engine, "load_checkpoint", lambda *a: note(load(*a)))
     assert tree(experiment.train("shared", tmp_path / "resumed", "head", "hand")) == whole
-    assert len(starts) == 1
+    assert starts == [1]
 
 
 def test_a_changed_setting_does_not_resume_from_a_stale_checkpoint(experiment, tmp_path, monkeypatch) -> None:

@@ -119,13 +119,13 @@ class SliceSet:
     ----------
     folder : of the shards.
     volumes : rows of the manifest.
-    image_size : n, in pixels.
+    image_size : n, in pixels; kept as an attribute.
     memory_limit : bytes.
     """
 
     def __init__(self, folder: Path, volumes: pd.DataFrame, image_size: int, memory_limit: int) -> None:
         self._folder = folder
-        self._size = image_size
+        self.image_size = image_size
         self._volumes = volumes
         counts = volumes["slices"].to_numpy(dtype=np.int64)
         self._ends = np.cumsum(counts)
@@ -168,7 +168,7 @@ class SliceSet:
         return str(volume["volume"]), int(self._number[index]), float(volume["scale"])
 
     def _read(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        result = np.empty((len(indices), self._size, self._size), dtype=np.float32)
+        result = np.empty((len(indices), self.image_size, self.image_size), dtype=np.float32)
         places: defaultdict[str, list[int]] = defaultdict(list)
         shards = self._volumes["shard"].to_numpy()
         for place, index in enumerate(indices):

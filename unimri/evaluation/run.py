@@ -31,6 +31,7 @@ def reconstruct_slices(
     -------
     magnitude, float32 (B, n, n).
     """
+    masks.check_size(slices.image_size)
     axis = PHASE_AXES[masks.axis]
     sampled = lines(torch.from_numpy(masks.of_slices(numbers)), axis)
     image, measured = undersample(torch.from_numpy(slices.batch(numbers)), sampled, axis)

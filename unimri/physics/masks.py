@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,6 +161,13 @@ class Masks:
         """Masks of the slices with these running numbers: bool (B, N), or (1, N) when one mask serves all."""
         return self.masks if len(self.masks) == 1 else self.masks[numbers % len(self.masks)]
 
+    def check_size(self, size: int) -> None:
+        """Raise UnimriError unless the masks are for slices of `size` x `size` pixels."""
+        if self.masks.shape[1] != size:
+            raise UnimriError(
+                f"the mask is for {self.masks.shape[1]} pixels and the slices have {size}; make one of the two again"
+            )
+
     @property
     def achieved_acceleration(self) -> float:
         """N over the mean count of lines kept."""
@@ -198,5 +206,5 @@ def load_masks(path: Path) -> Masks:
         with np.load(path, allow_pickle=False) as content:
             about = json.loads(str(content["about"]))
             return Masks(content["masks"].astype(bool), about["acceleration"], about["axis"])
-    except (OSError, ValueError, KeyError, ValidationError) as fault:
+    except (OSError, EOFError, ValueError, KeyError, BadZipFile, ValidationError) as fault:
         raise UnimriError(f"{path}: not a mask that unimri wrote ({fault}); make it again with `unimri mask`") from None

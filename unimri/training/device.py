@@ -2,6 +2,7 @@
 
 import torch
 
+from unimri.errors import UnimriError
 from unimri.training.settings import TrainingTask
 
 
@@ -10,8 +11,14 @@ def resolve(task: TrainingTask) -> TrainingTask:
 
     The device becomes a GPU if there is one, the precision bfloat16 where the device computes in it. A CPU without
     instructions for bfloat16 emulates it, and is then slower than in float32 (benchmarks/precision.py).
+
+    Raises
+    ------
+    UnimriError : when a GPU is asked for and there is none.
     """
     device = task.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UnimriError("device: cuda, but there is no GPU that torch can use; set cpu or auto, or install its build")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = task.optimisation.precision

@@ -1,6 +1,8 @@
 """The one training loop of all stages."""
 
+import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from tqdm import tqdm
 
 from unimri.errors import UnimriError
 from unimri.training.checkpoints import Progress, load_checkpoint, save_checkpoint
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def train(
     total = plan.epochs * plan.steps_per_epoch
     with tqdm(total=total, initial=progress.epoch * plan.steps_per_epoch, desc=title, unit="step", disable=None) as bar:
         while progress.epoch < plan.epochs:
+            started = time.monotonic()
             summed = 0.0
             for step in range(progress.epoch * plan.steps_per_epoch, (progress.epoch + 1) * plan.steps_per_epoch):
                 fraction = 0.5 * (1 + math.cos(math.pi * step / total)) if plan.cosine else 1.0
@@ -86,9 +91,20 @@ def train(
             progress.epoch += 1
             scores = validate()
             row = {"epoch": progress.epoch, "step": progress.epoch * plan.steps_per_epoch}
-            progress.history.append({**row, "train_loss": summed / plan.steps_per_epoch, **scores})
+            mean_loss = summed / plan.steps_per_epoch
+            progress.history.append({**row, "train_loss": mean_loss, **scores})
             if scores["validation_psnr_db"] > progress.best_psnr_db:
                 progress.best_psnr_db = scores["validation_psnr_db"]
                 progress.best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
             save_checkpoint(checkpoint, network, optimiser, progress)
+            seconds = time.monotonic() - started
+            log.info(
+                "epoch %d of %d: loss %.5f, validation %.2f dB, %.0f s, %s left",
+                progress.epoch,
+                plan.epochs,
+                mean_loss,
+                scores["validation_psnr_db"],
+                seconds,
+                tqdm.format_interval(seconds * (plan.epochs - progress.epoch)),
+            )
     return progress

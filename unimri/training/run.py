@@ -75,6 +75,8 @@ def run_training(task: TrainingTask, files: Files, output: Path, checkpoints: Pa
     device = torch.device(task.device)
     masks = load_masks(files.mask)
     data = {anatomy: PreparedData(folder) for anatomy, folder in files.data.items()}
+    for prepared in data.values():
+        masks.check_size(prepared.image_size)
     network = _network(task, files).to(device)
     digests = files.digests()
     fingerprint = _fingerprint(task, digests)
@@ -164,8 +166,12 @@ def _network(task: TrainingTask, files: Files) -> D5C5:
 
 def _base_anatomies(base: Path) -> list[str]:
     """The anatomies that the base itself was trained on, not those that S4 has added since."""
-    about = json.loads((base / ABOUT).read_text(encoding="utf-8"))
-    trained = [name.removeprefix("data/") for name in about["inputs"] if name.startswith("data/")]
+    try:
+        about = json.loads((base / ABOUT).read_text(encoding="utf-8"))
+        inputs = list(about["inputs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnimriError(f"{base / ABOUT}: cannot be read; train the base first, or correct the path") from error
+    trained = [name.removeprefix("data/") for name in inputs if name.startswith("data/")]
     return [name for name in list_anatomies(base) if name in trained]
 
 

@@ -97,7 +97,7 @@ rule mask:
         ENVIRONMENT
     params:
         settings=plan.mask(),
-        code=plan.code("unimri.physics.masks"),
+        code=plan.code("unimri.physics.masks", "unimri.evaluation.figures"),
     shell:
         "python -m unimri.cli mask {wildcards.rate} --settings {params.settings:q} --output {output.mask:q}"
         " --picture {output.picture:q} > {log:q} 2>&1"

@@ -15,6 +15,7 @@ rule tables:
                 "orderings.csv",
                 "parameters.csv",
                 "parameters.md",
+                "origins.json",
             ],
         ),
     log:
@@ -28,7 +29,11 @@ rule tables:
         anatomies=plan.provenance(),
         network=plan.network(),
         settings=plan.metrics(),
-        code=plan.code("unimri.evaluation.tables"),
+        code=plan.code(
+            "unimri.evaluation.tables",
+            "unimri.evaluation.parameters",
+            "unimri.models.folder",
+        ),
     shell:
         "python -m unimri.cli tables {input:q} --anatomies {params.anatomies:q} --network {params.network:q}"
         " --settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"

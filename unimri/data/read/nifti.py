@@ -27,7 +27,7 @@ class NiftiSettings(Settings):
     )
     patient_pattern: PatientPattern = None
     exclude: list[str] = Field(
-        default_factory=lambda: ["._*", "*_gt*", "*label*", "*seg*"],
+        default_factory=lambda: ["._*", "*_gt*", "*label*", "*_seg*", "*-seg*", "seg", "segmentation*"],
         description="Patterns of names of files or folders that are no scans; case does not matter.",
     )
 
