@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import importlib.metadata
+from functools import cache
 from pathlib import Path
 
 _PACKAGE = "unimri"
@@ -30,7 +31,9 @@ def code_digest(*modules: str) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(set().union(*map(_closure, modules))):
-        digest.update(name.encode() + b"\0" + ast.dump(_parse(name)).encode())
+        source = _source(name)
+        assert source is not None
+        digest.update(name.encode() + b"\0" + _parsed(source.read_text(encoding="utf-8"))[0])
     return digest.hexdigest()[:16]
 
 
@@ -45,14 +48,10 @@ def _closure(module: str) -> set[str]:
     return found
 
 
-def _imports(module: str) -> list[str]:
-    names = []
-    for node in ast.walk(_parse(module)):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
-    return [name for name in names if name.split(".")[0] == _PACKAGE]
+def _imports(module: str) -> tuple[str, ...]:
+    source = _source(module)
+    assert source is not None
+    return _parsed(source.read_text(encoding="utf-8"))[1]
 
 
 def _source(module: str) -> Path | None:
@@ -63,13 +62,19 @@ def _source(module: str) -> Path | None:
     return None
 
 
-def _parse(module: str) -> ast.Module:
-    source = _source(module)
-    assert source is not None
-    tree = ast.parse(source.read_text(encoding="utf-8"))
+# A plan asks for many fingerprints that share most of their modules.
+@cache
+def _parsed(text: str) -> tuple[bytes, tuple[str, ...]]:
+    """Code without comments, docstrings and layout, and what it imports of the package."""
+    tree = ast.parse(text)
+    names = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and (
             ast.get_docstring(node, clean=False) is not None
         ):
             node.body = node.body[1:]
-    return tree
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module] + [f"{node.module}.{alias.name}" for alias in node.names]
+    return ast.dump(tree).encode(), tuple(name for name in names if name.split(".")[0] == _PACKAGE)
