@@ -55,3 +55,5 @@ rule all:
             anatomy=plan.anatomies,
         ),
         expand(f"{RESULTS}/figures/data/{{anatomy}}.png", anatomy=plan.anatomies),
+        expand(f"{RESULTS}/masks/{{rate}}x.png", rate=plan.rates),
+        f"{RESULTS}/tables/data.md",

@@ -106,17 +106,22 @@ def inspect(
 
 
 @app.command()
-def mask(acceleration: float, settings: Json, output: Output, picture: Path | None = None) -> None:
-    """Draw the masks of one acceleration, and a picture of them."""
-    from unimri.evaluation.figures import mask_figure
+def mask(acceleration: float, settings: Json, output: Output) -> None:
+    """Draw the masks of one acceleration."""
     from unimri.physics.masks import MaskTask, draw_masks, save_masks
 
     task = parse_settings(MaskTask, settings, "--settings")
-    masks = draw_masks(task.mask, task.size, acceleration)
-    save_masks(masks, output)
-    if picture is not None:
-        title = f"{acceleration:g}x: {masks.achieved_acceleration:.2f}x kept"
-        mask_figure(masks, title, picture)
+    save_masks(draw_masks(task.mask, task.size, acceleration), output)
+
+
+@app.command()
+def mask_picture(mask: Path, output: Output) -> None:
+    """Make a picture of masks."""
+    from unimri.evaluation.figures import mask_figure
+    from unimri.physics.masks import load_masks
+
+    masks = load_masks(mask)
+    mask_figure(masks, f"{masks.acceleration:g}x: {masks.achieved_acceleration:.2f}x kept", output)
 
 
 @app.command()
@@ -167,6 +172,14 @@ def contact_sheet(data: Path, output: Output) -> None:
     from unimri.evaluation.pictures import picture_data
 
     picture_data(data, output)
+
+
+@app.command()
+def data_report(data: Pairs, origins: Json, output: Output, figure: Path) -> None:
+    """Count what was prepared, beside the paper's counts, say what was left out, and draw histograms."""
+    from unimri.evaluation.data_report import write_data_report
+
+    write_data_report(_pairs(data), parse_settings(dict[str, str], origins, "--origins"), output, figure)
 
 
 @app.command()

@@ -71,6 +71,7 @@ def test_a_new_anatomy_plans_its_own_jobs_and_the_tables(finished: Path) -> None
         "evaluate": 6,
         "picture": 1,
         "contact_sheet": 1,
+        "data_report": 1,
         "tables": 1,
     }
 
@@ -87,6 +88,7 @@ def test_another_simulation_plans_its_preparation_and_what_follows(finished: Pat
         "evaluate": 6,
         "picture": 1,
         "contact_sheet": 1,
+        "data_report": 1,
         "tables": 1,
     }
 

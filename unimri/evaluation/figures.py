@@ -124,6 +124,24 @@ def contact_sheet(slices: NDArray[np.floating[Any]], titles: Sequence[str], outp
     _save(grid.figure, output)
 
 
+def histogram_figure(histograms: Mapping[str, NDArray[np.float64]], output: Path) -> None:
+    """Draw histograms of intensity, one line each, on a logarithmic scale.
+
+    Parameters
+    ----------
+    histograms : by title, fractions of pixels in equal parts of [0, 1].
+    output : the PNG to write.
+    """
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.add_subplot()
+    for title, fractions in histograms.items():
+        axes.stairs(fractions, np.linspace(0, 1, len(fractions) + 1), label=title.replace("$", r"\$"), linewidth=1.2)
+    axes.set(yscale="log", xlim=(0, 1), xlabel="intensity, of the volume's maximum", ylabel="fraction of pixels")
+    axes.legend(fontsize=_FONT_SIZE - 1, frameon=False)
+    _open_frame(axes)
+    _save(figure, output)
+
+
 def mask_figure(masks: Masks, title: str, output: Path) -> None:
     """Draw the first mask as a picture of k-space, and how densely the lines are sampled.
 

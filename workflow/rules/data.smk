@@ -87,8 +87,7 @@ rule manifest:
 
 rule mask:
     output:
-        mask=f"{RESULTS}/masks/{{rate}}x.npz",
-        picture=f"{RESULTS}/masks/{{rate}}x.png",
+        f"{RESULTS}/masks/{{rate}}x.npz",
     log:
         f"{LOGS}/mask/{{rate}}x.log",
     benchmark:
@@ -97,7 +96,6 @@ rule mask:
         ENVIRONMENT
     params:
         settings=plan.mask(),
-        code=plan.code("unimri.physics.masks", "unimri.evaluation.figures"),
+        code=plan.code("unimri.physics.masks"),
     shell:
-        "python -m unimri.cli mask {wildcards.rate} --settings {params.settings:q} --output {output.mask:q}"
-        " --picture {output.picture:q} > {log:q} 2>&1"
+        "python -m unimri.cli mask {wildcards.rate} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

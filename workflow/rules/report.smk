@@ -85,3 +85,44 @@ rule contact_sheet:
         code=plan.code("unimri.evaluation.pictures"),
     shell:
         "python -m unimri.cli contact-sheet {params.data:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule mask_picture:
+    input:
+        f"{RESULTS}/masks/{{rate}}x.npz",
+    output:
+        f"{RESULTS}/masks/{{rate}}x.png",
+    log:
+        f"{LOGS}/mask_picture/{{rate}}x.log",
+    benchmark:
+        f"{BENCHMARKS}/mask_picture/{{rate}}x.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=plan.code("unimri.evaluation.figures"),
+    shell:
+        "python -m unimri.cli mask-picture {input:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule data_report:
+    input:
+        manifests=manifests(plan.anatomies),
+        shards=shards(plan.anatomies),
+    output:
+        counts=f"{RESULTS}/tables/data.csv",
+        page=f"{RESULTS}/tables/data.md",
+        histograms=f"{RESULTS}/figures/data/histograms.png",
+    log:
+        f"{LOGS}/data_report.log",
+    benchmark:
+        f"{BENCHMARKS}/data_report.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        data=data_options(plan.anatomies),
+        folder=subpath(output.counts, parent=True),
+        origins=plan.provenance(),
+        code=plan.code("unimri.evaluation.data_report"),
+    shell:
+        "python -m unimri.cli data-report {params.data:q} --origins {params.origins:q} --output {params.folder:q}"
+        " --figure {output.histograms:q} > {log:q} 2>&1"
