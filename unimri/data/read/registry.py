@@ -5,16 +5,17 @@ from typing import Annotated
 
 from pydantic import Field
 
-from unimri.data.read import acdc, chaos_mr, decathlon, dicom, nifti
+from unimri.data.read import acdc, chaos_mr, decathlon, dicom, fastmri_h5, nifti
 from unimri.data.read.acdc import AcdcSettings
 from unimri.data.read.chaos_mr import ChaosMrSettings
 from unimri.data.read.decathlon import DecathlonSettings
 from unimri.data.read.dicom import DicomSettings
+from unimri.data.read.fastmri_h5 import FastmriH5Settings
 from unimri.data.read.nifti import NiftiSettings
 from unimri.data.scan import Scan
 
 ReaderSettings = Annotated[
-    AcdcSettings | ChaosMrSettings | DecathlonSettings | DicomSettings | NiftiSettings,
+    AcdcSettings | ChaosMrSettings | DecathlonSettings | DicomSettings | FastmriH5Settings | NiftiSettings,
     Field(discriminator="format"),
 ]
 
@@ -46,5 +47,7 @@ def find_scans(folder: Path, settings: ReaderSettings) -> list[Scan]:
             return decathlon.find(folder, settings)
         case DicomSettings():
             return dicom.find(folder, settings)
+        case FastmriH5Settings():
+            return fastmri_h5.find(folder, settings)
         case NiftiSettings():
             return nifti.find(folder, settings)
