@@ -14,7 +14,16 @@ from unimri.data.read.dicom import unreadable
 from unimri.data.read.error import ReadError
 from unimri.data.read.files import files_below, nothing_found
 from unimri.data.read.grouping import PatientPattern, patient_by_pattern
-from unimri.data.read.hdf5_file import AGAIN, MAX_READ, as_complex64, dataset, is_complex, open_hdf5
+from unimri.data.read.hdf5_file import (
+    AGAIN,
+    MAX_READ,
+    as_complex64,
+    dataset,
+    is_complex,
+    open_hdf5,
+    text,
+    text_attribute,
+)
 from unimri.data.read.ismrmrd_header import matrix, parse_header
 from unimri.data.read.kspace import combined
 from unimri.data.read.magnitude import as_float32, magnitude
@@ -64,7 +73,7 @@ def find(folder: Path, settings: FastmriH5Settings) -> list[Scan]:
         patient = patient_by_pattern(path.relative_to(folder), settings.patient_pattern)
         try:
             with open_hdf5(path) as file:
-                acquisition, named = _attribute(file, "acquisition"), _attribute(file, "patient_id")
+                acquisition, named = text_attribute(file, "acquisition"), text_attribute(file, "patient_id")
         except ReadError as fault:
             scans.append(unreadable(path, patient or name, name, fault))
             continue
@@ -107,12 +116,6 @@ def read_slices(path: Path, use: Use = "reconstruction") -> NDArray[np.float32]:
     return magnitude(volume, path)
 
 
-def _attribute(file: Any, name: str) -> str:
-    """Text of an attribute, stripped; blank where there is none."""
-    value = file.attrs.get(name, "")
-    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
-
-
 def _reconstruction(file: Any, path: Path) -> NDArray[np.float32] | None:
     present = (dataset(file, name, path) for name in RECONSTRUCTIONS)
     found = next((stored for stored in present if stored is not None), None)
@@ -152,5 +155,5 @@ def _size(file: Any, rows: int, columns: int, path: Path) -> tuple[int, int]:
     stored = dataset(file, "ismrmrd_header", path)
     if stored is None:
         return (rows + 1) // 2, columns
-    x, y = matrix(parse_header(stored[()], path), "reconSpace", path)
+    x, y = matrix(parse_header(text(stored, path), path), "reconSpace", path)
     return (x, y) if y <= columns else (columns, columns)

@@ -96,6 +96,32 @@ def _ratio(found: Any, name: str, path: Path) -> int:
     return MAX_FILTER_RATIO if packing else 1
 
 
+def text(found: Any, path: Path) -> str | bytes:
+    """The one text of a dataset.
+
+    Raises
+    ------
+    ReadError
+        When it holds something else, or more.
+    """
+    # HDF5 may crash on a type that damage has made of a text's.
+    if h5py.check_string_dtype(found.dtype) is None or found.size != 1:
+        raise ReadError(path, "its header is no text", AGAIN)
+    content: str | bytes = found[()] if found.ndim == 0 else found[(0,) * found.ndim]
+    return content
+
+
+def text_attribute(file: Any, name: str) -> str:
+    """Text of an attribute, stripped; blank where there is none or it is no text."""
+    if name not in file.attrs:
+        return ""
+    attribute = file.attrs.get_id(name)
+    if attribute.shape != () or h5py.check_string_dtype(attribute.dtype) is None:
+        return ""
+    value = file.attrs[name]
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
+
+
 def is_complex(dtype: np.dtype[Any]) -> bool:
     """Whether values of `dtype` can be read as complex numbers."""
     if dtype.names is None:

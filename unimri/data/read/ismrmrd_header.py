@@ -1,7 +1,6 @@
 """The XML header of ISMRMRD, which fastMRI's files hold too (https://ismrmrd.readthedocs.io)."""
 
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -12,8 +11,8 @@ from unimri.data.read.hdf5_file import AGAIN
 MAX_LENGTH = 2**24
 
 
-def parse_header(stored: Any, path: Path) -> Element:
-    """Parse a header as h5py gives it: bytes or text.
+def parse_header(stored: str | bytes, path: Path) -> Element:
+    """Parse a header.
 
     A document type is refused, whatever it declares: entities, which can make gigabytes of a few lines or
     name other files, need one, and ISMRMRD has none.
@@ -25,7 +24,7 @@ def parse_header(stored: Any, path: Path) -> Element:
     """
     try:
         # As text, so that no declared encoding can hide what is looked for.
-        text = stored.decode("utf-8") if isinstance(stored, bytes) else str(stored)
+        text = stored.decode("utf-8") if isinstance(stored, bytes) else stored
         if len(text) > MAX_LENGTH:
             raise ReadError(path, "its header is too long", AGAIN)
         if "<!DOCTYPE" in text:

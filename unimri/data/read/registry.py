@@ -5,17 +5,24 @@ from typing import Annotated
 
 from pydantic import Field
 
-from unimri.data.read import acdc, chaos_mr, decathlon, dicom, fastmri_h5, nifti
+from unimri.data.read import acdc, chaos_mr, decathlon, dicom, fastmri_h5, ismrmrd, nifti
 from unimri.data.read.acdc import AcdcSettings
 from unimri.data.read.chaos_mr import ChaosMrSettings
 from unimri.data.read.decathlon import DecathlonSettings
 from unimri.data.read.dicom import DicomSettings
 from unimri.data.read.fastmri_h5 import FastmriH5Settings
+from unimri.data.read.ismrmrd import IsmrmrdSettings
 from unimri.data.read.nifti import NiftiSettings
 from unimri.data.scan import Scan
 
 ReaderSettings = Annotated[
-    AcdcSettings | ChaosMrSettings | DecathlonSettings | DicomSettings | FastmriH5Settings | NiftiSettings,
+    AcdcSettings
+    | ChaosMrSettings
+    | DecathlonSettings
+    | DicomSettings
+    | FastmriH5Settings
+    | IsmrmrdSettings
+    | NiftiSettings,
     Field(discriminator="format"),
 ]
 
@@ -49,5 +56,7 @@ def find_scans(folder: Path, settings: ReaderSettings) -> list[Scan]:
             return dicom.find(folder, settings)
         case FastmriH5Settings():
             return fastmri_h5.find(folder, settings)
+        case IsmrmrdSettings():
+            return ismrmrd.find(folder, settings)
         case NiftiSettings():
             return nifti.find(folder, settings)
