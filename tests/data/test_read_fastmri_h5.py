@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from unimri.data.read.error import ReadError
 from unimri.data.read.fastmri_h5 import FastmriH5Settings, find, read_slices
@@ -150,6 +151,12 @@ def test_patients_are_those_of_the_attribute_else_the_files(write, tmp_path):
     assert [scan.patient for scan in find(tmp_path, FastmriH5Settings(patient="file"))] == [scan.name for scan in scans]
     by_folder = find(tmp_path, FastmriH5Settings(patient_pattern="^(train)/"))
     assert [scan.patient for scan in by_folder] == ["train", "train", "val/c.h5", "val/d.h5"]
+
+
+@pytest.mark.parametrize(("pattern", "says"), [("(", "no regular expression"), ("a", "needs one group")])
+def test_a_pattern_without_a_patient_is_refused(pattern, says):
+    with pytest.raises(ValidationError, match=says):
+        FastmriH5Settings(patient_pattern=pattern)
 
 
 def test_acquisitions_can_be_chosen(write, tmp_path):
