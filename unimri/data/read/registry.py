@@ -5,17 +5,25 @@ from typing import Annotated, Any, Protocol
 
 from pydantic import Field
 
-from unimri.data.read import acdc, chaos_mr, decathlon, dicom, nifti
+from unimri.data.read import acdc, chaos_mr, decathlon, dicom, fastmri_h5, ismrmrd, nifti
 from unimri.data.read.acdc import AcdcSettings
 from unimri.data.read.chaos_mr import ChaosMrSettings
 from unimri.data.read.decathlon import DecathlonSettings
 from unimri.data.read.dicom import DicomSettings
+from unimri.data.read.fastmri_h5 import FastmriH5Settings
+from unimri.data.read.ismrmrd import IsmrmrdSettings
 from unimri.data.read.nifti import NiftiSettings
 from unimri.data.scan import Scan
 from unimri.settings import Settings
 
 ReaderSettings = Annotated[
-    AcdcSettings | ChaosMrSettings | DecathlonSettings | DicomSettings | NiftiSettings,
+    AcdcSettings
+    | ChaosMrSettings
+    | DecathlonSettings
+    | DicomSettings
+    | FastmriH5Settings
+    | IsmrmrdSettings
+    | NiftiSettings,
     Field(discriminator="format"),
 ]
 
@@ -39,6 +47,8 @@ READERS: dict[type, Reader] = {
     ChaosMrSettings: chaos_mr,
     DecathlonSettings: decathlon,
     DicomSettings: dicom,
+    FastmriH5Settings: fastmri_h5,
+    IsmrmrdSettings: ismrmrd,
     NiftiSettings: nifti,
 }
 

@@ -1,0 +1,251 @@
+"""ISMRMRD: raw Cartesian acquisitions of any vendor, one line of k-space each (https://ismrmrd.github.io).
+
+The files are read with h5py: the `ismrmrd` package opens them for writing, follows links and reads each line twice.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from xml.etree.ElementTree import Element
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from tqdm import tqdm
+
+from unimri.data.read.error import ReadError
+from unimri.data.read.files import files_below, nothing_found
+from unimri.data.read.grouping import PatientPattern, patient_by_pattern
+from unimri.data.read.hdf5_file import AGAIN, MAX_READ, dataset, member, open_hdf5, text
+from unimri.data.read.ismrmrd_header import matrix, number_at, parse_header, text_at
+from unimri.data.read.kspace import combined
+from unimri.data.read.magnitude import check_size, magnitude
+from unimri.data.scan import Scan, unreadable
+from unimri.settings import Settings
+
+GROUP = "dataset"
+ELSEWHERE = "reconstruct it with its vendor's software and give the images"
+UNDERSAMPLED = "remove it: only fully sampled scans have a ground truth"
+
+# Bits of an acquisition's flags as ISMRMRD numbers them, from 1.
+CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE = 20, 21, 22
+# Noise, navigator, phase correction, feedback, dummies, surface coil correction, phase stabilisation.
+NO_IMAGE = (19, 23, 24, 26, 27, 28, 29, 30, 31)
+COMPRESSED = (53, 54, 55, 56)
+
+# Counters that make an image of their own, slowest first. Averages are averaged; segments share an image.
+COUNTERS = ("slice", "phase", "contrast", "set", "repetition")
+
+# How many more lines may lie on one side of the centre than on the other: an even number of them gives 1, and
+# some scanners' rounding another.
+ASYMMETRY = 2
+# The most that zeros around may enlarge what was measured.
+MAX_PADDING = 16
+# Their heads take 1.4 GB.
+MAX_LINES = 2**22
+
+
+class IsmrmrdSettings(Settings):
+    format: Literal["ismrmrd"] = "ismrmrd"
+    patient: Literal["header", "file"] = Field(
+        "header",
+        description="What makes a patient: patientID of the header (where it is blank, the file), or each file.",
+    )
+    patient_pattern: PatientPattern = None
+
+
+def find(folder: Path, settings: IsmrmrdSettings) -> list[Scan]:
+    """Find the `.h5` files below `folder`; each is a volume.
+
+    A file whose header cannot be read becomes a scan whose `read` raises the fault.
+
+    Raises
+    ------
+    UnimriError
+        When the folder is missing, empty or holds no such file.
+    """
+    scans = []
+    files = [path for path in files_below(folder) if path.suffix == ".h5"]
+    for path in tqdm(files, desc="ISMRMRD headers", unit="file", disable=None):
+        name = path.relative_to(folder).as_posix()
+        patient = patient_by_pattern(path.relative_to(folder), settings.patient_pattern)
+        try:
+            with open_hdf5(path) as file:
+                named = text_at(_header(file, path), "subjectInformation/patientID")
+        except ReadError as fault:
+            scans.append(unreadable(patient or name, name, fault))
+            continue
+        patient = patient or (named if settings.patient == "header" else "") or name
+        scans.append(open_scan(settings, patient, name, (path,)))
+    if not scans:
+        raise nothing_found(folder, "ISMRMRD file (.h5)")
+    return scans
+
+
+def open_scan(settings: IsmrmrdSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
+    """The scan whose sources are known; the rest as `find` gives it."""
+    return Scan(patient, name, sources, partial(read_slices, sources[0]))
+
+
+def read_slices(path: Path) -> NDArray[np.float32]:
+    """Read the images of a file, one at a time: k-space of one image is in memory.
+
+    Each slice, heart phase, contrast, set and repetition is an image, ordered by these counters. Lines that
+    were measured several times (averages) are averaged. Lines that are no image (noise, navigators, phase
+    correction, calibration alone) and those of a second encoding are left out. K-space is filled with zeros
+    to the header's encodedSpace; the image is cropped to its reconSpace, which takes the oversampling of the
+    readout away, and coils are combined by root sum of squares.
+
+    Returns
+    -------
+    (images, rows, columns), float32, magnitude on the scale of the raw data; rows run along the readout.
+
+    Raises
+    ------
+    ReadError
+        When the file is damaged or cut short; when it is not Cartesian, 3D, undersampled (parallel imaging,
+        partial Fourier, partial echo), compressed or read backwards (EPI); or when values are not finite or
+        all equal.
+    """
+    with open_hdf5(path) as file:
+        header = _header(file, path)
+        _check_encoding(header, path)
+        lines = dataset(_group(file, path), "data", path)
+        if lines is None or lines.ndim != 1:
+            raise ReadError(path, "has no acquisitions", "check the folder and the format")
+        size = matrix(header, "reconSpace", path)
+        images = [combined(kspace, size) for kspace in _kspaces(lines, header, path)]
+    return magnitude(np.stack(images), path)
+
+
+def _group(file: Any, path: Path) -> Any:
+    group = member(file, GROUP, path)
+    if not isinstance(group, h5py.Group):
+        raise ReadError(path, f"has no group `{GROUP}`", "check the folder and the format")
+    return group
+
+
+def _header(file: Any, path: Path) -> Element:
+    stored = dataset(_group(file, path), "xml", path)
+    if stored is None:
+        raise ReadError(path, "has no header", "check the folder and the format")
+    return parse_header(text(stored, path), path)
+
+
+def _check_encoding(header: Element, path: Path) -> None:
+    if text_at(header, "encoding/trajectory").lower() != "cartesian":
+        raise ReadError(path, "is not Cartesian", ELSEWHERE)
+    if number_at(header, "encoding/encodedSpace/matrixSize/z", path) > 1:
+        raise ReadError(path, "is a 3D encoding", ELSEWHERE)
+
+
+class _Span(NamedTuple):
+    """The measured points first..last of an axis, the first of which lies at `start` of the grid."""
+
+    first: int
+    last: int
+    start: int
+
+    @property
+    def length(self) -> int:
+        return self.last - self.first + 1
+
+    @property
+    def place(self) -> slice:
+        return slice(self.start, self.start + self.length)
+
+
+def _span(first: int, last: int, centre: int, grid: int, path: Path) -> _Span:
+    """Put points of which `centre` is DC on a grid of `grid` points whose DC is at grid // 2."""
+    span = _Span(first, last, grid // 2 - (centre - first))
+    if abs((centre - first) - (last - centre)) > ASYMMETRY:
+        raise ReadError(path, "is undersampled (partial Fourier or partial echo)", UNDERSAMPLED)
+    if span.length < 1 or span.start < 0 or span.start + span.length > grid:
+        raise ReadError(path, "its points do not fit the header's encodedSpace", "export the file again")
+    return span
+
+
+def _kspaces(stored: Any, header: Element, path: Path) -> Iterator[NDArray[np.complex64]]:
+    """K-space of one image after the other: (coils, readout, phase encoding), filled with zeros."""
+    numbers, heads = _imaging(stored, path)
+    first = heads[0]
+    for name in ("number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post"):
+        if (heads[name] != first[name]).any():
+            raise ReadError(path, "its lines differ in length, centre or number of coils", "export the file again")
+    coils, samples = int(first["active_channels"]), int(first["number_of_samples"])
+    if 8 * coils * samples * len(heads) > path.stat().st_size:
+        raise ReadError(path, "declares more points than the file can hold", AGAIN)
+    x, y = matrix(header, "encodedSpace", path)
+    # Converters that do not know the centre leave 0, which no full echo can have.
+    centre = int(first["center_sample"]) or samples // 2
+    readout = _span(int(first["discard_pre"]), samples - 1 - int(first["discard_post"]), centre, x, path)
+    steps = heads["idx"]["kspace_encode_step_1"].astype(int)
+    phase = _phase(header, steps, y, path)
+    keys = np.stack([heads["idx"][name] for name in COUNTERS], axis=1)
+    images, image_of_line = np.unique(keys, axis=0, return_inverse=True)
+    # That every line is there, before the first is read.
+    present = np.unique(np.stack([image_of_line, steps], axis=1), axis=0)
+    if len(present) < len(images) * phase.length:
+        raise ReadError(path, "is undersampled (lines are missing)", UNDERSAMPLED)
+    if coils * x * y > MAX_READ or x * y > MAX_PADDING * readout.length * phase.length:
+        raise ReadError(path, "its header's encodedSpace is too large", "export the file again")
+    check_size((len(images), x, y), path)
+    data = stored.fields("data")
+    for image in range(len(images)):
+        kspace = np.zeros((coils, x, y), np.complex64)
+        counts = np.zeros(y, np.float32)
+        for line in np.flatnonzero(image_of_line == image):
+            values = data[numbers[line]]
+            if values.size != 2 * coils * samples:
+                raise ReadError(path, "a line has another length than its header says", AGAIN)
+            measured = values.view(np.complex64).reshape(coils, samples)
+            column = phase.start + steps[line] - phase.first
+            kspace[:, readout.place, column] += measured[:, readout.first : readout.last + 1]
+            counts[column] += 1
+        kspace[:, :, phase.place] /= counts[phase.place]
+        yield kspace
+
+
+def _imaging(stored: Any, path: Path) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """Numbers and heads of the lines that images are made of."""
+    kind = stored.dtype
+    # HDF5 may crash on a type that damage has made of a line's.
+    if (
+        kind.names is None
+        or not {"head", "data"} <= set(kind.names)
+        or h5py.check_vlen_dtype(kind["data"]) != np.float32
+    ):
+        raise ReadError(path, "its acquisitions are not laid out as ISMRMRD's", AGAIN)
+    if stored.size > MAX_LINES:
+        raise ReadError(path, f"declares more than {MAX_LINES} acquisitions", "divide the file into volumes")
+    heads = stored.fields("head")[:]
+    calibration = _flagged(heads, CALIBRATION) & ~_flagged(heads, CALIBRATION_AND_IMAGING)
+    numbers = np.flatnonzero(~_flagged(heads, *NO_IMAGE) & ~calibration & (heads["encoding_space_ref"] == 0))
+    heads = heads[numbers]
+    if not len(heads):
+        raise ReadError(path, "has no lines of an image", "check that the scan is whole")
+    if (heads["idx"]["kspace_encode_step_2"] > 0).any():
+        raise ReadError(path, "is a 3D encoding", ELSEWHERE)
+    if _flagged(heads, REVERSE).any():
+        raise ReadError(path, "has lines that are read backwards", ELSEWHERE)
+    if _flagged(heads, *COMPRESSED).any():
+        raise ReadError(path, "has compressed lines", "export the file again without compression")
+    return numbers, heads
+
+
+def _flagged(heads: NDArray[Any], *bits: int) -> NDArray[np.bool_]:
+    flagged: NDArray[np.bool_] = heads["flags"] & np.uint64(sum(1 << (bit - 1) for bit in bits)) > 0
+    return flagged
+
+
+def _phase(header: Element, steps: NDArray[np.int_], y: int, path: Path) -> _Span:
+    """The phase-encoding lines that an image must have: those of the header's limits, else those that occur."""
+    limits = "encoding/encodingLimits/kspace_encoding_step_1"
+    if not text_at(header, f"{limits}/maximum"):
+        return _span(int(steps.min()), int(steps.max()), y // 2, y, path)
+    first, last, centre = (number_at(header, f"{limits}/{name}", path) for name in ("minimum", "maximum", "center"))
+    if steps.min() < first or steps.max() > last:
+        raise ReadError(path, "has lines outside the header's encodingLimits", "export the file again")
+    return _span(first, last, centre, y, path)
