@@ -34,6 +34,8 @@ def test_a_plain_models_file_holds_its_numbers_and_nothing_else(experiment, tmp_
     assert json.loads((folder / "model.json").read_text())["parameters"] == sum(t.numel() for t in tensors.values())
     assert (folder / "history.csv").read_text().startswith("epoch,step,train_loss,validation_psnr_db")
     assert not list(experiment.folder.glob("checkpoints/*"))
+    (folder / "any").touch()
+    assert (folder / "model.safetensors").stat().st_mode == (folder / "any").stat().st_mode
 
 
 def test_same_task_same_bytes(experiment, tmp_path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unimri.artifacts import replacing, sha256
@@ -24,7 +24,8 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
     """Write tensors and a JSON note as safetensors, whole or not at all; equal content gives equal bytes."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with replacing(path) as temporary:
-        save_file(contiguous, temporary, {_NOTE: json.dumps(note)})
+        # Not `save_file`: it makes files that only their owner can read.
+        temporary.write_bytes(save(contiguous, {_NOTE: json.dumps(note)}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
