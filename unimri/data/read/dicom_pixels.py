@@ -1,5 +1,6 @@
 """Pixels of one DICOM file, on the scanner's own scale."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -16,7 +17,7 @@ from unimri.data.read.decoder import PLUGINS
 from unimri.data.read.decoding import AGAIN, Decoding
 from unimri.data.read.dicom_header import Header, functional_group, header_of
 from unimri.data.read.error import ReadError
-from unimri.data.read.magnitude import MAX_DEFLATE_RATIO, as_float32, check_size
+from unimri.data.read.magnitude import as_float32, check_size
 
 # By implicit value representations and little-endian numbers.
 _PLAIN = {
@@ -37,7 +38,6 @@ class Image:
     ----------
     path : the file.
     dataset : what pydicom parsed.
-    header : of its frames.
     syntax : how the pixels are stored.
     frames : how many there are.
     shape : rows and columns.
@@ -46,11 +46,26 @@ class Image:
 
     path: Path
     dataset: Any
-    header: Header
     syntax: UID
     frames: int
     shape: tuple[int, int]
     inverted: bool
+
+    def header(self) -> Header:
+        """What ordering needs to know of the frames.
+
+        Raises
+        ------
+        ReadError
+            When the file describes another number of frames than it declares, or they cannot be parsed.
+        """
+        try:
+            # Whether the file can hold its frames has been checked.
+            return header_of(self.path, self.dataset, sys.maxsize)
+        except ReadError:
+            raise
+        except Exception as error:
+            raise ReadError(self.path, "cannot be parsed as DICOM", AGAIN) from error
 
     def pixels(self, decoding: Decoding) -> Iterator[NDArray[np.float32]]:
         """Give the frames in stored order: (rows, columns), float32, with rescale or the modality's table applied.
@@ -105,9 +120,6 @@ def open_image(path: Path) -> Image:
             dataset.file_meta.TransferSyntaxUID = _PLAIN[dataset.original_encoding]
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         length = len(dataset.PixelData)
-        header = header_of(path, dataset, path.stat().st_size * MAX_DEFLATE_RATIO)
-    except ReadError:
-        raise
     except Exception as error:
         raise ReadError(path, "cannot be parsed as DICOM", AGAIN) from error
     if samples > 1 or not photometric.startswith("MONOCHROME"):
@@ -128,7 +140,7 @@ def open_image(path: Path) -> Image:
         raise ReadError(
             path, "needs a decoder that is not installed", "pip install python-gdcm pylibjpeg pylibjpeg-openjpeg"
         )
-    return Image(path, dataset, header, syntax, frames, (rows, columns), photometric == "MONOCHROME1")
+    return Image(path, dataset, syntax, frames, (rows, columns), photometric == "MONOCHROME1")
 
 
 def _is_part(dataset: Any, frames: int) -> bool:

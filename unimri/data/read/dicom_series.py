@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from unimri.data.read.decoding import Decoding
 from unimri.data.read.dicom_header import Frame, Header
-from unimri.data.read.dicom_pixels import open_image
+from unimri.data.read.dicom_pixels import Image, open_image
 from unimri.data.read.error import ReadError
 from unimri.data.read.magnitude import check_size, magnitude
 from unimri.data.read.planes import Plane, turn
@@ -55,14 +55,14 @@ def sources_of(headers: Iterable[Header]) -> tuple[Path, ...]:
 
 
 def read_series(sources: Sequence[Path], plane: Plane = "native") -> NDArray[np.float32]:
-    """Read the images of a series, ordered as `ordered` says.
+    """Read the images of a series.
 
     Rescale slope and intercept (or the modality's table) are applied. MONOCHROME1, where large values are
     dark, is turned by subtracting from the volume's maximum.
 
     Parameters
     ----------
-    sources : all its files.
+    sources : all its files, as `sources_of` gives them.
     plane : "native" keeps the images as they were acquired. The others turn the volume, to the nearest axis, so that
         slices lie in the plane; nothing is interpolated.
 
@@ -77,9 +77,8 @@ def read_series(sources: Sequence[Path], plane: Plane = "native") -> NDArray[np.
         values are not finite or all equal, or when the images make up no volume that could be turned.
     """
     path = sources[0]
-    headers: list[Header] = []
-    images: dict[Frame, NDArray[np.float32]] = {}
-    inverted: set[Frame] = set()
+    files: list[Image] = []
+    images: dict[tuple[Path, int], NDArray[np.float32]] = {}
     # pydicom's warnings repeat the values of the header.
     with warnings.catch_warnings(), closing(Decoding()) as decoding:
         warnings.simplefilter("ignore")
@@ -89,16 +88,20 @@ def read_series(sources: Sequence[Path], plane: Plane = "native") -> NDArray[np.
             if first is not None and image.shape != first.shape:
                 raise _other_size(source, image.shape, first.shape)
             check_size((len(images) + image.frames, *image.shape), path)
-            headers.append(image.header)
-            for frame, pixels in zip(image.header.frames, image.pixels(decoding), strict=True):
-                images[frame] = pixels
-                if image.inverted:
-                    inverted.add(frame)
-    frames = ordered(headers)
-    affine = None if plane == "native" else _affine(frames)
-    volume = np.stack([images.pop(frame) for frame in frames])
-    if inverted:
-        dark = np.array([frame in inverted for frame in frames])[:, None, None]
+            files.append(image)
+            images |= {(source, index): pixels for index, pixels in enumerate(image.pixels(decoding))}
+            # Decoded by now; both together would take half as much memory again.
+            image.dataset.pop("PixelData")
+        places, affine = list(images), None
+        # Files of one image each are in order already, and parsing headers again would cost as much as decoding.
+        if plane != "native" or len(images) > len(files):
+            frames = ordered(image.header() for image in files)
+            places = [(frame.path, frame.index) for frame in frames]
+            affine = None if plane == "native" else _affine(frames)
+    volume = np.stack([images.pop(place) for place in places])
+    dark_files = {image.path for image in files if image.inverted}
+    if dark_files:
+        dark = np.array([path in dark_files for path, _ in places])[:, None, None]
         np.subtract(volume.max(), volume, out=volume, where=dark)
     volume = magnitude(volume, path)
     return volume if affine is None else np.ascontiguousarray(turn(volume, affine, plane, path))
