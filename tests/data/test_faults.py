@@ -1,8 +1,11 @@
 """A table of bad inputs: each is told by its file's name or left out with a reason, in bounded memory and time."""
 
 import gzip
+import json
 import os
 import struct
+import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -316,3 +319,21 @@ def test_no_damage_to_a_dicom_header_crashes_the_reader(tmp_path, write_image, c
         path.parent.mkdir()
     path.write_bytes(_mutated((tmp_path / "whole.dcm").read_bytes(), changes, 10**6))
     _survives(tmp_path / "raw", DicomSettings())
+
+
+def test_a_killed_preparation_leaves_nothing_that_looks_whole(tmp_path, write_nifti):
+    rng = np.random.default_rng(0)
+    for patient in range(40):
+        write_nifti(tmp_path / "raw" / f"P{patient}" / "a.nii.gz", rng.uniform(1, 9, (96, 96, 8)).astype(np.float32))
+    task = {"reader": {"format": "nifti"}, "fit": "resize", "preparation": {"image_size": 64}}
+    command = [sys.executable, "-m", "unimri.cli", "prepare", "hip", str(tmp_path / "raw"), "0"]
+    command += ["--settings", json.dumps(task), "--output", str(tmp_path / "out")]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not list(tmp_path.glob(".partial-*/.partial-*")):
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.kill()
+    running.wait()
+    assert not (tmp_path / "out").exists()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert len(PreparedData(tmp_path / "out").manifest) == 40
