@@ -175,7 +175,7 @@ def contact_sheet(data: Path, output: Output) -> None:
 
 
 @app.command()
-def data_report(data: Pairs, origins: Json, output: Output, figure: Path) -> None:
+def data_report(data: Pairs, origins: Json, output: Output, figure: Output) -> None:
     """Count what was prepared, beside the paper's counts, say what was left out, and draw histograms."""
     from unimri.evaluation.data_report import write_data_report
 
