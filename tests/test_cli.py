@@ -63,6 +63,19 @@ def test_a_bad_scan_is_one_line_and_nothing_is_written(tmp_path, scans, bad, say
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["scans"]
 
 
+def test_inspect_says_what_is_there_and_what_would_be_left_out(tmp_path, scans):
+    (scans / "patient1/t1.nii.gz").write_bytes(b"no gzip")
+    before = sorted(tmp_path.rglob("*"))
+    result = run("inspect", scans, "--reader", "nifti")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "3 patients, 3 volumes, 9 slices; 1 left out" in result.stdout
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("patient1 ")]
+    assert "patient1/t1.nii.gz: is not gzip" in line
+    assert sorted(tmp_path.rglob("*")) == before
+    fails("--reader: ", "inspect", scans, "--reader", "tomography")
+    fails("found no DICOM image", "inspect", scans, "--reader", '{"format": "dicom"}')
+
+
 def test_bad_folders_are_told(tmp_path, scans):
     (tmp_path / "empty").mkdir()
     rest = (0, "--settings", json.dumps(NIFTI), "--output", tmp_path / "out")
