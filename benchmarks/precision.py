@@ -4,7 +4,8 @@ import time
 
 import torch
 
-from unimri.models.cascade import CascadeSettings, UniversalD5C5
+from unimri.models.cascade import UniversalD5C5
+from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, undersample
 
 REPEATS = 9

@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,3 +76,8 @@ def test_data_are_marked_simulated_or_real(default, tmp_path):
     origins = json.loads(WorkflowPlan(parse_config(default)).provenance())
     assert origins["knee"] == "real"
     assert {origin for name, origin in origins.items() if name != "knee"} == {"simulated"}
+
+
+def test_planning_needs_no_torch():
+    command = "import sys, unimri.plan, unimri.data.prepare; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0

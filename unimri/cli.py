@@ -189,8 +189,9 @@ def tables(scores: list[Path], anatomies: Json, network: Json, settings: Json, o
     from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.parameters import write_parameters
     from unimri.evaluation.tables import write_tables
-    from unimri.models.cascade import CascadeSettings, UniversalD5C5
+    from unimri.models.cascade import UniversalD5C5
     from unimri.models.folder import base_tensors
+    from unimri.models.settings import CascadeSettings
 
     origins = parse_settings(dict[str, str], anatomies, "--anatomies")
     counted = UniversalD5C5(parse_settings(CascadeSettings, network, "--network"), ["one"])

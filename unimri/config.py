@@ -12,7 +12,7 @@ from unimri.data.read.registry import ReaderSettings
 from unimri.data.simulate.settings import SimulationSettings
 from unimri.errors import UnimriError
 from unimri.evaluation.metrics import MetricSettings
-from unimri.models.cascade import CascadeSettings
+from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks
 from unimri.settings import Settings, parse_settings
 from unimri.training.settings import Budget, Distillation, Optimisation

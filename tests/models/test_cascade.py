@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from unimri.errors import UnimriError
-from unimri.models.cascade import D5C5, CascadeSettings, UniversalD5C5
+from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.instance_norm import instance_norm
+from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, to_hybrid, undersample
 
 SMALL = CascadeSettings(width=4, last_convolution="default")

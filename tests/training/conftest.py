@@ -6,7 +6,7 @@ import pytest
 
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.nifti import NiftiSettings
-from unimri.models.cascade import CascadeSettings
+from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
 from unimri.training.run import Files, run_training
 from unimri.training.settings import Budget, Distillation, Optimisation, TrainingTask

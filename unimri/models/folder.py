@@ -12,7 +12,8 @@ from torch import Tensor
 from unimri.artifacts import replacing, sha256
 from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
-from unimri.models.cascade import D5C5, CascadeSettings, UniversalD5C5
+from unimri.models.cascade import D5C5, UniversalD5C5
+from unimri.models.settings import CascadeSettings
 
 WEIGHTS = "model.safetensors"
 ABOUT = "model.json"

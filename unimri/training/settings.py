@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from unimri.models.cascade import CascadeSettings
+from unimri.models.settings import CascadeSettings
 from unimri.settings import Settings
 from unimri.training.stages import StageName
 

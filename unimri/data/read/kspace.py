@@ -1,10 +1,7 @@
 """From the fully sampled k-space of one slice to its image."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-
-from unimri.physics.fourier import to_image
 
 
 def combined(kspace: NDArray[np.complex64], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -20,6 +17,11 @@ def combined(kspace: NDArray[np.complex64], size: tuple[int, int]) -> NDArray[np
     -------
     (rows, columns), float32, >= 0, as fastMRI's own code computes it: rows run along the readout.
     """
+    # Here, since torch takes seconds to import and the readers are imported wherever a configuration is read.
+    import torch
+
+    from unimri.physics.fourier import to_image
+
     images = to_image(torch.from_numpy(kspace))
     for axis, kept in zip((-2, -1), size, strict=True):
         # fastMRI's offset, so that the pixels are those of its reconstructions; it is not that of
