@@ -30,6 +30,8 @@ TAGS = [
     "PixelData",
 ]
 
+_NOTHING = pydicom.Dataset()
+
 # That a compressed frame takes: every encoding needs as much for its headers.
 _LEAST_BYTES = 32
 
@@ -134,7 +136,7 @@ def functional_group(dataset: Any, index: int, keyword: str) -> Any:
     for groups in (each[index] if each else None, shared[0] if shared else None):
         if groups is not None and groups.get(keyword):
             return groups[keyword].value[0]
-    return pydicom.Dataset()
+    return _NOTHING
 
 
 def header_of(path: Path, dataset: Any, size: int) -> Header:
