@@ -52,7 +52,16 @@ def test_a_listing_changes_with_names_and_sizes_and_not_with_times(default, tmp_
     (tmp_path / "two").write_bytes(b"")
     second = plan.raw_listing("knee")
     (tmp_path / "two").write_bytes(b"2")
-    assert len({first, second, plan.raw_listing("knee")}) == 3
+    third = plan.raw_listing("knee")
+    assert len({first, second, third}) == 3
+    (tmp_path / ".DS_Store").write_bytes(b"a file manager's")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "nothing")
+    fourth = plan.raw_listing("knee")
+    assert fourth != third
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "file").touch()
+    (tmp_path / ".DS_Store").unlink()
+    assert plan.raw_listing("knee") == fourth
 
 
 def test_every_method_has_a_model_and_new_anatomies_their_aspin(default):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -58,10 +57,14 @@ class WorkflowPlan:
         for folder, folders, files in os.walk(path):
             # Hidden ones are passed over as the readers pass them over: a file manager writes some unasked.
             folders[:] = sorted(name for name in folders if not name.startswith("."))
+            below = os.path.relpath(folder, path)
+            # Text and not Path: a data set may have half a million files.
             for file in sorted(name for name in files if not name.startswith(".")):
-                full = Path(folder) / file
-                size = full.stat().st_size if full.exists() else -1
-                digest.update(os.fsencode(full.relative_to(path)) + f"\0{size}\0".encode())
+                try:
+                    size = os.stat(f"{folder}/{file}").st_size  # noqa: PTH116
+                except OSError:
+                    size = -1
+                digest.update(os.fsencode(f"{below}/{file}") + f"\0{size}\0".encode())
         return digest.hexdigest()[:16]
 
     def index(self, anatomy: str) -> str:
