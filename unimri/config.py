@@ -11,6 +11,7 @@ from unimri.data.prepare import PreparationSettings
 from unimri.data.read.registry import ReaderSettings
 from unimri.data.simulate.settings import SimulationSettings
 from unimri.errors import UnimriError
+from unimri.evaluation.layout import AVERAGE, KEYS
 from unimri.evaluation.metrics import MetricSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks
@@ -88,7 +89,7 @@ class Config(Settings):
                 f"distillation.layer: {self.distillation.layer} is more than network.convolutions, "
                 f"{self.network.convolutions}"
             )
-        if taken := {"acceleration", "method", "metric", "average"} & set(self.anatomies):
+        if taken := {*KEYS, AVERAGE} & set(self.anatomies):
             raise ValueError(
                 f"anatomies: {', '.join(sorted(taken))}: Table 1 has a column of that name; choose another"
             )

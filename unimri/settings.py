@@ -1,5 +1,6 @@
 """What all typed settings share. Each section's settings stand beside the code that they steer."""
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -33,6 +34,26 @@ def parse_settings(kind: type[T], content: str | dict[str, Any], source: str) ->
         return adapter.validate_json(content) if isinstance(content, str) else adapter.validate_python(content)
     except ValidationError as fault:
         raise UnimriError("; ".join(f"{source}: {_describe(error)}" for error in fault.errors())) from None
+
+
+def read_settings(kind: type[T], path: Path, again: str) -> T:
+    """Validate the JSON of a file that we wrote.
+
+    Parameters
+    ----------
+    kind : as in `parse_settings`.
+    path : the file.
+    again : what to do when it is missing or damaged.
+
+    Raises
+    ------
+    UnimriError : when it is.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnimriError(f"{path}: cannot be read; {again}") from error
+    return parse_settings(kind, text, str(path))
 
 
 def _describe(error: Any) -> str:

@@ -17,7 +17,7 @@ from unimri.data.read.registry import ReaderSettings, find_scans, open_scan
 from unimri.data.scan import Scan, unreadable
 from unimri.data.split import SPLITS, Split, check_patients
 from unimri.errors import UnimriError
-from unimri.settings import Settings, parse_settings
+from unimri.settings import Settings, read_settings
 
 
 class IndexTask(Settings):
@@ -83,13 +83,9 @@ class Index(Settings):
         UnimriError
             When the file is missing or damaged.
         """
-        try:
-            text = path.read_text(encoding="ascii")
-        except FileNotFoundError:
-            raise UnimriError(f"{path}: no such file; run `unimri index` first") from None
-        except (OSError, ValueError):
-            raise UnimriError(f"{path}: cannot be read; run `unimri index` again") from None
-        return parse_settings(cls, text, str(path))
+        if not path.exists():
+            raise UnimriError(f"{path}: no such file; run `unimri index` first")
+        return read_settings(cls, path, "run `unimri index` again")
 
     def save(self, path: Path) -> None:
         """Write the index to a file that only its owner can read."""

@@ -19,7 +19,7 @@ from unimri.artifacts import replacing, sha256, write_json
 from unimri.data.split import Split
 from unimri.data.store import MANIFEST, SKIPPED, SOURCES
 from unimri.errors import UnimriError
-from unimri.settings import Settings, parse_settings
+from unimri.settings import Settings, read_settings
 
 
 class SourceFile(Settings):
@@ -69,11 +69,7 @@ class ShardContent(Settings):
         UnimriError
             When the file is missing or damaged.
         """
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UnimriError(f"{path}: cannot be read; run prepare again") from error
-        return parse_settings(cls, text, str(path))
+        return read_settings(cls, path, "run prepare again")
 
 
 @contextmanager

@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.data.read import decoder
-from unimri.data.read.error import ReadError
-
-AGAIN = "the file is damaged or cut short: copy or download it again"
+from unimri.data.read.error import AGAIN, ReadError
 
 # Of one frame: far above the seconds that the largest take, since a machine may be busy.
 TIME_LIMIT = 120.0

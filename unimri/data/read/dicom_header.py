@@ -8,8 +8,7 @@ from typing import Any
 import pydicom
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from unimri.data.read.decoding import AGAIN
-from unimri.data.read.error import ReadError
+from unimri.data.read.error import AGAIN, ReadError
 from unimri.data.read.magnitude import MAX_DEFLATE_RATIO
 
 TAGS = [

@@ -14,9 +14,9 @@ from pydicom.pixels import apply_rescale, get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from unimri.data.read.decoder import PLUGINS
-from unimri.data.read.decoding import AGAIN, Decoding
+from unimri.data.read.decoding import Decoding
 from unimri.data.read.dicom_header import Header, functional_group, header_of
-from unimri.data.read.error import ReadError
+from unimri.data.read.error import AGAIN, ReadError
 from unimri.data.read.magnitude import as_float32, check_size
 
 # By implicit value representations and little-endian numbers.

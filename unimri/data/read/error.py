@@ -4,6 +4,9 @@ from pathlib import Path
 
 from unimri.errors import UnimriError
 
+# The mend of most faults.
+AGAIN = "the file is damaged or cut short: copy or download it again"
+
 
 class ReadError(UnimriError):
     """A source file that cannot be used.

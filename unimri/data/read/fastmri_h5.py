@@ -8,13 +8,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from tqdm import tqdm
 
-from unimri.data.read.error import ReadError
-from unimri.data.read.files import files_below, nothing_found
-from unimri.data.read.grouping import PatientPattern, patient_by_pattern
+from unimri.data.read.error import AGAIN, ReadError
+from unimri.data.read.files import nothing_found
+from unimri.data.read.grouping import PatientPattern
 from unimri.data.read.hdf5_file import (
-    AGAIN,
     MAX_READ,
     as_complex64,
     dataset,
@@ -23,10 +21,11 @@ from unimri.data.read.hdf5_file import (
     text,
     text_attribute,
 )
+from unimri.data.read.hdf5_scans import find_hdf5
 from unimri.data.read.ismrmrd_header import matrix, parse_header
 from unimri.data.read.kspace import combined
 from unimri.data.read.magnitude import as_float32, magnitude
-from unimri.data.scan import Scan, unreadable
+from unimri.data.scan import Scan
 from unimri.settings import Settings
 
 Use = Literal["reconstruction", "kspace"]
@@ -65,20 +64,19 @@ def find(folder: Path, settings: FastmriH5Settings) -> list[Scan]:
     UnimriError
         When the folder is missing, empty or holds no such file.
     """
-    scans = []
-    files = [path for path in files_below(folder) if path.suffix == ".h5"]
-    for path in tqdm(files, desc="fastMRI headers", unit="file", disable=None):
-        name = path.relative_to(folder).as_posix()
-        patient = patient_by_pattern(path.relative_to(folder), settings.patient_pattern)
-        try:
-            with open_hdf5(path) as file:
-                acquisition, named = text_attribute(file, "acquisition"), text_attribute(file, "patient_id")
-        except ReadError as fault:
-            scans.append(unreadable(patient or name, name, fault))
-            continue
-        if settings.acquisitions is None or acquisition in settings.acquisitions:
-            patient = patient or (named if settings.patient == "header" else "") or name
-            scans.append(open_scan(settings, patient, name, (path,)))
+
+    def patient_of(file: Any, _: Path) -> str | None:
+        # Both attributes are read of every file, so that a damaged one is told whatever is asked for.
+        acquisition, named = text_attribute(file, "acquisition"), text_attribute(file, "patient_id")
+        return named if settings.acquisitions is None or acquisition in settings.acquisitions else None
+
+    scans = find_hdf5(
+        folder,
+        settings,
+        "fastMRI headers",
+        patient_of,
+        lambda patient, name, path: open_scan(settings, patient, name, (path,)),
+    )
     if not scans:
         raise nothing_found(folder, "fastMRI file (.h5) of the acquisitions that are asked for")
     return scans

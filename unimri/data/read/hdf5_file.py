@@ -10,16 +10,13 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from unimri.data.read.error import ReadError
-from unimri.data.read.magnitude import check_size
-
-AGAIN = "the file is damaged or cut short: copy or download it again"
+from unimri.data.read.error import AGAIN, ReadError
+from unimri.data.read.magnitude import MAX_DEFLATE_RATIO, check_size
 
 # What one read may take, 2 GiB as complex64: 64 coils with 2048 x 2048 points each.
 MAX_READ = 2**28
 
-# The most that one filter of HDF5 can shrink data (deflate); shuffling and checksums do not shrink them.
-MAX_FILTER_RATIO = 1032
+# Deflate shrinks data most; shuffling and checksums do not shrink them.
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_SZIP}
 PLAIN_FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
@@ -93,7 +90,7 @@ def _ratio(found: Any, name: str, path: Path) -> int:
     # Two of them, one on the other, could make terabytes of a small file.
     if len(packing) > 1 or not FILTERS.issuperset(packing):
         raise ReadError(path, f"its `{name}` is compressed in a way that is not known here", "compress it with gzip")
-    return MAX_FILTER_RATIO if packing else 1
+    return MAX_DEFLATE_RATIO if packing else 1
 
 
 def text(found: Any, path: Path) -> str | bytes:

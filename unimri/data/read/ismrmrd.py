@@ -13,16 +13,16 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from tqdm import tqdm
 
-from unimri.data.read.error import ReadError
-from unimri.data.read.files import files_below, nothing_found
-from unimri.data.read.grouping import PatientPattern, patient_by_pattern
-from unimri.data.read.hdf5_file import AGAIN, MAX_READ, dataset, member, open_hdf5, text
+from unimri.data.read.error import AGAIN, ReadError
+from unimri.data.read.files import nothing_found
+from unimri.data.read.grouping import PatientPattern
+from unimri.data.read.hdf5_file import MAX_READ, dataset, member, open_hdf5, text
+from unimri.data.read.hdf5_scans import find_hdf5
 from unimri.data.read.ismrmrd_header import matrix, number_at, parse_header, text_at
 from unimri.data.read.kspace import combined
 from unimri.data.read.magnitude import check_size, magnitude
-from unimri.data.scan import Scan, unreadable
+from unimri.data.scan import Scan
 from unimri.settings import Settings
 
 GROUP = "dataset"
@@ -66,19 +66,13 @@ def find(folder: Path, settings: IsmrmrdSettings) -> list[Scan]:
     UnimriError
         When the folder is missing, empty or holds no such file.
     """
-    scans = []
-    files = [path for path in files_below(folder) if path.suffix == ".h5"]
-    for path in tqdm(files, desc="ISMRMRD headers", unit="file", disable=None):
-        name = path.relative_to(folder).as_posix()
-        patient = patient_by_pattern(path.relative_to(folder), settings.patient_pattern)
-        try:
-            with open_hdf5(path) as file:
-                named = text_at(_header(file, path), "subjectInformation/patientID")
-        except ReadError as fault:
-            scans.append(unreadable(patient or name, name, fault))
-            continue
-        patient = patient or (named if settings.patient == "header" else "") or name
-        scans.append(open_scan(settings, patient, name, (path,)))
+    scans = find_hdf5(
+        folder,
+        settings,
+        "ISMRMRD headers",
+        lambda file, path: text_at(_header(file, path), "subjectInformation/patientID"),
+        lambda patient, name, path: open_scan(settings, patient, name, (path,)),
+    )
     if not scans:
         raise nothing_found(folder, "ISMRMRD file (.h5)")
     return scans

@@ -4,8 +4,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
-from unimri.data.read.error import ReadError
-from unimri.data.read.hdf5_file import AGAIN
+from unimri.data.read.error import AGAIN, ReadError
 
 # In characters. Scanners write some 100 kB, most of it the protocol.
 MAX_LENGTH = 2**24

@@ -14,7 +14,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
-from unimri.data.read.error import ReadError
+from unimri.data.read.error import AGAIN, ReadError
 from unimri.data.read.magnitude import MAX_DEFLATE_RATIO, as_float32, check_size, magnitude
 from unimri.data.read.planes import Plane, turn
 
@@ -78,17 +78,16 @@ def _opened(path: Path) -> Iterator[Any]:
 
 @contextmanager
 def _telling(path: Path) -> Iterator[None]:
-    mend = "the file is damaged or cut short: copy or download it again"
     try:
         yield
     except gzip.BadGzipFile as error:
-        raise ReadError(path, "is not gzip, as its name says", mend) from error
+        raise ReadError(path, "is not gzip, as its name says", AGAIN) from error
     except (EOFError, zlib.error) as error:
-        raise ReadError(path, "the compressed data end too early", mend) from error
+        raise ReadError(path, "the compressed data end too early", AGAIN) from error
     except FileNotFoundError as error:
         raise ReadError(path, "no such file", "check the path") from error
     except (ImageFileError, HeaderDataError, WrapStructError, OSError, ValueError, OverflowError) as error:
-        raise ReadError(path, "cannot be read as NIfTI", mend) from error
+        raise ReadError(path, "cannot be read as NIfTI", AGAIN) from error
 
 
 def _check(image: Any, path: Path) -> None:
@@ -101,7 +100,7 @@ def _check(image: Any, path: Path) -> None:
         raise ReadError(
             path,
             "declares more voxels than the file can hold",
-            "the file is damaged or cut short: copy or download it again",
+            AGAIN,
         )
 
 
