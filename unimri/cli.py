@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from unimri.errors import UnimriError
-from unimri.settings import parse_settings
+from unimri.settings import parse_settings, read_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Universal undersampled MRI reconstruction.")
 
@@ -220,7 +220,7 @@ def show(
         raise UnimriError(
             f"{table}: not there yet; run `make reproduce`, or `snakemake` with the same configuration, first"
         )
-    typer.echo(format_table1_for_terminal(table, parse_settings(dict[str, str], origins.read_text(), str(origins))))
+    typer.echo(format_table1_for_terminal(table, read_settings(dict[str, str], origins, "make the tables again")))
     typer.echo(
         f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
         f"models: {loaded.results}/*x   scores a slice: {loaded.results}/*x/metrics"

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from unimri.config import Config
 from unimri.data.prepare import PreparationTask
+from unimri.data.store import shard_name
 from unimri.errors import UnimriError
 from unimri.evaluation.methods import METHODS
 from unimri.physics.masks import MaskTask
@@ -28,7 +29,7 @@ class WorkflowPlan:
         self.methods = [method.key for method in METHODS]
         # What a training asks of the scheduler: a GPU, unless it is told to stay on the CPU.
         self.gpus = 0 if config.training.device == "cpu" else 1
-        self.shards = [f"shard-{number:03d}" for number in range(config.preparation.shards)]
+        self.shards = [shard_name(number) for number in range(config.preparation.shards)]
         for name, anatomy in config.anatomies.items():
             if anatomy.path is not None and not anatomy.path.is_dir():
                 raise UnimriError(f"config: anatomies.{name}.path: {anatomy.path} is no folder; correct the path")

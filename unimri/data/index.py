@@ -16,6 +16,7 @@ from unimri.data.read.error import ReadError
 from unimri.data.read.registry import ReaderSettings, find_scans, open_scan
 from unimri.data.scan import Scan, unreadable
 from unimri.data.split import SPLITS, Split, check_patients
+from unimri.data.store import shard_name
 from unimri.errors import UnimriError
 from unimri.settings import Settings, read_settings
 
@@ -196,4 +197,4 @@ def _unquote(name: str) -> str:
 def save_index(indices: Sequence[Index], folder: Path) -> None:
     """Write `shard-000.json` ... to a folder."""
     for number, index in enumerate(indices):
-        index.save(folder / f"shard-{number:03d}.json")
+        index.save(folder / f"{shard_name(number)}.json")

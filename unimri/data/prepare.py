@@ -23,6 +23,7 @@ from unimri.data.read.registry import ReaderSettings
 from unimri.data.scan import Scan
 from unimri.data.shard import ShardContent, ShardWriter, SourceFile, write_manifest, writing_shard
 from unimri.data.split import SPLITS, Fractions, Split, split_patients
+from unimri.data.store import shard_name
 from unimri.errors import UnimriError
 from unimri.settings import Settings
 
@@ -106,9 +107,9 @@ def prepare(anatomy: str, folder: Path, task: PreparationTask, output: Path, see
         temporary.mkdir()
         shards = {}
         for number, index in enumerate(indices):
-            name = f"shard-{number:03d}.h5"
-            prepare_shard(index, folder, task.shard(), temporary / name)
-            shards[name] = ShardContent.load(temporary / f"shard-{number:03d}.json")
+            shard = temporary / f"{shard_name(number)}.h5"
+            prepare_shard(index, folder, task.shard(), shard)
+            shards[shard.name] = ShardContent.load(shard.with_suffix(".json"))
         finish(shards, task.preparation.fractions, seed, temporary)
 
 

@@ -48,6 +48,11 @@ TEXT = dict.fromkeys(["volume", "patient", "split", "shard", "digest", "shard_sh
 MEMORY_LIMIT = 2 * 2**30
 
 
+def shard_name(number: int) -> str:
+    """Name of a shard's files, without their endings."""
+    return f"shard-{number:03d}"
+
+
 class PreparedData:
     """A folder that `unimri.data.prepare.prepare` wrote.
 
