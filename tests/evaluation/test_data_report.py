@@ -12,7 +12,7 @@ def folder(tmp_path):
     splits = dict(zip("abcd", ("train", "train", "validation", "test"), strict=True))
     with writing_shard(tmp_path / "data/shard-000.h5", "knee", 8) as shard:
         for number, patient in enumerate("aabbcd"):
-            slices = np.full((number + 1, 8, 8), 0.25 if number % 2 else 0.75, np.float32)
+            slices = np.full((number + 1, 8, 8), 0.26 if number % 2 else 0.76, np.float32)
             shard.add(f"v{number}", patient, None, slices, (8, 8), 1.0, [SourceFile(bytes=1, sha256="0")], "0")
         shard.skip("v7", "", "has NaN or infinite values")
         shard.skip("v8", "", "has NaN or infinite values")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from unimri.artifacts import replacing, sha256, write_json
 from unimri.data.split import Split
-from unimri.data.store import MANIFEST, SKIPPED, SOURCES
+from unimri.data.store import MANIFEST, SKIPPED, SOURCES, encode
 from unimri.errors import UnimriError
 from unimri.settings import Settings, read_settings
 
@@ -96,7 +96,7 @@ def writing_shard(path: Path, anatomy: str, image_size: int) -> Iterator["ShardW
                     shape=(0, image_size, image_size),
                     maxshape=(None, image_size, image_size),
                     chunks=(1, image_size, image_size),
-                    dtype="float32",
+                    dtype="uint16",
                     # No times: equal content must be equal bytes.
                     track_times=False,
                 )
@@ -144,7 +144,7 @@ class ShardWriter:
         ----------
         volume, patient : their keys.
         split : of the patient, where a file of splits gives it.
-        slices : (slices, n, n), float32 in [0, 1].
+        slices : (slices, n, n), float32 in [0, 1]; see `unimri.data.store.encode` for what is kept of them.
         matrix : the scanner's rows and columns.
         scale : `slices * scale` is the scanner's own scale.
         sources : the files that the volume was read from, in the order of its slices.
@@ -152,7 +152,7 @@ class ShardWriter:
         """
         start = self._slices.shape[0]
         self._slices.resize(start + len(slices), axis=0)
-        self._slices[start:] = slices
+        self._slices[start:] = encode(slices)
         self.volumes.append(
             Volume(
                 volume=volume,

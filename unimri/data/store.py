@@ -2,8 +2,8 @@
 
 A folder holds
 
-- `shard-000.h5` ...: dataset `slices`, float32 (slices, n, n) in [0, 1], one slice a chunk; attribute
-  `anatomy`; `shard-000.json` ...: what each holds
+- `shard-000.h5` ...: dataset `slices`, uint16 (slices, n, n), which stands for [0, 1], see `encode`, one slice a chunk;
+  attribute `anatomy`; `shard-000.json` ...: what each holds
 - `manifest.csv`: one row a volume, see `MANIFEST`
 - `sources.csv`: bytes and SHA-256 of the files that each volume was read from
 - `skipped.csv`: which volumes were left out, and why; a header alone when none was
@@ -11,8 +11,10 @@ A folder holds
 and nothing that names a patient: volumes and patients are known by keys.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,25 @@ SKIPPED = ["volume", "digest", "reason"]
 TEXT = dict.fromkeys(["volume", "patient", "split", "shard", "digest", "shard_sha256"], str)
 
 MEMORY_LIMIT = 2 * 2**30
+
+# Shards that a process keeps open, well below the number of files that it may have open.
+OPEN_SHARDS = 128
+
+LARGEST = 65535
+
+
+def encode(slices: NDArray[np.float32]) -> NDArray[np.uint16]:
+    """What is stored for slices in [0, 1]: 65535 times their value, rounded.
+
+    The error is at most 0.5 / 65535, or 7.6e-6. A scanner's integers up to 32767, scaled by their largest, are told
+    apart and come back when they are scaled again and rounded.
+    """
+    return np.rint(slices * np.float32(LARGEST)).astype(np.uint16)
+
+
+def decode(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """The slices in [0, 1], float32, that `encode` stored."""
+    return np.divide(stored, np.float32(LARGEST), dtype=np.float32)
 
 
 def shard_name(number: int) -> str:
@@ -117,8 +138,8 @@ class PreparedData:
 class SliceSet:
     """Slices of some volumes of a store, float32 (n, n) in [0, 1].
 
-    They are kept in memory, from the first use on, when they fit in `memory_limit`. Otherwise each batch
-    opens the shards that it needs, so that worker processes share no HDF5 handle.
+    They are kept in memory as they are stored, from the first use on, when they fit in `memory_limit`. Otherwise they
+    are read when they are asked for, and each process keeps the shards open that it used last.
 
     Parameters
     ----------
@@ -139,8 +160,8 @@ class SliceSet:
         self._number = number
         self._volume_of = volume_of
         self._row = volumes["start"].to_numpy(dtype=np.int64)[volume_of] + number
-        self._keep = 4 * image_size**2 * len(self) <= memory_limit
-        self._kept: NDArray[np.float32] | None = None
+        self._keep = 2 * image_size**2 * len(self) <= memory_limit
+        self._kept: NDArray[np.uint16] | None = None
 
     def __len__(self) -> int:
         return len(self._volume_of)
@@ -162,28 +183,39 @@ class SliceSet:
         """
         wanted = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
         if not self._keep:
-            return self._read(wanted)
+            return decode(self._read(wanted))
         if self._kept is None:
             self._kept = self._read(np.arange(len(self)))
-        return self._kept[wanted]
+        return decode(self._kept[wanted])
 
     def volume_of(self, index: int) -> tuple[str, int, float]:
         """Key of the slice's volume, the slice's number in it (from 0), and the volume's scale."""
         volume = self._volumes.iloc[int(self._volume_of[index])]
         return str(volume["volume"]), int(self._number[index]), float(volume["scale"])
 
-    def _read(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        result = np.empty((len(indices), self.image_size, self.image_size), dtype=np.float32)
+    def _read(self, indices: NDArray[np.int64]) -> NDArray[np.uint16]:
+        result = np.empty((len(indices), self.image_size, self.image_size), dtype=np.uint16)
         places: defaultdict[str, list[int]] = defaultdict(list)
         shards = self._volumes["shard"].to_numpy()
         for place, index in enumerate(indices):
             places[shards[self._volume_of[index]]].append(place)
         for name, of_shard in places.items():
             try:
-                with h5py.File(self._folder / name) as file:
-                    dataset = file["slices"]
-                    for place in of_shard:
-                        dataset.read_direct(result, np.s_[self._row[indices[place]]], np.s_[place])
+                dataset = _opened(self._folder / name)["slices"]
+                for place in of_shard:
+                    dataset.read_direct(result, np.s_[self._row[indices[place]]], np.s_[place])
             except OSError as error:
                 raise UnimriError(f"{self._folder / name}: cannot be read; run prepare again") from error
         return result
+
+
+def _opened(path: Path) -> Any:
+    """A shard, open for reading; it stays open for the next that asks."""
+    status = path.stat()
+    # A process that was forked off must not share its parent's HDF5 handles, and a shard may have been made again.
+    return _open(path, status.st_ino, status.st_mtime_ns, os.getpid())
+
+
+@lru_cache(OPEN_SHARDS)
+def _open(path: Path, *_: int) -> Any:
+    return h5py.File(path)
