@@ -1,24 +1,28 @@
 """Preparation in slices a second of one core, against the bare decode by pydicom or nibabel, in one run.
 
-    python benchmarks/preparing.py [--patients 6]
+    python benchmarks/preparing.py [--patients 6] [--dicom FOLDER]
 
 Made-up series and volumes of 320 x 320 pixels, 12 bit, in the page cache; preparation crops to 320, so that nothing is
-resized, and reads, checks, scales, hashes and writes. Peak memory is compared with that of half as many volumes.
+resized. "shard" reads, checks, scales, hashes and writes; "index" reads headers. Peak memory is compared with that of
+half as many volumes. Made-up headers have 16 elements, those of scanners 100 and more: `--dicom` takes a real folder.
 """
 
 import argparse
 import tempfile
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import nibabel as nib
 import numpy as np
 import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
+from unimri.data.index import Index, index_scans
+from unimri.data.prepare import PreparationSettings, PreparationTask, prepare_shard
 from unimri.data.read.dicom import DicomSettings
 from unimri.data.read.nifti import NiftiSettings
 from unimri.data.read.registry import ReaderSettings
@@ -53,42 +57,69 @@ def write_nifti(folder: Path, patients: int, rng: np.random.Generator) -> None:
         nib.save(nib.Nifti1Image(volume, np.eye(4)), folder / f"{patient}.nii.gz")
 
 
-def decode_dicom(folder: Path) -> None:
-    for path in folder.rglob("*.dcm"):
+def decode_dicom(files: list[Path]) -> None:
+    for path in files:
         _ = pydicom.dcmread(path).pixel_array
 
 
-def decode_nifti(folder: Path) -> None:
-    for path in folder.rglob("*.nii.gz"):
+def decode_nifti(files: list[Path]) -> None:
+    for path in files:
         np.asarray(nib.load(path).dataobj)
 
 
-def prepared(folder: Path, reader: ReaderSettings, output: Path) -> None:
-    preparation = PreparationSettings(image_size=SIZE, crop=SIZE)
-    prepare("brain", folder, PreparationTask(reader=reader, fit="crop", preparation=preparation), output, 0)
-
-
-def best(run, *arguments) -> float:
+def seconds(run: Callable[[], object]) -> tuple[float, float]:
+    """CPU and wall seconds; each the least of five runs, since other work on the machine only adds to them."""
     times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        run(*arguments)
-        times.append(time.perf_counter() - start)
-    return min(times)
+    for _ in range(5):
+        cpu, wall = time.process_time(), time.perf_counter()
+        run()
+        times.append((time.process_time() - cpu, time.perf_counter() - wall))
+    return min(cpu for cpu, _ in times), min(wall for _, wall in times)
 
 
-def peak(folder: Path, reader: ReaderSettings, output: Path) -> int:
+def peak(run: Callable[[], object]) -> int:
     tracemalloc.start()
-    prepared(folder, reader, output)
+    run()
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return most
 
 
+def measure(name: str, folder: Path, reader: ReaderSettings, decode: Callable, twice: Path | None, out: Path) -> None:
+    size = PreparationSettings(image_size=SIZE, crop=SIZE)
+    task = PreparationTask(reader=reader, fit="crop", preparation=size)
+
+    def index(of: Path) -> list[Index]:
+        return index_scans("brain", of, task.index(), 0)
+
+    def shard(of: Path, indices: list[Index]) -> None:
+        prepare_shard(indices[0], of, task.shard(), out / "shard-000.h5")
+
+    indices = index(folder)
+    files = [folder / source for entry in indices[0].entries for source in entry.sources]
+    shard(folder, indices)
+    with h5py.File(out / "shard-000.h5") as file:
+        slices = len(file["slices"])
+    bare = seconds(lambda: decode(files))
+    print(f"{name}: {len(files)} files, {slices} slices; bare decode {slices / bare[0]:.0f} slices a CPU second")
+    indexing, reading = seconds(lambda: index(folder)), seconds(lambda: shard(folder, indices))
+    both = indexing[0] + reading[0], indexing[1] + reading[1]
+    for title, (cpu, wall) in (("shard", reading), ("index", indexing), ("both", both)):
+        print(
+            f"  {title:5s} {slices / cpu:6.0f} slices a CPU second, {bare[0] / cpu:.2f} of bare decode"
+            f"   (wall: {slices / wall:.0f}, {bare[1] / wall:.2f})"
+        )
+    if twice is not None:
+        doubled = index(twice)
+        ratio = peak(lambda: shard(twice, doubled)) / peak(lambda: shard(folder, indices))
+        print(f"  peak memory of twice as many volumes: {ratio:.2f} times that of once")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--patients", type=int, default=6)
-    patients = parser.parse_args().patients
+    parser.add_argument("--dicom", type=Path, help="measure a folder of real DICOM files too")
+    arguments = parser.parse_args()
     formats = {
         "DICOM": (write_dicom, decode_dicom, DicomSettings()),
         "NIfTI": (write_nifti, decode_nifti, NiftiSettings()),
@@ -96,16 +127,13 @@ def main() -> None:
     for name, (write, decode, reader) in formats.items():
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary)
-            for part, count in (("once", patients), ("twice", 2 * patients)):
+            for part, count in (("once", arguments.patients), ("twice", 2 * arguments.patients)):
                 write(root / part, count, np.random.default_rng(0))
-            slices = patients * SLICES
-            bare = slices / best(decode, root / "once")
-            ours = slices / best(prepared, root / "once", reader, root / "out")
-            memory = [peak(root / part, reader, root / "out") for part in ("once", "twice")]
-        print(
-            f"{name}: bare decode {bare:.0f} slices/s, preparation {ours:.0f} slices/s, ratio {ours / bare:.2f}; "
-            f"peak memory {memory[0] / 2**20:.0f} MiB, of twice as many volumes {memory[1] / memory[0]:.2f} times that"
-        )
+            measure(f"simulated {name}", root / "once", reader, decode, root / "twice", root / "out")
+    if arguments.dicom:
+        with tempfile.TemporaryDirectory() as temporary:
+            reader = DicomSettings(patient="folder")
+            measure("real DICOM", arguments.dicom, reader, decode_dicom, None, Path(temporary))
 
 
 if __name__ == "__main__":

@@ -71,6 +71,8 @@ def test_inspect_says_what_is_there_and_what_would_be_left_out(tmp_path, scans):
     assert "3 patients, 3 volumes, 9 slices; 1 left out" in result.stdout
     (line,) = [line for line in result.stdout.splitlines() if line.startswith("patient1 ")]
     assert "patient1/t1.nii.gz: is not gzip" in line
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("patient2 ")]
+    assert "axial (S R A)" in line
     assert sorted(tmp_path.rglob("*")) == before
     fails("--reader: ", "inspect", scans, "--reader", "tomography")
     fails("found no DICOM image", "inspect", scans, "--reader", '{"format": "dicom"}')

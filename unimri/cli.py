@@ -93,12 +93,30 @@ def inspect(
     settings = parse_settings(ReaderChoice, f'{{"reader": {named}}}', "--reader").reader
     findings = list(run(folder, settings))
     rows = [
-        (found.patient, found.volume, found.files, *(found.shape or ("", "", "")), found.largest, found.fault)
+        (
+            found.patient,
+            found.volume,
+            found.files,
+            *(found.shape or ("", "", "")),
+            found.orientation,
+            found.largest,
+            found.fault,
+        )
         for found in findings
     ]
-    header = ["patient", "volume", "files", "slices", "rows", "columns", "largest value", "left out because"]
+    header = [
+        "patient",
+        "volume",
+        "files",
+        "slices",
+        "rows",
+        "columns",
+        "orientation",
+        "largest value",
+        "left out because",
+    ]
     usable = [found for found in findings if found.shape is not None]
-    typer.echo(tabulate(rows, header, tablefmt="plain", floatfmt="g", disable_numparse=[0, 1, 7]))
+    typer.echo(tabulate(rows, header, tablefmt="plain", floatfmt="g", disable_numparse=[0, 1, 8]))
     typer.echo(
         f"\n{len({found.patient for found in usable})} patients, {len(usable)} volumes, "
         f"{sum(found.shape[0] for found in usable if found.shape)} slices; {len(findings) - len(usable)} left out"

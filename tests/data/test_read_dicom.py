@@ -18,7 +18,7 @@ from pydicom.uid import (
 )
 
 from unimri.data.read.dicom import DicomSettings, find
-from unimri.data.read.nifti_file import read_slices
+from unimri.data.read.nifti_file import read_slices, slice_orientation
 from unimri.data.read.registry import ReaderSettings
 from unimri.errors import UnimriError
 from unimri.settings import parse_settings
@@ -243,8 +243,17 @@ OBLIQUE = [0.96, 0.28, 0, -0.2688, 0.9216, 0.28]
 
 
 @pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
-@pytest.mark.parametrize("orientation", [AXIAL, CORONAL, SAGITTAL, FEET_FIRST, OBLIQUE])
-def test_planes_are_those_of_the_nifti_reader(tmp_path, write_image, write_nifti, ramp, plane, orientation):
+@pytest.mark.parametrize(
+    ("orientation", "said"),
+    [
+        (AXIAL, "axial (S P L)"),
+        (CORONAL, "coronal (P I L)"),
+        (SAGITTAL, "sagittal (R I P)"),
+        (FEET_FIRST, "axial (I P R)"),
+        (OBLIQUE, "oblique axial (S P L)"),
+    ],
+)
+def test_planes_are_those_of_the_nifti_reader(tmp_path, write_image, write_nifti, ramp, plane, orientation, said):
     volume = ramp(3, 4, 5).astype(np.uint16)
     columns, rows = np.array(orientation[:3]), np.array(orientation[3:])
     normal = np.cross(columns, rows)
@@ -258,8 +267,10 @@ def test_planes_are_those_of_the_nifti_reader(tmp_path, write_image, write_nifti
     nifti = write_nifti(tmp_path / "a.nii", volume, affine)
     (scan,) = find(tmp_path, DicomSettings(plane=plane))
     np.testing.assert_array_equal(scan.read(), read_slices(nifti, plane))
+    assert scan.orientation() == slice_orientation(nifti, plane)
     (scan,) = find(tmp_path, SETTINGS)
     np.testing.assert_array_equal(scan.read(), volume)
+    assert scan.orientation() == said
 
 
 def test_planes_need_no_even_spacing(tmp_path, write_series):

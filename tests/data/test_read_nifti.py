@@ -6,12 +6,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from scipy.spatial.transform import Rotation
 
 from unimri.data.read import acdc, decathlon, nifti
 from unimri.data.read.acdc import AcdcSettings
 from unimri.data.read.decathlon import DecathlonSettings
 from unimri.data.read.nifti import NiftiSettings
-from unimri.data.read.nifti_file import read_slices
+from unimri.data.read.nifti_file import read_slices, slice_orientation
+from unimri.data.read.planes import AXES, describe
 from unimri.data.read.registry import ReaderSettings, find_scans
 from unimri.errors import UnimriError
 
@@ -56,6 +58,29 @@ def test_planes_look_as_radiologists_look_whatever_the_storage(tmp_path, write_n
     # Columns run to the patient's left (posterior in sagittal views), so RAS indices fall.
     step = {"axial": (-1, 0, 0), "coronal": (-1, 0, 0), "sagittal": (0, -1, 0)}[plane]
     assert volume[0, 0, 1] == ramp(4, 5, 3)[tuple(np.add(corner, step))]
+    assert slice_orientation(path, plane) == f"{plane} ({' '.join(AXES[plane])})"
+
+
+@pytest.mark.parametrize(
+    ("stored", "said"),
+    [("RAS", "axial (S R A)"), ("LSP", "coronal (P L S)"), ("PIR", "sagittal (R P I)")],
+)
+def test_the_orientation_of_stored_slices_is_said(tmp_path, write_nifti, ramp, stored, said):
+    # Slices are the third axis, rows the first, columns the second.
+    transform = nib.orientations.ornt_transform(
+        nib.io_orientation(np.eye(4)), nib.orientations.axcodes2ornt(tuple(stored))
+    )
+    image = nib.Nifti1Image(ramp(4, 5, 3), np.eye(4)).as_reoriented(transform)
+    path = write_nifti(tmp_path / "a.nii.gz", np.asarray(image.dataobj), image.affine)
+    assert slice_orientation(path) == said
+    tilted = np.eye(4)
+    tilted[:3, :3] = Rotation.from_euler("x", 20, degrees=True).as_matrix()
+    assert slice_orientation(write_nifti(path, image.dataobj, tilted @ image.affine)) == f"oblique {said}"
+
+
+def test_directions_that_span_no_space_have_no_orientation():
+    assert describe(np.diag([1.0, 1.0, 0.0, 1.0])) == ""
+    assert describe(np.full((4, 4), np.nan)) == ""
 
 
 def test_planes_keep_time(tmp_path, write_nifti, ramp):

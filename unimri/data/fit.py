@@ -65,6 +65,8 @@ def centre_crop(volume: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
     The pixel n // 2 of n, the centre of the Fourier transform, becomes pixel size // 2.
     """
+    if volume.shape[1:] == (size, size):
+        return volume
     result = np.zeros((len(volume), size, size), dtype=np.float32)
     to_rows, from_rows = _overlap(volume.shape[1], size)
     to_columns, from_columns = _overlap(volume.shape[2], size)

@@ -19,6 +19,7 @@ class Finding(NamedTuple):
     patient, volume : the source's own names: for whoever may see the scans, and for no artifact.
     files : how many it is read from.
     shape : slices, rows, columns; None when the scan cannot be used.
+    orientation : how the slices lie in the body, as `planes.describe` says; blank when it is not known.
     largest : value, on the scanner's own scale; None likewise.
     fault : why it cannot be used, and the mend; blank when it can.
     """
@@ -27,6 +28,7 @@ class Finding(NamedTuple):
     volume: str
     files: int
     shape: tuple[int, int, int] | None
+    orientation: str
     largest: float | None
     fault: str
 
@@ -44,9 +46,9 @@ def inspect(folder: Path, reader: ReaderSettings) -> Iterator[Finding]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                slices = scan.read()
+                slices, orientation = scan.read(), scan.orientation()
         except ReadError as fault:
-            yield Finding(scan.patient, scan.name, files, None, None, str(fault))
+            yield Finding(scan.patient, scan.name, files, None, "", None, str(fault))
         else:
             shape = slices.shape[0], slices.shape[1], slices.shape[2]
-            yield Finding(scan.patient, scan.name, files, shape, float(slices.max()), "")
+            yield Finding(scan.patient, scan.name, files, shape, orientation, float(slices.max()), "")

@@ -11,7 +11,6 @@ from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import Field
 from tqdm import tqdm
 
@@ -197,9 +196,7 @@ def _add(shard: ShardWriter, entry: Entry, scan: Scan, task: ShardTask) -> None:
             scan.sources[0], "its centre is empty", f"raise `crop` above {task.slices.crop} or use `fit: resize`"
         )
     sources = _sources(scan)
-    shard.add(
-        entry.volume, entry.patient, entry.split, fitted / np.float32(scale), matrix, scale, sources, _digest(sources)
-    )
+    shard.add(entry.volume, entry.patient, entry.split, fitted, matrix, scale, sources, _digest(sources))
 
 
 def _sources(scan: Scan) -> list[SourceFile]:

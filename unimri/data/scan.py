@@ -23,6 +23,8 @@ class Scan:
     read : gives the slices, float32 (slices, rows, columns), magnitude on the scanner's own scale, ordered by position
         (cine: by position, then time). Raises ReadError, naming the file, when they cannot be read.
     fault : what `read` will raise, where finding the scan has already shown that it cannot be read.
+    orientation : says how the slices that `read` gives lie in the body, as `unimri.data.read.planes.describe` does;
+        blank where the format does not say.
     """
 
     patient: str
@@ -30,6 +32,7 @@ class Scan:
     sources: tuple[Path, ...]
     read: Callable[[], NDArray[np.float32]]
     fault: ReadError | None = None
+    orientation: Callable[[], str] = str
 
 
 def unreadable(patient: str, name: str, fault: ReadError) -> Scan:

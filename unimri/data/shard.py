@@ -144,15 +144,15 @@ class ShardWriter:
         ----------
         volume, patient : their keys.
         split : of the patient, where a file of splits gives it.
-        slices : (slices, n, n), float32 in [0, 1]; see `unimri.data.store.encode` for what is kept of them.
+        slices : (slices, n, n), float32 in [0, scale], on the scanner's own scale.
         matrix : the scanner's rows and columns.
-        scale : `slices * scale` is the scanner's own scale.
+        scale : what becomes 1; see `unimri.data.store.encode`.
         sources : the files that the volume was read from, in the order of its slices.
         digest : SHA-256 over the sorted digests of `sources`.
         """
         start = self._slices.shape[0]
         self._slices.resize(start + len(slices), axis=0)
-        self._slices[start:] = encode(slices)
+        self._slices[start:] = encode(slices, scale)
         self.volumes.append(
             Volume(
                 volume=volume,

@@ -13,7 +13,7 @@ and nothing that names a patient: volumes and patients are known by keys.
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -55,18 +55,25 @@ OPEN_SHARDS = 128
 LARGEST = 65535
 
 
-def encode(slices: NDArray[np.float32]) -> NDArray[np.uint16]:
-    """What is stored for slices in [0, 1]: 65535 times their value, rounded.
+def encode(slices: NDArray[np.float32], scale: float) -> NDArray[np.uint16]:
+    """What is stored for slices in [0, scale]: 65535 / scale times their value, rounded.
 
-    The error is at most 0.5 / 65535, or 7.6e-6. A scanner's integers up to 32767, scaled by their largest, are told
-    apart and come back when they are scaled again and rounded.
+    The error is at most half a step, scale / 131070. A scanner's integers come back by rounding when `scale`, which is
+    the largest of them, is at most 32767.
     """
-    return np.rint(slices * np.float32(LARGEST)).astype(np.uint16)
+    stored = np.empty(slices.shape, np.uint16)
+    steps = np.float32(LARGEST / scale)
+    # One slice after the other, which stays in the processor's cache between the passes.
+    for slice_, place in zip(slices, stored, strict=True):
+        scaled = slice_ * steps
+        np.rint(scaled, out=scaled)
+        np.copyto(place, scaled, casting="unsafe")
+    return stored
 
 
-def decode(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """The slices in [0, 1], float32, that `encode` stored."""
-    return np.divide(stored, np.float32(LARGEST), dtype=np.float32)
+def decode(stored: NDArray[np.uint16], slices: NDArray[np.float32]) -> None:
+    """Write what `encode` stored, as float32 in [0, 1], to `slices`, which has its shape."""
+    np.divide(stored, np.float32(LARGEST), out=slices)
 
 
 def shard_name(number: int) -> str:
@@ -114,12 +121,16 @@ class PreparedData:
             shard = folder / str(name)
             try:
                 with h5py.File(shard) as file:
-                    shapes.append(file["slices"].shape)
+                    slices = file["slices"]
+                    shapes.append(slices.shape)
                     anatomies.append(str(file.attrs["anatomy"]))
+                    as_written = slices.dtype == np.uint16 and slices.chunks == (1, *slices.shape[1:])
             except FileNotFoundError as error:
                 raise UnimriError(f"{shard}: no such file, but the manifest names it; run prepare again") from error
             except (OSError, KeyError) as error:
                 raise UnimriError(f"{shard}: is damaged; run prepare again") from error
+            if not as_written:
+                raise UnimriError(f"{shard}: is of another version of this program; run prepare again")
             if shapes[-1][0] != expected:
                 raise UnimriError(
                     f"{shard}: has {shapes[-1][0]} slices, not the manifest's {expected}; run prepare again"
@@ -182,40 +193,52 @@ class SliceSet:
             When a shard cannot be read.
         """
         wanted = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
-        if not self._keep:
-            return decode(self._read(wanted))
-        if self._kept is None:
-            self._kept = self._read(np.arange(len(self)))
-        return decode(self._kept[wanted])
+        result = np.empty((len(wanted), self.image_size, self.image_size), dtype=np.float32)
+        if self._keep and self._kept is None:
+            kept = np.empty((len(self), self.image_size, self.image_size), dtype=np.uint16)
+            for place, stored in self._read(np.arange(len(self))):
+                kept[place] = stored
+            self._kept = kept
+        stored_slices = self._read(wanted) if self._kept is None else enumerate(self._kept[index] for index in wanted)
+        # One at a time, while it is in the processor's cache.
+        for place, stored in stored_slices:
+            decode(stored, result[place])
+        return result
 
     def volume_of(self, index: int) -> tuple[str, int, float]:
         """Key of the slice's volume, the slice's number in it (from 0), and the volume's scale."""
         volume = self._volumes.iloc[int(self._volume_of[index])]
         return str(volume["volume"]), int(self._number[index]), float(volume["scale"])
 
-    def _read(self, indices: NDArray[np.int64]) -> NDArray[np.uint16]:
-        result = np.empty((len(indices), self.image_size, self.image_size), dtype=np.uint16)
+    def _read(self, indices: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+        """Give places in `indices` and the stored slice of each, which lasts until the next; shard by shard."""
+        buffer = np.empty((self.image_size, self.image_size), dtype=np.uint16)
         places: defaultdict[str, list[int]] = defaultdict(list)
         shards = self._volumes["shard"].to_numpy()
         for place, index in enumerate(indices):
             places[shards[self._volume_of[index]]].append(place)
         for name, of_shard in places.items():
             try:
-                dataset = _opened(self._folder / name)["slices"]
+                slices = _opened(self._folder / name)
                 for place in of_shard:
-                    dataset.read_direct(result, np.s_[self._row[indices[place]]], np.s_[place])
+                    # A chunk is a slice without any filter: six times faster than through a selection.
+                    slices.id.read_direct_chunk(
+                        (self._row[indices[place]], 0, 0), out=buffer.reshape(-1).view(np.uint8)
+                    )
+                    yield place, buffer
             except OSError as error:
                 raise UnimriError(f"{self._folder / name}: cannot be read; run prepare again") from error
-        return result
 
 
 def _opened(path: Path) -> Any:
-    """A shard, open for reading; it stays open for the next that asks."""
+    """The slices of a shard, open for reading; they stay open for the next that asks."""
     status = path.stat()
     # A process that was forked off must not share its parent's HDF5 handles, and a shard may have been made again.
-    return _open(path, status.st_ino, status.st_mtime_ns, os.getpid())
+    _, slices = _open(path, status.st_ino, status.st_mtime_ns, os.getpid())
+    return slices
 
 
 @lru_cache(OPEN_SHARDS)
-def _open(path: Path, *_: int) -> Any:
-    return h5py.File(path)
+def _open(path: Path, *_: int) -> tuple[Any, Any]:
+    file = h5py.File(path)
+    return file, file["slices"]

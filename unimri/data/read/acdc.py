@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from unimri.data.read.files import files_below, nothing_found
-from unimri.data.read.nifti_file import read_slices
+from unimri.data.read.nifti_file import read_slices, slice_orientation
 from unimri.data.scan import Scan
 from unimri.settings import Settings
 
@@ -38,4 +38,10 @@ def find(folder: Path, settings: AcdcSettings) -> list[Scan]:
 
 def open_scan(settings: AcdcSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
     """The scan whose sources are known; the rest as `find` gives it."""
-    return Scan(patient, name, sources, partial(read_slices, sources[0]))
+    return Scan(
+        patient,
+        name,
+        sources,
+        partial(read_slices, sources[0]),
+        orientation=partial(slice_orientation, sources[0]),
+    )

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from unimri.data.read.dicom_header import read_header
-from unimri.data.read.dicom_series import read_series, sources_of
+from unimri.data.read.dicom_series import read_series, series_orientation, sources_of
 from unimri.data.read.error import ReadError
 from unimri.data.read.files import check_folder, files_below, nothing_found
 from unimri.data.scan import Scan, unreadable
@@ -74,4 +74,10 @@ def _sequence(settings: ChaosMrSettings, patient: Path, sequence: Sequence, fold
 
 def open_scan(settings: ChaosMrSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
     """The scan whose sources are known; the rest as `find` gives it."""
-    return Scan(patient, name, sources, partial(read_series, sources))
+    return Scan(
+        patient,
+        name,
+        sources,
+        partial(read_series, sources),
+        orientation=partial(series_orientation, sources),
+    )

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from unimri.data.read.files import check_folder, nothing_found
-from unimri.data.read.nifti_file import read_slices, stem
+from unimri.data.read.nifti_file import read_slices, slice_orientation, stem
 from unimri.data.scan import Scan
 from unimri.errors import UnimriError
 from unimri.settings import Settings
@@ -44,4 +44,10 @@ def find(folder: Path, settings: DecathlonSettings) -> list[Scan]:
 
 def open_scan(settings: DecathlonSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
     """The scan whose sources are known; the rest as `find` gives it."""
-    return Scan(patient, name, sources, partial(read_slices, sources[0], channel=settings.channel))
+    return Scan(
+        patient,
+        name,
+        sources,
+        partial(read_slices, sources[0], channel=settings.channel),
+        orientation=partial(slice_orientation, sources[0]),
+    )

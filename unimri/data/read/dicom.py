@@ -9,7 +9,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from unimri.data.read.dicom_header import Header, read_header
-from unimri.data.read.dicom_series import read_series, sources_of
+from unimri.data.read.dicom_series import read_series, series_orientation, sources_of
 from unimri.data.read.error import ReadError
 from unimri.data.read.files import files_below, nothing_found
 from unimri.data.read.grouping import PatientPattern, patient_by_pattern
@@ -71,4 +71,10 @@ def find(folder: Path, settings: DicomSettings) -> list[Scan]:
 
 def open_scan(settings: DicomSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
     """The scan whose sources are known; the rest as `find` gives it."""
-    return Scan(patient, name, sources, partial(read_series, sources, settings.plane))
+    return Scan(
+        patient,
+        name,
+        sources,
+        partial(read_series, sources, settings.plane),
+        orientation=partial(series_orientation, sources, settings.plane),
+    )

@@ -1,11 +1,13 @@
 """Headers of DICOM images: what grouping and ordering need."""
 
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pydicom
+from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from unimri.data.read.error import AGAIN, ReadError
@@ -28,6 +30,9 @@ TAGS = [
     "PerFrameFunctionalGroupsSequence",
     "PixelData",
 ]
+
+# By number: asked of every file, and pydicom takes longer to look a name up.
+_EACH, _SHARED = Tag("PerFrameFunctionalGroupsSequence"), Tag("SharedFunctionalGroupsSequence")
 
 _NOTHING = pydicom.Dataset()
 
@@ -81,24 +86,29 @@ def read_header(path: Path) -> Header | None:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(132)
-        size = path.stat().st_size
+            return _read_header(path, file)
     except OSError as error:
         raise ReadError(path, "cannot be opened", "check its permissions and the disk") from error
+
+
+def _read_header(path: Path, file: BinaryIO) -> Header | None:
+    start, size = file.read(132), os.fstat(file.fileno()).st_size
     says_dicom = start[128:] == b"DICM" or path.suffix.lower() == ".dcm"
     # Groups 0002 and 0008 come first in a data set: without the check, any file would be parsed to its end.
     if not says_dicom and start[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"):
         return None
     try:
+        file.seek(0)
         # pydicom's warnings repeat the values of the header.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Deferring leaves the pixels unread and still shows that there are some.
-            dataset: Any = pydicom.dcmread(path, force=True, defer_size=4096, specific_tags=TAGS)
+            dataset: Any = pydicom.dcmread(file, force=True, defer_size=4096, specific_tags=TAGS)
             deflated = dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
             if deflated:
                 # What was deferred would be looked for in the file as if it were not deflated.
-                dataset = pydicom.dcmread(path, force=True, specific_tags=TAGS)
+                file.seek(0)
+                dataset = pydicom.dcmread(file, force=True, specific_tags=TAGS)
             kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
             name = UID(kind or "").name
             if kind and name != kind and "Image Storage" not in name:
@@ -122,6 +132,11 @@ def read_header(path: Path) -> Header | None:
     return header
 
 
+def is_enhanced(dataset: Any) -> bool:
+    """Whether functional groups describe the frames of a file."""
+    return _EACH in dataset or _SHARED in dataset
+
+
 def functional_group(dataset: Any, index: int, keyword: str) -> Any:
     """The item that describes a frame of an enhanced image in one respect, or an empty dataset.
 
@@ -131,6 +146,8 @@ def functional_group(dataset: Any, index: int, keyword: str) -> Any:
     index : of the frame.
     keyword : of the group's sequence; what is said of the frame goes before what is said of all.
     """
+    if not is_enhanced(dataset):
+        return _NOTHING
     each, shared = dataset.get("PerFrameFunctionalGroupsSequence"), dataset.get("SharedFunctionalGroupsSequence")
     for groups in (each[index] if each else None, shared[0] if shared else None):
         if groups is not None and groups.get(keyword):
@@ -156,13 +173,10 @@ def header_of(path: Path, dataset: Any, size: int) -> Header:
     """
     number = dataset.get("InstanceNumber")
     count = int(dataset.get("NumberOfFrames") or 1)
-    least: float = _LEAST_BYTES
-    if not UID(dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)).is_encapsulated:
-        least = (dataset.get("Rows") or 1) * (dataset.get("Columns") or 1) * (dataset.get("BitsAllocated") or 8) / 8
     # A damaged count must not make frames without end below.
-    if count < 1 or (count > 1 and count * least > size):
+    if count < 1 or (count > 1 and count * _least_bytes(dataset) > size):
         raise ReadError(path, "declares more frames than the file can hold", AGAIN)
-    described = dataset.get("PerFrameFunctionalGroupsSequence")
+    described = dataset.get("PerFrameFunctionalGroupsSequence") if is_enhanced(dataset) else None
     if described and len(described) != count:
         raise ReadError(path, "describes another number of frames than it declares", AGAIN)
     frames = []
@@ -188,6 +202,13 @@ def header_of(path: Path, dataset: Any, size: int) -> Header:
         instance=str(dataset.get("SOPInstanceUID") or ""),
         frames=tuple(frames),
     )
+
+
+def _least_bytes(dataset: Any) -> float:
+    """That a frame takes in the file."""
+    if UID(dataset.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)).is_encapsulated:
+        return _LEAST_BYTES
+    return (dataset.get("Rows") or 1) * (dataset.get("Columns") or 1) * (dataset.get("BitsAllocated") or 8) / 8
 
 
 def _numbers(values: Any, count: int) -> tuple[float, ...] | None:

@@ -15,7 +15,7 @@ from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, Implic
 
 from unimri.data.read.decoder import PLUGINS
 from unimri.data.read.decoding import Decoding
-from unimri.data.read.dicom_header import Header, functional_group, header_of
+from unimri.data.read.dicom_header import Header, functional_group, header_of, is_enhanced
 from unimri.data.read.error import AGAIN, ReadError
 from unimri.data.read.magnitude import as_float32, check_size
 
@@ -80,7 +80,7 @@ class Image:
             # Of an enhanced image, each frame may have a rescale of its own.
             rescale = functional_group(self.dataset, count, "PixelValueTransformationSequence") or self.dataset
             try:
-                values = as_float32(apply_rescale(stored, rescale))
+                values = as_float32(stored if _keeps_values(rescale) else apply_rescale(stored, rescale))
             except Exception as error:
                 raise ReadError(self.path, "its rescale or modality table cannot be applied", AGAIN) from error
             yield values
@@ -143,10 +143,16 @@ def open_image(path: Path) -> Image:
     return Image(path, dataset, syntax, frames, (rows, columns), photometric == "MONOCHROME1")
 
 
+def _keeps_values(rescale: Any) -> bool:
+    """Whether a rescale, as many scanners write it, is by 1 and 0: it would cost as much as decoding."""
+    one_and_zero = rescale.get("RescaleSlope") == 1 and rescale.get("RescaleIntercept") == 0
+    return one_and_zero and "ModalityLUTSequence" not in rescale
+
+
 def _is_part(dataset: Any, frames: int) -> bool:
     """Whether the header says plainly that some pixels are phases, or real or imaginary parts."""
     kinds = [dataset]
-    if "PerFrameFunctionalGroupsSequence" in dataset or "SharedFunctionalGroupsSequence" in dataset:
+    if is_enhanced(dataset):
         kinds += [functional_group(dataset, index, "MRImageFrameTypeSequence") for index in range(frames)]
     for kind in kinds:
         values = kind.get("ImageType") or kind.get("FrameType") or []

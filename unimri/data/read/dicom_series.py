@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.data.read.decoding import Decoding
-from unimri.data.read.dicom_header import Frame, Header
+from unimri.data.read.dicom_header import Frame, Header, read_header
 from unimri.data.read.dicom_pixels import Image, open_image
 from unimri.data.read.error import ReadError
 from unimri.data.read.magnitude import check_size, magnitude
-from unimri.data.read.planes import Plane, turn
+from unimri.data.read.planes import Plane, describe, turn, turn_affine
 
 
 def ordered(headers: Iterable[Header]) -> list[Frame]:
@@ -107,6 +107,22 @@ def read_series(sources: Sequence[Path], plane: Plane = "native") -> NDArray[np.
     return volume if affine is None else np.ascontiguousarray(turn(volume, affine, plane, path))
 
 
+def series_orientation(sources: Sequence[Path], plane: Plane = "native") -> str:
+    """How the slices of `read_series` lie in the body, by its first image; see `planes.describe`.
+
+    Raises
+    ------
+    ReadError
+        When the header cannot be read.
+    """
+    header = read_header(sources[0])
+    orientation = header.frames[0].orientation if header is not None else None
+    if orientation is None:
+        return ""
+    affine = _directions(orientation)
+    return describe(affine if plane == "native" else turn_affine(affine, plane, sources[0]))
+
+
 def _other_size(path: Path, shape: tuple[int, ...], first: tuple[int, ...]) -> ReadError:
     return ReadError(
         path,
@@ -130,6 +146,10 @@ def _affine(frames: Sequence[Frame]) -> NDArray[np.float64]:
         raise ReadError(path, "begins a series whose images have no positions or are not parallel", mend)
     if len(set(distances)) < len(distances):
         raise ReadError(path, "begins a series with several images at one position", mend)
+    return _directions(orientation)
+
+
+def _directions(orientation: tuple[float, ...]) -> NDArray[np.float64]:
     along_columns, along_rows = np.array(orientation[:3]), np.array(orientation[3:])
     affine = np.eye(4)
     affine[:3, :3] = np.stack([np.cross(along_columns, along_rows), along_rows, along_columns], axis=1)

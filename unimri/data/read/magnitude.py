@@ -55,9 +55,16 @@ def magnitude(volume: NDArray[Any], path: Path) -> NDArray[np.float32]:
     ReadError
         When a value is not finite in float32, or all values are equal.
     """
-    result = as_float32(np.abs(volume))
-    if not np.isfinite(result).all():
+    result = as_float32(np.abs(volume) if np.iscomplexobj(volume) else volume)
+    smallest = result.min()
+    # Each pass over a volume counts in the time of a preparation, and most scans have no negative value.
+    if smallest < 0:
+        result = np.abs(result)
+        smallest = result.min()
+    largest = result.max()
+    # NaN goes through both.
+    if not (np.isfinite(smallest) and np.isfinite(largest)):
         raise ReadError(path, "has NaN or infinite values", "mend or remove the file")
-    if result.min() == result.max():
+    if smallest == largest:
         raise ReadError(path, "all values of the volume are equal", "remove the volume: it holds no image")
     return result

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from unimri.data.read.files import files_below, nothing_found
 from unimri.data.read.grouping import PatientPattern, patient_by_pattern
-from unimri.data.read.nifti_file import read_slices
+from unimri.data.read.nifti_file import read_slices, slice_orientation
 from unimri.data.read.planes import Plane
 from unimri.data.scan import Scan
 from unimri.settings import Settings
@@ -56,7 +56,13 @@ def find(folder: Path, settings: NiftiSettings) -> list[Scan]:
 
 def open_scan(settings: NiftiSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
     """The scan whose sources are known; the rest as `find` gives it."""
-    return Scan(patient, name, sources, partial(read_slices, sources[0], settings.plane))
+    return Scan(
+        patient,
+        name,
+        sources,
+        partial(read_slices, sources[0], settings.plane),
+        orientation=partial(slice_orientation, sources[0], settings.plane),
+    )
 
 
 def _excluded(place: Path, patterns: list[str]) -> bool:

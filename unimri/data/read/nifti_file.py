@@ -1,7 +1,6 @@
 """Slices out of one NIfTI file."""
 
 import gzip
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +8,8 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
+from isal.isal_zlib import IsalError
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from unimri.data.read.error import AGAIN, ReadError
 from unimri.data.read.magnitude import MAX_DEFLATE_RATIO, as_float32, check_size, magnitude
-from unimri.data.read.planes import Plane, turn
+from unimri.data.read.planes import Plane, describe, turn, turn_affine
 
 
 def stem(path: Path) -> str:
@@ -62,12 +63,35 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
     return magnitude(np.ascontiguousarray(data), path)
 
 
+def slice_orientation(path: Path, plane: Plane = "native") -> str:
+    """How the slices of `read_slices` lie in the body; see `planes.describe`.
+
+    Raises
+    ------
+    ReadError
+        When the header cannot be read.
+    """
+    with _telling(path):
+        stored = nib.load(path).affine
+    if plane != "native":
+        return describe(turn_affine(stored, plane, path))
+    affine = np.eye(4)
+    # Slices are the third axis, rows the first.
+    affine[:3, :3] = stored[:3, [2, 0, 1]]
+    return describe(affine)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     if path.suffix != ".gz":
         yield nib.load(path)
         return
-    with gzip.open(path) as file:
+    with path.open("rb") as file:
+        # igzip takes a short file of something else for one that ends too early.
+        if file.read(2) not in (b"\x1f\x8b", b""):
+            raise gzip.BadGzipFile
+    # Gunzip is most of the time that a compressed file takes; this one is twice as fast as Python's.
+    with igzip.open(path) as file:
         # The header's size, which begins it, tells the two versions apart.
         second = 540 in (int.from_bytes(file.peek(4)[:4], order) for order in ("little", "big"))
         yield (nib.Nifti2Image if second else nib.Nifti1Image).from_stream(file)
@@ -82,7 +106,7 @@ def _telling(path: Path) -> Iterator[None]:
         yield
     except gzip.BadGzipFile as error:
         raise ReadError(path, "is not gzip, as its name says", AGAIN) from error
-    except (EOFError, zlib.error) as error:
+    except (EOFError, IsalError) as error:  # type: ignore[misc]  # isal has no types
         raise ReadError(path, "the compressed data end too early", AGAIN) from error
     except FileNotFoundError as error:
         raise ReadError(path, "no such file", "check the path") from error
