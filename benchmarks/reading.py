@@ -102,6 +102,20 @@ def main() -> None:
                 f"{title:18s} volume files {plain:7.0f}   store, from disk {disk:7.0f} ({disk / plain:.1f}x)"
                 f"   store, kept in memory {memory:7.0f} ({memory / plain:.1f}x)"
             )
+        images = torch.from_numpy(kept.batch(order[:BATCH]))
+
+        def at_once() -> None:
+            undersample(images, sampled, axis)
+
+        def one_by_one() -> None:
+            for image in images:
+                undersample(image[None], sampled, axis)
+
+        single = best(lambda: [one_by_one() for _ in range(20)], 20 * BATCH)
+        batch = best(lambda: [at_once() for _ in range(20)], 20 * BATCH)
+        print(
+            f"FFT and mask alone, a slice at a time {single:.0f}, a batch at a time {batch:.0f} ({batch / single:.1f}x)"
+        )
 
 
 if __name__ == "__main__":
