@@ -162,13 +162,20 @@ def train(
 
 @app.command()
 def evaluate(
-    method: str, anatomy: str, data: Path, mask: Path, settings: Json, output: Output, model: Path | None = None
+    method: str,
+    seed: Annotated[int, typer.Argument(help="Of the method's training.")],
+    anatomy: str,
+    data: Path,
+    mask: Path,
+    settings: Json,
+    output: Output,
+    model: Path | None = None,
 ) -> None:
     """Score a method on the test split of an anatomy; zero filling without a model."""
     from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.run import evaluate as run
 
-    run(method, anatomy, data, mask, model, parse_settings(MetricSettings, settings, "--settings"), output)
+    run(method, seed, anatomy, data, mask, model, parse_settings(MetricSettings, settings, "--settings"), output)
 
 
 @app.command()
@@ -238,7 +245,9 @@ def show(
         raise UnimriError(
             f"{table}: not there yet; run `make reproduce`, or `snakemake` with the same configuration, first"
         )
-    typer.echo(format_table1_for_terminal(table, read_settings(dict[str, str], origins, "make the tables again")))
+    typer.echo(
+        format_table1_for_terminal(table.parent, read_settings(dict[str, str], origins, "make the tables again"))
+    )
     typer.echo(
         f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
         f"models: {loaded.results}/*x   scores a slice: {loaded.results}/*x/metrics"

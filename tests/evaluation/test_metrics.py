@@ -108,8 +108,8 @@ def test_wrong_settings_are_refused(wrong):
 
 # A volume named 001 and an anatomy named NA are what a CSV reader makes a number and a missing value of.
 ROWS = [
-    SliceScore(4, "proposed", "NA", "001", 0, 40.123456789, 98.5),
-    SliceScore(4.5, "shared", "brain, left", "nan", 12, 1 / 3, 100.0),
+    SliceScore(4, 7, "proposed", "NA", "001", 0, 40.123456789, 98.5),
+    SliceScore(4.5, 7, "shared", "brain, left", "nan", 12, 1 / 3, 100.0),
 ]
 
 
@@ -129,9 +129,9 @@ def test_equal_scores_are_equal_bytes(tmp_path):
     content = (tmp_path / "a.csv").read_bytes()
     assert content == (tmp_path / "b.csv").read_bytes()
     assert content.decode().splitlines() == [
-        "acceleration,method,anatomy,volume,slice,psnr_db,ssim_percent",
-        "4,proposed,NA,001,0,40.123457,98.500000",
-        '4.5,shared,"brain, left",nan,12,0.333333,100.000000',
+        "acceleration,seed,method,anatomy,volume,slice,psnr_db,ssim_percent",
+        "4,7,proposed,NA,001,0,40.123457,98.500000",
+        '4.5,7,shared,"brain, left",nan,12,0.333333,100.000000',
     ]
 
 
@@ -141,12 +141,12 @@ def test_equal_scores_are_equal_bytes(tmp_path):
         ("", "empty, not even a header"),
         (",".join(COLUMNS) + "\n", "no slices"),
         (
-            "acceleration,method,anatomy,volume,psnr_db\n4,shared,a,b,30\n",
+            "acceleration,method,anatomy,volume,psnr_db\n4,7,shared,a,b,30\n",
             "lacks the column.*slice, ssim_percent",
         ),
-        (",".join(COLUMNS) + "\n4,shared,a,v,0,30,90\n4,shared,a,v,1,nan,90\n", "line 3, column psnr_db"),
-        (",".join(COLUMNS) + "\n4,shared,a,v,0,30,\n", "line 2, column ssim_percent"),
-        (",".join(COLUMNS) + "\n4,shared,a,v,0,inf,90\n", "line 2, column psnr_db"),
+        (",".join(COLUMNS) + "\n4,7,shared,a,v,0,30,90\n4,7,shared,a,v,1,nan,90\n", "line 3, column psnr_db"),
+        (",".join(COLUMNS) + "\n4,7,shared,a,v,0,30,\n", "line 2, column ssim_percent"),
+        (",".join(COLUMNS) + "\n4,7,shared,a,v,0,inf,90\n", "line 2, column psnr_db"),
     ],
 )
 def test_faulty_files_are_refused_by_name(tmp_path, content, message):

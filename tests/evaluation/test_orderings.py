@@ -11,7 +11,7 @@ PAPERS_ORDERINGS = 2 * 2 * (4 * 5 + 3)
 
 
 def test_the_papers_own_table_has_all_of_its_orderings():
-    compared = orderings(published(), published())
+    compared = orderings(published(), published(), [])
     assert tuple(compared.columns) == ORDERING_COLUMNS
     assert len(compared) == PAPERS_ORDERINGS
     assert compared["held"].all()
@@ -23,7 +23,7 @@ def test_an_ordering_that_fails_is_counted_as_failed():
     ours = published()
     cell = (ours["acceleration"] == 6) & (ours["method"] == "proposed") & (ours["metric"] == "psnr_db")
     ours.loc[cell, "knee"] = 33.0
-    compared = orderings(ours, published())
+    compared = orderings(ours, published(), [])
     failed = compared[~compared["held"]]
     assert failed["anatomy"].tolist() == ["knee"]
     assert failed["other"].tolist() == ["without_distillation"]
@@ -34,7 +34,7 @@ def test_an_ordering_that_fails_is_counted_as_failed():
 
 def test_a_tie_is_not_held(make_scores):
     table = table1(make_scores({(4, "proposed", "brain"): (40, 90), (4, "shared", "brain"): (40, 89)}), ["brain"])
-    compared = orderings(table, published()).set_index(["metric", "anatomy"])
+    compared = orderings(table, published(), []).set_index(["metric", "anatomy"])
     assert not compared.loc[("psnr_db", "brain"), "held"]
     assert compared.loc[("ssim_percent", "brain"), "held"]
 
@@ -47,7 +47,7 @@ def test_comparisons_that_the_paper_does_not_make_are_counted_apart(make_scores)
             for anatomy in ("brain", "spine")
         }
     )
-    compared = orderings(table1(scores, ["brain", "spine"]), published())
+    compared = orderings(table1(scores, ["brain", "spine"]), published(), [])
     papers = compared[compared["published_held"].notna()]
     # The average is over other anatomies than the paper's, and the control is ours.
     assert set(zip(papers["anatomy"], papers["other"], strict=True)) == {("brain", "shared")}
@@ -59,7 +59,7 @@ def test_comparisons_that_the_paper_does_not_make_are_counted_apart(make_scores)
 
 
 def test_without_proposed_there_is_nothing_to_compare(make_scores):
-    compared = orderings(table1(make_scores({(4, "shared", "a"): (30, 90)}), ["a"]), published())
+    compared = orderings(table1(make_scores({(4, "shared", "a"): (30, 90)}), ["a"]), published(), [])
     assert compared.empty
     assert "Nothing to compare" in summary(compared)
 
@@ -68,7 +68,7 @@ def test_what_fails_stands_in_the_report(tmp_path):
     values = {"proposed": 40.0, "shared": 40.001, "without_distillation_longer": 41.0}
     write_scores(
         tmp_path / "a.csv",
-        [SliceScore(4, method, "brain", "v", 0, psnr, psnr) for method, psnr in values.items()],
+        [SliceScore(4, 7, method, "brain", "v", 0, psnr, psnr) for method, psnr in values.items()],
     )
     write_tables([tmp_path / "a.csv"], {"brain": "simulated"}, MetricSettings(), tmp_path)
     report = (tmp_path / "table1.md").read_text()
@@ -76,7 +76,7 @@ def test_what_fails_stands_in_the_report(tmp_path):
     papers, others = report.split("Comparisons that the paper does not make, in which Proposed is not above:")
     assert "The paper's orderings that did not come out:" in papers
     cells = [cell.strip() for cell in next(line for line in papers.splitlines() if "-0.0010" in line).split("|")]
-    assert cells[1:-1] == ["4×", "PSNR", "brain", "Shared", "40.00", "40.00", "-0.0010", "+2.38"]
+    assert cells[1:-1] == ["4×", "PSNR", "brain", "Shared", "40.00", "40.00", "-0.0010", "0 of 1", "+2.38"]
     assert "w/o MD, trained on" in others
     assert "is a control that the paper does not have" in report
     frame = pd.read_csv(tmp_path / "orderings.csv")

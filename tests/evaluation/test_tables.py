@@ -1,5 +1,6 @@
 import math
 import re
+import statistics
 from pathlib import Path
 
 import pandas as pd
@@ -41,8 +42,8 @@ def write_paper_as_scores(folder, anatomies=PAPERS_ANATOMIES, accelerations=(4, 
                 write_scores(
                     path,
                     [
-                        SliceScore(acceleration, method, anatomy, "a", 0, psnr - 1, ssim - 0.5),
-                        SliceScore(acceleration, method, anatomy, "b", 0, psnr + 1, ssim + 0.5),
+                        SliceScore(acceleration, 7, method, anatomy, "a", 0, psnr - 1, ssim - 0.5),
+                        SliceScore(acceleration, 7, method, anatomy, "b", 0, psnr + 1, ssim + 0.5),
                     ],
                 )
                 files.append(path)
@@ -51,10 +52,10 @@ def write_paper_as_scores(folder, anatomies=PAPERS_ANATOMIES, accelerations=(4, 
 
 def test_an_anatomys_mean_is_over_slices_and_the_average_over_anatomies():
     rows = [
-        SliceScore(4.0, "shared", "heart", "v1", 0, 30.0, 80.0),
-        SliceScore(4.0, "shared", "heart", "v1", 1, 32.0, 82.0),
-        SliceScore(4.0, "shared", "heart", "v2", 0, 40.0, 90.0),
-        SliceScore(4.0, "shared", "hand", "v1", 0, 20.0, 70.0),
+        SliceScore(4.0, 7, "shared", "heart", "v1", 0, 30.0, 80.0),
+        SliceScore(4.0, 7, "shared", "heart", "v1", 1, 32.0, 82.0),
+        SliceScore(4.0, 7, "shared", "heart", "v2", 0, 40.0, 90.0),
+        SliceScore(4.0, 7, "shared", "hand", "v1", 0, 20.0, 70.0),
     ]
     scores = pd.DataFrame(rows)
     table = table1(scores, ["hand", "heart"])
@@ -117,7 +118,7 @@ def test_the_tables_of_the_papers_numbers(tmp_path):
 
 def test_only_what_occurs_of_the_paper_is_shown(tmp_path):
     files = write_paper_as_scores(tmp_path / "metrics", ["knee", "brain"], [6])
-    write_scores(tmp_path / "spine.csv", [SliceScore(6, "shared", "spine", "a", 0, 30.0, 90.0)])
+    write_scores(tmp_path / "spine.csv", [SliceScore(6, 7, "shared", "spine", "a", 0, 30.0, 90.0)])
     write_tables(
         [*files, tmp_path / "spine.csv"],
         {"knee": "real", "spine": "simulated", "brain": "real"},
@@ -134,14 +135,12 @@ def test_only_what_occurs_of_the_paper_is_shown(tmp_path):
     # The paper's average is over five anatomies, so it has no place beside these two.
     assert names == ["", "Method", "PSNR knee", "PSNR brain", "SSIM knee", "SSIM brain"]
     assert "4×" not in theirs
-    terminal = format_table1_for_terminal(
-        tmp_path / "table1.csv", {"knee": "real", "spine": "simulated", "brain": "real"}
-    )
+    terminal = format_table1_for_terminal(tmp_path, {"knee": "real", "spine": "simulated", "brain": "real"})
     assert re.search(r"^6x\s+knee \(real\)\s+spine \(simulated\)\s+brain \(real\)", terminal, re.MULTILINE)
 
 
 def test_anatomies_that_the_paper_lacks_show_none_of_it(tmp_path):
-    write_scores(tmp_path / "a.csv", [SliceScore(8, "shared", "spine", "a", 0, 30.0, 90.0)])
+    write_scores(tmp_path / "a.csv", [SliceScore(8, 7, "shared", "spine", "a", 0, 30.0, 90.0)])
     write_tables([tmp_path / "a.csv"], {"spine": "real"}, MetricSettings(), tmp_path)
     report = (tmp_path / "table1.md").read_text()
     assert "## Our results, on real data" in report
@@ -160,7 +159,7 @@ def test_equal_scores_are_equal_bytes(tmp_path):
     anatomies = dict.fromkeys(PAPERS_ANATOMIES, "simulated")
     write_tables(files, anatomies, MetricSettings(), tmp_path / "a")
     write_tables(files[::-1], anatomies, MetricSettings(), tmp_path / "b")
-    for name in ("table1.csv", "table1.md", "orderings.csv"):
+    for name in ("table1.csv", "table1_deviation.csv", "table1.md", "orderings.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
@@ -168,13 +167,54 @@ def test_the_terminal_shows_each_acceleration_and_marks_the_best(tmp_path):
     write_tables(
         write_paper_as_scores(tmp_path), dict.fromkeys(PAPERS_ANATOMIES, "simulated"), MetricSettings(), tmp_path
     )
-    text = format_table1_for_terminal(tmp_path / "table1.csv", dict.fromkeys(PAPERS_ANATOMIES, "simulated"))
+    text = format_table1_for_terminal(tmp_path, dict.fromkeys(PAPERS_ANATOMIES, "simulated"))
     assert text.startswith("Table 1. Our results, on simulated data.")
     assert re.search(r"^4x\s+brain\s+knee\s+cardiac\s+abdomen\s+prostate\s+average$", text, re.MULTILINE)
     assert re.search(r"^Proposed\s+40\.03\* / 97\.02\*", text, re.MULTILINE)
     assert max(len(line) for line in text.splitlines()) <= 130
-    frame = read_table1(tmp_path / "table1.csv")
-    assert format_table1_for_terminal(frame, dict.fromkeys(PAPERS_ANATOMIES, "simulated")) == text
+
+
+def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
+    # PSNR by seed: two slices of each anatomy; the deviation is of a seed's mean, not of a slice.
+    by_seed = {1: {"hand": (30, 34), "foot": (20, 22)}, 2: {"hand": (31, 35), "foot": (26, 28)}}
+    below = {1: (31, 31), 2: (34, 34)}
+    for seed, anatomies in by_seed.items():
+        rows = []
+        for anatomy, values in anatomies.items():
+            for number, psnr in enumerate(values):
+                rows.append(SliceScore(4, seed, "proposed", anatomy, "v", number, psnr, 90.0))
+                rows.append(SliceScore(4, seed, "undersampled", anatomy, "v", number, 10.0, 50.0))
+                rows.append(SliceScore(4, seed, "shared", anatomy, "v", number, below[seed][number], 80.0))
+        write_scores(tmp_path / f"{seed}.csv", rows)
+    origins = {"hand": "real", "foot": "real"}
+    write_tables([tmp_path / "2.csv", tmp_path / "1.csv"], origins, MetricSettings(), tmp_path)
+    table, deviation = read_table1(tmp_path / "table1.csv"), read_table1(tmp_path / "table1_deviation.csv")
+    assert [value(table, 4, "proposed", "psnr_db", name) for name in ("hand", "foot", AVERAGE)] == [32.5, 24, 28.25]
+    expected = [statistics.stdev(pair) for pair in ((32, 33), (21, 27), (26.5, 30))]
+    found = [value(deviation, 4, "proposed", "psnr_db", name) for name in ("hand", "foot", AVERAGE)]
+    assert found == pytest.approx(expected, abs=1e-6)
+    report = (tmp_path / "table1.md").read_text()
+    assert "Every training was run with 2 seeds (1, 2)" in report
+    assert "**32.50** ± 0.71" in report
+    assert " 24.00 ± 4.24 |" in report
+    # Zero filling has no seed, and no deviation.
+    assert "10.00 ±" not in report
+    terminal = format_table1_for_terminal(tmp_path, origins)
+    assert "mean over test slices ± deviation over seeds" in terminal
+    assert "32.50 ± 0.71" in terminal
+    compared = pd.read_csv(tmp_path / "orderings.csv")
+    hand = compared[
+        (compared["anatomy"] == "hand") & (compared["metric"] == "psnr_db") & (compared["other"] == "shared")
+    ]
+    # Above in seed 1 (32 against 31), below in seed 2 (33 against 34); the means tie, which is not held.
+    assert hand[["held", "held_seeds", "seeds"]].to_numpy().tolist() == [[False, 1, 2]]
+
+
+def test_one_seed_has_no_deviation(tmp_path):
+    write_scores(tmp_path / "a.csv", [SliceScore(4, 7, "shared", "hand", "v", 0, 30.0, 90.0)])
+    write_tables([tmp_path / "a.csv"], {"hand": "real"}, MetricSettings(), tmp_path)
+    assert (tmp_path / "table1_deviation.csv").read_text().splitlines()[1] == "4,shared,psnr_db,,"
+    assert "±" not in (tmp_path / "table1.md").read_text() + format_table1_for_terminal(tmp_path, {"hand": "real"})
 
 
 names = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12).filter(
@@ -197,7 +237,9 @@ def test_any_anatomies_and_accelerations(tmp_path_factory, anatomies, accelerati
         for method in METHODS[2:4]
         for anatomy in anatomies
     }
-    write_scores(folder / "all.csv", [SliceScore(*key, "v", 0, *scores) for key, scores in expected.items()])
+    write_scores(
+        folder / "all.csv", [SliceScore(key[0], 7, *key[1:], "v", 0, *scores) for key, scores in expected.items()]
+    )
     provenance = {name: ("real", "simulated")[index % 2] for index, name in enumerate(anatomies)}
     write_tables([folder / "all.csv"], provenance, MetricSettings(), folder)
     table = read_table1(folder / "table1.csv")
@@ -208,7 +250,7 @@ def test_any_anatomies_and_accelerations(tmp_path_factory, anatomies, accelerati
     own = (folder / "table1.md").read_text().split("\n\n")[3].splitlines()
     # Each row has as many cells as the heading, whatever stands in a name.
     assert len({len(re.findall(r"(?<!\\)\|", line)) for line in own}) == 1
-    format_table1_for_terminal(folder / "table1.csv", provenance)
+    format_table1_for_terminal(folder, provenance)
 
 
 @pytest.mark.parametrize(
@@ -239,7 +281,9 @@ def test_methods_scored_on_different_slices_are_refused(make_scores):
             make_scores({(4, "proposed", "a"): (31, 91)}, slices=3),
         ]
     )
-    with pytest.raises(UnimriError, match="proposed at 4x and shared at 4x were scored on different slices"):
+    with pytest.raises(
+        UnimriError, match=r"proposed at 4x \(seed 7\) and shared at 4x \(seed 7\) were scored on different slices"
+    ):
         table1(scores, ["a"])
 
 
@@ -248,7 +292,7 @@ def test_data_that_are_neither_simulated_nor_real_are_refused(tmp_path):
         write_tables([], {"a": "phantom"}, MetricSettings(), tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "acceleration,method\n4,shared\n"])
+@pytest.mark.parametrize("content", ["", "acceleration,method\n4,7,shared\n"])
 def test_a_faulty_table_is_refused_by_name(tmp_path, content):
     (tmp_path / "table1.csv").write_text(content)
     with pytest.raises(UnimriError, match=r"table1\.csv"):

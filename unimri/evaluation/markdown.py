@@ -1,6 +1,6 @@
 """Table 1 as markdown: our numbers, what their order is, and the paper's numbers apart from them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -10,7 +10,7 @@ from unimri.evaluation.methods import METHODS, method
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.orderings import summary
 from unimri.evaluation.paper import comparable
-from unimri.evaluation.text import markdown_table, number
+from unimri.evaluation.text import markdown_table, number, spread_number
 
 
 def heading_of(anatomies: Mapping[str, str]) -> str:
@@ -39,6 +39,8 @@ def column_names(anatomies: Mapping[str, str]) -> dict[str, str]:
 
 def table1_markdown(
     table: pd.DataFrame,
+    deviation: pd.DataFrame,
+    seeds: Sequence[int],
     sizes: pd.DataFrame,
     compared: pd.DataFrame,
     published: pd.DataFrame,
@@ -50,6 +52,8 @@ def table1_markdown(
     Parameters
     ----------
     table : from `unimri.evaluation.tables.table1`.
+    deviation : from `unimri.evaluation.tables.deviations`.
+    seeds : of the trainings.
     sizes : from `unimri.evaluation.tables.sample_sizes`.
     compared : from `unimri.evaluation.orderings.orderings`.
     published : the paper's Table 1.
@@ -66,6 +70,11 @@ def table1_markdown(
         f"{metrics.description}), mean over all test slices of an anatomy; average: mean over the "
         "anatomies. The best of each column at each acceleration is bold."
     )
+    if len(seeds) > 1:
+        note += (
+            f" Every training was run with {len(seeds)} seeds ({', '.join(map(str, seeds))}): mean ± standard "
+            "deviation over them, on one division of the patients and one mask."
+        )
     controls = [known for known in METHODS if not known.in_paper and (table["method"] == known.key).any()]
     for control in controls:
         note += (
@@ -76,7 +85,7 @@ def table1_markdown(
         f"# Table 1. Quantitative comparison under acceleration rates of {rates}",
         f"## {heading_of(anatomies)}",
         note,
-        _metrics_table(table, column_names(anatomies)),
+        _metrics_table(table, column_names(anatomies), deviation),
         "What the means are over:",
         markdown_table(
             ["anatomy", "data", "test volumes", "test slices"],
@@ -93,12 +102,13 @@ def table1_markdown(
     return "\n\n".join(sections) + "\n"
 
 
-def _metrics_table(table: pd.DataFrame, names: Mapping[str, str]) -> str:
+def _metrics_table(table: pd.DataFrame, names: Mapping[str, str], deviation: pd.DataFrame | None = None) -> str:
     """Give the paper's shape: a block for each acceleration, the columns of PSNR beside those of SSIM."""
     columns = [column for column in table.columns if column not in KEYS]
     header = ["", "Method"]
     header += [f"{label} {names.get(column, column)}" for label in METRIC_LABELS.values() for column in columns]
     values, highest = cells(table), best(table)
+    spread = {} if deviation is None else cells(deviation)
     rows = []
     for acceleration in table["acceleration"].unique():
         methods = set(table.loc[table["acceleration"] == acceleration, "method"])
@@ -108,7 +118,8 @@ def _metrics_table(table: pd.DataFrame, names: Mapping[str, str]) -> str:
             for metric in METRIC_LABELS:
                 for column in columns:
                     cell = (acceleration, known.key, metric, column)
-                    row.append(number(values[cell], "**" if cell in highest else ""))
+                    mark = "**" if cell in highest else ""
+                    row.append(spread_number(values[cell], spread.get(cell, float("nan")), mark))
             rows.append(row)
     return markdown_table(header, rows, text_columns=2)
 
@@ -136,6 +147,7 @@ def _failed_table(failed: pd.DataFrame) -> str:
         "Proposed",
         "The other",
         "Difference",
+        "Seeds in which it held",
         "The paper's difference",
     ]
     return markdown_table(
@@ -150,6 +162,7 @@ def _failed_table(failed: pd.DataFrame) -> str:
                 number(row["other_value"]),
                 # Two decimals would show the closest of the failures as 0.00.
                 f"{row['difference']:+.4f}",
+                f"{row['held_seeds']} of {row['seeds']}",
                 "–" if pd.isna(row["published_difference"]) else f"{row['published_difference']:+.2f}",
             ]
             for _, row in failed.iterrows()

@@ -52,9 +52,13 @@ class Score(NamedTuple):
 
 
 class SliceScore(NamedTuple):
-    """One row of a metrics CSV: one slice, reconstructed by one method at one acceleration."""
+    """One row of a metrics CSV: one slice, reconstructed by one method at one acceleration.
+
+    `seed` is of the method's training; zero filling, which has none, bears that of the trainings beside it.
+    """
 
     acceleration: float
+    seed: int
     method: str
     anatomy: str
     volume: str
@@ -127,7 +131,7 @@ def read_scores(paths: Iterable[Path]) -> pd.DataFrame:
 
     Returns
     -------
-    frame whose acceleration and metrics are float64, slice int64, and the others str.
+    frame whose acceleration and metrics are float64, seed and slice int64, and the others str.
 
     Raises
     ------
@@ -153,10 +157,10 @@ def _read_file(path: Path) -> pd.DataFrame:
         raise UnimriError(f"{path}: lacks the column(s) {', '.join(missing)}; {mend}")
     if frame.empty:
         raise UnimriError(f"{path}: has a header but no slices; {mend}")
-    for column in ("acceleration", "slice", *METRICS):
+    for column in ("acceleration", "seed", "slice", *METRICS):
         numbers = pd.to_numeric(frame[column], errors="coerce").astype("float64")
         if not np.isfinite(numbers).all():
             line = int(np.argmin(np.isfinite(numbers))) + 2
             raise UnimriError(f"{path}: line {line}, column {column}: not a finite number; {mend}")
-        frame[column] = numbers.astype("int64") if column == "slice" else numbers
+        frame[column] = numbers.astype("int64") if column in ("seed", "slice") else numbers
     return frame[list(COLUMNS)]

@@ -1,6 +1,7 @@
 """Does the paper's ordering come out: is Proposed above each other method, wherever the paper has it so?"""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,12 +19,14 @@ ORDERING_COLUMNS = (
     "other_value",
     "difference",
     "held",
+    "held_seeds",
+    "seeds",
     "published_difference",
     "published_held",
 )
 
 
-def orderings(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
+def orderings(table: pd.DataFrame, published: pd.DataFrame, by_seed: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Compare Proposed with each other method that is in the table.
 
     An ordering is held when Proposed's value is strictly greater, in all decimals of the table: a tie is not
@@ -33,18 +36,19 @@ def orderings(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
     ----------
     table : frame with Table 1's columns.
     published : the paper's Table 1, from `unimri.evaluation.paper.published`.
+    by_seed : Table 1 of each seed alone.
 
     Returns
     -------
     frame with the columns `ORDERING_COLUMNS`, one row for each acceleration, metric, other method, and
     anatomy or `average` for which the table has both values. `difference` is Proposed minus the other, in the
-    metric's unit. `published_difference` (float64, NaN) and `published_held` (boolean, NA) are missing where
-    the paper makes no such comparison: another anatomy or acceleration, a method of ours, an average over
-    other anatomies.
+    metric's unit; in `held_seeds` of `seeds` it is greater than zero. `published_difference` (float64, NaN) and
+    `published_held` (boolean, NA) are missing where the paper makes no such comparison: another anatomy or
+    acceleration, a method of ours, an average over other anatomies.
     """
     anatomies = anatomies_of(table)
     paper = comparable(published, list(table["acceleration"].unique()), anatomies)
-    ours, theirs = cells(table), cells(paper)
+    ours, theirs, alone = cells(table), cells(paper), [cells(one) for one in by_seed]
     missing = float("nan")
     rows: list[dict[str, Any]] = []
     for acceleration in table["acceleration"].unique():
@@ -67,6 +71,8 @@ def orderings(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
                             "other_value": ours[below],
                             "difference": difference,
                             "held": difference > 0,
+                            "held_seeds": sum(one[above] > one[below] for one in alone),
+                            "seeds": len(alone),
                             "published_difference": printed,
                             "published_held": pd.NA if math.isnan(printed) else printed > 0,
                         }

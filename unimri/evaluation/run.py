@@ -46,12 +46,20 @@ def load_method(folder: Path | None, anatomy: str) -> D5C5 | None:
 
 
 def evaluate(
-    method: str, anatomy: str, data: Path, mask: Path, model: Path | None, settings: MetricSettings, output: Path
+    method: str,
+    seed: int,
+    anatomy: str,
+    data: Path,
+    mask: Path,
+    model: Path | None,
+    settings: MetricSettings,
+    output: Path,
 ) -> None:
     """Score every slice of the test split, and write one CSV row a slice.
 
     Parameters
     ----------
+    seed : of the method's training, for the table.
     data : folder of prepared data.
     model : the method's model folder; None for zero filling.
 
@@ -70,5 +78,5 @@ def evaluate(
         for number, image in zip(numbers, images, strict=True):
             volume, place, _ = slices.volume_of(int(number))
             score = score_slice(slices[int(number)], image, settings)
-            rows.append(SliceScore(masks.acceleration, method, anatomy, volume, place, *score))
+            rows.append(SliceScore(masks.acceleration, seed, method, anatomy, volume, place, *score))
     write_scores(output, rows)

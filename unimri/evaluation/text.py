@@ -23,6 +23,11 @@ def number(value: float, mark: str = "") -> str:
     return "–" if math.isnan(value) else f"{mark}{value:.2f}{mark}"
 
 
+def spread_number(value: float, deviation: float, mark: str = "") -> str:
+    """Give a metric as `number` does, with its deviation over seeds where there is one."""
+    return number(value, mark) + ("" if math.isnan(deviation) or deviation == 0 else f" ± {deviation:.2f}")
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
     """Give a pipe table; the first `text_columns` columns are aligned left and the others right."""
 
