@@ -30,6 +30,7 @@ ENVIRONMENT = f"{workflow.basedir}/envs/unimri.yaml"
 
 wildcard_constraints:
     rate=r"[0-9.]+",
+    seed=r"[0-9]+",
     anatomy=r"[a-z][a-z0-9_-]*",
     layer=r"[0-9]+",
     shard=r"shard-[0-9]+",

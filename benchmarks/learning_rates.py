@@ -87,7 +87,9 @@ class Sweep:
         base: Path | None,
         teachers: dict[str, Path] | None,
     ) -> Trial:
-        task = TrainingTask.model_validate_json(self.plan.task(stage, self.config.distillation.layer))
+        task = TrainingTask.model_validate_json(
+            self.plan.task(stage, self.config.seeds[0], self.config.distillation.layer)
+        )
         budget = task.budget.model_copy(update={"learning_rate": rate})
         data = {anatomy: self.config.results / "data" / anatomy for anatomy in anatomies}
         folder = self.folder(stage, rate, anatomies[0] if stage in ("independent", "adapted") else "")

@@ -113,17 +113,24 @@ def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
     assert run("mask", 4, "--settings", settings, "--output", tmp_path / "m.npz").returncode == 0
     assert run("prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", data).returncode == 0
     output = ("--settings", "{}", "--output", tmp_path / "scores.csv")
-    fails("manifest.csv: no such file", "evaluate", "undersampled", "hip", tmp_path, tmp_path / "m.npz", *output)
-    fails("nothing.npz: ", "evaluate", "undersampled", "hip", data, tmp_path / "nothing.npz", *output)
+    fails("manifest.csv: no such file", "evaluate", "undersampled", 0, "hip", tmp_path, tmp_path / "m.npz", *output)
+    fails("nothing.npz: ", "evaluate", "undersampled", 0, "hip", data, tmp_path / "nothing.npz", *output)
     torn = tmp_path / "torn.npz"
     torn.write_bytes((tmp_path / "m.npz").read_bytes()[:-20])
-    fails("torn.npz: not a mask", "evaluate", "undersampled", "hip", data, torn, *output)
+    fails("torn.npz: not a mask", "evaluate", "undersampled", 0, "hip", data, torn, *output)
     other = json.dumps({"mask": {"preset": "paper-like"}, "size": 32})
     assert run("mask", 4, "--settings", other, "--output", tmp_path / "other.npz").returncode == 0
     fails(
-        "for 32 pixels and the slices have 16", "evaluate", "undersampled", "hip", data, tmp_path / "other.npz", *output
+        "for 32 pixels and the slices have 16",
+        "evaluate",
+        "undersampled",
+        0,
+        "hip",
+        data,
+        tmp_path / "other.npz",
+        *output,
     )
     model = ("--model", tmp_path / "model")
-    fails("model.json: ", "evaluate", "shared", "hip", data, tmp_path / "m.npz", *output, *model)
+    fails("model.json: ", "evaluate", "shared", 0, "hip", data, tmp_path / "m.npz", *output, *model)
     assert not (tmp_path / "scores.csv").exists()
-    assert run("evaluate", "undersampled", "hip", data, tmp_path / "m.npz", *output).returncode == 0
+    assert run("evaluate", "undersampled", 0, "hip", data, tmp_path / "m.npz", *output).returncode == 0

@@ -25,12 +25,12 @@ def test_a_task_holds_its_own_stages_settings_and_no_other(default):
     default["training"]["stages"]["adapted"]["epochs"] = 99
     default["distillation"]["omega"] = 0.5
     after = WorkflowPlan(parse_config(default))
-    assert TrainingTask.model_validate_json(after.task("adapted")).budget.epochs == 99
-    task = TrainingTask.model_validate_json(after.task("distilled", "4"))
+    assert TrainingTask.model_validate_json(after.task("adapted", 2021)).budget.epochs == 99
+    task = TrainingTask.model_validate_json(after.task("distilled", "2021", "4"))
     assert task.distillation is not None
     assert (task.distillation.layer, task.distillation.omega) == (4, 0.5)
     for stage in ("independent", "shared", "pretrained", "continued"):
-        assert before.task(stage) == after.task(stage)
+        assert before.task(stage, 2021) == after.task(stage, 2021)
 
 
 def test_a_path_that_is_no_folder_is_told_by_key(default):
@@ -66,12 +66,26 @@ def test_a_listing_changes_with_names_and_sizes_and_not_with_times(default, tmp_
 
 def test_every_method_has_a_model_and_new_anatomies_their_aspin(default):
     plan = WorkflowPlan(parse_config(default))
-    models = json.loads(plan.models("4", "knee"))
+    models = json.loads(plan.models("4", "7", "knee"))
     assert list(models) == [method.key for method in METHODS]
     assert models["undersampled"] is None
-    assert models["proposed"] == "results/4x/distilled/layer3"
-    assert "results/4x/distilled/layer3/aspin/cardiac.safetensors" in plan.model_files("proposed", "4", "cardiac")
-    assert not any("aspin" in file for file in plan.model_files("shared", "4", "cardiac"))
+    assert models["proposed"] == "results/4x/seed7/distilled/layer3"
+    assert "results/4x/seed7/distilled/layer3/aspin/cardiac.safetensors" in plan.model_files(
+        "proposed", "4", "7", "cardiac"
+    )
+    assert not any("aspin" in file for file in plan.model_files("shared", "4", "7", "cardiac"))
+
+
+def test_without_seeds_of_their_own_trainings_take_the_experiments(default):
+    assert WorkflowPlan(parse_config(default)).seeds == ["2021"]
+    default["training"]["seeds"] = [3, 1]
+    assert WorkflowPlan(parse_config(default)).seeds == ["3", "1"]
+    default["training"]["seeds"], default["seed"] = None, 5
+    plan = WorkflowPlan(parse_config(default))
+    assert plan.seeds == ["5"]
+    default["training"]["seeds"] = [1, 1]
+    with pytest.raises(UnimriError, match=r"training\.seeds: \[1, 1\] names one twice"):
+        parse_config(default)
 
 
 @pytest.mark.parametrize(("device", "gpus"), [("cpu", 0), ("auto", 1), ("cuda", 1)])

@@ -250,7 +250,7 @@ def show(
     )
     typer.echo(
         f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
-        f"models: {loaded.results}/*x   scores a slice: {loaded.results}/*x/metrics"
+        f"models: {loaded.results}/*x/seed*   scores a slice: {loaded.results}/*x/seed*/metrics"
     )
 
 

@@ -59,13 +59,20 @@ class TrainingSettings(Settings):
     optimisation: Optimisation = Field(default_factory=Optimisation)
     stages: Stages
     threads: int = Field(1, ge=1, description="CPU threads of one training")
+    seeds: list[Annotated[int, Field(ge=0)]] | None = Field(
+        None,
+        min_length=1,
+        description="every method is trained once with each; tables give mean and deviation; null: `seed` alone",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="auto: a GPU if there is one")
 
 
 class Config(Settings):
     """The experiment. Nothing that varies between experiments is said anywhere else."""
 
-    seed: int = Field(0, ge=0, description="seed of simulation, splits, initialisation and batches")
+    seed: int = Field(
+        0, ge=0, description="seed of simulation and splits, and of the trainings without `training.seeds`"
+    )
     results: Path = Field(Path("results"), description="folder that everything is written to")
     private: Path = Field(
         Path("private"),
@@ -100,6 +107,8 @@ class Config(Settings):
                 f"metrics.ssim_window: {self.metrics.ssim_window} pixels is more than preparation.image_size, "
                 f"{self.preparation.image_size}"
             )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"training.seeds: {self.seeds} names one twice; give each once")
         stages = self.training.stages
         if stages.continued.epochs != stages.distilled.epochs:
             raise ValueError(
@@ -112,6 +121,11 @@ class Config(Settings):
             except UnimriError as error:
                 raise ValueError(str(error)) from None
         return self
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds of the trainings."""
+        return self.training.seeds or [self.seed]
 
     @property
     def base(self) -> list[str]:

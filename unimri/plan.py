@@ -26,6 +26,8 @@ class WorkflowPlan:
         self.private = config.private.as_posix()
         self.anatomies = list(config.anatomies)
         self.rates = [f"{acceleration:g}" for acceleration in config.accelerations]
+        # Of the trainings; figures show the first.
+        self.seeds = [str(seed) for seed in config.seeds]
         self.methods = [method.key for method in METHODS]
         # What a training asks of the scheduler: a GPU, unless it is told to stay on the CPU.
         self.gpus = 0 if config.training.device == "cpu" else 1
@@ -93,7 +95,7 @@ class WorkflowPlan:
         """Settings of the masks."""
         return _json(MaskTask(mask=self.config.mask, size=self.config.preparation.image_size))
 
-    def task(self, stage: StageName, layer: int | str | None = None) -> str:
+    def task(self, stage: StageName, seed: int | str, layer: int | str | None = None) -> str:
         """A training's task."""
         training = self.config.training
         distillation = None
@@ -106,7 +108,7 @@ class WorkflowPlan:
                 budget=getattr(training.stages, stage),
                 optimisation=training.optimisation,
                 distillation=distillation,
-                seed=self.config.seed,
+                seed=int(seed),
                 threads=training.threads,
                 device=training.device,
             )
@@ -125,7 +127,7 @@ class WorkflowPlan:
         origins = {name: "simulated" if own.simulated else "real" for name, own in self.config.anatomies.items()}
         return json.dumps(origins)
 
-    def model(self, method: str, rate: str, anatomy: str) -> str | None:
+    def model(self, method: str, rate: str, seed: str, anatomy: str) -> str | None:
         """Model folder of a method; None for zero filling."""
         folders = {
             "undersampled": None,
@@ -136,20 +138,20 @@ class WorkflowPlan:
             "without_distillation_longer": "continued",
         }
         folder = folders[method]
-        return None if folder is None else f"{self.results}/{rate}x/{folder}"
+        return None if folder is None else f"{self.results}/{rate}x/seed{seed}/{folder}"
 
-    def model_files(self, method: str, rate: str, anatomy: str) -> list[str]:
+    def model_files(self, method: str, rate: str, seed: str, anatomy: str) -> list[str]:
         """The files of a method's model that an anatomy needs."""
-        folder = self.model(method, rate, anatomy)
+        folder = self.model(method, rate, seed, anatomy)
         if folder is None:
             return []
         files = [f"{folder}/model.safetensors", f"{folder}/model.json"]
         universal = method not in ("independent", "shared")
         return [*files, f"{folder}/aspin/{anatomy}.safetensors"] if universal else files
 
-    def models(self, rate: str, anatomy: str) -> str:
+    def models(self, rate: str, seed: str, anatomy: str) -> str:
         """Model folder of every method, in the methods' order."""
-        return json.dumps({method: self.model(method, rate, anatomy) for method in self.methods})
+        return json.dumps({method: self.model(method, rate, seed, anatomy) for method in self.methods})
 
 
 def _json(settings: BaseModel) -> str:

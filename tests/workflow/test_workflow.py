@@ -58,6 +58,20 @@ def test_omega_plans_s3_and_what_follows(finished: Path) -> None:
     assert jobs == {"distilled": 1, "adapted": 3, "evaluate": 5, "picture": 5, "tables": 1}
 
 
+def test_another_seed_plans_its_trainings_and_their_tables(finished: Path) -> None:
+    jobs = planned(finished, {"training": {"seeds": [2021, 7]}})
+    assert jobs == {
+        "independent": 5,
+        "shared": 1,
+        "pretrained": 1,
+        "distilled": 1,
+        "continued": 1,
+        "adapted": 9,
+        "evaluate": 30,
+        "tables": 1,
+    }
+
+
 def test_a_new_anatomy_plans_its_own_jobs_and_the_tables(finished: Path) -> None:
     hip = yaml.safe_load((ROOT / "config.yaml").read_text())["anatomies"]["prostate"]
     jobs = planned(finished, {"anatomies": {"hip": hip}})

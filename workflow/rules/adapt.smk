@@ -4,18 +4,18 @@ rule adapted:
         shards=lambda wildcards: shards([wildcards.anatomy]),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
         base=expand(
-            f"{RESULTS}/{{{{rate}}}}x/{{{{base}}}}/{{file}}",
+            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/{{{{base}}}}/{{file}}",
             file=["model.safetensors", "model.json", *BASE_ASPINS],
         ),
     output:
-        aspin=f"{RESULTS}/{{rate}}x/{{base}}/aspin/{{anatomy}}.safetensors",
-        last=f"{RESULTS}/{{rate}}x/{{base}}/aspin/last/{{anatomy}}.safetensors",
-        about=f"{RESULTS}/{{rate}}x/{{base}}/aspin/{{anatomy}}.json",
-        history=f"{RESULTS}/{{rate}}x/{{base}}/aspin/{{anatomy}}.history.csv",
+        aspin=f"{RESULTS}/{{rate}}x/seed{{seed}}/{{base}}/aspin/{{anatomy}}.safetensors",
+        last=f"{RESULTS}/{{rate}}x/seed{{seed}}/{{base}}/aspin/last/{{anatomy}}.safetensors",
+        about=f"{RESULTS}/{{rate}}x/seed{{seed}}/{{base}}/aspin/{{anatomy}}.json",
+        history=f"{RESULTS}/{{rate}}x/seed{{seed}}/{{base}}/aspin/{{anatomy}}.history.csv",
     log:
-        f"{LOGS}/{{rate}}x/{{base}}/adapted/{{anatomy}}.log",
+        f"{LOGS}/{{rate}}x/seed{{seed}}/{{base}}/adapted/{{anatomy}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/{{base}}/adapted/{{anatomy}}.tsv"
+        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/{{base}}/adapted/{{anatomy}}.tsv"
     wildcard_constraints:
         anatomy="|".join(plan.config.new) or "none",
     conda:
@@ -24,7 +24,7 @@ rule adapted:
     resources:
         gpu=plan.gpus,
     params:
-        task=plan.task("adapted"),
+        task=lambda wildcards: plan.task("adapted", wildcards.seed),
         folder=subpath(output.aspin, parent=True),
         data=lambda wildcards: data_options([wildcards.anatomy]),
         base=base_folder,

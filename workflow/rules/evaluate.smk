@@ -4,14 +4,14 @@ rule evaluate:
         shards=lambda wildcards: shards([wildcards.anatomy]),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
         model=lambda wildcards: plan.model_files(
-            wildcards.method, wildcards.rate, wildcards.anatomy
+            wildcards.method, wildcards.rate, wildcards.seed, wildcards.anatomy
         ),
     output:
-        f"{RESULTS}/{{rate}}x/metrics/{{method}}/{{anatomy}}.csv",
+        f"{RESULTS}/{{rate}}x/seed{{seed}}/metrics/{{method}}/{{anatomy}}.csv",
     log:
-        f"{LOGS}/{{rate}}x/metrics/{{method}}/{{anatomy}}.log",
+        f"{LOGS}/{{rate}}x/seed{{seed}}/metrics/{{method}}/{{anatomy}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/metrics/{{method}}/{{anatomy}}.tsv"
+        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/metrics/{{method}}/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -19,12 +19,14 @@ rule evaluate:
         model=lambda wildcards: [
             f"--model={folder}"
             for folder in [
-                plan.model(wildcards.method, wildcards.rate, wildcards.anatomy)
+                plan.model(
+                    wildcards.method, wildcards.rate, wildcards.seed, wildcards.anatomy
+                )
             ]
             if folder is not None
         ],
         settings=plan.metrics(),
         code=plan.code("unimri.evaluation.run"),
     shell:
-        "python -m unimri.cli evaluate {wildcards.method} {wildcards.anatomy} {params.data:q} {input.mask:q}"
+        "python -m unimri.cli evaluate {wildcards.method} {wildcards.seed} {wildcards.anatomy} {params.data:q} {input.mask:q}"
         " --settings {params.settings:q} --output {output:q} {params.model:q} > {log:q} 2>&1"

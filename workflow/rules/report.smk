@@ -1,8 +1,9 @@
 rule tables:
     input:
         expand(
-            f"{RESULTS}/{{rate}}x/metrics/{{method}}/{{anatomy}}.csv",
+            f"{RESULTS}/{{rate}}x/seed{{seed}}/metrics/{{method}}/{{anatomy}}.csv",
             rate=plan.rates,
+            seed=plan.seeds,
             method=plan.methods,
             anatomy=plan.anatomies,
         ),
@@ -12,6 +13,7 @@ rule tables:
             table=[
                 "table1.csv",
                 "table1.md",
+                "table1_deviation.csv",
                 "orderings.csv",
                 "parameters.csv",
                 "parameters.md",
@@ -47,7 +49,9 @@ rule picture:
         models=lambda wildcards: [
             file
             for method in plan.methods
-            for file in plan.model_files(method, wildcards.rate, wildcards.anatomy)
+            for file in plan.model_files(
+                method, wildcards.rate, plan.seeds[0], wildcards.anatomy
+            )
         ],
     output:
         f"{RESULTS}/figures/{{rate}}x/{{anatomy}}.png",
@@ -59,7 +63,9 @@ rule picture:
         ENVIRONMENT
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        models=lambda wildcards: plan.models(wildcards.rate, wildcards.anatomy),
+        models=lambda wildcards: plan.models(
+            wildcards.rate, plan.seeds[0], wildcards.anatomy
+        ),
         settings=plan.metrics(),
         simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
         code=plan.code("unimri.evaluation.pictures"),

@@ -5,19 +5,20 @@ rule independent:
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
     output:
         expand(
-            f"{RESULTS}/{{{{rate}}}}x/independent/{{{{anatomy}}}}/{{file}}", file=MODEL
+            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/independent/{{{{anatomy}}}}/{{file}}",
+            file=MODEL,
         ),
     log:
-        f"{LOGS}/{{rate}}x/independent/{{anatomy}}.log",
+        f"{LOGS}/{{rate}}x/seed{{seed}}/independent/{{anatomy}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/independent/{{anatomy}}.tsv"
+        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/independent/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
     threads: plan.config.training.threads
     resources:
         gpu=plan.gpus,
     params:
-        task=plan.task("independent"),
+        task=lambda wildcards: plan.task("independent", wildcards.seed),
         folder=subpath(output[0], parent=True),
         data=lambda wildcards: data_options([wildcards.anatomy]),
         checkpoints=CHECKPOINTS,
@@ -32,18 +33,18 @@ rule shared:
         shards=shards(plan.config.base),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
     output:
-        expand(f"{RESULTS}/{{{{rate}}}}x/shared/{{file}}", file=MODEL),
+        expand(f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/shared/{{file}}", file=MODEL),
     log:
-        f"{LOGS}/{{rate}}x/shared.log",
+        f"{LOGS}/{{rate}}x/seed{{seed}}/shared.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/shared.tsv"
+        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/shared.tsv"
     conda:
         ENVIRONMENT
     threads: plan.config.training.threads
     resources:
         gpu=plan.gpus,
     params:
-        task=plan.task("shared"),
+        task=lambda wildcards: plan.task("shared", wildcards.seed),
         folder=subpath(output[0], parent=True),
         data=data_options(plan.config.base),
         checkpoints=CHECKPOINTS,
@@ -59,12 +60,13 @@ rule pretrained:
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
     output:
         expand(
-            f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}", file=[*MODEL, *BASE_ASPINS]
+            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/pretrained/{{file}}",
+            file=[*MODEL, *BASE_ASPINS],
         ),
     log:
-        f"{LOGS}/{{rate}}x/pretrained.log",
+        f"{LOGS}/{{rate}}x/seed{{seed}}/pretrained.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/pretrained.tsv"
+        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/pretrained.tsv"
     priority: 10
     conda:
         ENVIRONMENT
@@ -72,7 +74,7 @@ rule pretrained:
     resources:
         gpu=plan.gpus,
     params:
-        task=plan.task("pretrained"),
+        task=lambda wildcards: plan.task("pretrained", wildcards.seed),
         folder=subpath(output[0], parent=True),
         data=data_options(plan.config.base),
         checkpoints=CHECKPOINTS,
@@ -87,23 +89,23 @@ rule distilled:
         shards=shards(plan.config.base),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
         base=expand(
-            f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}",
+            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/pretrained/{{file}}",
             file=["model.safetensors", "model.json", *BASE_ASPINS],
         ),
         teachers=expand(
-            f"{RESULTS}/{{{{rate}}}}x/independent/{{anatomy}}/{{file}}",
+            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/independent/{{anatomy}}/{{file}}",
             anatomy=plan.config.base,
             file=["model.safetensors", "model.json"],
         ),
     output:
         expand(
-            f"{RESULTS}/{{{{rate}}}}x/distilled/layer{{{{layer}}}}/{{file}}",
+            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/distilled/layer{{{{layer}}}}/{{file}}",
             file=[*MODEL, *BASE_ASPINS],
         ),
     log:
-        f"{LOGS}/{{rate}}x/distilled/layer{{layer}}.log",
+        f"{LOGS}/{{rate}}x/seed{{seed}}/distilled/layer{{layer}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/distilled/layer{{layer}}.tsv"
+        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/distilled/layer{{layer}}.tsv"
     priority: 10
     conda:
         ENVIRONMENT
@@ -111,12 +113,12 @@ rule distilled:
     resources:
         gpu=plan.gpus,
     params:
-        task=lambda wildcards: plan.task("distilled", wildcards.layer),
+        task=lambda wildcards: plan.task("distilled", wildcards.seed, wildcards.layer),
         folder=subpath(output[0], parent=True),
         data=data_options(plan.config.base),
         base=base_folder,
         teachers=lambda wildcards: [
-            f"--teacher={anatomy}={RESULTS}/{wildcards.rate}x/independent/{anatomy}"
+            f"--teacher={anatomy}={RESULTS}/{wildcards.rate}x/seed{wildcards.seed}/independent/{anatomy}"
             for anatomy in plan.config.base
         ],
         checkpoints=CHECKPOINTS,
@@ -131,24 +133,25 @@ rule continued:
         shards=shards(plan.config.base),
         mask=f"{RESULTS}/masks/{{rate}}x.npz",
         base=expand(
-            f"{RESULTS}/{{{{rate}}}}x/pretrained/{{file}}",
+            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/pretrained/{{file}}",
             file=["model.safetensors", "model.json", *BASE_ASPINS],
         ),
     output:
         expand(
-            f"{RESULTS}/{{{{rate}}}}x/continued/{{file}}", file=[*MODEL, *BASE_ASPINS]
+            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/continued/{{file}}",
+            file=[*MODEL, *BASE_ASPINS],
         ),
     log:
-        f"{LOGS}/{{rate}}x/continued.log",
+        f"{LOGS}/{{rate}}x/seed{{seed}}/continued.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/continued.tsv"
+        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/continued.tsv"
     conda:
         ENVIRONMENT
     threads: plan.config.training.threads
     resources:
         gpu=plan.gpus,
     params:
-        task=plan.task("continued"),
+        task=lambda wildcards: plan.task("continued", wildcards.seed),
         folder=subpath(output[0], parent=True),
         data=data_options(plan.config.base),
         base=base_folder,
