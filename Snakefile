@@ -55,6 +55,7 @@ rule all:
             rate=plan.rates,
             anatomy=plan.anatomies,
         ),
+        expand(f"{RESULTS}/figures/{{rate}}x/curves.png", rate=plan.rates),
         expand(f"{RESULTS}/figures/data/{{anatomy}}.png", anatomy=plan.anatomies),
         expand(f"{RESULTS}/masks/{{rate}}x.png", rate=plan.rates),
         f"{RESULTS}/tables/data.md",

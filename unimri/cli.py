@@ -192,6 +192,14 @@ def picture(
 
 
 @app.command()
+def curves(histories: Json, title: str, output: Output) -> None:
+    """Draw the training curves of all stages side by side."""
+    from unimri.evaluation.curves import draw_curves
+
+    draw_curves(parse_settings(dict[str, dict[str, Path]], histories, "--histories"), title, output)
+
+
+@app.command()
 def contact_sheet(data: Path, output: Output) -> None:
     """Draw the middle slices of an anatomy's prepared volumes."""
     from unimri.evaluation.pictures import picture_data

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 
 from pydantic import BaseModel
 
@@ -15,6 +16,53 @@ from unimri.physics.masks import MaskTask
 from unimri.provenance import code_digest
 from unimri.training.settings import Distillation, TrainingTask
 from unimri.training.stages import STAGES, StageName
+
+STAGE_TITLES: dict[StageName, str] = {
+    "independent": "S1, Independent",
+    "shared": "Shared",
+    "pretrained": "S2",
+    "distilled": "S3 and its control",
+    "continued": "S3 and its control",
+    "adapted": "S4, ASPIN alone",
+}
+"""What a stage is called where people look; S3 and its control start alike and stand together."""
+
+
+@dataclass(frozen=True)
+class PlannedTraining:
+    """One training of the plan.
+
+    Attributes
+    ----------
+    stage : which.
+    name : tells it from the others of its stage.
+    folder : that it writes to.
+    anatomies : that it learns from.
+    base : folder of the universal network that it starts from, or None.
+    layer : that it distils, or None.
+    """
+
+    stage: StageName
+    name: str
+    folder: str
+    anatomies: tuple[str, ...]
+    base: str | None = None
+    layer: int | None = None
+
+    @property
+    def about(self) -> str:
+        """Its provenance, written last."""
+        return f"{self.folder}/{self.anatomies[0]}.json" if self.only_aspin else f"{self.folder}/model.json"
+
+    @property
+    def history(self) -> str:
+        """Its history."""
+        return f"{self.folder}/{self.anatomies[0]}.history.csv" if self.only_aspin else f"{self.folder}/history.csv"
+
+    @property
+    def only_aspin(self) -> bool:
+        """Whether it writes one ASPIN into a model's folder."""
+        return STAGES[self.stage].only_aspin
 
 
 class WorkflowPlan:
@@ -148,6 +196,45 @@ class WorkflowPlan:
         files = [f"{folder}/model.safetensors", f"{folder}/model.json"]
         universal = method not in ("independent", "shared")
         return [*files, f"{folder}/aspin/{anatomy}.safetensors"] if universal else files
+
+    def trainings(self, rate: str, seed: str) -> list["PlannedTraining"]:
+        """Every training at one acceleration with one seed, in the order of the stages."""
+        base, new, layer = self.config.base, self.config.new, self.config.distillation.layer
+        root = f"{self.results}/{rate}x/seed{seed}"
+        distilled = f"distilled/layer{layer}"
+        trainings = [
+            PlannedTraining("independent", anatomy, f"{root}/independent/{anatomy}", (anatomy,))
+            for anatomy in self.anatomies
+        ]
+        trainings += [
+            PlannedTraining("shared", "shared", f"{root}/shared", tuple(base)),
+            PlannedTraining("pretrained", "pretrained", f"{root}/pretrained", tuple(base)),
+            PlannedTraining("distilled", distilled, f"{root}/{distilled}", tuple(base), f"{root}/pretrained", layer),
+            PlannedTraining("continued", "continued", f"{root}/continued", tuple(base), f"{root}/pretrained"),
+        ]
+        trainings += [
+            PlannedTraining("adapted", f"{anatomy} on {name}", f"{root}/{name}/aspin", (anatomy,), f"{root}/{name}")
+            for name in ("pretrained", distilled, "continued")
+            for anatomy in new
+        ]
+        return trainings
+
+    def histories(self, rate: str, seed: str) -> dict[str, dict[str, str]]:
+        """`history.csv` of every training, by its stage's title and its name."""
+        found: dict[str, dict[str, str]] = {title: {} for title in STAGE_TITLES.values()}
+        for training in self.trainings(rate, seed):
+            found[STAGE_TITLES[training.stage]][training.name] = training.history
+        return {title: histories for title, histories in found.items() if histories}
+
+    def curves(self, rate: str) -> str:
+        """The histories that a figure shows: those with the first seed."""
+        return json.dumps(self.histories(rate, self.seeds[0]))
+
+    def curves_title(self, rate: str) -> str:
+        """Title of that figure."""
+        origins = {own.simulated for own in self.config.anatomies.values()}
+        kind = "simulated and real data" if len(origins) > 1 else "simulated data" if True in origins else "real data"
+        return f"Trainings at {rate}x, seed {self.seeds[0]} ({kind})"
 
     def models(self, rate: str, seed: str, anatomy: str) -> str:
         """Model folder of every method, in the methods' order."""

@@ -10,7 +10,7 @@ from unimri.errors import UnimriError
 from unimri.evaluation.figures import (
     _most_varied_patch,
     contact_sheet,
-    history_figure,
+    curves_figure,
     mask_figure,
     reconstruction_figure,
 )
@@ -31,7 +31,7 @@ DRAW = {
     ),
     "fixed mask": lambda path: mask_figure(Masks(MASKS[:1], 4, "rows"), "a mask", path),
     "masks": lambda path: mask_figure(Masks(MASKS, 4.5, "columns"), "masks", path),
-    "history": lambda path: history_figure({"4x/_shared$": HISTORY, "b": HISTORY}, path),
+    "curves": lambda path: curves_figure({"S1": {"_one$": HISTORY}, "S2": {"b": HISTORY, "c": HISTORY}}, "run", path),
     "contact sheet": lambda path: contact_sheet(np.stack([TRUTH] * 4), list("abc$"), path),
 }
 
@@ -136,11 +136,13 @@ def test_blank_images_and_perfect_reconstructions_can_be_drawn(tmp_path):
 
 
 def test_curves_leave_out_what_is_missing(tmp_path, drawn):
-    DRAW["history"](tmp_path / "a.png")
-    loss, psnr = (axes.lines[0].get_xydata().tolist() for axes in drawn[0].axes)
-    assert loss == [[10, 0.2], [20, 0.1]]
-    assert psnr == [[20, 31.0]]
-    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["4x/_shared$", "b"]
+    DRAW["curves"](tmp_path / "a.png")
+    # Losses of both stages, then their validations.
+    loss, _, psnr, second = drawn[0].axes
+    assert loss.lines[0].get_xydata().tolist() == [[10, 0.2], [20, 0.1]]
+    assert psnr.lines[0].get_xydata().tolist() == [[20, 31.0]]
+    assert [text.get_text() for text in psnr.get_legend().get_texts()] == ["_one$"]
+    assert [text.get_text() for text in second.get_legend().get_texts()] == ["b", "c"]
 
 
 def test_a_mask_of_rows_is_drawn_as_rows(tmp_path, drawn):
@@ -152,8 +154,8 @@ def test_a_mask_of_rows_is_drawn_as_rows(tmp_path, drawn):
 
 
 def test_faults(tmp_path):
-    with pytest.raises(UnimriError, match=r"history of 4x/shared: lacks the column\(s\) validation_psnr_db"):
-        history_figure({"4x/shared": HISTORY.drop(columns="validation_psnr_db")}, tmp_path / "a.png")
+    with pytest.raises(UnimriError, match=r"history of S1, hand: lacks the column\(s\) validation_psnr_db"):
+        curves_figure({"S1": {"hand": HISTORY.drop(columns="validation_psnr_db")}}, "run", tmp_path / "a.png")
     with pytest.raises(ValueError, match="shape"):
         reconstruction_figure(TRUTH, {"a": TRUTH[1:]}, SCORES, "", tmp_path / "a.png", simulated=True)
     with pytest.raises(ValueError, match="no scores of a"):

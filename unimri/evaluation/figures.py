@@ -198,52 +198,50 @@ def mask_figure(masks: Masks, title: str, output: Path) -> None:
     _save(figure, output)
 
 
-def history_figure(histories: Mapping[str, pd.DataFrame], output: Path) -> None:
-    """Draw training curves: the training loss and the validation PSNR against the optimiser's step.
+def curves_figure(stages: Mapping[str, Mapping[str, pd.DataFrame]], title: str, output: Path) -> None:
+    """Draw the training curves of all stages side by side: training loss above, validation PSNR below, against steps.
 
     Parameters
     ----------
-    histories : by the name of the training: a frame with at least the columns `HISTORY_COLUMNS`. A value that
-        is missing in a row, such as a validation that was not made in that epoch, is left out of its curve.
+    stages : by the stage's title, in the order of the columns: by the name of a training, a frame with at least the
+        columns `HISTORY_COLUMNS`. A value that is missing in a row is left out of its curve.
+    title : of the figure.
     output : the PNG to write.
 
     Raises
     ------
     UnimriError : when a history lacks a column.
     """
-    for name, history in histories.items():
-        if missing := [column for column in HISTORY_COLUMNS if column not in history]:
-            raise UnimriError(f"history of {name}: lacks the column(s) {', '.join(missing)}; train again")
-    columns = 3
-    height = 3.0 + 0.19 * math.ceil(len(histories) / columns)
-    figure = Figure(figsize=(7.2, height), dpi=_DPI, layout="constrained")
-    loss, psnr = figure.subplots(1, 2)
-    panels = (("train_loss", "training loss", loss), ("validation_psnr_db", "validation PSNR (dB)", psnr))
-    for column, label, axes in panels:
-        for number, history in enumerate(histories.values()):
-            known = history[["step", column]].dropna()
-            # A second round of the ten colours is dashed.
-            style = ("-", "--", ":")[number // 10 % 3]
-            marker = "o" if len(known) == 1 else ""
-            axes.plot(known["step"], known[column], style, marker=marker, ms=3, color=f"C{number % 10}", lw=1.2)
-        axes.set_xlabel("step", fontsize=_FONT_SIZE)
-        axes.set_ylabel(label, fontsize=_FONT_SIZE)
-        axes.tick_params(labelsize=_FONT_SIZE - 1, which="both")
-        axes.grid(visible=True, color="0.9", lw=0.6)
-        axes.set_axisbelow(True)
-        _open_frame(axes)
-    if all((history["train_loss"].dropna() > 0).all() for history in histories.values()):
-        loss.set_yscale("log")
-    legend = figure.legend(
-        loss.lines,
-        list(histories),
-        loc="outside lower center",
-        ncols=columns,
-        fontsize=_FONT_SIZE - 1.5,
-        frameon=False,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    for stage, histories in stages.items():
+        for name, history in histories.items():
+            if missing := [column for column in HISTORY_COLUMNS if column not in history]:
+                raise UnimriError(f"history of {stage}, {name}: lacks the column(s) {', '.join(missing)}; train again")
+    figure = Figure(figsize=(2.3 * len(stages) + 0.5, 4.6), dpi=_DPI, layout="constrained")
+    grid = figure.subplots(2, len(stages), sharex="col", sharey="row", squeeze=False)
+    for column, (stage, histories) in enumerate(stages.items()):
+        for row, value in enumerate(HISTORY_COLUMNS[1:]):
+            axes = grid[row, column]
+            for number, history in enumerate(histories.values()):
+                known = history[["step", value]].dropna()
+                # A second round of the ten colours is dashed.
+                style, marker = ("-", "--", ":")[number // 10 % 3], "o" if len(known) == 1 else ""
+                axes.plot(known["step"], known[value], style, marker=marker, ms=3, color=f"C{number % 10}", lw=1.2)
+            axes.tick_params(labelsize=_FONT_SIZE - 2, which="both")
+            axes.grid(visible=True, color="0.9", lw=0.6)
+            axes.set_axisbelow(True)
+            _open_frame(axes)
+        grid[0, column].set_title(stage, fontsize=_FONT_SIZE, parse_math=False)
+        grid[1, column].set_xlabel("step", fontsize=_FONT_SIZE - 1)
+        lower = grid[1, column]
+        legend = lower.legend(lower.lines, list(histories), fontsize=_FONT_SIZE - 2.5, frameon=False, loc="lower right")
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    every = [history for histories in stages.values() for history in histories.values()]
+    if all((history["train_loss"].dropna() > 0).all() for history in every):
+        grid[0, 0].set_yscale("log")
+    grid[0, 0].set_ylabel("training loss", fontsize=_FONT_SIZE - 1)
+    grid[1, 0].set_ylabel("validation PSNR (dB)", fontsize=_FONT_SIZE - 1)
+    figure.suptitle(title, fontsize=_FONT_SIZE + 1, parse_math=False)
     _save(figure, output)
 
 

@@ -74,6 +74,30 @@ rule picture:
         " --models {params.models:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
+rule curves:
+    input:
+        lambda wildcards: [
+            file
+            for histories in plan.histories(wildcards.rate, plan.seeds[0]).values()
+            for file in histories.values()
+        ],
+    output:
+        f"{RESULTS}/figures/{{rate}}x/curves.png",
+    log:
+        f"{LOGS}/{{rate}}x/figures/curves.log",
+    benchmark:
+        f"{BENCHMARKS}/{{rate}}x/figures/curves.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        histories=lambda wildcards: plan.curves(wildcards.rate),
+        title=lambda wildcards: plan.curves_title(wildcards.rate),
+        code=plan.code("unimri.evaluation.curves"),
+    shell:
+        "python -m unimri.cli curves {params.title:q} --histories {params.histories:q} --output {output:q}"
+        " > {log:q} 2>&1"
+
+
 rule contact_sheet:
     input:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
