@@ -20,9 +20,10 @@ rule adapted:
         anatomy="|".join(plan.config.new) or "none",
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=plan.task("adapted"),
         folder=subpath(output.aspin, parent=True),

@@ -13,9 +13,10 @@ rule independent:
         f"{BENCHMARKS}/{{rate}}x/independent/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=plan.task("independent"),
         folder=subpath(output[0], parent=True),
@@ -39,9 +40,10 @@ rule shared:
         f"{BENCHMARKS}/{{rate}}x/shared.tsv"
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=plan.task("shared"),
         folder=subpath(output[0], parent=True),
@@ -68,9 +70,10 @@ rule pretrained:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=plan.task("pretrained"),
         folder=subpath(output[0], parent=True),
@@ -107,9 +110,10 @@ rule distilled:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=lambda wildcards: plan.task("distilled", wildcards.layer),
         folder=subpath(output[0], parent=True),
@@ -144,9 +148,10 @@ rule continued:
         f"{BENCHMARKS}/{{rate}}x/continued.tsv"
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=plan.task("continued"),
         folder=subpath(output[0], parent=True),
