@@ -62,6 +62,7 @@ class Checkpoints:
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self._folder, self._fingerprint = folder, fingerprint
         self.last: Path | None = None
+        self._last_step = 0
 
     def save(self, network: nn.Module, optimiser: optim.Optimizer, progress: Progress) -> None:
         """Write all that the training needs to go on; then remove what is older than the one before.
@@ -75,12 +76,12 @@ class Checkpoints:
         tensors, note = _pack(network, optimiser, progress)
         note["fingerprint"] = self._fingerprint
         note["sha256"] = _digest(tensors, note)
-        with writing(path, f"training goes on from {self.last or 'its start'}"):
+        with writing(path, f"training goes on from {self.describe_last()}"):
             save_tensors(path, tensors, note)
         for other in self._newest_first():
             if other not in (path, self.last):
                 other.unlink(missing_ok=True)
-        self.last = path
+        self.last, self._last_step = path, progress.step
 
     def load(self, network: nn.Module, optimiser: optim.Optimizer) -> Progress:
         """Put network and optimiser where the newest good checkpoint left them; a fresh Progress when there is none."""
@@ -90,17 +91,21 @@ class Checkpoints:
             except UnimriError as fault:
                 log.warning("%s; trying the checkpoint before it", fault)
                 continue
-            self.last = path
+            self.last, self._last_step = path, progress.step
             log.info("going on from step %d, after %d epochs: %s", progress.step, len(progress.history), path.name)
             return progress
         return Progress()
+
+    def describe_last(self) -> str:
+        """Path and step of the newest good one."""
+        return "its start, there is no checkpoint" if self.last is None else f"{self.last} (step {self._last_step})"
 
     def clear(self) -> None:
         """Remove them all."""
         for path in self._newest_first():
             path.unlink(missing_ok=True)
         self.remove_leftovers()
-        self.last = None
+        self.last, self._last_step = None, 0
 
     def remove_leftovers(self) -> None:
         """Remove what a killed process of this training had begun to write."""

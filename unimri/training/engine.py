@@ -170,8 +170,9 @@ class _Keeper:
         if stop or due:
             self.save()
         if stop:
+            where = self.checkpoints.describe_last()
             raise InterruptedTraining(
-                f"stopped at step {self.progress.step} as asked; the same command goes on from {self.checkpoints.last}"
+                f"{self.training.task.stage}: stopped as asked; the same command goes on from {where}"
             )
 
     def save(self) -> None:
@@ -187,8 +188,8 @@ class _Keeper:
 
     def not_finite(self, what: str, step: int) -> UnimriError:
         """The error for numbers that are not finite after, or in, iteration `step`."""
-        good = self.checkpoints.last or "none yet"
         return UnimriError(
-            f"{self.training.task.stage}: {what} at step {step} ({self.training.describe(step)}); last good checkpoint: "
-            f"{good}; lower the stage's learning_rate, set training.optimisation.gradient_clip, or look at these slices"
+            f"{self.training.task.stage}: {what} at step {step} ({self.training.describe(step)}); "
+            f"last good checkpoint: {self.checkpoints.describe_last()}; "
+            "lower the stage's learning_rate, set training.optimisation.gradient_clip, or look at these slices"
         )

@@ -77,7 +77,7 @@ def run_training(
         with team.agreeing():
             if team.leads:
                 only = training.anatomies[0] if STAGES[task.stage].only_aspin else None
-                with writing(output, f"nothing is trained again, it goes on from {kept.last}"):
+                with writing(output, f"nothing is trained again, it goes on from {kept.describe_last()}"):
                     write_results(network, progress, _about(training, progress, digests), output, files.base, only)
                 kept.clear()
 
