@@ -20,7 +20,8 @@ from tqdm import tqdm
 
 from unimri.config import Config, load_config
 from unimri.plan import WorkflowPlan
-from unimri.training.run import Files, run_training
+from unimri.training.inputs import Files
+from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
 from unimri.training.stages import StageName
 

@@ -14,7 +14,8 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write a file or folder to; rename it to `path` on success.
 
-    When the body raises, the temporary is removed and whatever stood at `path` is untouched.
+    When the body raises, the temporary is removed and whatever stood at `path` is untouched. On return file and name
+    are on the disk, and not only in the system's memory.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: libraries such as nibabel and matplotlib choose the format by it.
@@ -25,15 +26,29 @@ def replacing(path: Path) -> Iterator[Path]:
             if path.exists():
                 shutil.rmtree(path)
         else:
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            _sync(temporary)
         temporary.replace(path)
+        _sync(path.parent)
     except BaseException:
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: Path, name: str) -> None:
+    """Remove what a killed process left of files that it was writing to `folder`, whose names match the pattern."""
+    for temporary in folder.glob(f".partial-*-{name}"):
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

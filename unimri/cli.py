@@ -151,13 +151,29 @@ def train(
     data: Pairs = None,
     base: Annotated[Path | None, typer.Option(help="Universal model that S3 and S4 start from.")] = None,
     teacher: Pairs = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes that share each batch; torchrun's own go first.")
+    ] = 1,
+    checkpoint_minutes: Annotated[float, typer.Option(min=0, help="How much work may be lost.")] = 10,
 ) -> None:
-    """Run one training: S1, Shared, S2, S3 or S4."""
-    from unimri.training.run import Files, run_training
+    """Run one training: S1, Shared, S2, S3 or S4. Ends with status 143 when a signal interrupts it."""
+    from unimri.training.inputs import Files
+    from unimri.training.interruption import InterruptedTraining
+    from unimri.training.launch import is_launched, launch, quiet_followers
+    from unimri.training.progress import Display
+    from unimri.training.run import run_training
     from unimri.training.settings import TrainingTask
 
+    settings = parse_settings(TrainingTask, task, "--task")
+    if processes > 1 and not is_launched():
+        sys.exit(launch(processes, settings.threads, sys.argv[1:]))
     files = Files(_pairs(data), mask, base, _pairs(teacher))
-    run_training(parse_settings(TrainingTask, task, "--task"), files, output, checkpoints)
+    with quiet_followers():
+        try:
+            run_training(settings, files, output, checkpoints, [Display()], checkpoint_minutes)
+        except InterruptedTraining as stop:
+            typer.echo(f"unimri: {stop}", err=True)
+            sys.exit(stop.status)
 
 
 @app.command()

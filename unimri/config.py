@@ -16,7 +16,7 @@ from unimri.evaluation.metrics import MetricSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks
 from unimri.settings import Settings, parse_settings
-from unimri.training.settings import Budget, Distillation, Optimisation
+from unimri.training.settings import Budget, Distillation, Optimisation, Running
 
 AnatomyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
 
@@ -55,10 +55,10 @@ class Stages(Settings):
     adapted: Budget
 
 
-class TrainingSettings(Settings):
+class TrainingSettings(Running):
     optimisation: Optimisation = Field(default_factory=Optimisation)
     stages: Stages
-    threads: int = Field(1, ge=1, description="CPU threads of one training")
+    threads: int = Field(1, ge=1, description="CPU threads of one process")
     seeds: list[Annotated[int, Field(ge=0)]] | None = Field(
         None,
         min_length=1,

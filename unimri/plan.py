@@ -77,8 +77,10 @@ class WorkflowPlan:
         # Of the trainings; figures show the first.
         self.seeds = [str(seed) for seed in config.seeds]
         self.methods = [method.key for method in METHODS]
-        # What a training asks of the scheduler: a GPU, unless it is told to stay on the CPU.
-        self.gpus = 0 if config.training.device == "cpu" else 1
+        # What a training asks of the scheduler: a GPU for each process, unless it is told to stay on the CPU.
+        self.processes = config.training.processes
+        self.gpus = 0 if config.training.device == "cpu" else self.processes
+        self.threads = config.training.threads * self.processes
         self.shards = [shard_name(number) for number in range(config.preparation.shards)]
         for name, anatomy in config.anatomies.items():
             if anatomy.path is not None and not anatomy.path.is_dir():

@@ -8,7 +8,8 @@ from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.nifti import NiftiSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
-from unimri.training.run import Files, run_training
+from unimri.training.inputs import Files
+from unimri.training.run import run_training
 from unimri.training.settings import Budget, Distillation, Optimisation, TrainingTask
 from unimri.training.stages import StageName
 

@@ -1,21 +1,20 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from commands import tree
 from safetensors.torch import load_file
 
 from unimri.artifacts import sha256
 from unimri.errors import UnimriError
 from unimri.models.folder import load_model
 from unimri.physics.fourier import lines, undersample
-from unimri.training import engine, run
+from unimri.training import run
+from unimri.training.checkpoints import Checkpoints
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def reconstruction(folder: Path, anatomy: str) -> torch.Tensor:
@@ -66,20 +65,20 @@ def watched(monkeypatch) -> list[set[str]]:
     changes: list[set[str]] = []
     inner = run.train
 
-    def train(network, learning, loss_of, *rest):
+    def train(training, *rest):
         last: dict[str, torch.Tensor] = {}
 
         def note() -> None:
-            now = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            now = {name: tensor.clone() for name, tensor in training.network.state_dict().items()}
             if last:
                 changes.append({name for name in now if not torch.equal(now[name], last[name])})
             last.update(now)
 
         def noting(step: int) -> torch.Tensor:
             note()
-            return loss_of(step)
+            return training.loss_of(step)
 
-        progress = inner(network, learning, noting, *rest)
+        progress = inner(replace(training, loss_of=noting), *rest)
         note()
         return progress
 
@@ -124,45 +123,24 @@ def test_s3_leaves_its_teachers_and_learns_from_them(experiment, pretrained, tmp
         )
 
 
-def test_an_interrupted_training_goes_on_to_the_same_bytes(experiment, tmp_path, monkeypatch) -> None:
-    whole = tree(experiment.train("shared", tmp_path / "whole", "head", "hand"))
-    save = engine.save_checkpoint
-
-    def save_and_die(*arguments) -> None:
-        save(*arguments)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(engine, "save_checkpoint", save_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        experiment.train("shared", tmp_path / "resumed", "head", "hand")
-    assert not (tmp_path / "resumed").exists()
-    monkeypatch.setattr(engine, "save_checkpoint", save)
-    starts = []
-    load = engine.load_checkpoint
-
-    def note(progress):
-        starts.append(progress.epoch)
-        return progress
-
-    monkeypatch.setattr(engine, "load_checkpoint", lambda *a: note(load(*a)))
-    assert tree(experiment.train("shared", tmp_path / "resumed", "head", "hand")) == whole
-    assert starts == [1]
-
-
 def test_a_changed_setting_does_not_resume_from_a_stale_checkpoint(experiment, tmp_path, monkeypatch) -> None:
-    save = engine.save_checkpoint
+    save = Checkpoints.save
 
     def save_and_die(*arguments) -> None:
         save(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(engine, "save_checkpoint", save_and_die)
+    monkeypatch.setattr(Checkpoints, "save", save_and_die)
     with pytest.raises(KeyboardInterrupt):
         run_training(experiment.task("independent", 3), experiment.files("head"), tmp_path / "x", tmp_path / "c")
     monkeypatch.undo()
+    stale = tree(tmp_path / "c")
+    assert stale
     run_training(experiment.task("independent", 2), experiment.files("head"), tmp_path / "y", tmp_path / "c")
     run_training(experiment.task("independent", 2), experiment.files("head"), tmp_path / "z", tmp_path / "fresh")
     assert tree(tmp_path / "y") == tree(tmp_path / "z")
+    assert tree(tmp_path / "c") == stale
+    assert not tree(tmp_path / "fresh")
 
 
 def test_an_aspin_of_another_base_is_refused(experiment, pretrained, tmp_path) -> None:

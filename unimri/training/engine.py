@@ -1,60 +1,66 @@
 """The one training loop of all stages."""
 
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from torch import Tensor, nn, optim
 
 from unimri.errors import UnimriError
-from unimri.training.checkpoints import Progress, load_checkpoint, save_checkpoint
-
-log = logging.getLogger(__name__)
+from unimri.training.callbacks import Callback, Course
+from unimri.training.checkpoints import Checkpoints, Progress
+from unimri.training.distributed import Team
+from unimri.training.interruption import InterruptedTraining, Interruption
+from unimri.training.schedule import learning_rate_factor
+from unimri.training.settings import TrainingTask
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the loop needs to know.
+class Training:
+    """What the loop works on.
 
     Attributes
     ----------
-    epochs, steps_per_epoch : counts.
-    learning_rate : at the start.
-    weight_decay : Adam's.
-    cosine : let the learning rate fall to zero along half a cosine.
+    task : gives budget and optimisation.
+    anatomies : what it learns from, for display.
+    network : holds every parameter; only those in `learning` change.
+    steps_per_epoch : a validation follows so many iterations.
+    loss_of : gives the loss of iteration `step` (from 0), a mean over this process's part of the batch.
+    validate : gives validation columns for the history, among them `validation_psnr_db`, in dB, which the best weights
+        are chosen by. It calls what it is given between its batches, so that it can be interrupted.
+    describe : names the slices of iteration `step`.
     """
 
-    epochs: int
+    task: TrainingTask
+    anatomies: tuple[str, ...]
+    network: nn.Module
+    learning: Sequence[nn.Parameter]
     steps_per_epoch: int
-    learning_rate: float
-    weight_decay: float
-    cosine: bool
+    loss_of: Callable[[int], Tensor]
+    validate: Callable[[Callable[[], None]], dict[str, float]]
+    describe: Callable[[int], str]
 
 
 def train(
-    network: nn.Module,
-    learning: Sequence[nn.Parameter],
-    loss_of: Callable[[int], Tensor],
-    validate: Callable[[], dict[str, float]],
-    plan: Plan,
-    checkpoint: Path,
-    title: str,
+    training: Training,
+    checkpoints: Checkpoints,
+    team: Team,
+    interruption: Interruption,
+    callbacks: Sequence[Callback] = (),
+    checkpoint_minutes: float = 10,
 ) -> Progress:
-    """Train, validating after each epoch and resuming from `checkpoint` when it exists.
+    """Train, validating after each epoch; goes on from the newest checkpoint when there is one.
 
     Parameters
     ----------
-    network : holds every parameter; only those in `learning` change.
-    loss_of : gives the loss of iteration `step` (from 0).
-    validate : gives validation columns for the history, among them `validation_psnr_db`, in dB, which the best weights
-        are chosen by.
-    checkpoint : written after each epoch; the caller removes it when the results are on disk.
-    title : names the training in its progress bar.
+    training : what to train.
+    checkpoints : written after each epoch, when `checkpoint_minutes` have passed, and on interruption; the caller
+        removes them when the results are on disk.
+    team : the processes that share the batches.
+    interruption : asked after each step.
+    callbacks : told of each step and epoch, in the first process.
 
     Returns
     -------
@@ -62,49 +68,128 @@ def train(
 
     Raises
     ------
-    UnimriError : when the loss is not finite.
+    UnimriError : when loss, gradient, weights or validation are not finite, or a checkpoint cannot be written.
+    InterruptedTraining : when it was interrupted, after writing a checkpoint.
     """
+    task, network, learning = training.task, training.network, training.learning
+    total = task.budget.epochs * training.steps_per_epoch
     network.requires_grad_(False)
     for parameter in learning:
         parameter.requires_grad_(True)
-    optimiser = torch.optim.Adam(learning, lr=plan.learning_rate, weight_decay=plan.weight_decay)
-    progress = load_checkpoint(checkpoint, network, optimiser)
-    total = plan.epochs * plan.steps_per_epoch
-    with tqdm(total=total, initial=progress.epoch * plan.steps_per_epoch, desc=title, unit="step", disable=None) as bar:
-        while progress.epoch < plan.epochs:
-            started = time.monotonic()
-            summed = 0.0
-            for step in range(progress.epoch * plan.steps_per_epoch, (progress.epoch + 1) * plan.steps_per_epoch):
-                fraction = 0.5 * (1 + math.cos(math.pi * step / total)) if plan.cosine else 1.0
+    optimiser = optim.Adam(learning, lr=task.budget.learning_rate, weight_decay=task.optimisation.weight_decay)
+    progress = checkpoints.load(network, optimiser)
+    team.check_same(f"{progress.step} {len(progress.history)}", "found another checkpoint")
+    progress.processes = sorted({*progress.processes, team.size})
+    keeper = _Keeper(training, optimiser, progress, checkpoints, team, interruption, checkpoint_minutes)
+    callbacks = callbacks if team.leads else ()
+    batch_size = task.optimisation.batch_size
+    course = Course(
+        task.stage, training.anatomies, task.budget.epochs, training.steps_per_epoch, batch_size, progress.step
+    )
+    for callback in callbacks:
+        callback.on_start(course)
+    try:
+        while not _finished(progress.history, task):
+            while progress.step < (len(progress.history) + 1) * training.steps_per_epoch:
+                rate = task.budget.learning_rate * learning_rate_factor(task.optimisation, progress.step, total)
                 for group in optimiser.param_groups:
-                    group["lr"] = plan.learning_rate * fraction
-                loss = loss_of(step)
-                value = loss.item()
-                if not math.isfinite(value):
-                    raise UnimriError(f"{title}: the loss is {value} at step {step}; lower the stage's learning_rate")
+                    group["lr"] = rate
+                loss = training.loss_of(progress.step)  # scalar
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
+                team.average_gradients(learning)
+                norm = _shorten(learning, task.optimisation.gradient_clip)  # scalar
+                own, length = torch.stack([loss.detach(), norm]).tolist()
+                value, *wishes = team.sum([own / team.size, *keeper.wishes()]).tolist()
+                if not (math.isfinite(value) and math.isfinite(length)):
+                    raise keeper.not_finite(f"the loss is {value} and the gradient's norm {length}", progress.step)
                 optimiser.step()
-                summed += value
-                bar.update()
-                bar.set_postfix(loss=f"{value:.4f}", refresh=False)
-            progress.epoch += 1
-            scores = validate()
-            row = {"epoch": progress.epoch, "step": progress.epoch * plan.steps_per_epoch}
-            mean_loss = summed / plan.steps_per_epoch
-            progress.history.append({**row, "train_loss": mean_loss, **scores})
-            if scores["validation_psnr_db"] > progress.best_psnr_db:
-                progress.best_psnr_db = scores["validation_psnr_db"]
+                progress.step += 1
+                progress.loss_sum += value
+                for callback in callbacks:
+                    callback.on_step(progress.step, value, rate)
+                keeper.grant(*wishes)
+            scores = training.validate(lambda: keeper.grant(*team.sum(keeper.wishes())))
+            psnr = scores["validation_psnr_db"]
+            if not math.isfinite(psnr):
+                raise keeper.not_finite(f"the validation is {psnr} dB", progress.step - 1)
+            if psnr > progress.best_psnr_db:
+                progress.best_psnr_db = psnr
                 progress.best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-            save_checkpoint(checkpoint, network, optimiser, progress)
-            seconds = time.monotonic() - started
-            log.info(
-                "epoch %d of %d: loss %.5f, validation %.2f dB, %.0f s, %s left",
-                progress.epoch,
-                plan.epochs,
-                mean_loss,
-                scores["validation_psnr_db"],
-                seconds,
-                tqdm.format_interval(seconds * (plan.epochs - progress.epoch)),
-            )
+            row = {"epoch": len(progress.history) + 1, "step": progress.step}
+            progress.history.append({**row, "train_loss": progress.loss_sum / training.steps_per_epoch, **scores})
+            progress.loss_sum = 0.0
+            keeper.save()
+            for callback in callbacks:
+                callback.on_epoch(progress.history[-1])
+    finally:
+        for callback in callbacks:
+            callback.on_end()
     return progress
+
+
+def _finished(history: list[dict[str, float]], task: TrainingTask) -> bool:
+    """All epochs are done, or the last ones brought no better validation. A function of the history alone."""
+    patience = task.optimisation.early_stopping
+    if not history or patience is None:
+        return len(history) == task.budget.epochs
+    best = max(history, key=lambda row: row["validation_psnr_db"])  # the first of equals
+    return len(history) == task.budget.epochs or len(history) - best["epoch"] >= patience
+
+
+def _shorten(learning: Sequence[nn.Parameter], longest: float | None) -> Tensor:
+    """Norm of the whole gradient; shortens the gradient to `longest` if it is longer."""
+    norm = nn.utils.get_total_norm([parameter.grad for parameter in learning if parameter.grad is not None])
+    if longest is not None:
+        nn.utils.clip_grads_with_norm_(learning, longest, norm)
+    return norm
+
+
+@dataclass
+class _Keeper:
+    """Writes checkpoints when it is time to, and tells where the last one is."""
+
+    training: Training
+    optimiser: optim.Optimizer
+    progress: Progress
+    checkpoints: Checkpoints
+    team: Team
+    interruption: Interruption
+    minutes: float
+
+    def __post_init__(self) -> None:
+        self._saved = time.monotonic()
+
+    def wishes(self) -> tuple[float, float]:
+        """What this process wants, 1 or 0: to stop, and a checkpoint. The first process's clock alone counts."""
+        due = self.team.leads and time.monotonic() - self._saved >= 60 * self.minutes
+        return float(self.interruption.requested), float(due)
+
+    def grant(self, stop: float, due: float) -> None:
+        """Do what the wishes of all processes add up to, which is the same in each of them."""
+        if stop or due:
+            self.save()
+        if stop:
+            where = self.checkpoints.describe_last()
+            raise InterruptedTraining(
+                f"{self.training.task.stage}: stopped as asked; the same command goes on from {where}"
+            )
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        tensors = [*self.training.network.parameters()]
+        tensors += [tensor for state in self.optimiser.state.values() for tensor in state.values()]
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+            raise self.not_finite("a weight or its moment is infinite", self.progress.step - 1)
+        with self.team.agreeing():
+            if self.team.leads:
+                self.checkpoints.save(self.training.network, self.optimiser, self.progress)
+        self._saved = time.monotonic()
+
+    def not_finite(self, what: str, step: int) -> UnimriError:
+        """The error for numbers that are not finite after, or in, iteration `step`."""
+        return UnimriError(
+            f"{self.training.task.stage}: {what} at step {step} ({self.training.describe(step)}); "
+            f"last good checkpoint: {self.checkpoints.describe_last()}; "
+            "lower the stage's learning_rate, set training.optimisation.gradient_clip, or look at these slices"
+        )

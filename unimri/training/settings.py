@@ -24,7 +24,14 @@ class Optimisation(Settings):
         None, ge=1, description="iterations in an epoch for each anatomy; null: as many as show every slice once"
     )
     weight_decay: float = Field(1e-7, ge=0, description="Adam's weight decay (L2)")
-    schedule: Literal["cosine", "constant"] = Field("cosine", description="course of the learning rate")
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="course of the learning rate after warm-up")
+    warmup_steps: int = Field(0, ge=0, description="first steps, over which the learning rate rises linearly from zero")
+    gradient_clip: float | None = Field(
+        None, gt=0, description="largest norm of the whole gradient; a longer one is shortened to it; null: any"
+    )
+    early_stopping: int | None = Field(
+        None, ge=1, description="stop after this many epochs without a better validation; null: train all epochs"
+    )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "float32",
         description="of the convolutions; FFTs are float32. auto: bfloat16 where the device has instructions for it",
@@ -39,6 +46,17 @@ class Distillation(Settings):
 
     layer: int = Field(3, ge=1, description="number of the convolution in each block that is distilled")
     omega: float = Field(1e-4, ge=0, description="weight of the attention transfer loss")
+
+
+class Running(Settings):
+    """How trainings are run. None of it is part of a training's task: changing it trains nothing again."""
+
+    checkpoint_minutes: float = Field(
+        10, ge=0, description="how much work may be lost when a training is killed; 0: a checkpoint after each step"
+    )
+    processes: int = Field(
+        1, ge=1, description="processes that share each batch of a training: GPUs, or CPUs with `threads` each"
+    )
 
 
 class TrainingTask(Settings):

@@ -20,9 +20,10 @@ rule adapted:
         anatomy="|".join(plan.config.new) or "none",
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=lambda wildcards: plan.task("adapted", wildcards.seed),
         folder=subpath(output.aspin, parent=True),

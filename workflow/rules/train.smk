@@ -14,9 +14,10 @@ rule independent:
         f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/independent/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=lambda wildcards: plan.task("independent", wildcards.seed),
         folder=subpath(output[0], parent=True),
@@ -40,9 +41,10 @@ rule shared:
         f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/shared.tsv"
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=lambda wildcards: plan.task("shared", wildcards.seed),
         folder=subpath(output[0], parent=True),
@@ -70,9 +72,10 @@ rule pretrained:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=lambda wildcards: plan.task("pretrained", wildcards.seed),
         folder=subpath(output[0], parent=True),
@@ -109,9 +112,10 @@ rule distilled:
     priority: 10
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=lambda wildcards: plan.task("distilled", wildcards.seed, wildcards.layer),
         folder=subpath(output[0], parent=True),
@@ -147,9 +151,10 @@ rule continued:
         f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/continued.tsv"
     conda:
         ENVIRONMENT
-    threads: plan.config.training.threads
+    threads: plan.threads
     resources:
         gpu=plan.gpus,
+        processes=plan.processes,
     params:
         task=lambda wildcards: plan.task("continued", wildcards.seed),
         folder=subpath(output[0], parent=True),

@@ -1,0 +1,151 @@
+"""Trainings that are killed end as those that are not."""
+
+import itertools
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from commands import arguments, finish, start, tree
+
+from unimri.training.interruption import SIGNALS, noticing_signals
+
+STAGES = {
+    "independent": ["head"],
+    "shared": ["head", "hand"],
+    "pretrained": ["head", "hand"],
+    "distilled": ["head", "hand"],
+    "continued": ["head", "hand"],
+    "adapted": ["hip"],
+}
+
+
+@pytest.fixture(scope="module")
+def commands(experiment, pretrained, tmp_path_factory):
+    """For each stage a function from output and checkpoints to a command's arguments."""
+    folder = tmp_path_factory.mktemp("teachers")
+    # What comes after is timed: the server of forks is up.
+    assert finish(start(["--help"], folder / "log")) == [0]
+    teachers = {name: experiment.train("independent", folder / name, name) for name in ("head", "hand")}
+
+    def command(stage: str, folder: Path, minutes: float = 0) -> list[str]:
+        base = None if stage in ("independent", "shared", "pretrained") else pretrained
+        files = experiment.files(*STAGES[stage], base=base, teachers=teachers if stage == "distilled" else None)
+        minutes_option = f"--checkpoint-minutes={minutes}"
+        return arguments(experiment.task(stage, 3), files, folder / "output", folder / "checkpoints", minutes_option)
+
+    return command
+
+
+def whole(given: list[str], folder: Path) -> tuple[dict[str, str], float]:
+    """What an unbroken run leaves, and the seconds that it takes."""
+    began = time.monotonic()
+    folder.mkdir()
+    assert finish(start(given, folder / "log")) == [0], (folder / "log").read_text()
+    return tree(folder / "output"), time.monotonic() - began
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_training_that_is_killed_at_random_ends_with_the_same_bytes(commands, tmp_path, stage) -> None:
+    expected, seconds = whole(commands(stage, tmp_path / "whole"), tmp_path / "whole")
+    chance = random.Random(stage)
+    kills: list[int] = []
+    for attempt in itertools.count():
+        folder = tmp_path / f"broken{attempt}"
+        folder.mkdir()
+        for number in itertools.cycle((signal.SIGKILL, signal.SIGTERM)):
+            process = start(commands(stage, folder), folder / "log")
+            process.join(chance.uniform(0.1, 1) * seconds)
+            if process.is_alive():
+                os.kill(process.pid, number)
+            (status,) = finish(process)
+            print(stage, attempt, number, status, seconds, time.monotonic(), flush=True)
+            if status == 0:
+                break
+            # SIGTERM before there is anything to save ends a process in the usual way.
+            assert status in ((-9,) if number == signal.SIGKILL else (143, -15)), (folder / "log").read_text()
+            kills.append(status)
+        assert tree(folder / "output") == expected
+        assert not list((folder / "checkpoints").iterdir())
+        if len(kills) >= 4:
+            return
+
+
+@pytest.mark.slow
+def test_a_crash_between_any_two_file_operations_loses_nothing(commands, tmp_path) -> None:
+    expected, _ = whole(commands("independent", tmp_path / "whole", 60), tmp_path / "whole")
+    for number in itertools.count(1):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (status,) = finish(start(commands("independent", folder, 60), folder / "log", crash=number))
+        if status == 0:
+            break
+        assert status == 137
+        # What a folder of results holds at any time is whole: nothing there differs from the end.
+        made = {
+            name: digest for name, digest in tree(folder).items() if name.startswith("output/") and "/." not in name
+        }
+        assert {name.removeprefix("output/"): digest for name, digest in made.items()}.items() <= expected.items()
+        assert finish(start(commands("independent", folder, 60), folder / "log")) == [0]
+        assert tree(folder / "output") == expected
+        assert not list((folder / "checkpoints").iterdir())
+    assert number > 30
+
+
+@pytest.mark.slow
+def test_the_real_command_stops_when_its_shell_is_told_to_and_goes_on(commands, tmp_path) -> None:
+    given = commands("pretrained", tmp_path / "whole", 60)
+    expected, _ = whole(given, tmp_path / "whole")
+    given = commands("pretrained", tmp_path / "broken", 60)
+    command = ["bash", "-c", 'exec "$@" > "$0" 2>&1', str(tmp_path / "log"), sys.executable, "-m", "unimri.cli", *given]
+    for number in (signal.SIGTERM, signal.SIGUSR1):
+        process = subprocess.Popen(command)
+        time.sleep(0.5)
+        while process.poll() is None:
+            # Until there are handlers a signal would end it in the usual way.
+            caught = int(dict(line.split(":\t", 1) for line in _status(process.pid))["SigCgt"], 16)
+            if caught >> (signal.SIGUSR1 - 1) & 1:
+                process.send_signal(number)
+                break
+            time.sleep(0.001)
+        assert process.wait(60) == 143, (tmp_path / "log").read_text()
+        (line,) = [line for line in (tmp_path / "log").read_text().splitlines() if not line.startswith("INFO ")]
+        assert line.startswith("unimri: pretrained: stopped as asked; the same command goes on from ")
+        assert not (tmp_path / "broken/output").exists()
+    assert subprocess.run(command, check=False).returncode == 0
+    assert tree(tmp_path / "broken/output") == expected
+
+
+def _status(pid: int) -> list[str]:
+    return [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_noted_and_its_handler_comes_back(number) -> None:
+    before = [signal.getsignal(each) for each in SIGNALS]
+    with noticing_signals() as interruption:
+        assert not interruption.requested
+        os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+        assert interruption.requested
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+def test_handlers_are_left_alone_outside_the_main_thread() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    seen = []
+
+    def elsewhere() -> None:
+        with noticing_signals() as interruption:
+            seen.append((interruption.requested, [signal.getsignal(number) for number in SIGNALS]))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [(False, before)]

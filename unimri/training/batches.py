@@ -1,0 +1,60 @@
+"""Training batches by step: a pure function of seed and step."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unimri.data.store import SliceSet
+from unimri.training.sampling import SliceOrder
+from unimri.training.settings import TrainingTask
+
+
+class Batches:
+    """Batches of one anatomy in turn, or mixed over all.
+
+    Parameters
+    ----------
+    sets : training slices of each anatomy, in the order in which they take turns.
+    task : gives seed, batch size and steps in an epoch.
+    in_turn : each batch is of one anatomy; else all are mixed.
+    part : which places of each batch this process takes.
+    """
+
+    def __init__(self, sets: Mapping[str, SliceSet], task: TrainingTask, in_turn: bool, part: slice) -> None:
+        self.sets, self.in_turn, self.part = sets, in_turn, part
+        size = task.optimisation.batch_size
+        lengths = {name: len(slices) for name, slices in sets.items()}
+        fixed = task.optimisation.steps_per_epoch
+        if in_turn:
+            self.orders = {name: SliceOrder(length, size, task.seed) for name, length in lengths.items()}
+            longest = max(-(-length // size) for length in lengths.values())
+            self.steps_per_epoch = len(sets) * (fixed or longest)
+        else:
+            self.names = np.repeat(np.array(list(sets)), list(lengths.values()))
+            self.places = np.concatenate([np.arange(length) for length in lengths.values()])
+            total = len(self.places)
+            self.mixed = SliceOrder(total, size, task.seed)
+            self.steps_per_epoch = len(sets) * fixed if fixed else -(-total // size)
+
+    def of_step(self, step: int) -> tuple[str, NDArray[np.float32], NDArray[np.int64]]:
+        """Anatomy (of the first slice when mixed), this process's slices float32 (b, H, W), their running numbers."""
+        chosen = self._chosen(step)[self.part]
+        numbers = np.array([number for _, _, number in chosen])
+        anatomy = chosen[0][0]
+        if self.in_turn:
+            return anatomy, self.sets[anatomy].batch(numbers), numbers
+        return anatomy, np.stack([self.sets[name][place] for name, place, _ in chosen]), numbers
+
+    def describe(self, step: int) -> str:
+        """The slices of a whole batch, by the keys of their volumes."""
+        volumes = [(name, *self.sets[name].volume_of(place)) for name, place, _ in self._chosen(step)]
+        return ", ".join(f"{name} volume {key} slice {number}" for name, key, number, _ in volumes)
+
+    def _chosen(self, step: int) -> list[tuple[str, int, int]]:
+        """Anatomy, place among its slices, and running number of every slice of a whole batch."""
+        if self.in_turn:
+            anatomy = list(self.sets)[step % len(self.sets)]
+            numbers = self.orders[anatomy].batch(step // len(self.sets))
+            return [(anatomy, int(number), int(number)) for number in numbers]
+        return [(str(self.names[number]), int(self.places[number]), int(number)) for number in self.mixed.batch(step)]

@@ -1,0 +1,39 @@
+"""Where progress bars and loggers are plugged into the training loop."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is about to be trained.
+
+    Attributes
+    ----------
+    stage, anatomies : what is trained.
+    epochs, steps_per_epoch, batch_size : counts.
+    step : steps done before, when a training goes on.
+    """
+
+    stage: str
+    anatomies: tuple[str, ...]
+    epochs: int
+    steps_per_epoch: int
+    batch_size: int
+    step: int
+
+
+class Callback:
+    """What the loop tells of; the first process of several alone does. Override what is wanted."""
+
+    def on_start(self, course: Course) -> None:
+        """Before the first step of this run."""
+
+    def on_step(self, step: int, loss: float, learning_rate: float) -> None:
+        """After each iteration; `step` counts from 1."""
+
+    def on_epoch(self, row: dict[str, Any]) -> None:
+        """After each validation, with a row of the history: epoch, step, train_loss, validation_psnr_db, ..."""
+
+    def on_end(self) -> None:
+        """At the end, also when the training is interrupted or fails."""

@@ -1,0 +1,57 @@
+"""Validation: mean PSNR of held-out slices, shared between the processes of a training."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unimri.data.store import SliceSet
+from unimri.training.distributed import Team
+
+# Slices (b, H, W), their numbers (b,) and their anatomy, to reconstruction and truth (b, H, W).
+Reconstruct = Callable[[NDArray[np.float32], NDArray[np.int64], str], tuple[Tensor, Tensor]]
+_BATCH = 8
+
+
+@torch.no_grad()
+def validation_scores(
+    held_out: Mapping[str, SliceSet],
+    reconstruct: Reconstruct,
+    limit: int | None,
+    team: Team,
+    pause: Callable[[], None],
+) -> dict[str, float]:
+    """Mean PSNR in dB over anatomies, `validation_psnr_db`, and of each, `validation_psnr_db_{anatomy}`.
+
+    Parameters
+    ----------
+    held_out : slices of each anatomy.
+    reconstruct : the network's reconstruction of a batch.
+    limit : validate on at most this many slices of an anatomy.
+    team : each of its processes takes its batches; all get all scores.
+    pause : called after each batch, equally often in all processes; what it raises ends the validation.
+    """
+    scores = {name: _mean_psnr(slices, name, reconstruct, limit, team, pause) for name, slices in held_out.items()}
+    average = float(np.mean(list(scores.values())))
+    return {"validation_psnr_db": average} | {f"validation_psnr_db_{name}": score for name, score in scores.items()}
+
+
+def _mean_psnr(
+    slices: SliceSet, anatomy: str, reconstruct: Reconstruct, limit: int | None, team: Team, pause: Callable[[], None]
+) -> float:
+    """Mean PSNR of magnitude, in dB with range 1, over (at most `limit`, evenly spaced) slices."""
+    count = len(slices) if limit is None else min(limit, len(slices))
+    chosen = np.linspace(0, len(slices) - 1, count).round().astype(np.int64)
+    scores = np.zeros(count)
+    for first in range(0, count, _BATCH * team.size):
+        start = first + _BATCH * team.rank
+        numbers = chosen[start : start + _BATCH]
+        if len(numbers):
+            image, target = reconstruct(slices.batch(numbers), numbers, anatomy)  # (b, H, W) both
+            error = (image.abs() - target).square().mean((1, 2)).clamp_(min=1e-12)
+            scores[start : start + _BATCH] = (-10 * error.log10()).tolist()
+        pause()
+    # Each score comes from one process and is zero in the others: the sum gathers them, in order and exactly.
+    return float(np.mean(team.sum(scores)))
