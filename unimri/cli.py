@@ -155,22 +155,33 @@ def train(
         int, typer.Option(min=1, help="Processes that share each batch; torchrun's own go first.")
     ] = 1,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="How much work may be lost.")] = 10,
+    logger: Annotated[str | None, typer.Option(help="tensorboard, mlflow or wandb.")] = None,
+    picture_epochs: Annotated[int, typer.Option(min=1, help="The logger gets pictures every so many epochs.")] = 1,
 ) -> None:
     """Run one training: S1, Shared, S2, S3 or S4. Ends with status 143 when a signal interrupts it."""
+    from unimri.training.callbacks import Callback
     from unimri.training.inputs import Files
     from unimri.training.interruption import InterruptedTraining
     from unimri.training.launch import is_launched, launch, quiet_followers
     from unimri.training.progress import Display
     from unimri.training.run import run_training
-    from unimri.training.settings import TrainingTask
+    from unimri.training.settings import Running, TrainingTask
 
     settings = parse_settings(TrainingTask, task, "--task")
     if processes > 1 and not is_launched():
         sys.exit(launch(processes, settings.threads, sys.argv[1:]))
     files = Files(_pairs(data), mask, base, _pairs(teacher))
+    callbacks: list[Callback] = [Display()]
+    running = parse_settings(Running, {"logger": logger, "picture_epochs": picture_epochs}, "--logger")
+    if running.logger is not None:
+        from unimri.training.loggers import Logging
+
+        learns_from = "-".join(files.data)
+        folder, title = output / "tensorboard" / learns_from, f"{output} {learns_from}"
+        callbacks.append(Logging(running.logger, folder, title, running.picture_epochs))
     with quiet_followers():
         try:
-            run_training(settings, files, output, checkpoints, [Display()], checkpoint_minutes)
+            run_training(settings, files, output, checkpoints, callbacks, checkpoint_minutes)
         except InterruptedTraining as stop:
             typer.echo(f"unimri: {stop}", err=True)
             sys.exit(stop.status)

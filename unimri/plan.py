@@ -81,6 +81,10 @@ class WorkflowPlan:
         self.processes = config.training.processes
         self.gpus = 0 if config.training.device == "cpu" else self.processes
         self.threads = config.training.threads * self.processes
+        training = config.training
+        self.logging = (
+            f"--logger {training.logger} --picture-epochs {training.picture_epochs}" if training.logger else ""
+        )
         self.shards = [shard_name(number) for number in range(config.preparation.shards)]
         for name, anatomy in config.anatomies.items():
             if anatomy.path is not None and not anatomy.path.is_dir():

@@ -1,7 +1,11 @@
 """Where progress bars and loggers are plugged into the training loop."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,8 @@ class Course:
     stage, anatomies : what is trained.
     epochs, steps_per_epoch, batch_size : counts.
     step : steps done before, when a training goes on.
+    examples : goes through the validation slices: anatomy, truth and the network's reconstruction as it is, both
+        float32 (H, W) in [0, 1]. It reconstructs when it is asked; nothing is spent when nobody asks.
     """
 
     stage: str
@@ -21,6 +27,7 @@ class Course:
     steps_per_epoch: int
     batch_size: int
     step: int
+    examples: Callable[[], Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]]
 
 
 class Callback:

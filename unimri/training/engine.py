@@ -2,10 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
 from unimri.errors import UnimriError
@@ -31,6 +33,7 @@ class Training:
     validate : gives validation columns for the history, among them `validation_psnr_db`, in dB, which the best weights
         are chosen by. It calls what it is given between its batches, so that it can be interrupted.
     describe : names the slices of iteration `step`.
+    examples : see `callbacks.Course`.
     """
 
     task: TrainingTask
@@ -41,6 +44,7 @@ class Training:
     loss_of: Callable[[int], Tensor]
     validate: Callable[[Callable[[], None]], dict[str, float]]
     describe: Callable[[int], str]
+    examples: Callable[[], Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]]
 
 
 def train(
@@ -84,7 +88,13 @@ def train(
     callbacks = callbacks if team.leads else ()
     batch_size = task.optimisation.batch_size
     course = Course(
-        task.stage, training.anatomies, task.budget.epochs, training.steps_per_epoch, batch_size, progress.step
+        task.stage,
+        training.anatomies,
+        task.budget.epochs,
+        training.steps_per_epoch,
+        batch_size,
+        progress.step,
+        training.examples,
     )
     for callback in callbacks:
         callback.on_start(course)

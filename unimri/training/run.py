@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from unimri.training.losses import attention_transfer, mean_absolute_error
 from unimri.training.results import write_results
 from unimri.training.settings import Running, TrainingTask
 from unimri.training.stages import STAGES
-from unimri.training.validation import validation_scores
+from unimri.training.validation import examples, validation_scores
 
 
 def run_training(
@@ -133,6 +134,7 @@ def _set_up(task: TrainingTask, files: Files, team: Team) -> tuple[D5C5, Trainin
         loss_of=loss_of,
         validate=validate,
         describe=batches.describe,
+        examples=partial(examples, held_out, reconstruct, task.optimisation.validation_slices),
     )
     return network, training
 

@@ -8,6 +8,8 @@ from unimri.models.settings import CascadeSettings
 from unimri.settings import Settings
 from unimri.training.stages import StageName
 
+LoggerName = Literal["tensorboard", "mlflow", "wandb"]
+
 
 class Budget(Settings):
     """How long a stage trains, and how fast it learns."""
@@ -56,6 +58,15 @@ class Running(Settings):
     )
     processes: int = Field(
         1, ge=1, description="processes that share each batch of a training: GPUs, or CPUs with `threads` each"
+    )
+    logger: LoggerName | None = Field(
+        None,
+        description="where trainings tell their course to, beside history.csv: losses, learning rate, PSNR and SSIM on "
+        "validation, and pictures of reconstructions; tensorboard writes beside the model, mlflow and wandb where they "
+        "are told to by their own settings",
+    )
+    picture_epochs: int = Field(
+        1, ge=1, description="a logger gets SSIM and pictures of validation slices every so many epochs"
     )
 
 

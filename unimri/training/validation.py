@@ -1,6 +1,6 @@
 """Validation: mean PSNR of held-out slices, shared between the processes of a training."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -38,14 +38,38 @@ def validation_scores(
     return {"validation_psnr_db": average} | {f"validation_psnr_db_{name}": score for name, score in scores.items()}
 
 
+@torch.no_grad()
+def examples(
+    held_out: Mapping[str, SliceSet], reconstruct: Reconstruct, limit: int | None
+) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
+    """Go through the slices that `validation_scores` scores, in one process.
+
+    Returns
+    -------
+    For each its anatomy, truth and magnitude of the reconstruction, float32 (H, W) both.
+    """
+    for anatomy, slices in held_out.items():
+        chosen = _chosen(len(slices), limit)
+        for start in range(0, len(chosen), _BATCH):
+            numbers = chosen[start : start + _BATCH]
+            image, target = reconstruct(slices.batch(numbers), numbers, anatomy)  # (b, H, W) both
+            for truth, magnitude in zip(target.cpu().numpy(), image.abs().cpu().numpy(), strict=True):
+                yield anatomy, truth, magnitude
+
+
+def _chosen(count: int, limit: int | None) -> NDArray[np.int64]:
+    """Which of `count` slices: at most `limit`, evenly spaced."""
+    chosen = np.linspace(0, count - 1, count if limit is None else min(limit, count))
+    return chosen.round().astype(np.int64)
+
+
 def _mean_psnr(
     slices: SliceSet, anatomy: str, reconstruct: Reconstruct, limit: int | None, team: Team, pause: Callable[[], None]
 ) -> float:
     """Mean PSNR of magnitude, in dB with range 1, over (at most `limit`, evenly spaced) slices."""
-    count = len(slices) if limit is None else min(limit, len(slices))
-    chosen = np.linspace(0, len(slices) - 1, count).round().astype(np.int64)
-    scores = np.zeros(count)
-    for first in range(0, count, _BATCH * team.size):
+    chosen = _chosen(len(slices), limit)
+    scores = np.zeros(len(chosen))
+    for first in range(0, len(chosen), _BATCH * team.size):
         start = first + _BATCH * team.rank
         numbers = chosen[start : start + _BATCH]
         if len(numbers):

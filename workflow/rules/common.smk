@@ -1,11 +1,11 @@
 import os
 
 # exec: a signal that a scheduler sends to the shell reaches the training. Snakemake compares this text before it fills
-# it in: another number of processes, or of minutes, trains nothing again.
+# it in: another number of processes, of minutes, or another logger trains nothing again.
 TRAIN = (
     "exec python -m unimri.cli train {input.mask:q} --task {params.task:q} --output {params.folder:q}"
     " --checkpoints {params.checkpoints:q} {params.data:q} --processes {resources.processes}"
-    " --checkpoint-minutes {plan.config.training.checkpoint_minutes}"
+    " --checkpoint-minutes {plan.config.training.checkpoint_minutes} {plan.logging}"
 )
 CHECKPOINTS = f"{RESULTS}/checkpoints"
 TRAINING_CODE = plan.code("unimri.training.run")
