@@ -289,6 +289,27 @@ def show(
     )
 
 
+@app.command()
+def status(
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
+    ] = None,
+) -> None:
+    """Say which trainings are done, stale, under way with how far, or waiting, from the artifacts alone."""
+    from collections import Counter
+
+    from tabulate import tabulate
+
+    from unimri.config import load_config
+    from unimri.plan import WorkflowPlan
+    from unimri.status import Standing, standings
+
+    found = list(standings(WorkflowPlan(load_config(*(config or [Path("config.yaml")])))))
+    typer.echo(tabulate(found, [*Standing._fields], tablefmt="plain", disable_numparse=True))
+    counts = Counter(standing.state for standing in found)
+    typer.echo(f"\n{len(found)} trainings: {', '.join(f'{number} {state}' for state, number in counts.items())}")
+
+
 @app.callback()
 def _start() -> None:
     # Standard output goes to the rules' logs, which stay with the results: what we log names no patient and no file.

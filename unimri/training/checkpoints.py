@@ -96,6 +96,16 @@ class Checkpoints:
             return progress
         return Progress()
 
+    def newest(self) -> tuple[Path, Progress] | None:
+        """The newest good one and where it left the training, without its weights; None when there is none."""
+        for path in self._newest_first():
+            try:
+                _, note = self._read(path)
+            except UnimriError:
+                continue
+            return path, Progress(**note)
+        return None
+
     def describe_last(self) -> str:
         """Path and step of the newest good one."""
         return "its start, there is no checkpoint" if self.last is None else f"{self.last} (step {self._last_step})"

@@ -1,7 +1,5 @@
 """One training from prepared data to a model's folder: builds what the engine needs for any stage."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,13 +15,14 @@ from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.folder import load_model
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
-from unimri.provenance import code_digest, versions
+from unimri.provenance import versions
 from unimri.training.batches import Batches
 from unimri.training.callbacks import Callback
 from unimri.training.checkpoints import Checkpoints, Progress, writing
 from unimri.training.device import resolve
 from unimri.training.distributed import Team, join
 from unimri.training.engine import Training, train
+from unimri.training.fingerprint import fingerprint, training_code
 from unimri.training.inputs import Files, starting_network
 from unimri.training.interruption import noticing_signals
 from unimri.training.losses import attention_transfer, mean_absolute_error
@@ -69,9 +68,9 @@ def run_training(
         with team.agreeing():
             network, training = _set_up(task, files, team)
             digests = files.digests()
-        fingerprint = _fingerprint(task, digests)
-        team.check_same(fingerprint, "other settings, inputs or code, or another precision,")
-        kept = Checkpoints(checkpoints, fingerprint)
+        name = fingerprint(task, digests)
+        team.check_same(name, "other settings, inputs or code, or another precision,")
+        kept = Checkpoints(checkpoints, name)
         if team.leads:
             kept.remove_leftovers()
         progress = train(training, kept, team, interruption, callbacks, checkpoint_minutes)
@@ -139,11 +138,6 @@ def _set_up(task: TrainingTask, files: Files, team: Team) -> tuple[D5C5, Trainin
     return network, training
 
 
-def _fingerprint(task: TrainingTask, digests: dict[str, str]) -> str:
-    made_from = json.dumps([task.model_dump(), digests, code_digest(__name__)], sort_keys=True)
-    return hashlib.sha256(made_from.encode()).hexdigest()[:32]
-
-
 def _about(training: Training, progress: Progress, digests: dict[str, str]) -> dict[str, object]:
     task = training.task
     return {
@@ -151,7 +145,7 @@ def _about(training: Training, progress: Progress, digests: dict[str, str]) -> d
         "universal": STAGES[task.stage].universal,
         "task": task.model_dump(),
         "inputs": digests,
-        "code": code_digest(__name__),
+        "code": training_code(),
         "versions": versions(),
         "processes": progress.processes,
         "parameters": sum(parameter.numel() for parameter in training.learning),

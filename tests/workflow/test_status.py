@@ -1,0 +1,106 @@
+"""`unimri status` on a finished experiment, a changed one, one under way and one that has not begun."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from unimri.config import load_config
+from unimri.plan import WorkflowPlan
+from unimri.status import standings
+from unimri.training.callbacks import Callback
+from unimri.training.inputs import Files
+from unimri.training.run import run_training
+from unimri.training.settings import TrainingTask
+
+pytestmark = pytest.mark.slow
+
+CONFIGS = [ROOT / "config.yaml", ROOT / "workflow/config/tiny.yaml"]
+
+
+@pytest.fixture
+def copy(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished experiment of our own, in the working folder."""
+    shutil.copytree(finished, tmp_path / "results")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "results"
+
+
+def states(*overlays: Path) -> dict[tuple[str, str], tuple[str, str]]:
+    """State and detail by stage and name."""
+    plan = WorkflowPlan(load_config(*CONFIGS, *overlays))
+    return {(found.stage, found.name): (found.state, found.detail) for found in standings(plan)}
+
+
+def test_a_finished_experiment_is_done(copy: Path) -> None:
+    found = states()
+    assert Counter(stage for stage, _ in found) == {
+        "independent": 5,
+        "shared": 1,
+        "pretrained": 1,
+        "distilled": 1,
+        "continued": 1,
+        "adapted": 9,
+    }
+    assert {state for state, _ in found.values()} == {"done"}
+    run = subprocess.run(
+        [sys.executable, "-m", "unimri.cli", "status", *map(str, CONFIGS)], capture_output=True, text=True, check=True
+    )
+    assert "18 trainings: 18 done" in run.stdout
+
+
+def test_what_a_change_makes_stale_is_said_with_the_reason(copy: Path, tmp_path: Path) -> None:
+    overlay = tmp_path / "omega.yaml"
+    overlay.write_text("distillation: {omega: 0.5}\ntraining: {stages: {independent: {epochs: 3}}}\n")
+    found = states(overlay)
+    stale = {key: detail for key, (state, detail) in found.items() if state == "stale"}
+    assert stale.pop(("distilled", "distilled/layer3")) == "distillation.omega was 1e-06, now 0.5"
+    assert {stage for stage, _ in stale} == {"independent"}
+    assert set(stale.values()) == {"budget.epochs was 2, now 3"}
+    manifest = copy / "data/prostate/manifest.csv"
+    manifest.write_text(manifest.read_text() + "\n")
+    found = states()
+    assert found["independent", "prostate"] == ("stale", "input data/prostate has changed")
+    assert found["adapted", "prostate on pretrained"][0] == "stale"
+    assert found["independent", "brain"][0] == "done"
+    manifest.unlink()
+    assert found["independent", "brain"][0] == "done"
+    state, detail = states()["independent", "prostate"]
+    assert (state, detail) == ("stale", "its input results/data/prostate/manifest.csv is gone")
+
+
+def test_a_training_under_way_is_told_from_its_checkpoint(copy: Path) -> None:
+    class Stop(Callback):
+        def on_step(self, step: int, loss: float, learning_rate: float) -> None:
+            if step == 6:
+                raise KeyboardInterrupt
+
+    plan = WorkflowPlan(load_config(*CONFIGS))
+    folder = copy / "4x/seed2021/shared"
+    shutil.rmtree(folder)
+    assert states()["shared", "shared"] == ("ready", "")
+    files = Files({name: copy / "data" / name for name in ("brain", "knee")}, copy / "masks/4x.npz")
+    task = TrainingTask.model_validate_json(plan.task("shared", "2021"))
+    with pytest.raises(KeyboardInterrupt):
+        run_training(task, files, folder, copy / "checkpoints", [Stop()], checkpoint_minutes=0)
+    state, detail = states()["shared", "shared"]
+    assert state == "under way"
+    assert detail.startswith("step 5, 1 of 2 epochs, best ")
+    assert detail.endswith("checkpoint 0 min old")
+    (newest,) = (path for path in (copy / "checkpoints").glob("*-0000000005-*"))
+    long_ago = time.time() - 2 * 24 * 3600
+    os.utime(newest, (long_ago, long_ago))
+    assert states()["shared", "shared"][0] == "stopped"
+
+
+def test_what_has_not_begun_waits_for_its_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = states()
+    assert {state for state, _ in found.values()} == {"waiting"}
+    assert found["independent", "knee"][1] == "for results/data/knee/manifest.csv"
