@@ -140,8 +140,7 @@ def train(
 ) -> None:
     """Run one training: S1, Shared, S2, S3 or S4. Ends with status 143 when a signal interrupts it."""
     from unimri.training.inputs import Files
-    from unimri.training.interruption import InterruptedTraining
-    from unimri.training.launch import is_launched, launch, quiet_followers
+    from unimri.training.launch import is_launched, launch, one_voice
     from unimri.training.progress import Display
     from unimri.training.run import run_training
     from unimri.training.settings import TrainingTask
@@ -150,12 +149,8 @@ def train(
     if processes > 1 and not is_launched():
         sys.exit(launch(processes, settings.threads, sys.argv[1:]))
     files = Files(_pairs(data), mask, base, _pairs(teacher))
-    with quiet_followers():
-        try:
-            run_training(settings, files, output, checkpoints, [Display()], checkpoint_minutes)
-        except InterruptedTraining as stop:
-            typer.echo(f"unimri: {stop}", err=True)
-            sys.exit(stop.status)
+    with one_voice():
+        run_training(settings, files, output, checkpoints, [Display()], checkpoint_minutes)
 
 
 @app.command()

@@ -11,35 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import arguments, finish, start, tree
+from commands import finish, start, tree
+from conftest import ANATOMIES
 
 from unimri.training.interruption import SIGNALS, noticing_signals
-
-STAGES = {
-    "independent": ["head"],
-    "shared": ["head", "hand"],
-    "pretrained": ["head", "hand"],
-    "distilled": ["head", "hand"],
-    "continued": ["head", "hand"],
-    "adapted": ["hip"],
-}
-
-
-@pytest.fixture(scope="module")
-def commands(experiment, pretrained, tmp_path_factory):
-    """For each stage a function from output and checkpoints to a command's arguments."""
-    folder = tmp_path_factory.mktemp("teachers")
-    # What comes after is timed: the server of forks is up.
-    assert finish(start(["--help"], folder / "log")) == [0]
-    teachers = {name: experiment.train("independent", folder / name, name) for name in ("head", "hand")}
-
-    def command(stage: str, folder: Path, minutes: float = 0) -> list[str]:
-        base = None if stage in ("independent", "shared", "pretrained") else pretrained
-        files = experiment.files(*STAGES[stage], base=base, teachers=teachers if stage == "distilled" else None)
-        minutes_option = f"--checkpoint-minutes={minutes}"
-        return arguments(experiment.task(stage, 3), files, folder / "output", folder / "checkpoints", minutes_option)
-
-    return command
 
 
 def whole(given: list[str], folder: Path) -> tuple[dict[str, str], float]:
@@ -51,7 +26,7 @@ def whole(given: list[str], folder: Path) -> tuple[dict[str, str], float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ANATOMIES)
 def test_a_training_that_is_killed_at_random_ends_with_the_same_bytes(commands, tmp_path, stage) -> None:
     expected, seconds = whole(commands(stage, tmp_path / "whole"), tmp_path / "whole")
     chance = random.Random(stage)
