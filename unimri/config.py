@@ -100,10 +100,11 @@ class Config(Settings):
                 f"metrics.ssim_window: {self.metrics.ssim_window} pixels is more than preparation.image_size, "
                 f"{self.preparation.image_size}"
             )
-        if self.training.optimisation.batch_size % self.training.processes:
+        processes, batch_size = self.training.processes, self.training.optimisation.batch_size
+        if batch_size % processes:
             raise ValueError(
-                f"training.processes: {self.training.processes} processes cannot share training.optimisation.batch_size, "
-                f"{self.training.optimisation.batch_size}, evenly"
+                f"training.processes: {processes} processes cannot share training.optimisation.batch_size, "
+                f"{batch_size}, evenly"
             )
         stages = self.training.stages
         if stages.continued.epochs != stages.distilled.epochs:
