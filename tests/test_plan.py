@@ -92,6 +92,15 @@ def test_without_seeds_of_their_own_trainings_take_the_experiments(default):
 def test_trainings_ask_for_a_gpu_unless_they_stay_on_the_cpu(default, device, gpus):
     default["training"]["device"] = device
     assert WorkflowPlan(parse_config(default)).gpus == gpus
+    default["training"] |= {"processes": 4, "threads": 3}
+    plan = WorkflowPlan(parse_config(default))
+    assert (plan.gpus, plan.processes, plan.threads) == (4 * gpus, 4, 12)
+
+
+def test_how_a_training_is_run_is_no_part_of_its_task(default):
+    before = WorkflowPlan(parse_config(default)).task("shared")
+    default["training"] |= {"processes": 4, "checkpoint_minutes": 0}
+    assert WorkflowPlan(parse_config(default)).task("shared") == before
 
 
 def test_data_are_marked_simulated_or_real(default, tmp_path):

@@ -161,8 +161,7 @@ def train(
     """Run one training: S1, Shared, S2, S3 or S4. Ends with status 143 when a signal interrupts it."""
     from unimri.training.callbacks import Callback
     from unimri.training.inputs import Files
-    from unimri.training.interruption import InterruptedTraining
-    from unimri.training.launch import is_launched, launch, quiet_followers
+    from unimri.training.launch import is_launched, launch, one_voice
     from unimri.training.progress import Display
     from unimri.training.run import run_training
     from unimri.training.settings import Running, TrainingTask
@@ -179,12 +178,8 @@ def train(
         learns_from = "-".join(files.data)
         folder, title = output / "tensorboard" / learns_from, f"{output} {learns_from}"
         callbacks.append(Logging(running.logger, folder, title, running.picture_epochs))
-    with quiet_followers():
-        try:
-            run_training(settings, files, output, checkpoints, callbacks, checkpoint_minutes)
-        except InterruptedTraining as stop:
-            typer.echo(f"unimri: {stop}", err=True)
-            sys.exit(stop.status)
+    with one_voice():
+        run_training(settings, files, output, checkpoints, callbacks, checkpoint_minutes)
 
 
 @app.command()

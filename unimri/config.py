@@ -109,6 +109,12 @@ class Config(Settings):
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"training.seeds: {self.seeds} names one twice; give each once")
+        processes, batch_size = self.training.processes, self.training.optimisation.batch_size
+        if batch_size % processes:
+            raise ValueError(
+                f"training.processes: {processes} processes cannot share training.optimisation.batch_size, "
+                f"{batch_size}, evenly"
+            )
         stages = self.training.stages
         if stages.continued.epochs != stages.distilled.epochs:
             raise ValueError(

@@ -1,11 +1,10 @@
 """`unimri train` in processes that are quick to start: forks of one that has imported torch."""
 
-import json
 import multiprocessing
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -52,15 +51,20 @@ def start(
     return process
 
 
-def start_team(given: Sequence[str], size: int, log: Path) -> list[BaseProcess]:
-    """Start it in `size` processes that find the environment that torchrun makes; the logs end in their ranks."""
+def start_team(
+    given: Sequence[str], size: int, log: Path, others: Mapping[int, Sequence[str]] | None = None
+) -> list[BaseProcess]:
+    """Start it in `size` processes that find the environment that torchrun makes.
+
+    The logs' names end in the ranks. `others`: ranks that are given other arguments.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return [
         start(
-            given,
+            (others or {}).get(rank, given),
             log.with_name(f"{log.name}{rank}"),
             {name: str(value) for name, value in (common | {"RANK": rank, "LOCAL_RANK": rank}).items()},
         )
@@ -100,8 +104,3 @@ class _Crash:
             self.left -= 1
             if self.left == 0:
                 os._exit(137)
-
-
-def processes_of(folder: Path) -> list[int]:
-    """How many processes a model's provenance names."""
-    return json.loads((folder / "model.json").read_text())["processes"]

@@ -1,8 +1,10 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from commands import arguments, finish, start
 
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.nifti import NiftiSettings
@@ -12,6 +14,17 @@ from unimri.training.inputs import Files
 from unimri.training.run import run_training
 from unimri.training.settings import Budget, Distillation, Optimisation, TrainingTask
 from unimri.training.stages import StageName
+
+ANATOMIES = {
+    "independent": ["head"],
+    "shared": ["head", "hand"],
+    "pretrained": ["head", "hand"],
+    "distilled": ["head", "hand"],
+    "continued": ["head", "hand"],
+    "adapted": ["hip"],
+}
+
+Command = Callable[..., list[str]]
 
 
 class Experiment:
@@ -58,3 +71,22 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
 @pytest.fixture(scope="session")
 def pretrained(experiment: Experiment) -> Path:
     return experiment.train("pretrained", experiment.folder / "pretrained", "head", "hand")
+
+
+@pytest.fixture(scope="session")
+def commands(experiment: Experiment, pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """A function from stage and folder to the arguments of `unimri`, which writes `output` and `checkpoints` there."""
+    folder = tmp_path_factory.mktemp("teachers")
+    # What comes after is timed: the server of forks is up.
+    assert finish(start(["--help"], folder / "log")) == [0]
+    teachers = {name: experiment.train("independent", folder / name, name) for name in ("head", "hand")}
+
+    def command(stage: StageName, folder: Path, minutes: float = 0, **optimisation: object) -> list[str]:
+        base = None if stage in ("independent", "shared", "pretrained") else pretrained
+        files = experiment.files(*ANATOMIES[stage], base=base, teachers=teachers if stage == "distilled" else None)
+        task = experiment.task(stage, 3)
+        task = task.model_copy(update={"optimisation": task.optimisation.model_copy(update=optimisation)})
+        more = f"--checkpoint-minutes={minutes}"
+        return arguments(task, files, folder / "output", folder / "checkpoints", more)
+
+    return command

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 import torch
@@ -112,7 +113,7 @@ def train(
                 own, length = torch.stack([loss.detach(), norm]).tolist()
                 value, *wishes = team.sum([own / team.size, *keeper.wishes()]).tolist()
                 if not (math.isfinite(value) and math.isfinite(length)):
-                    raise keeper.not_finite(f"the loss is {value} and the gradient's norm {length}", progress.step)
+                    keeper.stop_not_finite(f"the loss is {value} and the gradient's norm {length}", progress.step)
                 optimiser.step()
                 progress.step += 1
                 progress.loss_sum += value
@@ -122,7 +123,7 @@ def train(
             scores = training.validate(lambda: keeper.grant(*team.sum(keeper.wishes())))
             psnr = scores["validation_psnr_db"]
             if not math.isfinite(psnr):
-                raise keeper.not_finite(f"the validation is {psnr} dB", progress.step - 1)
+                keeper.stop_not_finite(f"the validation is {psnr} dB", progress.step - 1)
             if psnr > progress.best_psnr_db:
                 progress.best_psnr_db = psnr
                 progress.best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -190,16 +191,18 @@ class _Keeper:
         tensors = [*self.training.network.parameters()]
         tensors += [tensor for state in self.optimiser.state.values() for tensor in state.values()]
         if not all(bool(tensor.isfinite().all()) for tensor in tensors):
-            raise self.not_finite("a weight or its moment is infinite", self.progress.step - 1)
+            self.stop_not_finite("a weight or its moment is infinite", self.progress.step - 1)
         with self.team.agreeing():
             if self.team.leads:
                 self.checkpoints.save(self.training.network, self.optimiser, self.progress)
         self._saved = time.monotonic()
 
-    def not_finite(self, what: str, step: int) -> UnimriError:
-        """The error for numbers that are not finite after, or in, iteration `step`."""
-        return UnimriError(
-            f"{self.training.task.stage}: {what} at step {step} ({self.training.describe(step)}); "
-            f"last good checkpoint: {self.checkpoints.describe_last()}; "
-            "lower the stage's learning_rate, set training.optimisation.gradient_clip, or look at these slices"
-        )
+    def stop_not_finite(self, what: str, step: int) -> NoReturn:
+        """Stop because of numbers that are not finite in, or after, iteration `step`: the same in all processes."""
+        with self.team.agreeing():
+            raise UnimriError(
+                f"{self.training.task.stage}: {what} at step {step} ({self.training.describe(step)}); "
+                f"last good checkpoint: {self.checkpoints.describe_last()}; "
+                "lower the stage's learning_rate, set training.optimisation.gradient_clip, or look at these slices"
+            )
+        raise AssertionError

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,7 @@ def launch(processes: int, threads: int, arguments: Sequence[str]) -> int:
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     # Each process says itself, in one line, why it stops.
-    logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
+    logging.disable()
     options = ["--standalone", "--local-addr=localhost", f"--nproc-per-node={processes}"]
     options += [f"--signals-to-handle={','.join(number.name for number in SIGNALS)}"]
     try:
@@ -37,22 +38,33 @@ def launch(processes: int, threads: int, arguments: Sequence[str]) -> int:
     except SignalException:
         return InterruptedTraining.status
     except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        return failure.exitcode if failure.exitcode >= 0 else 128 - failure.exitcode
+        rank, failure = error.get_first_failure()
+        if failure.exitcode >= 0:
+            return failure.exitcode
+        name = signal.Signals(-failure.exitcode).name
+        print(
+            f"unimri: {name} ended process {rank}; the same command goes on from the last checkpoint", file=sys.stderr
+        )
+        return 128 - failure.exitcode
     return 0
 
 
 @contextmanager
-def quiet_followers() -> Iterator[None]:
-    """Let the first of several processes speak for all, but each for faults that it alone has.
+def one_voice() -> Iterator[None]:
+    """Let the first of several processes speak for all, except for faults that another one has.
 
     Raises
     ------
-    SystemExit : in a process that has stopped because another one did.
+    SystemExit : with status 143 when the training was interrupted, 1 when another process has failed.
     """
-    if int(os.environ.get("RANK", "0")) > 0 and is_launched():
+    leads = not is_launched() or os.environ["RANK"] == "0"
+    if not leads:
         logging.getLogger("unimri").setLevel(logging.ERROR)
     try:
         yield
+    except InterruptedTraining as stop:
+        if leads:
+            print(f"unimri: {stop}", file=sys.stderr)
+        sys.exit(stop.status)
     except ElsewhereError:
         sys.exit(1)

@@ -1,0 +1,29 @@
+"""How a training is run is not what it is: neither processes nor checkpoints make anything again."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import snakemake
+
+pytestmark = pytest.mark.slow
+
+
+def test_how_a_training_is_run_plans_nothing(finished: Path) -> None:
+    overlay = finished.parent / "running.yaml"
+    overlay.write_text(yaml.safe_dump({"training": {"processes": 2, "checkpoint_minutes": 1}}))
+    run = snakemake(finished, "-n", overlays=(overlay,))
+    assert "Nothing to be done" in run.stdout + run.stderr
+
+
+def test_a_resource_says_how_many_processes_share_a_training(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.parent, tmp_path / "copy")
+    results = tmp_path / "copy" / finished.name
+    shutil.rmtree(results / "4x/pretrained")
+    resources = ("--set-resources", "pretrained:processes=2", "--set-threads", "pretrained=2")
+    run = snakemake(results, "--cores", "2", "--until", "pretrained", *resources)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert json.loads((results / "4x/pretrained/model.json").read_text())["processes"] == [2]
+    assert not list((results / "checkpoints").iterdir())
