@@ -3,6 +3,7 @@
 import gdcm
 import numpy as np
 import pytest
+from damage import crash, doze
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
@@ -13,9 +14,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from unimri.data.read import decoder, dicom_pixels
-from unimri.data.read.decoding import Decoding
+from unimri.data.read import decoder, dicom_pixels, isolated
 from unimri.data.read.dicom import DicomSettings, find
+from unimri.data.read.dicom_pixels import open_image
 from unimri.data.read.error import ReadError
 from unimri.errors import UnimriError
 
@@ -115,25 +116,33 @@ def test_a_stream_of_another_size_than_declared_is_told_before_it_is_decoded(tmp
     if syntax == RLELossless and header["Rows"] == 64:
         return
     with pytest.raises(ValueError, match="another size"):
-        list(decoder.decode(str(path)))
+        decoder.decode(path)
     with pytest.raises(UnimriError, match=r"a\.dcm: its pixel data cannot be decoded"):
         find(tmp_path, SETTINGS)[0].read()
 
 
-def test_a_decoder_that_crashes_or_hangs_is_told_and_the_next_file_is_read(tmp_path, write_image):
+@pytest.mark.parametrize("fault", [crash, doze])
+def test_a_decoder_that_crashes_or_hangs_is_told_and_the_next_file_is_read(tmp_path, write_image, monkeypatch, fault):
     pixels = image(12, False)
-    path = write_image(tmp_path / "a.dcm", pixels, BitsStored=12)
+    compress(write_image(tmp_path / "a.dcm", pixels, BitsStored=12), RLELossless)
+    (scan,) = find(tmp_path, SETTINGS)
+    worker = isolated.Worker(seconds=1)
+    monkeypatch.setattr(isolated, "_WORKER", worker)
+    monkeypatch.setattr(dicom_pixels, "decode", fault)
+    with pytest.raises(ReadError, match=r"a\.dcm: its pixel data cannot be decoded"):
+        scan.read()
+    monkeypatch.setattr(dicom_pixels, "decode", decoder.decode)
+    np.testing.assert_array_equal(scan.read(), pixels[None])
+    worker.close()
+
+
+def test_a_file_that_changes_after_its_header_was_read_is_told(tmp_path, write_image):
+    path = write_image(tmp_path / "a.dcm", image(12, False), BitsStored=12)
     compress(path, RLELossless)
-    slow = Decoding(time_limit=0)
-    with pytest.raises(ReadError, match="cannot be decoded"):
-        list(slow.frames(path, 1, pixels.shape))
-    decoding = Decoding()
-    assert len(list(decoding.frames(path, 1, pixels.shape))) == 1
-    decoding._process.kill()
-    with pytest.raises(ReadError, match="cannot be decoded"):
-        list(decoding.frames(path, 1, pixels.shape))
-    np.testing.assert_array_equal(next(decoding.frames(path, 1, pixels.shape)), pixels)
-    decoding.close()
+    opened = open_image(path)
+    compress(write_image(path, image(12, False)[:40], BitsStored=12), RLELossless)
+    with pytest.raises(ReadError, match=r"a\.dcm: its pixel data cannot be decoded"):
+        list(opened.pixels())
 
 
 def test_an_encoding_that_is_not_known_is_told(tmp_path, write_image):

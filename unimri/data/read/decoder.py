@@ -1,14 +1,7 @@
-"""Decodes compressed DICOM files in a process of its own: `decoding` runs this file and talks to it.
+"""Decodes compressed DICOM files. A damaged file can crash a decoder: call `decode` by way of `isolated` alone."""
 
-A damaged file can crash a decoder, and must not take the whole preparation with it. Nothing of `unimri` is
-imported, so that the process starts fast and needs no path to the package.
-"""
-
-import json
-import os
-import sys
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -45,8 +38,12 @@ _MAX_RLE_RATIO = 64
 _FRAME_MARKERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 
 
-def decode(path: str) -> Iterator[NDArray[Any]]:
-    """Decode the frames of one file, in stored order: (rows, columns), of the stored dtype.
+def decode(path: Path) -> list[NDArray[Any]]:
+    """Decode the frames of a file of a transfer syntax that `PLUGINS` has.
+
+    Returns
+    -------
+    Each frame in stored order: (rows, columns), of the stored dtype.
 
     Raises
     ------
@@ -66,8 +63,8 @@ def decode(path: str) -> Iterator[NDArray[Any]]:
         found += 1
     if found != frames:
         raise ValueError("another number of frames than declared")
-    for image, _ in get_decoder(syntax).iter_array(dataset, raw=True, decoding_plugin=PLUGINS[syntax]):
-        yield image
+    decoded = get_decoder(syntax).iter_array(dataset, raw=True, decoding_plugin=PLUGINS[syntax])
+    return [image for image, _ in decoded]
 
 
 def _check(stream: bytes, dataset: Any) -> None:
@@ -94,27 +91,3 @@ def _jpeg_shape(stream: bytes) -> tuple[int, int, int]:
         at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
     rows, columns = np.frombuffer(stream, ">u2", count=2, offset=at + 5).tolist()
     return rows, columns, stream[at + 9]
-
-
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer each request, a line of JSON with a path.
-
-    The answer has, for each frame, a line of JSON with its dtype, rows and columns, and its bytes. A file that cannot
-    be decoded ends its answer with the line `null`.
-    """
-    for request in requests:
-        try:
-            for image in decode(json.loads(request)):
-                answers.write(json.dumps([image.dtype.str, *image.shape]).encode() + b"\n")
-                answers.write(np.ascontiguousarray(image).tobytes())
-                answers.flush()
-        except Exception:
-            answers.write(b"null\n")
-            answers.flush()
-
-
-if __name__ == "__main__":
-    # Decoders written in C print to standard output too: the answers keep their own way out.
-    with os.fdopen(os.dup(1), "wb") as _answers:
-        os.dup2(2, 1)
-        serve(sys.stdin.buffer, _answers)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from pydicom.pixels import apply_rescale, get_decoder
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from unimri.data.read.decoder import PLUGINS
-from unimri.data.read.decoding import Decoding
+from unimri.data.read.decoder import PLUGINS, decode
 from unimri.data.read.dicom_header import Header, functional_group, header_of, is_enhanced
 from unimri.data.read.error import AGAIN, ReadError
+from unimri.data.read.isolated import isolated
 from unimri.data.read.magnitude import as_float32, check_size
 
 # By implicit value representations and little-endian numbers.
@@ -25,6 +25,8 @@ _PLAIN = {
     (False, True): ExplicitVRLittleEndian,
     (False, False): ExplicitVRBigEndian,
 }
+
+UNDECODABLE = "its pixel data cannot be decoded"
 
 # Third value of ImageType in series of phase, real or imaginary parts, as Siemens and Philips write it.
 _PARTS = {"P", "R", "I", "PHASE MAP"}
@@ -67,7 +69,7 @@ class Image:
         except Exception as error:
             raise ReadError(self.path, "cannot be parsed as DICOM", AGAIN) from error
 
-    def pixels(self, decoding: Decoding) -> Iterator[NDArray[np.float32]]:
+    def pixels(self) -> Iterator[NDArray[np.float32]]:
         """Give the frames in stored order: (rows, columns), float32, with rescale or the modality's table applied.
 
         Raises
@@ -76,7 +78,7 @@ class Image:
             When a frame cannot be decoded, or its values not be rescaled.
         """
         count = 0
-        for stored in self._stored(decoding):
+        for stored in self._stored():
             # Of an enhanced image, each frame may have a rescale of its own.
             rescale = functional_group(self.dataset, count, "PixelValueTransformationSequence") or self.dataset
             try:
@@ -86,17 +88,21 @@ class Image:
             yield values
             count += 1
         if count < self.frames:
-            raise ReadError(self.path, "its pixel data cannot be decoded", AGAIN)
+            raise ReadError(self.path, UNDECODABLE, AGAIN)
 
-    def _stored(self, decoding: Decoding) -> Iterator[NDArray[Any]]:
+    def _stored(self) -> Iterator[NDArray[Any]]:
         if self.syntax in PLUGINS:
-            yield from decoding.frames(self.path, self.frames, self.shape)
+            decoded = isolated(self.path, UNDECODABLE, decode)
+            # The file may have changed since its header was read.
+            if [image.shape for image in decoded] != [self.shape] * self.frames:
+                raise ReadError(self.path, UNDECODABLE, AGAIN)
+            yield from decoded
             return
         try:
             for stored, _ in islice(get_decoder(self.syntax).iter_array(self.dataset, raw=True), self.frames):
                 yield stored
         except Exception as error:
-            raise ReadError(self.path, "its pixel data cannot be decoded", AGAIN) from error
+            raise ReadError(self.path, UNDECODABLE, AGAIN) from error
 
 
 def open_image(path: Path) -> Image:

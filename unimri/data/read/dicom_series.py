@@ -2,13 +2,11 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unimri.data.read.decoding import Decoding
 from unimri.data.read.dicom_header import Frame, Header, read_header
 from unimri.data.read.dicom_pixels import Image, open_image
 from unimri.data.read.error import ReadError
@@ -80,7 +78,7 @@ def read_series(sources: Sequence[Path], plane: Plane = "native") -> NDArray[np.
     files: list[Image] = []
     images: dict[tuple[Path, int], NDArray[np.float32]] = {}
     # pydicom's warnings repeat the values of the header.
-    with warnings.catch_warnings(), closing(Decoding()) as decoding:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for source in sources:
             image = open_image(source)
@@ -89,7 +87,7 @@ def read_series(sources: Sequence[Path], plane: Plane = "native") -> NDArray[np.
                 raise _other_size(source, image.shape, first.shape)
             check_size((len(images) + image.frames, *image.shape), path)
             files.append(image)
-            images |= {(source, index): pixels for index, pixels in enumerate(image.pixels(decoding))}
+            images |= {(source, index): pixels for index, pixels in enumerate(image.pixels())}
             # Decoded by now; both together would take half as much memory again.
             image.dataset.pop("PixelData")
         places, affine = list(images), None

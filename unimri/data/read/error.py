@@ -1,6 +1,7 @@
 """A fault in one source file, told so that it can be shown with the file's name and stored without it."""
 
 from pathlib import Path
+from typing import Self
 
 from unimri.errors import UnimriError
 
@@ -21,3 +22,7 @@ class ReadError(UnimriError):
     def __init__(self, path: Path, reason: str, mend: str) -> None:
         super().__init__(f"{path}: {reason}; {mend}")
         self.path, self.reason, self.mend = path, reason, mend
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, str, str]]:
+        """For pickling: what an exception does by itself is to be made again of its message alone."""
+        return type(self), (self.path, self.reason, self.mend)

@@ -14,6 +14,7 @@ from unimri.data.read.files import nothing_found
 from unimri.data.read.grouping import PatientPattern
 from unimri.data.read.hdf5_file import (
     MAX_READ,
+    UNREADABLE,
     as_complex64,
     dataset,
     is_complex,
@@ -23,6 +24,7 @@ from unimri.data.read.hdf5_file import (
 )
 from unimri.data.read.hdf5_scans import find_hdf5
 from unimri.data.read.ismrmrd_header import matrix, parse_header
+from unimri.data.read.isolated import isolated
 from unimri.data.read.kspace import combined
 from unimri.data.read.magnitude import as_float32, magnitude
 from unimri.data.scan import Scan
@@ -64,17 +66,11 @@ def find(folder: Path, settings: FastmriH5Settings) -> list[Scan]:
     UnimriError
         When the folder is missing, empty or holds no such file.
     """
-
-    def patient_of(file: Any, _: Path) -> str | None:
-        # Both attributes are read of every file, so that a damaged one is told whatever is asked for.
-        acquisition, named = text_attribute(file, "acquisition"), text_attribute(file, "patient_id")
-        return named if settings.acquisitions is None or acquisition in settings.acquisitions else None
-
     scans = find_hdf5(
         folder,
         settings,
         "fastMRI headers",
-        patient_of,
+        partial(patient_of, acquisitions=settings.acquisitions),
         lambda patient, name, path: open_scan(settings, patient, name, (path,)),
     )
     if not scans:
@@ -84,7 +80,21 @@ def find(folder: Path, settings: FastmriH5Settings) -> list[Scan]:
 
 def open_scan(settings: FastmriH5Settings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
     """The scan whose sources are known; the rest as `find` gives it."""
-    return Scan(patient, name, sources, partial(read_slices, sources[0], settings.use))
+    return Scan(patient, name, sources, partial(isolated, sources[0], UNREADABLE, read_slices, settings.use))
+
+
+def patient_of(path: Path, acquisitions: list[str] | None) -> str | None:
+    """The patient whom a file's header names, blank where it names none; None for a file of another acquisition.
+
+    Raises
+    ------
+    ReadError
+        When the file is damaged.
+    """
+    with open_hdf5(path) as file:
+        # Both attributes are read of every file, so that a damaged one is told whatever is asked for.
+        acquisition, named = text_attribute(file, "acquisition"), text_attribute(file, "patient_id")
+    return named if acquisitions is None or acquisition in acquisitions else None
 
 
 def read_slices(path: Path, use: Use = "reconstruction") -> NDArray[np.float32]:

@@ -1,4 +1,7 @@
-"""HDF5 files that others wrote: what they declare is checked before anything is read."""
+"""HDF5 files that others wrote: what they declare is checked before anything is read.
+
+Damage can still crash or hang the HDF5 library, so that readers open them by way of `isolated` alone.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +23,9 @@ MAX_READ = 2**28
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_SZIP}
 PLAIN_FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
+# Of a file that is damaged in whatever way.
+UNREADABLE = "cannot be read as HDF5"
+
 # Names of the two halves of a complex number; h5py itself knows the first pair, for floats.
 HALVES = (("r", "i"), ("real", "imag"))
 
@@ -36,7 +42,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         raise ReadError(path, "no such file", "check the path") from error
     # h5py raises whatever HDF5 and its own conversions meet in a damaged file.
     except Exception as error:
-        raise ReadError(path, "cannot be read as HDF5", AGAIN) from error
+        raise ReadError(path, UNREADABLE, AGAIN) from error
 
 
 def member(group: Any, name: str, path: Path) -> Any:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from tqdm import tqdm
 
 from unimri.data.read.error import ReadError
 from unimri.data.read.files import files_below
 from unimri.data.read.grouping import patient_by_pattern
-from unimri.data.read.hdf5_file import open_hdf5
+from unimri.data.read.hdf5_file import UNREADABLE
+from unimri.data.read.isolated import isolated
 from unimri.data.scan import Scan, unreadable
 
 
@@ -27,7 +28,7 @@ def find_hdf5(
     folder: Path,
     settings: PatientSettings,
     title: str,
-    patient_of: Callable[[Any, Path], str | None],
+    patient_of: Callable[[Path], str | None],
     opened: Callable[[str, str, Path], Scan],
 ) -> list[Scan]:
     """Find the `.h5` files below `folder`; one that cannot be opened becomes a scan whose `read` raises the fault.
@@ -37,8 +38,8 @@ def find_hdf5(
     folder : the data set.
     settings : of the reader.
     title : of the progress bar.
-    patient_of : gives, from an open file and its path, the patient whom the header names, blank when it names none;
-        None when the file is not wanted.
+    patient_of : gives the patient whom a file's header names, blank when it names none; None when the file is not
+        wanted. It runs in another process, see `isolated`.
     opened : makes the scan of a patient, a name and a file.
 
     Raises
@@ -52,8 +53,7 @@ def find_hdf5(
         place = path.relative_to(folder)
         name, patient = place.as_posix(), patient_by_pattern(place, settings.patient_pattern)
         try:
-            with open_hdf5(path) as file:
-                named = patient_of(file, path)
+            named = isolated(path, UNREADABLE, patient_of)
         except ReadError as fault:
             scans.append(unreadable(patient or name, name, fault))
             continue

@@ -17,9 +17,10 @@ from pydantic import Field
 from unimri.data.read.error import AGAIN, ReadError
 from unimri.data.read.files import nothing_found
 from unimri.data.read.grouping import PatientPattern
-from unimri.data.read.hdf5_file import MAX_READ, dataset, member, open_hdf5, text
+from unimri.data.read.hdf5_file import MAX_READ, UNREADABLE, dataset, member, open_hdf5, text
 from unimri.data.read.hdf5_scans import find_hdf5
 from unimri.data.read.ismrmrd_header import matrix, number_at, parse_header, text_at
+from unimri.data.read.isolated import isolated
 from unimri.data.read.kspace import combined
 from unimri.data.read.magnitude import check_size, magnitude
 from unimri.data.scan import Scan
@@ -70,7 +71,7 @@ def find(folder: Path, settings: IsmrmrdSettings) -> list[Scan]:
         folder,
         settings,
         "ISMRMRD headers",
-        lambda file, path: text_at(_header(file, path), "subjectInformation/patientID"),
+        patient_of,
         lambda patient, name, path: open_scan(settings, patient, name, (path,)),
     )
     if not scans:
@@ -80,7 +81,19 @@ def find(folder: Path, settings: IsmrmrdSettings) -> list[Scan]:
 
 def open_scan(settings: IsmrmrdSettings, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
     """The scan whose sources are known; the rest as `find` gives it."""
-    return Scan(patient, name, sources, partial(read_slices, sources[0]))
+    return Scan(patient, name, sources, partial(isolated, sources[0], UNREADABLE, read_slices))
+
+
+def patient_of(path: Path) -> str:
+    """The patient whom a file's header names, blank where it names none.
+
+    Raises
+    ------
+    ReadError
+        When the file is damaged or has no header.
+    """
+    with open_hdf5(path) as file:
+        return text_at(_header(file, path), "subjectInformation/patientID")
 
 
 def read_slices(path: Path) -> NDArray[np.float32]:
