@@ -53,7 +53,25 @@ def test_instance_norm_is_the_papers_formula() -> None:
 
 def test_instance_norms_gradients() -> None:
     arguments = [torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.rand(3).double(), torch.rand(3).double()]
-    assert torch.autograd.gradcheck(instance_norm, [argument.requires_grad_() for argument in arguments])
+    for rectify in (False, True):
+        inputs = [argument.clone().requires_grad_() for argument in arguments]
+        assert torch.autograd.gradcheck(lambda *a, r=rectify: instance_norm(*a, rectify=r), inputs)
+
+
+def test_instance_norm_with_a_relu_is_both_after_each_other() -> None:
+    arguments = [torch.randn(2, 3, 4, 4), torch.randn(3), torch.randn(3)]
+    torch.testing.assert_close(instance_norm(*arguments, rectify=True), torch.relu(instance_norm(*arguments)))
+
+
+def test_biases_under_normalisation_stay_as_they_are() -> None:
+    network = UniversalD5C5(SMALL, ["brain"])
+    before = {name: parameter.clone() for name, parameter in network.named_parameters()}
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.1, weight_decay=0.1)
+    zero_filled, measured, sampled = inputs()
+    network(zero_filled, measured, sampled, -1, "brain")[0].abs().sum().backward()
+    optimiser.step()
+    same = {name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])}
+    assert same == {f"blocks.{block}.convolutions.{number}.bias" for block in range(5) for number in range(4)}
 
 
 def test_layer_gives_one_activation_a_cascade_after_the_relu() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
+from unimri.models.convolution import convolve
 from unimri.models.instance_norm import instance_norm
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import enforce_consistency
@@ -20,8 +21,8 @@ class Block(nn.Module):
     def __init__(self, settings: CascadeSettings) -> None:
         super().__init__()
         channels = [2] + [settings.width] * (settings.convolutions - 1) + [2]
-        # Under ASPIN the biases of all but the last convolution are cancelled by the mean and get no gradient.
-        # They stay, so that a universal network's base counts what the paper counts (144,650).
+        # Under ASPIN the biases of all but the last convolution would be cancelled by the mean. They are left out there
+        # and never learn, but stay, so that a universal network's base counts what the paper counts (144,650).
         self.convolutions = nn.ModuleList(
             nn.Conv2d(wide, narrow, kernel_size=3, padding=1) for wide, narrow in itertools.pairwise(channels)
         )
@@ -46,11 +47,14 @@ class Block(nn.Module):
         """
         hidden, wanted = image, None
         for number, convolution in enumerate(self.convolutions, start=1):
-            hidden = convolution(hidden)
-            if number < len(self.convolutions):
-                if aspin is not None:
-                    hidden = instance_norm(hidden, aspin[0][number - 1], aspin[1][number - 1])
-                hidden = F.relu(hidden)
+            assert isinstance(convolution, nn.Conv2d)
+            if number == len(self.convolutions):
+                hidden = convolve(hidden, convolution.weight, convolution.bias)
+            elif aspin is None:
+                hidden = F.relu(convolve(hidden, convolution.weight, convolution.bias), inplace=True)
+            else:
+                hidden = convolve(hidden, convolution.weight, None)
+                hidden = instance_norm(hidden, aspin[0][number - 1], aspin[1][number - 1], rectify=True)
             if number == layer:
                 wanted = hidden
         return image + hidden.to(image.dtype), wanted

@@ -17,6 +17,7 @@ from unimri.data.store import PreparedData, SliceSet
 from unimri.errors import UnimriError
 from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, list_anatomies, load_model, save_aspin, save_base
+from unimri.models.memory import keep_freed_memory
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
 from unimri.provenance import code_digest, versions
@@ -228,6 +229,7 @@ class _Undersampler:
     def __init__(self, masks: Masks, device: torch.device, precision: str) -> None:
         self.masks, self.device, self.axis = masks, device, PHASE_AXES[masks.axis]
         self.low_precision = precision == "bfloat16"
+        keep_freed_memory()  # every step needs again what the one before it freed
 
     def reconstruct(
         self, network: D5C5, truth: NDArray[np.float32], numbers: NDArray[np.int64], anatomy: str, layer: int | None
