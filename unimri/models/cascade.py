@@ -46,18 +46,30 @@ class Block(nn.Module):
         The refined image (B, 2, H, W), and the activation (B, C, H, W) of `layer`, after its ReLU (the last has none).
         """
         hidden, wanted = image, None
-        for number, convolution in enumerate(self.convolutions, start=1):
-            assert isinstance(convolution, nn.Conv2d)
-            if number == len(self.convolutions):
-                hidden = convolve(hidden, convolution.weight, convolution.bias)
-            elif aspin is None:
-                hidden = F.relu(convolve(hidden, convolution.weight, convolution.bias), inplace=True)
-            else:
-                hidden = convolve(hidden, convolution.weight, None)
-                hidden = instance_norm(hidden, aspin[0][number - 1], aspin[1][number - 1], rectify=True)
+        for number in range(1, len(self.convolutions) + 1):
+            hidden = self._layer(number, hidden, aspin)
             if number == layer:
                 wanted = hidden
         return image + hidden.to(image.dtype), wanted
+
+    def activation(self, image: Tensor, aspin: tuple[Tensor, Tensor] | None, layer: int) -> Tensor:
+        """The activation that `forward` gives for `layer`, without what comes after it."""
+        hidden = image
+        for number in range(1, layer + 1):
+            hidden = self._layer(number, hidden, aspin)
+        return hidden
+
+    def _layer(self, number: int, hidden: Tensor, aspin: tuple[Tensor, Tensor] | None) -> Tensor:
+        convolution = self.convolutions[number - 1]
+        assert isinstance(convolution, nn.Conv2d)
+        if number == len(self.convolutions):
+            return convolve(hidden, convolution.weight, convolution.bias)
+        if aspin is None:
+            return F.relu(convolve(hidden, convolution.weight, convolution.bias), inplace=True)
+        gammas, betas = aspin
+        return instance_norm(
+            convolve(hidden, convolution.weight, None), gammas[number - 1], betas[number - 1], rectify=True
+        )
 
 
 class D5C5(nn.Module):
@@ -100,13 +112,39 @@ class D5C5(nn.Module):
         aspin = self.aspin_of(anatomy)
         image, activations = zero_filled, []
         for number, block in enumerate(self.blocks):
-            channels = torch.view_as_real(image).permute(0, 3, 1, 2)  # (B, 2, H, W), channels_last
-            refined, activation = block(channels, aspin.of_cascade(number) if aspin is not None else None, layer)
-            complex_image = torch.view_as_complex(refined.permute(0, 2, 3, 1).contiguous())
-            image = enforce_consistency(complex_image, measured, sampled, axis)
+            refined, activation = block(_channels(image), _of_cascade(aspin, number), layer)
+            image = enforce_consistency(_complex(refined), measured, sampled, axis)
             if activation is not None:
                 activations.append(activation)
         return image, activations
+
+    def activations(
+        self, zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int, anatomy: str | None, layer: int
+    ) -> list[Tensor]:
+        """What `forward` gives as activations of `layer`, without computing what comes after the last of them."""
+        aspin = self.aspin_of(anatomy)
+        image, activations = zero_filled, []
+        for number, block in enumerate(self.blocks[:-1]):
+            refined, activation = block(_channels(image), _of_cascade(aspin, number), layer)
+            image = enforce_consistency(_complex(refined), measured, sampled, axis)
+            activations.append(activation)
+        last = self.blocks[-1]
+        assert isinstance(last, Block)
+        return [*activations, last.activation(_channels(image), _of_cascade(aspin, len(self.blocks) - 1), layer)]
+
+
+def _channels(image: Tensor) -> Tensor:
+    """Complex (B, H, W) as two real channels (B, 2, H, W), channels_last: the same memory."""
+    return torch.view_as_real(image).permute(0, 3, 1, 2)
+
+
+def _complex(channels: Tensor) -> Tensor:
+    """The inverse of `_channels`."""
+    return torch.view_as_complex(channels.permute(0, 2, 3, 1).contiguous())
+
+
+def _of_cascade(aspin: Aspin | None, cascade: int) -> tuple[Tensor, Tensor] | None:
+    return None if aspin is None else aspin.of_cascade(cascade)
 
 
 class UniversalD5C5(D5C5):

@@ -235,11 +235,25 @@ class _Undersampler:
         self, network: D5C5, truth: NDArray[np.float32], numbers: NDArray[np.int64], anatomy: str, layer: int | None
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         target = torch.from_numpy(truth).to(self.device)
-        sampled = lines(torch.from_numpy(self.masks.of_slices(numbers)).to(self.device), self.axis)
-        zero_filled, measured = undersample(target, sampled, self.axis)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision):
-            image, activations = network(zero_filled, measured, sampled, self.axis, anatomy, layer)
+        given = self._undersample(target, numbers)
+        with self._autocast():
+            image, activations = network(*given, self.axis, anatomy, layer)
         return image, target, activations
+
+    @torch.no_grad()
+    def activations(
+        self, teacher: D5C5, truth: NDArray[np.float32], numbers: NDArray[np.int64], anatomy: str, layer: int
+    ) -> list[Tensor]:
+        given = self._undersample(torch.from_numpy(truth).to(self.device), numbers)
+        with self._autocast():
+            return teacher.activations(*given, self.axis, anatomy, layer)
+
+    def _undersample(self, target: Tensor, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        sampled = lines(torch.from_numpy(self.masks.of_slices(numbers)).to(self.device), self.axis)
+        return (*undersample(target, sampled, self.axis), sampled)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision)
 
 
 def _mean_psnr(network: D5C5, anatomy: str, slices: SliceSet, undersampled: _Undersampler, limit: int | None) -> float:
