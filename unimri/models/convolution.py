@@ -96,24 +96,25 @@ def _by_strips(activation: Tensor, upstream: Tensor) -> Tensor:
         return _by_strips(F.pad(activation, (0, 0, 0, 1)), F.pad(upstream, (0, 0, 0, 1)))
     outputs, row = upstream.shape[1], width + 2
     rows = min(height, max(2, _STRIP // row // 2 * 2))
+    pairs = rows // 2
     strip = activation.new_empty(rows + 2, width, inputs)
     # Two pixels more: the last neighbours of the last pixel, which is a zero of the gradient's border.
-    mixed = activation.new_zeros(4, rows // 2 * row + 2, inputs)
-    met = upstream.new_zeros(4, rows // 2 * row, outputs)
-    mixed_image = mixed[:, :-2].unflatten(1, (rows // 2, row))[:, :, 1:-1]
-    met_image = met.unflatten(1, (rows // 2, row))[:, :, :-2]
+    mixed = activation.new_zeros(4, pairs * row + 2, inputs)
+    met = upstream.new_zeros(4, pairs * row, outputs)
+    mixed_image = mixed[:, :-2].view(4, pairs, row, inputs)[:, :, 1:-1]
+    met_image = met.view(4, pairs, row, outputs)[:, :, :-2]
     total = activation.new_zeros(4, outputs, 3 * inputs)
     pixels, gradients = activation.permute(0, 2, 3, 1), upstream.permute(0, 2, 3, 1)
     for number in range(batch):
         for start in range(0, height, rows):
             count = min(rows, height - start)
             above, below = max(start - 1, 0), min(start + count + 1, height)
-            first, last = above - start + 1, below - start + 1
-            strip[:first].zero_()
-            strip[first:last].copy_(pixels[number, above:below])
-            strip[last:].zero_()
+            inside = slice(above - start + 1, below - start + 1)
+            strip[: inside.start].zero_()
+            strip[inside].copy_(pixels[number, above:below])
+            strip[inside.stop :].zero_()
             one, two, three, four = (strip[place : place + count : 2] for place in range(4))
-            even, odd = gradients[number, start : start + count].unflatten(0, (-1, 2)).unbind(1)
+            even, odd = (gradients[number, start + place : start + count : 2] for place in range(2))
             half = slice(count // 2)
             torch.sub(one, three, out=mixed_image[0, half])
             torch.add(two, three, out=mixed_image[1, half])
@@ -128,10 +129,8 @@ def _by_strips(activation: Tensor, upstream: Tensor) -> Tensor:
                     groups = (count // 2 * row - place + 2) // 3
                     left = _every_third(of_pixels, place, groups, outputs)
                     product.addmm_(left.T, _every_third(neighbours, place, groups, 3 * inputs))
-    first_product, added, subtracted, last_product = total[0], total[1] / 2, total[2] / 2, total[3]
-    shifts = torch.stack(
-        (first_product + added + subtracted, added - subtracted, added + subtracted - last_product)
-    )  # (3, O, 3 I)
+    first, added, subtracted, last = total[0], total[1] / 2, total[2] / 2, total[3]
+    shifts = torch.stack((first + added + subtracted, added - subtracted, added + subtracted - last))  # (3, O, 3 I)
     return shifts.view(3, outputs, 3, inputs).permute(1, 3, 0, 2)
 
 
