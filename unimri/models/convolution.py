@@ -84,54 +84,76 @@ def _shifts_times(few: Tensor, many: Tensor) -> Tensor:
 
 
 def _by_strips(activation: Tensor, upstream: Tensor) -> Tensor:
-    """Weight gradient as matrix products of strips of rows, a third fewer than there are pixels times weights.
-
-    Along the rows, three neighbouring pixels of a strip with its border of zeros are one row of a matrix, so that a
-    shift is an offset in memory and nothing is copied for it. Along the columns, two rows of the gradient and the four
-    rows of the activation that they meet give the sums of all three shifts in four products instead of six (Winograd's
-    F(3, 2); Lavin and Gray 2016).
-    """
+    """Weight gradient as matrix products of strips of rows, a third fewer than there are pixels times weights."""
     batch, inputs, height, width = activation.shape
     if height % 2:
         return _by_strips(F.pad(activation, (0, 0, 0, 1)), F.pad(upstream, (0, 0, 0, 1)))
-    outputs, row = upstream.shape[1], width + 2
-    rows = min(height, max(2, _STRIP // row // 2 * 2))
-    pairs = rows // 2
-    strip = activation.new_empty(rows + 2, width, inputs)
-    # Two pixels more: the last neighbours of the last pixel, which is a zero of the gradient's border.
-    mixed = activation.new_zeros(4, pairs * row + 2, inputs)
-    met = upstream.new_zeros(4, pairs * row, outputs)
-    mixed_image = mixed[:, :-2].view(4, pairs, row, inputs)[:, :, 1:-1]
-    met_image = met.view(4, pairs, row, outputs)[:, :, :-2]
+    outputs = upstream.shape[1]
+    rows = min(height, max(2, _STRIP // (width + 2) // 2 * 2))
     total = activation.new_zeros(4, outputs, 3 * inputs)
     pixels, gradients = activation.permute(0, 2, 3, 1), upstream.permute(0, 2, 3, 1)
-    for number in range(batch):
+    strips = {count: _Strip(count, pixels, gradients, total) for count in {rows, height % rows} - {0}}
+    for sample in range(batch):
         for start in range(0, height, rows):
-            count = min(rows, height - start)
-            above, below = max(start - 1, 0), min(start + count + 1, height)
-            inside = slice(above - start + 1, below - start + 1)
-            strip[: inside.start].zero_()
-            strip[inside].copy_(pixels[number, above:below])
-            strip[inside.stop :].zero_()
-            one, two, three, four = (strip[place : place + count : 2] for place in range(4))
-            even, odd = (gradients[number, start + place : start + count : 2] for place in range(2))
-            half = slice(count // 2)
-            torch.sub(one, three, out=mixed_image[0, half])
-            torch.add(two, three, out=mixed_image[1, half])
-            torch.sub(three, two, out=mixed_image[2, half])
-            torch.sub(two, four, out=mixed_image[3, half])
-            met_image[0, half].copy_(even)
-            torch.add(even, odd, out=met_image[1, half])
-            torch.sub(even, odd, out=met_image[2, half])
-            met_image[3, half].copy_(odd)
-            for product, neighbours, of_pixels in zip(total, mixed, met, strict=True):
-                for place in range(3):
-                    groups = (count // 2 * row - place + 2) // 3
-                    left = _every_third(of_pixels, place, groups, outputs)
-                    product.addmm_(left.T, _every_third(neighbours, place, groups, 3 * inputs))
+            strips[min(rows, height - start)].add(pixels[sample], gradients[sample], start)
     first, added, subtracted, last = total[0], total[1] / 2, total[2] / 2, total[3]
     shifts = torch.stack((first + added + subtracted, added - subtracted, added + subtracted - last))  # (3, O, 3 I)
     return shifts.view(3, outputs, 3, inputs).permute(1, 3, 0, 2)
+
+
+class _Strip:
+    """Buffers for a strip of rows, and views of them whose products are summed.
+
+    Along the rows, three neighbouring pixels of the strip with its border of zeros are one row of a matrix, so that a
+    shift is an offset in memory and nothing is copied for it. Along the columns, two rows of the gradient and the four
+    rows of the activation that they meet give the sums of all three shifts in four products instead of six (Winograd's
+    F(3, 2); Lavin and Gray 2016).
+
+    Parameters
+    ----------
+    count : rows, an even number.
+    pixels, gradients : (B, H, W, I) and (B, H, W, O), as examples of what `add` gets one sample of.
+    total : (4, O, 3 I), what the four products are added to.
+    """
+
+    def __init__(self, count: int, pixels: Tensor, gradients: Tensor, total: Tensor) -> None:
+        self.count, pairs = count, count // 2
+        width, inputs, outputs = pixels.shape[2], pixels.shape[3], gradients.shape[3]
+        row = width + 2
+        self.around = pixels.new_empty(count + 2, width, inputs)
+        # Two pixels more: the last neighbours of the last pixel, which is a zero of the gradient's border.
+        mixed = pixels.new_zeros(4, pairs * row + 2, inputs)
+        met = gradients.new_zeros(4, pairs * row, outputs)
+        self.four_rows = [self.around[place : place + count : 2] for place in range(4)]
+        self.mixed = mixed[:, :-2].view(4, pairs, row, inputs)[:, :, 1:-1].unbind()
+        self.met = met.view(4, pairs, row, outputs)[:, :, :-2].unbind()
+        self.factors = [
+            (total[number], _every_third(met[number], place, groups, outputs).T, neighbours)
+            for number in range(4)
+            for place in range(3)
+            for groups in [(pairs * row - place + 2) // 3]
+            for neighbours in [_every_third(mixed[number], place, groups, 3 * inputs)]
+        ]
+
+    def add(self, pixels: Tensor, gradients: Tensor, start: int) -> None:
+        """Add the products of the rows from `start` on; (H, W, I) and (H, W, O)."""
+        above, below = max(start - 1, 0), min(start + self.count + 1, len(pixels))
+        inside = slice(above - start + 1, below - start + 1)
+        self.around[: inside.start].zero_()
+        self.around[inside].copy_(pixels[above:below])
+        self.around[inside.stop :].zero_()
+        one, two, three, four = self.four_rows
+        torch.sub(one, three, out=self.mixed[0])
+        torch.add(two, three, out=self.mixed[1])
+        torch.sub(three, two, out=self.mixed[2])
+        torch.sub(two, four, out=self.mixed[3])
+        even, odd = gradients[start : start + self.count : 2], gradients[start + 1 : start + self.count : 2]
+        self.met[0].copy_(even)
+        torch.add(even, odd, out=self.met[1])
+        torch.sub(even, odd, out=self.met[2])
+        self.met[3].copy_(odd)
+        for product, gradient, neighbours in self.factors:
+            product.addmm_(gradient, neighbours)
 
 
 def _every_third(pixels: Tensor, place: int, groups: int, width: int) -> Tensor:
