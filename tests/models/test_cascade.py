@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from unimri.errors import UnimriError
+from unimri.models import instance_norm as instance_norm_module
 from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.instance_norm import instance_norm
 from unimri.models.settings import CascadeSettings
@@ -51,9 +52,29 @@ def test_instance_norm_is_the_papers_formula() -> None:
             torch.testing.assert_close(result, torch.from_numpy(expected), atol=1e-4, rtol=1e-4)
 
 
-def test_instance_norms_gradients() -> None:
+@pytest.mark.parametrize("piece", [1, 24, 2**19])
+def test_instance_norms_gradients(piece: int, monkeypatch) -> None:
+    monkeypatch.setattr(instance_norm_module, "_PIECE", piece)
     arguments = [torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.rand(3).double(), torch.rand(3).double()]
-    assert torch.autograd.gradcheck(instance_norm, [argument.requires_grad_() for argument in arguments])
+    for rectify in (False, True):
+        inputs = [argument.clone().requires_grad_() for argument in arguments]
+        assert torch.autograd.gradcheck(lambda *a, r=rectify: instance_norm(*a, rectify=r), inputs)
+
+
+def test_instance_norm_with_a_relu_is_both_after_each_other() -> None:
+    arguments = [torch.randn(2, 3, 4, 4), torch.randn(3), torch.randn(3)]
+    torch.testing.assert_close(instance_norm(*arguments, rectify=True), torch.relu(instance_norm(*arguments)))
+
+
+def test_biases_under_normalisation_stay_as_they_are() -> None:
+    network = UniversalD5C5(SMALL, ["brain"])
+    before = {name: parameter.clone() for name, parameter in network.named_parameters()}
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.1, weight_decay=0.1)
+    zero_filled, measured, sampled = inputs()
+    network(zero_filled, measured, sampled, -1, "brain")[0].abs().sum().backward()
+    optimiser.step()
+    same = {name for name, parameter in network.named_parameters() if torch.equal(parameter, before[name])}
+    assert same == {f"blocks.{block}.convolutions.{number}.bias" for block in range(5) for number in range(4)}
 
 
 def test_layer_gives_one_activation_a_cascade_after_the_relu() -> None:
@@ -62,6 +83,16 @@ def test_layer_gives_one_activation_a_cascade_after_the_relu() -> None:
         _, activations = network(*inputs(), -1, None, layer)
         assert [tuple(a.shape) for a in activations] == [(2, channels, 16, 16)] * 5
         assert all((a >= 0).all() for a in activations) == (layer < 5)
+
+
+@pytest.mark.parametrize("anatomies", [None, ["brain"]])
+@pytest.mark.parametrize("layer", [1, 3, 5])
+def test_activations_alone_are_those_of_a_whole_pass(anatomies: list[str] | None, layer: int) -> None:
+    network = D5C5(SMALL) if anatomies is None else UniversalD5C5(SMALL, anatomies)
+    _, expected = network(*inputs(), -1, "brain", layer)
+    result = network.activations(*inputs(), -1, "brain", layer)
+    assert len(result) == 5
+    assert all(torch.equal(one, other) for one, other in zip(result, expected, strict=True))
 
 
 def test_anatomies_are_added_listed_and_taken() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from unimri.training.losses import attention_transfer, mean_absolute_error
+from unimri.training.losses import attention_map, attention_transfer, mean_absolute_error
 
 
 def test_attention_transfer_is_eq_4_summed_over_cascades_and_averaged_over_the_batch() -> None:
@@ -16,6 +16,11 @@ def test_attention_transfer_is_eq_4_summed_over_cascades_and_averaged_over_the_b
             expected += np.abs(first - second).sum() / 3
     result = attention_transfer([torch.tensor(t) for t in teacher], [torch.tensor(s) for s in student])
     assert result.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_attention_maps_gradients() -> None:
+    activation = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(attention_map, [activation])
 
 
 def test_attention_transfer_has_a_signal_for_a_single_sample() -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
+from unimri.models.convolution import convolve
 from unimri.models.instance_norm import instance_norm
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import enforce_consistency
@@ -20,8 +21,8 @@ class Block(nn.Module):
     def __init__(self, settings: CascadeSettings) -> None:
         super().__init__()
         channels = [2] + [settings.width] * (settings.convolutions - 1) + [2]
-        # Under ASPIN the biases of all but the last convolution are cancelled by the mean and get no gradient.
-        # They stay, so that a universal network's base counts what the paper counts (144,650).
+        # Under ASPIN the biases of all but the last convolution would be cancelled by the mean. They are left out there
+        # and never learn, but stay, so that a universal network's base counts what the paper counts (144,650).
         self.convolutions = nn.ModuleList(
             nn.Conv2d(wide, narrow, kernel_size=3, padding=1) for wide, narrow in itertools.pairwise(channels)
         )
@@ -45,15 +46,30 @@ class Block(nn.Module):
         The refined image (B, 2, H, W), and the activation (B, C, H, W) of `layer`, after its ReLU (the last has none).
         """
         hidden, wanted = image, None
-        for number, convolution in enumerate(self.convolutions, start=1):
-            hidden = convolution(hidden)
-            if number < len(self.convolutions):
-                if aspin is not None:
-                    hidden = instance_norm(hidden, aspin[0][number - 1], aspin[1][number - 1])
-                hidden = F.relu(hidden)
+        for number in range(1, len(self.convolutions) + 1):
+            hidden = self._layer(number, hidden, aspin)
             if number == layer:
                 wanted = hidden
         return image + hidden.to(image.dtype), wanted
+
+    def activation(self, image: Tensor, aspin: tuple[Tensor, Tensor] | None, layer: int) -> Tensor:
+        """The activation that `forward` gives for `layer`, without what comes after it."""
+        hidden = image
+        for number in range(1, layer + 1):
+            hidden = self._layer(number, hidden, aspin)
+        return hidden
+
+    def _layer(self, number: int, hidden: Tensor, aspin: tuple[Tensor, Tensor] | None) -> Tensor:
+        convolution = self.convolutions[number - 1]
+        assert isinstance(convolution, nn.Conv2d)
+        if number == len(self.convolutions):
+            return convolve(hidden, convolution.weight, convolution.bias)
+        if aspin is None:
+            return F.relu(convolve(hidden, convolution.weight, convolution.bias), inplace=True)
+        gammas, betas = aspin
+        return instance_norm(
+            convolve(hidden, convolution.weight, None), gammas[number - 1], betas[number - 1], rectify=True
+        )
 
 
 class D5C5(nn.Module):
@@ -96,13 +112,39 @@ class D5C5(nn.Module):
         aspin = self.aspin_of(anatomy)
         image, activations = zero_filled, []
         for number, block in enumerate(self.blocks):
-            channels = torch.view_as_real(image).permute(0, 3, 1, 2)  # (B, 2, H, W), channels_last
-            refined, activation = block(channels, aspin.of_cascade(number) if aspin is not None else None, layer)
-            complex_image = torch.view_as_complex(refined.permute(0, 2, 3, 1).contiguous())
-            image = enforce_consistency(complex_image, measured, sampled, axis)
+            refined, activation = block(_channels(image), _of_cascade(aspin, number), layer)
+            image = enforce_consistency(_complex(refined), measured, sampled, axis)
             if activation is not None:
                 activations.append(activation)
         return image, activations
+
+    def activations(
+        self, zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int, anatomy: str | None, layer: int
+    ) -> list[Tensor]:
+        """What `forward` gives as activations of `layer`, without computing what comes after the last of them."""
+        aspin = self.aspin_of(anatomy)
+        image, activations = zero_filled, []
+        for number, block in enumerate(self.blocks[:-1]):
+            refined, activation = block(_channels(image), _of_cascade(aspin, number), layer)
+            image = enforce_consistency(_complex(refined), measured, sampled, axis)
+            activations.append(activation)
+        last = self.blocks[-1]
+        assert isinstance(last, Block)
+        return [*activations, last.activation(_channels(image), _of_cascade(aspin, len(self.blocks) - 1), layer)]
+
+
+def _channels(image: Tensor) -> Tensor:
+    """Complex (B, H, W) as two real channels (B, 2, H, W), channels_last: the same memory."""
+    return torch.view_as_real(image).permute(0, 3, 1, 2)
+
+
+def _complex(channels: Tensor) -> Tensor:
+    """The inverse of `_channels`."""
+    return torch.view_as_complex(channels.permute(0, 2, 3, 1).contiguous())
+
+
+def _of_cascade(aspin: Aspin | None, cascade: int) -> tuple[Tensor, Tensor] | None:
+    return None if aspin is None else aspin.of_cascade(cascade)
 
 
 class UniversalD5C5(D5C5):

@@ -1,5 +1,7 @@
 """The two losses: mean absolute error, and attention transfer from a teacher (paper, section 2.3)."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,10 +12,25 @@ def mean_absolute_error(image: Tensor, truth: Tensor) -> Tensor:
     return difference.abs().mean()
 
 
+class _Energy(torch.autograd.Function):
+    """Sum over channels of squares, which reads the activation once in each direction and keeps no copy of it."""
+
+    @staticmethod
+    def forward(ctx: Any, activation: Tensor) -> Tensor:
+        ctx.save_for_backward(activation)
+        accumulate = torch.promote_types(activation.dtype, torch.float32)
+        return torch.linalg.vector_norm(activation, dim=1, dtype=accumulate).square_()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (activation,) = ctx.saved_tensors
+        return activation * (2 * gradients[0]).to(activation.dtype)[:, None]
+
+
 def attention_map(activation: Tensor) -> Tensor:
     """O = sum over channels of |m_c|^2, flattened and L2-normalised for each sample: (B, C, H, W) to (B, H W)."""
-    energy = activation.float().square().sum(1).flatten(1)
-    return torch.nn.functional.normalize(energy, dim=1)
+    energy: Tensor = _Energy.apply(activation)  # type: ignore[no-untyped-call]
+    return torch.nn.functional.normalize(energy.flatten(1), dim=1)
 
 
 def attention_transfer(teacher: list[Tensor], student: list[Tensor]) -> Tensor:

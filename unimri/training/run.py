@@ -13,6 +13,7 @@ from unimri.data.store import PreparedData
 from unimri.errors import UnimriError
 from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.folder import load_model
+from unimri.models.memory import keep_freed_memory
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
 from unimri.provenance import versions
@@ -105,8 +106,7 @@ def _set_up(task: TrainingTask, files: Files, team: Team) -> tuple[D5C5, Trainin
         image, target, activations = undersampled.reconstruct(network, truth, numbers, anatomy, layer)
         loss = mean_absolute_error(image, target)
         if distillation:
-            with torch.no_grad():
-                _, _, taught = undersampled.reconstruct(teachers[anatomy], truth, numbers, anatomy, layer)
+            taught = undersampled.activations(teachers[anatomy], truth, numbers, anatomy, distillation.layer)
             loss = loss + distillation.omega * attention_transfer(taught, activations)
         return loss
 
@@ -160,13 +160,28 @@ class _Undersampler:
     def __init__(self, masks: Masks, device: torch.device, precision: str) -> None:
         self.masks, self.device, self.axis = masks, device, PHASE_AXES[masks.axis]
         self.low_precision = precision == "bfloat16"
+        keep_freed_memory()  # every step needs again what the one before it freed
 
     def reconstruct(
         self, network: D5C5, truth: NDArray[np.float32], numbers: NDArray[np.int64], anatomy: str, layer: int | None
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         target = torch.from_numpy(truth).to(self.device)
-        sampled = lines(torch.from_numpy(self.masks.of_slices(numbers)).to(self.device), self.axis)
-        zero_filled, measured = undersample(target, sampled, self.axis)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision):
-            image, activations = network(zero_filled, measured, sampled, self.axis, anatomy, layer)
+        given = self._undersample(target, numbers)
+        with self._autocast():
+            image, activations = network(*given, self.axis, anatomy, layer)
         return image, target, activations
+
+    @torch.no_grad()
+    def activations(
+        self, teacher: D5C5, truth: NDArray[np.float32], numbers: NDArray[np.int64], anatomy: str, layer: int
+    ) -> list[Tensor]:
+        given = self._undersample(torch.from_numpy(truth).to(self.device), numbers)
+        with self._autocast():
+            return teacher.activations(*given, self.axis, anatomy, layer)
+
+    def _undersample(self, target: Tensor, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
+        sampled = lines(torch.from_numpy(self.masks.of_slices(numbers)).to(self.device), self.axis)
+        return (*undersample(target, sampled, self.axis), sampled)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision)
