@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,18 @@ def test_the_process_ends_with_the_program():
     assert program.communicate(timeout=20) == ("", "")
     assert program.returncode == 0
     assert ended(process)
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_a_program_that_another_has_started_reads_with_a_process_of_its_own_and_ends(file, method):
+    before = isolated(file, "is bad", number)
+    program = get_context(method).Process(target=isolated, args=(file, "is bad", halves, 3))
+    program.start()
+    program.join(20)
+    if program.is_alive():
+        program.kill()
+    assert program.exitcode == 0
+    assert isolated(file, "is bad", number) == before
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

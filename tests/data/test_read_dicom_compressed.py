@@ -126,7 +126,7 @@ def test_a_decoder_that_crashes_or_hangs_is_told_and_the_next_file_is_read(tmp_p
     pixels = image(12, False)
     compress(write_image(tmp_path / "a.dcm", pixels, BitsStored=12), RLELossless)
     (scan,) = find(tmp_path, SETTINGS)
-    worker = isolated.Worker(seconds=1)
+    worker = isolated.Worker(seconds=3)
     monkeypatch.setattr(isolated, "_WORKER", worker)
     monkeypatch.setattr(dicom_pixels, "decode", fault)
     with pytest.raises(ReadError, match=r"a\.dcm: its pixel data cannot be decoded"):

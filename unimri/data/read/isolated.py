@@ -1,6 +1,5 @@
 """Reading with libraries that a damaged file can crash, hang or fill the memory with: in a process of its own."""
 
-import atexit
 import os
 import select
 import signal
@@ -8,6 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import get_context, parent_process
+from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -81,10 +81,8 @@ class Worker:
 
     def close(self) -> None:
         """End the process; the next file starts another."""
-        atexit.unregister(self.close)
         if self._pool is not None:
-            self._pool.stop()
-            self._pool.join()
+            self._end()
             self._pool = None
 
     def _result(self, path: Path, reason: str, function: Callable[..., T], *arguments: Any) -> T:
@@ -109,8 +107,9 @@ class Worker:
         if self._pool is None:
             # Spawned and not forked: the program may have threads, and files open for writing.
             self._pool = ProcessPool(max_workers=1, initializer=_prepare, context=get_context("spawn"))
-            # Goes before pebble's own, which may race with its threads for starting another process.
-            atexit.register(self.close)
+            # It ends with the program at the latest. pebble sees to that with `atexit`, which does not run in programs
+            # that `multiprocessing` has started, and those wait for it. A fork of the program leaves it alone.
+            self._end = Finalize(None, _end, [self._pool], exitpriority=1)
         return self._pool
 
 
@@ -120,6 +119,11 @@ _WORKER = Worker()
 def isolated(path: Path, reason: str, function: Callable[..., T], *arguments: Any) -> T:
     """Run a function of a file in the one process that all readers share; see `Worker.run`."""
     return _WORKER.run(path, reason, function, *arguments)
+
+
+def _end(pool: ProcessPool) -> None:
+    pool.stop()
+    pool.join()
 
 
 def _size(path: Path) -> int:
