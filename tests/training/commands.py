@@ -15,6 +15,16 @@ from unimri.artifacts import sha256
 from unimri.training.inputs import Files
 from unimri.training.settings import TrainingTask
 
+# What each stage is trained on in the tests.
+ANATOMIES = {
+    "independent": ["head"],
+    "shared": ["head", "hand"],
+    "pretrained": ["head", "hand"],
+    "distilled": ["head", "hand"],
+    "continued": ["head", "hand"],
+    "adapted": ["hip"],
+}
+
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["warm"])
 

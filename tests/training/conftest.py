@@ -4,7 +4,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from commands import arguments, finish, start
+from commands import ANATOMIES, arguments, finish, start
 
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.nifti import NiftiSettings
@@ -14,15 +14,6 @@ from unimri.training.inputs import Files
 from unimri.training.run import run_training
 from unimri.training.settings import Budget, Distillation, Optimisation, TrainingTask
 from unimri.training.stages import StageName
-
-ANATOMIES = {
-    "independent": ["head"],
-    "shared": ["head", "hand"],
-    "pretrained": ["head", "hand"],
-    "distilled": ["head", "hand"],
-    "continued": ["head", "hand"],
-    "adapted": ["hip"],
-}
 
 Command = Callable[..., list[str]]
 

@@ -72,6 +72,14 @@ def test_the_one_before_stays_until_two_newer_ones_are_there(two, tmp_path) -> N
     assert sorted(path.name for path in tmp_path.iterdir()) == [names[1], "f00-0000000005-000001.safetensors"]
 
 
+def test_one_that_is_written_again_does_not_take_the_place_of_the_one_before(two, tmp_path) -> None:
+    two[2].save(two[0])
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "f00-0000000003-000001.safetensors",
+        "f00-0000000004-000001.safetensors",
+    ]
+
+
 @pytest.mark.parametrize("damage", ["truncate", "flip"])
 def test_a_damaged_one_is_refused_and_the_one_before_taken(two, tmp_path, caplog, damage) -> None:
     _, older, newer = two
@@ -117,7 +125,7 @@ def test_a_refused_one_goes_when_a_good_one_has_been_written(two, tmp_path) -> N
     torn.write_bytes(b"torn")
     checkpoints, state = Checkpoints(tmp_path, "f00"), State()
     progress = checkpoints.load(state.network, state.optimiser)
-    assert checkpoints.last == older
+    assert checkpoints.describe_last() == f"{older} (step 3)"
     checkpoints.save(state.network, state.optimiser, Progress(progress.step, 0, [{}, {}]))
     assert sorted(tmp_path.iterdir()) == [older, tmp_path / "f00-0000000003-000002.safetensors"]
 

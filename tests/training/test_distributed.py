@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import finish, start, start_team, tree
-from conftest import ANATOMIES
+from commands import ANATOMIES, finish, start, start_team, tree
 from safetensors.torch import load_file
 
 from unimri.data.store import PreparedData

@@ -11,8 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import finish, start, tree
-from conftest import ANATOMIES
+from commands import ANATOMIES, finish, start, tree
 
 from unimri.training.interruption import SIGNALS, noticing_signals
 
@@ -80,9 +79,9 @@ def test_a_crash_between_any_two_file_operations_loses_nothing(commands, tmp_pat
 
 @pytest.mark.slow
 def test_the_real_command_stops_when_its_shell_is_told_to_and_goes_on(commands, tmp_path) -> None:
-    given = commands("pretrained", tmp_path / "whole", 60)
+    given = commands("pretrained", tmp_path / "whole", 60, precision="bfloat16")
     expected, _ = whole(given, tmp_path / "whole")
-    given = commands("pretrained", tmp_path / "broken", 60)
+    given = commands("pretrained", tmp_path / "broken", 60, precision="bfloat16")
     command = ["bash", "-c", 'exec "$@" > "$0" 2>&1', str(tmp_path / "log"), sys.executable, "-m", "unimri.cli", *given]
     for number in (signal.SIGTERM, signal.SIGUSR1):
         process = subprocess.Popen(command)

@@ -31,7 +31,10 @@ class Course:
 
 
 class Callback:
-    """What the loop tells of; the first process of several alone does. Override what is wanted."""
+    """What the loop tells of, in the first process of several alone. Override what is wanted.
+
+    A training that was killed tells again of the steps after its last checkpoint, with the same numbers.
+    """
 
     def on_start(self, course: Course) -> None:
         """Before the first step of this run."""

@@ -53,19 +53,16 @@ class Checkpoints:
     ----------
     folder : of all trainings' checkpoints.
     fingerprint : of all that the training is made from.
-
-    Attributes
-    ----------
-    last : the newest one that is known to be good, or None.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self._folder, self._fingerprint = folder, fingerprint
-        self.last: Path | None = None
-        self._last_step = 0
+        # The newest two that are known to be good, newest first.
+        self._good: list[Path] = []
+        self._step = 0
 
     def save(self, network: nn.Module, optimiser: optim.Optimizer, progress: Progress) -> None:
-        """Write all that the training needs to go on; then remove what is older than the one before.
+        """Write all that the training needs to go on; then remove all but this one and the one before.
 
         Raises
         ------
@@ -78,10 +75,11 @@ class Checkpoints:
         note["sha256"] = _digest(tensors, note)
         with writing(path, f"training goes on from {self.describe_last()}"):
             save_tensors(path, tensors, note)
+        self._good = [path, *(good for good in self._good if good != path)][:2]
+        self._step = progress.step
         for other in self._newest_first():
-            if other not in (path, self.last):
+            if other not in self._good:
                 other.unlink(missing_ok=True)
-        self.last, self._last_step = path, progress.step
 
     def load(self, network: nn.Module, optimiser: optim.Optimizer) -> Progress:
         """Put network and optimiser where the newest good checkpoint left them; a fresh Progress when there is none."""
@@ -91,7 +89,7 @@ class Checkpoints:
             except UnimriError as fault:
                 log.warning("%s; trying the checkpoint before it", fault)
                 continue
-            self.last, self._last_step = path, progress.step
+            self._good, self._step = [path], progress.step
             log.info("going on from step %d, after %d epochs: %s", progress.step, len(progress.history), path.name)
             return progress
         return Progress()
@@ -108,14 +106,14 @@ class Checkpoints:
 
     def describe_last(self) -> str:
         """Path and step of the newest good one."""
-        return "its start, there is no checkpoint" if self.last is None else f"{self.last} (step {self._last_step})"
+        return f"{self._good[0]} (step {self._step})" if self._good else "its start, there is no checkpoint"
 
     def clear(self) -> None:
         """Remove them all."""
         for path in self._newest_first():
             path.unlink(missing_ok=True)
         self.remove_leftovers()
-        self.last, self._last_step = None, 0
+        self._good = []
 
     def remove_leftovers(self) -> None:
         """Remove what a killed process of this training had begun to write."""
