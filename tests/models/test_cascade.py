@@ -66,6 +66,19 @@ def test_instance_norm_with_a_relu_is_both_after_each_other() -> None:
     torch.testing.assert_close(instance_norm(*arguments, rectify=True), torch.relu(instance_norm(*arguments)))
 
 
+def test_instance_norm_in_bfloat16_is_exact_but_for_its_rounding() -> None:
+    torch.manual_seed(6)
+    activation, upstream = (torch.randn(2, 4, 32, 32).bfloat16() for _ in range(2))
+    results = []
+    for kind in (torch.bfloat16, torch.float64):
+        h, gamma, beta = activation.to(kind), torch.linspace(0.5, 2, 4), torch.linspace(0.1, 0.4, 4)
+        arguments = [h.requires_grad_(), gamma.requires_grad_(), beta.requires_grad_()]
+        result = instance_norm(*arguments, rectify=True)
+        results.append([result, *torch.autograd.grad(result, arguments, upstream.to(kind))])
+    for low, exact in zip(*results, strict=True):
+        assert ((low - exact).norm() / exact.norm()).item() < 0.01
+
+
 def test_biases_under_normalisation_stay_as_they_are() -> None:
     network = UniversalD5C5(SMALL, ["brain"])
     before = {name: parameter.clone() for name, parameter in network.named_parameters()}

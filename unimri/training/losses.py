@@ -24,7 +24,7 @@ class _Energy(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (activation,) = ctx.saved_tensors
-        return activation * (2 * gradients[0]).to(activation.dtype)[:, None]
+        return (activation * (2 * gradients[0])[:, None]).to(activation.dtype)
 
 
 def attention_map(activation: Tensor) -> Tensor:
