@@ -21,9 +21,8 @@ def test_how_a_training_is_run_plans_nothing(finished: Path) -> None:
 def test_a_resource_says_how_many_processes_share_a_training(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished.parent, tmp_path / "copy")
     results = tmp_path / "copy" / finished.name
-    shutil.rmtree(results / "4x/pretrained")
     resources = ("--set-resources", "pretrained:processes=2", "--set-threads", "pretrained=2")
-    run = snakemake(results, "--cores", "2", "--until", "pretrained", *resources)
+    run = snakemake(results, "--cores", "2", "--forcerun", "pretrained", "--until", "pretrained", *resources)
     assert run.returncode == 0, run.stderr[-3000:]
     assert json.loads((results / "4x/pretrained/model.json").read_text())["processes"] == [2]
     assert not list((results / "checkpoints").iterdir())
