@@ -10,6 +10,7 @@ from unimri.data.store import PreparedData, SliceSet
 from unimri.evaluation.metrics import MetricSettings, SliceScore, score_slice, write_scores
 from unimri.models.cascade import D5C5
 from unimri.models.folder import load_model
+from unimri.models.memory import keep_freed_memory
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
 
@@ -68,6 +69,7 @@ def evaluate(
     UnimriError : when an input is missing or does not fit.
     """
     torch.set_num_threads(1)
+    keep_freed_memory()
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
     network = load_method(model, anatomy)

@@ -65,6 +65,7 @@ def run_training(
     # First of all, so that the fingerprint and the record of what was done hold what was chosen.
     task = resolve(task)
     torch.set_num_threads(task.threads)
+    keep_freed_memory()  # every step needs again what the one before it freed
     with noticing_signals() as interruption, join(task.device) as team:
         with team.agreeing():
             network, training = _set_up(task, files, team)
@@ -160,7 +161,6 @@ class _Undersampler:
     def __init__(self, masks: Masks, device: torch.device, precision: str) -> None:
         self.masks, self.device, self.axis = masks, device, PHASE_AXES[masks.axis]
         self.low_precision = precision == "bfloat16"
-        keep_freed_memory()  # every step needs again what the one before it freed
 
     def reconstruct(
         self, network: D5C5, truth: NDArray[np.float32], numbers: NDArray[np.int64], anatomy: str, layer: int | None
