@@ -98,9 +98,9 @@ def test_trainings_ask_for_a_gpu_unless_they_stay_on_the_cpu(default, device, gp
 
 
 def test_how_a_training_is_run_is_no_part_of_its_task(default):
-    before = WorkflowPlan(parse_config(default)).task("shared")
+    before = WorkflowPlan(parse_config(default)).task("shared", 2021)
     default["training"] |= {"processes": 4, "checkpoint_minutes": 0}
-    assert WorkflowPlan(parse_config(default)).task("shared") == before
+    assert WorkflowPlan(parse_config(default)).task("shared", 2021) == before
 
 
 def test_data_are_marked_simulated_or_real(default, tmp_path):
