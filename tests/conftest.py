@@ -1,0 +1,12 @@
+"""How tests are divided among processes: by files, and those that share one run of the workflow together."""
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        path = Path(item.path)
+        shared = "finished" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("workflow" if shared else path.name))
