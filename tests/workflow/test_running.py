@@ -24,5 +24,5 @@ def test_a_resource_says_how_many_processes_share_a_training(finished: Path, tmp
     resources = ("--set-resources", "pretrained:processes=2", "--set-threads", "pretrained=2")
     run = snakemake(results, "--cores", "2", "--forcerun", "pretrained", "--until", "pretrained", *resources)
     assert run.returncode == 0, run.stderr[-3000:]
-    assert json.loads((results / "4x/pretrained/model.json").read_text())["processes"] == [2]
+    assert json.loads((results / "4x/seed2021/pretrained/model.json").read_text())["processes"] == [2]
     assert not list((results / "checkpoints").iterdir())

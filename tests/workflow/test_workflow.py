@@ -55,7 +55,7 @@ def test_a_second_run_plans_nothing_and_neither_does_a_touch(finished: Path) -> 
 
 def test_omega_plans_s3_and_what_follows(finished: Path) -> None:
     jobs = planned(finished, {"distillation": {"omega": 0.5}})
-    assert jobs == {"distilled": 1, "adapted": 3, "evaluate": 5, "picture": 5, "tables": 1}
+    assert jobs == {"distilled": 1, "adapted": 3, "evaluate": 5, "picture": 5, "curves": 1, "tables": 1}
 
 
 def test_another_seed_plans_its_trainings_and_their_tables(finished: Path) -> None:
@@ -84,6 +84,7 @@ def test_a_new_anatomy_plans_its_own_jobs_and_the_tables(finished: Path) -> None
         "adapted": 3,
         "evaluate": 6,
         "picture": 1,
+        "curves": 1,
         "contact_sheet": 1,
         "data_report": 1,
         "tables": 1,
@@ -101,6 +102,7 @@ def test_another_simulation_plans_its_preparation_and_what_follows(finished: Pat
         "adapted": 3,
         "evaluate": 6,
         "picture": 1,
+        "curves": 1,
         "contact_sheet": 1,
         "data_report": 1,
         "tables": 1,
