@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def test_how_a_training_is_run_plans_nothing(finished: Path) -> None:
     overlay = finished.parent / "running.yaml"
-    overlay.write_text(yaml.safe_dump({"training": {"processes": 2, "checkpoint_minutes": 1}}))
+    overlay.write_text(yaml.safe_dump({"training": {"processes": 2, "checkpoint_minutes": 1, "logger": "tensorboard"}}))
     run = snakemake(finished, "-n", overlays=(overlay,))
     assert "Nothing to be done" in run.stdout + run.stderr
 
