@@ -216,7 +216,8 @@ def curves_figure(stages: Mapping[str, Mapping[str, pd.DataFrame]], title: str, 
         for name, history in histories.items():
             if missing := [column for column in HISTORY_COLUMNS if column not in history]:
                 raise UnimriError(f"history of {stage}, {name}: lacks the column(s) {', '.join(missing)}; train again")
-    figure = Figure(figsize=(2.3 * len(stages) + 0.5, 4.6), dpi=_DPI, layout="constrained")
+    longest = max(len(histories) for histories in stages.values())
+    figure = Figure(figsize=(2.3 * len(stages) + 0.5, 4.2 + 0.14 * longest), dpi=_DPI, layout="constrained")
     grid = figure.subplots(2, len(stages), sharex="col", sharey="row", squeeze=False)
     for column, (stage, histories) in enumerate(stages.items()):
         for row, value in enumerate(HISTORY_COLUMNS[1:]):
@@ -233,7 +234,9 @@ def curves_figure(stages: Mapping[str, Mapping[str, pd.DataFrame]], title: str, 
         grid[0, column].set_title(stage, fontsize=_FONT_SIZE, parse_math=False)
         grid[1, column].set_xlabel("step", fontsize=_FONT_SIZE - 1)
         lower = grid[1, column]
-        legend = lower.legend(lower.lines, list(histories), fontsize=_FONT_SIZE - 2.5, frameon=False, loc="lower right")
+        # Below the axes, where it hides no curve.
+        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.22), "borderaxespad": 0}
+        legend = lower.legend(lower.lines, list(histories), fontsize=_FONT_SIZE - 2.5, frameon=False, **place)
         for text in legend.get_texts():
             text.set_parse_math(False)
     every = [history for histories in stages.values() for history in histories.values()]
