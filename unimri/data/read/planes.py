@@ -36,7 +36,7 @@ def describe(affine: NDArray[Any]) -> str:
     The plane that is nearest, and where slice number, row and column grow towards (right, left, anterior, posterior,
     superior, inferior); blank when the affine gives no three directions.
     """
-    if not np.isfinite(affine).all() or np.isnan(io_orientation(affine)).any():
+    if _orientation(affine) is None:
         return ""
     towards = aff2axcodes(affine)
     plane = next(name for name, axes in AXES.items() if towards[0] in _ENDS[axes[0]])
@@ -76,7 +76,16 @@ def turn_affine(affine: NDArray[Any], plane: Plane, path: Path) -> NDArray[np.fl
 
 
 def _transform(affine: NDArray[Any], plane: Plane, path: Path) -> NDArray[Any]:
-    if not np.isfinite(affine).all() or np.isnan(present := io_orientation(affine)).any():
+    present = _orientation(affine)
+    if present is None:
         raise ReadError(path, "its header gives no orientation", "set `plane: native` or mend the header")
     transform: NDArray[Any] = ornt_transform(present, axcodes2ornt(AXES[plane]))
     return transform
+
+
+def _orientation(affine: NDArray[Any]) -> NDArray[Any] | None:
+    """nibabel's orientation of the axes of an affine, or None when it gives no three directions."""
+    if not np.isfinite(affine).all():
+        return None
+    orientation: NDArray[Any] = io_orientation(affine)
+    return None if np.isnan(orientation).any() else orientation
