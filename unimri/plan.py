@@ -74,6 +74,7 @@ class WorkflowPlan:
         self.private = config.private.as_posix()
         self.anatomies = list(config.anatomies)
         self.rates = [f"{acceleration:g}" for acceleration in config.accelerations]
+        self.distilled = f"distilled/layer{config.distillation.layer}"
         # Of the trainings; figures show the first.
         self.seeds = [str(seed) for seed in config.seeds]
         self.methods = [method.key for method in METHODS]
@@ -187,12 +188,16 @@ class WorkflowPlan:
             "undersampled": None,
             "independent": f"independent/{anatomy}",
             "shared": "shared",
-            "proposed": f"distilled/layer{self.config.distillation.layer}",
+            "proposed": self.distilled,
             "without_distillation": "pretrained",
             "without_distillation_longer": "continued",
         }
         folder = folders[method]
-        return None if folder is None else f"{self.results}/{rate}x/seed{seed}/{folder}"
+        return None if folder is None else f"{self._models(rate, seed)}/{folder}"
+
+    def _models(self, rate: str, seed: str) -> str:
+        """Folder of all that is trained at one acceleration with one seed."""
+        return f"{self.results}/{rate}x/seed{seed}"
 
     def model_files(self, method: str, rate: str, seed: str, anatomy: str) -> list[str]:
         """The files of a method's model that an anatomy needs."""
@@ -206,8 +211,7 @@ class WorkflowPlan:
     def trainings(self, rate: str, seed: str) -> list["PlannedTraining"]:
         """Every training at one acceleration with one seed, in the order of the stages."""
         base, new, layer = self.config.base, self.config.new, self.config.distillation.layer
-        root = f"{self.results}/{rate}x/seed{seed}"
-        distilled = f"distilled/layer{layer}"
+        root, distilled = self._models(rate, seed), self.distilled
         trainings = [
             PlannedTraining("independent", anatomy, f"{root}/independent/{anatomy}", (anatomy,))
             for anatomy in self.anatomies
