@@ -29,7 +29,7 @@ ENVIRONMENT = f"{workflow.basedir}/envs/unimri.yaml"
 
 
 wildcard_constraints:
-    rate=r"[0-9.]+",
+    sampling=r"[0-9.]+x(-[a-z0-9-]+)?",
     seed=r"[0-9]+",
     anatomy=r"[a-z][a-z0-9_-]*",
     layer=r"[0-9]+",
@@ -51,11 +51,11 @@ rule all:
     input:
         f"{RESULTS}/tables/table1.csv",
         expand(
-            f"{RESULTS}/figures/{{rate}}x/{{anatomy}}.png",
-            rate=plan.rates,
+            f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
+            sampling=plan.samplings,
             anatomy=plan.anatomies,
         ),
-        expand(f"{RESULTS}/figures/{{rate}}x/curves.png", rate=plan.rates),
+        expand(f"{RESULTS}/figures/{{sampling}}/curves.png", sampling=plan.samplings),
         expand(f"{RESULTS}/figures/data/{{anatomy}}.png", anatomy=plan.anatomies),
-        expand(f"{RESULTS}/masks/{{rate}}x.png", rate=plan.rates),
+        expand(f"{RESULTS}/masks/{{sampling}}.png", sampling=plan.samplings),
         f"{RESULTS}/tables/data.md",

@@ -65,15 +65,19 @@ def test_a_listing_changes_with_names_and_sizes_and_not_with_times(default, tmp_
 
 
 def test_every_method_has_a_model_and_new_anatomies_their_aspin(default):
+    default["studies"] = {
+        "controls": ["without_distillation_longer", "shared_instance_norm", "shared_all"],
+        "classical": ["total_variation", "wavelet"],
+    }
     plan = WorkflowPlan(parse_config(default))
-    models = json.loads(plan.models("4", "7", "knee"))
+    models = json.loads(plan.models("4x", "7", "knee"))
     assert list(models) == [method.key for method in METHODS]
     assert models["undersampled"] is None
     assert models["proposed"] == "results/4x/seed7/distilled/layer3"
     assert "results/4x/seed7/distilled/layer3/aspin/cardiac.safetensors" in plan.model_files(
-        "proposed", "4", "7", "cardiac"
+        "proposed", "4x", "7", "cardiac"
     )
-    assert not any("aspin" in file for file in plan.model_files("shared", "4", "7", "cardiac"))
+    assert not any("aspin" in file for file in plan.model_files("shared", "4x", "7", "cardiac"))
 
 
 def test_without_seeds_of_their_own_trainings_take_the_experiments(default):

@@ -1,5 +1,6 @@
 """The whole configuration, typed: read once, validated, with errors that name the key."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +17,7 @@ from unimri.evaluation.metrics import MetricSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks
 from unimri.settings import Settings, parse_settings
+from unimri.studies import Studies
 from unimri.training.settings import Budget, Distillation, Optimisation, Running
 
 AnatomyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -67,6 +69,24 @@ class TrainingSettings(Running):
     device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="auto: a GPU if there is one")
 
 
+@dataclass(frozen=True)
+class Sampling:
+    """One mask at one acceleration.
+
+    Attributes
+    ----------
+    name : its folder's name.
+    acceleration, mask : what it is.
+    role : 'main' when Table 1 is of it, 'mask' when the study of another mask trains with it, 'tried' when networks that
+        were trained for another sampling are tried on it.
+    """
+
+    name: str
+    acceleration: float
+    mask: MaskSettings
+    role: Literal["main", "mask", "tried"]
+
+
 class Config(Settings):
     """The experiment. Nothing that varies between experiments is said anywhere else."""
 
@@ -86,6 +106,7 @@ class Config(Settings):
     training: TrainingSettings
     distillation: Distillation = Field(default_factory=Distillation)
     metrics: MetricSettings = Field(default_factory=MetricSettings)
+    studies: Studies = Field(default_factory=Studies)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -121,12 +142,42 @@ class Config(Settings):
                 f"training.stages.continued.epochs: {stages.continued.epochs} is not distilled's "
                 f"{stages.distilled.epochs}; the control must train for as long"
             )
-        for acceleration in self.accelerations:
+        masks = {self.mask.name: self.mask}
+        for mask in (*self.studies.masks, *self.studies.robustness.masks):
+            if masks.setdefault(mask.name, mask) != mask:
+                raise ValueError(
+                    f"studies: two different masks are called {mask.name!r}; give one of them another `name`"
+                )
+        for sampling in self.samplings.values():
             try:
-                draw_masks(self.mask, self.preparation.image_size, acceleration)
+                draw_masks(sampling.mask, self.preparation.image_size, sampling.acceleration)
             except UnimriError as error:
-                raise ValueError(str(error)) from None
+                raise ValueError(f"sampling {sampling.name}: {error}") from None
         return self
+
+    @property
+    def samplings(self) -> dict[str, "Sampling"]:
+        """Every sampling that a study needs, by name; those that trainings are made for come first.
+
+        A sampling with the experiment's own mask is called after its acceleration alone.
+        """
+        robustness = self.studies.robustness
+        own = [Sampling(f"{rate:g}x", rate, self.mask, "main") for rate in self.accelerations]
+        own += [
+            Sampling(f"{rate:g}x-{mask.name}", rate, mask, "mask")
+            for mask in self.studies.masks
+            for rate in self.accelerations
+        ]
+        tried = [Sampling(f"{rate:g}x", rate, self.mask, "tried") for rate in robustness.accelerations]
+        tried += [
+            Sampling(f"{rate:g}x-{mask.name}", rate, mask, "tried")
+            for mask in robustness.masks
+            for rate in self.accelerations
+        ]
+        found: dict[str, Sampling] = {}
+        for sampling in (*own, *tried):
+            found.setdefault(sampling.name, sampling)
+        return found
 
     @property
     def seeds(self) -> list[int]:

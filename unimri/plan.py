@@ -11,7 +11,7 @@ from unimri.config import Config
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
 from unimri.errors import UnimriError
-from unimri.evaluation.methods import METHODS
+from unimri.evaluation.methods import method as find_method
 from unimri.physics.masks import MaskTask
 from unimri.provenance import code_digest
 from unimri.training.settings import Distillation, TrainingTask
@@ -73,11 +73,13 @@ class WorkflowPlan:
         self.results = config.results.as_posix()
         self.private = config.private.as_posix()
         self.anatomies = list(config.anatomies)
-        self.rates = [f"{acceleration:g}" for acceleration in config.accelerations]
+        # Those that trainings are made for, and those of them that Table 1 is of.
+        self.trained = [sampling.name for sampling in config.samplings.values() if sampling.role != "tried"]
+        self.samplings = [sampling.name for sampling in config.samplings.values() if sampling.role == "main"]
         self.distilled = f"distilled/layer{config.distillation.layer}"
         # Of the trainings; figures show the first.
         self.seeds = [str(seed) for seed in config.seeds]
-        self.methods = [method.key for method in METHODS]
+        self.methods = config.studies.methods
         # What a training asks of the scheduler: a GPU for each process, unless it is told to stay on the CPU.
         self.processes = config.training.processes
         self.gpus = 0 if config.training.device == "cpu" else self.processes
@@ -146,9 +148,13 @@ class WorkflowPlan:
         own = self.config.anatomies[anatomy]
         return PreparationTask(reader=own.reader, fit=own.fit, preparation=self.config.preparation, splits=own.splits)
 
-    def mask(self) -> str:
-        """Settings of the masks."""
-        return _json(MaskTask(mask=self.config.mask, size=self.config.preparation.image_size))
+    def mask(self, sampling: str) -> str:
+        """Settings of a sampling's masks."""
+        return _json(MaskTask(mask=self.config.samplings[sampling].mask, size=self.config.preparation.image_size))
+
+    def acceleration(self, sampling: str) -> float:
+        """Acceleration of a sampling."""
+        return self.config.samplings[sampling].acceleration
 
     def task(self, stage: StageName, seed: int | str, layer: int | str | None = None) -> str:
         """A training's task."""
@@ -182,36 +188,41 @@ class WorkflowPlan:
         origins = {name: "simulated" if own.simulated else "real" for name, own in self.config.anatomies.items()}
         return json.dumps(origins)
 
-    def model(self, method: str, rate: str, seed: str, anatomy: str) -> str | None:
-        """Model folder of a method; None for zero filling."""
+    def model(self, method: str, sampling: str, seed: str, anatomy: str) -> str | None:
+        """Model folder of a network, file of a classical method's settings, or None for zero filling."""
+        if method == "undersampled":
+            return None
+        if find_method(method).kind == "classical":
+            return f"{self.results}/{sampling}/classical/{method}/{anatomy}.json"
         folders = {
-            "undersampled": None,
             "independent": f"independent/{anatomy}",
-            "shared": "shared",
             "proposed": self.distilled,
             "without_distillation": "pretrained",
             "without_distillation_longer": "continued",
         }
-        folder = folders[method]
-        return None if folder is None else f"{self._models(rate, seed)}/{folder}"
+        if method.startswith("layer"):
+            return f"{self._models(sampling, seed)}/distilled/{method}"
+        return f"{self._models(sampling, seed)}/{folders.get(method, method)}"
 
-    def _models(self, rate: str, seed: str) -> str:
-        """Folder of all that is trained at one acceleration with one seed."""
-        return f"{self.results}/{rate}x/seed{seed}"
+    def _models(self, sampling: str, seed: str) -> str:
+        """Folder of all that is trained for one sampling with one seed."""
+        return f"{self.results}/{sampling}/seed{seed}"
 
-    def model_files(self, method: str, rate: str, seed: str, anatomy: str) -> list[str]:
+    def model_files(self, method: str, sampling: str, seed: str, anatomy: str) -> list[str]:
         """The files of a method's model that an anatomy needs."""
-        folder = self.model(method, rate, seed, anatomy)
-        if folder is None:
+        model = self.model(method, sampling, seed, anatomy)
+        if model is None:
             return []
-        files = [f"{folder}/model.safetensors", f"{folder}/model.json"]
-        universal = method not in ("independent", "shared")
-        return [*files, f"{folder}/aspin/{anatomy}.safetensors"] if universal else files
+        if model.endswith(".json"):
+            return [model]
+        files = [f"{model}/model.safetensors", f"{model}/model.json"]
+        plain = method in ("independent", "shared", "shared_instance_norm", "shared_all")
+        return files if plain else [*files, f"{model}/aspin/{anatomy}.safetensors"]
 
-    def trainings(self, rate: str, seed: str) -> list["PlannedTraining"]:
+    def trainings(self, sampling: str, seed: str) -> list["PlannedTraining"]:
         """Every training at one acceleration with one seed, in the order of the stages."""
         base, new, layer = self.config.base, self.config.new, self.config.distillation.layer
-        root, distilled = self._models(rate, seed), self.distilled
+        root, distilled = self._models(sampling, seed), self.distilled
         trainings = [
             PlannedTraining("independent", anatomy, f"{root}/independent/{anatomy}", (anatomy,))
             for anatomy in self.anatomies
@@ -229,26 +240,26 @@ class WorkflowPlan:
         ]
         return trainings
 
-    def histories(self, rate: str, seed: str) -> dict[str, dict[str, str]]:
+    def histories(self, sampling: str, seed: str) -> dict[str, dict[str, str]]:
         """`history.csv` of every training, by its stage's title and its name."""
         found: dict[str, dict[str, str]] = {title: {} for title in STAGE_TITLES.values()}
-        for training in self.trainings(rate, seed):
+        for training in self.trainings(sampling, seed):
             found[STAGE_TITLES[training.stage]][training.name] = training.history
         return {title: histories for title, histories in found.items() if histories}
 
-    def curves(self, rate: str) -> str:
+    def curves(self, sampling: str) -> str:
         """The histories that a figure shows: those with the first seed."""
-        return json.dumps(self.histories(rate, self.seeds[0]))
+        return json.dumps(self.histories(sampling, self.seeds[0]))
 
-    def curves_title(self, rate: str) -> str:
+    def curves_title(self, sampling: str) -> str:
         """Title of that figure."""
         origins = {own.simulated for own in self.config.anatomies.values()}
         kind = "simulated and real data" if len(origins) > 1 else "simulated data" if True in origins else "real data"
-        return f"Trainings at {rate}x, seed {self.seeds[0]} ({kind})"
+        return f"Trainings at {sampling}, seed {self.seeds[0]} ({kind})"
 
-    def models(self, rate: str, seed: str, anatomy: str) -> str:
+    def models(self, sampling: str, seed: str, anatomy: str) -> str:
         """Model folder of every method, in the methods' order."""
-        return json.dumps({method: self.model(method, rate, seed, anatomy) for method in self.methods})
+        return json.dumps({method: self.model(method, sampling, seed, anatomy) for method in self.methods})
 
 
 def _json(settings: BaseModel) -> str:

@@ -22,13 +22,13 @@ class Standing(NamedTuple):
 
     Attributes
     ----------
-    rate, seed, stage, name : which.
+    sampling, seed, stage, name : which.
     state : done; stale (made from other settings, inputs or code); under way or stopped (a young or an old
         checkpoint); ready (its inputs are there); waiting (they are not).
     detail : what differs, how far it is, what is missing.
     """
 
-    rate: str
+    sampling: str
     seed: str
     stage: str
     name: str
@@ -41,18 +41,18 @@ def standings(plan: WorkflowPlan) -> Iterator[Standing]:
 
     A training is known to be under way by its checkpoints, and so from the first one on.
     """
-    for rate in plan.rates:
+    for sampling in plan.samplings:
         for seed in plan.seeds:
-            for training in plan.trainings(rate, seed):
-                state, detail = _standing(plan, rate, seed, training)
-                yield Standing(f"{rate}x", seed, training.stage, training.name, state, detail)
+            for training in plan.trainings(sampling, seed):
+                state, detail = _standing(plan, sampling, seed, training)
+                yield Standing(sampling, seed, training.stage, training.name, state, detail)
 
 
-def _standing(plan: WorkflowPlan, rate: str, seed: str, training: PlannedTraining) -> tuple[State, str]:
+def _standing(plan: WorkflowPlan, sampling: str, seed: str, training: PlannedTraining) -> tuple[State, str]:
     planned = TrainingTask.model_validate_json(plan.task(training.stage, seed, training.layer))
     made = _read(Path(training.about))
     try:
-        digests = _files(plan, rate, seed, training).digests()
+        digests = _files(plan, sampling, seed, training).digests()
     except (OSError, UnimriError) as fault:
         missing = getattr(fault, "filename", None) or str(fault).split(": ", 1)[0]
         return ("stale", f"its input {missing} is gone") if made else ("waiting", f"for {missing}")
@@ -67,12 +67,12 @@ def _standing(plan: WorkflowPlan, rate: str, seed: str, training: PlannedTrainin
     return ("stale", "; ".join(differs)) if made is not None else ("ready", "")
 
 
-def _files(plan: WorkflowPlan, rate: str, seed: str, training: PlannedTraining) -> Files:
+def _files(plan: WorkflowPlan, sampling: str, seed: str, training: PlannedTraining) -> Files:
     results = Path(plan.results)
-    teachers = results / f"{rate}x" / f"seed{seed}" / "independent"
+    teachers = results / sampling / f"seed{seed}" / "independent"
     return Files(
         data={anatomy: results / "data" / anatomy for anatomy in training.anatomies},
-        mask=results / "masks" / f"{rate}x.npz",
+        mask=results / "masks" / f"{sampling}.npz",
         base=None if training.base is None else Path(training.base),
         teachers={name: teachers / name for name in training.anatomies} if training.stage == "distilled" else None,
     )

@@ -1,6 +1,7 @@
 """The methods that are compared, as data."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from unimri.errors import UnimriError
 
@@ -13,28 +14,64 @@ class Method:
     ----------
     key : the method's name in files and paths.
     label : its name in tables and figures.
-    in_paper : whether the paper has it (Liu et al., MICCAI 2021, Table 1).
+    kind : 'paper' when the paper has it (Liu et al., MICCAI 2021, Table 1), 'control' for a training of ours that tests
+        what the paper's comparison leaves open, 'classical' for an iterative reconstruction without training.
+    note : what it is, for those that the paper does not have.
     """
 
     key: str
     label: str
-    in_paper: bool = True
+    kind: Literal["paper", "control", "classical"] = "paper"
+    note: str = ""
+
+    @property
+    def in_paper(self) -> bool:
+        """Whether the paper has it."""
+        return self.kind == "paper"
 
 
 METHODS = (
     Method("undersampled", "Undersampled"),
+    Method(
+        "total_variation",
+        "Total variation",
+        "classical",
+        "compressed sensing with an isotropic total variation penalty, its weight tuned on validation",
+    ),
+    Method(
+        "wavelet",
+        "Wavelet",
+        "classical",
+        "compressed sensing with an L1 penalty on wavelet coefficients, its weight tuned on validation",
+    ),
     Method("independent", "Independent"),
     Method("shared", "Shared"),
+    Method(
+        "shared_instance_norm",
+        "Shared, IN",
+        "control",
+        "Shared with plain instance normalisation, one set of parameters for all anatomies",
+    ),
+    Method(
+        "shared_all",
+        "Shared, all",
+        "control",
+        "Shared trained on the slices of all anatomies, the new ones too",
+    ),
     Method("proposed", "Proposed"),
     Method("without_distillation", "w/o MD"),
-    # The control for Proposed's longer training: S2 continued for S3's steps, without the distillation term.
-    Method("without_distillation_longer", "w/o MD, trained on", in_paper=False),
+    Method(
+        "without_distillation_longer",
+        "w/o MD, trained on",
+        "control",
+        "w/o MD trained on for as many steps as Proposed has more, without the distillation term",
+    ),
 )
 """Every method, in the order of the rows of Table 1."""
 
 
 def method(key: str) -> Method:
-    """Give the method of this key.
+    """Give the method of this key; `layer2` is Proposed with layer 2 distilled (Table S2).
 
     Raises
     ------
@@ -43,4 +80,7 @@ def method(key: str) -> Method:
     for known in METHODS:
         if known.key == key:
             return known
-    raise UnimriError(f"method {key!r} is unknown; allowed: {', '.join(known.key for known in METHODS)}")
+    number = key.removeprefix("layer")
+    if number != key and number.isdecimal():
+        return Method(key, f"layer {number}")
+    raise UnimriError(f"method {key!r} is unknown; allowed: {', '.join(known.key for known in METHODS)}, layer1, ...")

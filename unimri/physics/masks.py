@@ -16,6 +16,11 @@ from unimri.settings import Settings
 
 
 class _Mask(Settings):
+    name: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]*$",
+        description="what tables and folders call it; by default its preset's name, or its kind's",
+    )
     axis: Literal["columns", "rows"] = Field(
         "columns", description="which lines of k-space phase encoding steps through"
     )
@@ -115,12 +120,14 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def _apply_preset(value: Any) -> Any:
-    if isinstance(value, dict) and "preset" in value:
+    if not isinstance(value, dict):
+        return value
+    if "preset" in value:
         rest = {key: entry for key, entry in value.items() if key != "preset"}
         if value["preset"] not in PRESETS:
             raise ValueError(f"preset {value['preset']!r} is unknown; allowed: {', '.join(PRESETS)}")
-        return PRESETS[value["preset"]] | rest
-    return value
+        return {"name": value["preset"]} | PRESETS[value["preset"]] | rest
+    return {"name": value.get("kind", "")} | value
 
 
 MaskSettings = Annotated[
@@ -151,11 +158,13 @@ class Masks:
     masks : bool (K, N), DC at N // 2; K is 1 for a fixed mask, else the size of the bank.
     acceleration : the nominal acceleration.
     axis : 'columns' or 'rows'.
+    name : what tables call the masks.
     """
 
     masks: NDArray[np.bool_]
     acceleration: float
     axis: Literal["columns", "rows"]
+    name: str = ""
 
     def of_slices(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Masks of the slices with these running numbers: bool (B, N), or (1, N) when one mask serves all."""
@@ -185,12 +194,12 @@ def draw_masks(settings: MaskSettings, size: int, acceleration: float) -> Masks:
     rng = np.random.default_rng([settings.seed, size, round(acceleration * 1000)])
     count = settings.bank if settings.per_slice else 1
     masks = np.stack([settings.draw(size, acceleration, rng) for _ in range(count)])
-    return Masks(masks, acceleration, settings.axis)
+    return Masks(masks, acceleration, settings.axis, settings.name)
 
 
 def save_masks(masks: Masks, path: Path) -> None:
     """Write masks as `.npz`: `masks` bool (K, N) and `about`, a JSON text."""
-    about = json.dumps({"acceleration": masks.acceleration, "axis": masks.axis}, sort_keys=True)
+    about = json.dumps({"acceleration": masks.acceleration, "axis": masks.axis, "name": masks.name}, sort_keys=True)
     with replacing(path) as temporary:
         np.savez(temporary, masks=masks.masks, about=np.array(about))
 
@@ -205,6 +214,6 @@ def load_masks(path: Path) -> Masks:
     try:
         with np.load(path, allow_pickle=False) as content:
             about = json.loads(str(content["about"]))
-            return Masks(content["masks"].astype(bool), about["acceleration"], about["axis"])
+            return Masks(content["masks"].astype(bool), about["acceleration"], about["axis"], about["name"])
     except (OSError, EOFError, ValueError, KeyError, BadZipFile, ValidationError) as fault:
         raise UnimriError(f"{path}: not a mask that unimri wrote ({fault}); make it again with `unimri mask`") from None

@@ -2,20 +2,20 @@ rule adapted:
     input:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
         shards=lambda wildcards: shards([wildcards.anatomy]),
-        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
         base=expand(
-            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/{{{{base}}}}/{{file}}",
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/{{{{base}}}}/{{file}}",
             file=["model.safetensors", "model.json", *BASE_ASPINS],
         ),
     output:
-        aspin=f"{RESULTS}/{{rate}}x/seed{{seed}}/{{base}}/aspin/{{anatomy}}.safetensors",
-        last=f"{RESULTS}/{{rate}}x/seed{{seed}}/{{base}}/aspin/last/{{anatomy}}.safetensors",
-        about=f"{RESULTS}/{{rate}}x/seed{{seed}}/{{base}}/aspin/{{anatomy}}.json",
-        history=f"{RESULTS}/{{rate}}x/seed{{seed}}/{{base}}/aspin/{{anatomy}}.history.csv",
+        aspin=f"{RESULTS}/{{sampling}}/seed{{seed}}/{{base}}/aspin/{{anatomy}}.safetensors",
+        last=f"{RESULTS}/{{sampling}}/seed{{seed}}/{{base}}/aspin/last/{{anatomy}}.safetensors",
+        about=f"{RESULTS}/{{sampling}}/seed{{seed}}/{{base}}/aspin/{{anatomy}}.json",
+        history=f"{RESULTS}/{{sampling}}/seed{{seed}}/{{base}}/aspin/{{anatomy}}.history.csv",
     log:
-        f"{LOGS}/{{rate}}x/seed{{seed}}/{{base}}/adapted/{{anatomy}}.log",
+        f"{LOGS}/{{sampling}}/seed{{seed}}/{{base}}/adapted/{{anatomy}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/{{base}}/adapted/{{anatomy}}.tsv"
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/{{base}}/adapted/{{anatomy}}.tsv"
     wildcard_constraints:
         anatomy="|".join(plan.config.new) or "none",
     conda:

@@ -87,15 +87,16 @@ rule manifest:
 
 rule mask:
     output:
-        f"{RESULTS}/masks/{{rate}}x.npz",
+        f"{RESULTS}/masks/{{sampling}}.npz",
     log:
-        f"{LOGS}/mask/{{rate}}x.log",
+        f"{LOGS}/mask/{{sampling}}.log",
     benchmark:
-        f"{BENCHMARKS}/mask/{{rate}}x.tsv"
+        f"{BENCHMARKS}/mask/{{sampling}}.tsv"
     conda:
         ENVIRONMENT
     params:
-        settings=plan.mask(),
+        acceleration=lambda wildcards: plan.acceleration(wildcards.sampling),
+        settings=lambda wildcards: plan.mask(wildcards.sampling),
         code=plan.code("unimri.physics.masks"),
     shell:
-        "python -m unimri.cli mask {wildcards.rate} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        "python -m unimri.cli mask {params.acceleration} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

@@ -2,16 +2,16 @@ rule evaluate:
     input:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
         shards=lambda wildcards: shards([wildcards.anatomy]),
-        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
         model=lambda wildcards: plan.model_files(
-            wildcards.method, wildcards.rate, wildcards.seed, wildcards.anatomy
+            wildcards.method, wildcards.sampling, wildcards.seed, wildcards.anatomy
         ),
     output:
-        f"{RESULTS}/{{rate}}x/seed{{seed}}/metrics/{{method}}/{{anatomy}}.csv",
+        f"{RESULTS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.csv",
     log:
-        f"{LOGS}/{{rate}}x/seed{{seed}}/metrics/{{method}}/{{anatomy}}.log",
+        f"{LOGS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/metrics/{{method}}/{{anatomy}}.tsv"
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -20,7 +20,7 @@ rule evaluate:
             f"--model={folder}"
             for folder in [
                 plan.model(
-                    wildcards.method, wildcards.rate, wildcards.seed, wildcards.anatomy
+                    wildcards.method, wildcards.sampling, wildcards.seed, wildcards.anatomy
                 )
             ]
             if folder is not None

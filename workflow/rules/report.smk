@@ -1,8 +1,8 @@
 rule tables:
     input:
         expand(
-            f"{RESULTS}/{{rate}}x/seed{{seed}}/metrics/{{method}}/{{anatomy}}.csv",
-            rate=plan.rates,
+            f"{RESULTS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.csv",
+            sampling=plan.samplings,
             seed=plan.seeds,
             method=plan.methods,
             anatomy=plan.anatomies,
@@ -45,26 +45,26 @@ rule picture:
     input:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
         shards=lambda wildcards: shards([wildcards.anatomy]),
-        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
         models=lambda wildcards: [
             file
             for method in plan.methods
             for file in plan.model_files(
-                method, wildcards.rate, plan.seeds[0], wildcards.anatomy
+                method, wildcards.sampling, plan.seeds[0], wildcards.anatomy
             )
         ],
     output:
-        f"{RESULTS}/figures/{{rate}}x/{{anatomy}}.png",
+        f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
     log:
-        f"{LOGS}/{{rate}}x/figures/{{anatomy}}.log",
+        f"{LOGS}/{{sampling}}/figures/{{anatomy}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/figures/{{anatomy}}.tsv"
+        f"{BENCHMARKS}/{{sampling}}/figures/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         models=lambda wildcards: plan.models(
-            wildcards.rate, plan.seeds[0], wildcards.anatomy
+            wildcards.sampling, plan.seeds[0], wildcards.anatomy
         ),
         settings=plan.metrics(),
         simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
@@ -78,20 +78,20 @@ rule curves:
     input:
         lambda wildcards: [
             file
-            for histories in plan.histories(wildcards.rate, plan.seeds[0]).values()
+            for histories in plan.histories(wildcards.sampling, plan.seeds[0]).values()
             for file in histories.values()
         ],
     output:
-        f"{RESULTS}/figures/{{rate}}x/curves.png",
+        f"{RESULTS}/figures/{{sampling}}/curves.png",
     log:
-        f"{LOGS}/{{rate}}x/figures/curves.log",
+        f"{LOGS}/{{sampling}}/figures/curves.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/figures/curves.tsv"
+        f"{BENCHMARKS}/{{sampling}}/figures/curves.tsv"
     conda:
         ENVIRONMENT
     params:
-        histories=lambda wildcards: plan.curves(wildcards.rate),
-        title=lambda wildcards: plan.curves_title(wildcards.rate),
+        histories=lambda wildcards: plan.curves(wildcards.sampling),
+        title=lambda wildcards: plan.curves_title(wildcards.sampling),
         code=plan.code("unimri.evaluation.curves"),
     shell:
         "python -m unimri.cli curves {params.title:q} --histories {params.histories:q} --output {output:q}"
@@ -119,13 +119,13 @@ rule contact_sheet:
 
 rule mask_picture:
     input:
-        f"{RESULTS}/masks/{{rate}}x.npz",
+        f"{RESULTS}/masks/{{sampling}}.npz",
     output:
-        f"{RESULTS}/masks/{{rate}}x.png",
+        f"{RESULTS}/masks/{{sampling}}.png",
     log:
-        f"{LOGS}/mask_picture/{{rate}}x.log",
+        f"{LOGS}/mask_picture/{{sampling}}.log",
     benchmark:
-        f"{BENCHMARKS}/mask_picture/{{rate}}x.tsv"
+        f"{BENCHMARKS}/mask_picture/{{sampling}}.tsv"
     conda:
         ENVIRONMENT
     params:

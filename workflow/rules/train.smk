@@ -2,16 +2,16 @@ rule independent:
     input:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
         shards=lambda wildcards: shards([wildcards.anatomy]),
-        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
     output:
         expand(
-            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/independent/{{{{anatomy}}}}/{{file}}",
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/independent/{{{{anatomy}}}}/{{file}}",
             file=MODEL,
         ),
     log:
-        f"{LOGS}/{{rate}}x/seed{{seed}}/independent/{{anatomy}}.log",
+        f"{LOGS}/{{sampling}}/seed{{seed}}/independent/{{anatomy}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/independent/{{anatomy}}.tsv"
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/independent/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
     threads: plan.threads
@@ -32,13 +32,13 @@ rule shared:
     input:
         manifest=manifests(plan.config.base),
         shards=shards(plan.config.base),
-        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
     output:
-        expand(f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/shared/{{file}}", file=MODEL),
+        expand(f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/shared/{{file}}", file=MODEL),
     log:
-        f"{LOGS}/{{rate}}x/seed{{seed}}/shared.log",
+        f"{LOGS}/{{sampling}}/seed{{seed}}/shared.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/shared.tsv"
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/shared.tsv"
     conda:
         ENVIRONMENT
     threads: plan.threads
@@ -59,16 +59,16 @@ rule pretrained:
     input:
         manifest=manifests(plan.config.base),
         shards=shards(plan.config.base),
-        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
     output:
         expand(
-            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/pretrained/{{file}}",
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/pretrained/{{file}}",
             file=[*MODEL, *BASE_ASPINS],
         ),
     log:
-        f"{LOGS}/{{rate}}x/seed{{seed}}/pretrained.log",
+        f"{LOGS}/{{sampling}}/seed{{seed}}/pretrained.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/pretrained.tsv"
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/pretrained.tsv"
     priority: 10
     conda:
         ENVIRONMENT
@@ -90,25 +90,25 @@ rule distilled:
     input:
         manifest=manifests(plan.config.base),
         shards=shards(plan.config.base),
-        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
         base=expand(
-            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/pretrained/{{file}}",
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/pretrained/{{file}}",
             file=["model.safetensors", "model.json", *BASE_ASPINS],
         ),
         teachers=expand(
-            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/independent/{{anatomy}}/{{file}}",
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/independent/{{anatomy}}/{{file}}",
             anatomy=plan.config.base,
             file=["model.safetensors", "model.json"],
         ),
     output:
         expand(
-            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/distilled/layer{{{{layer}}}}/{{file}}",
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/distilled/layer{{{{layer}}}}/{{file}}",
             file=[*MODEL, *BASE_ASPINS],
         ),
     log:
-        f"{LOGS}/{{rate}}x/seed{{seed}}/distilled/layer{{layer}}.log",
+        f"{LOGS}/{{sampling}}/seed{{seed}}/distilled/layer{{layer}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/distilled/layer{{layer}}.tsv"
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/distilled/layer{{layer}}.tsv"
     priority: 10
     conda:
         ENVIRONMENT
@@ -122,7 +122,7 @@ rule distilled:
         data=data_options(plan.config.base),
         base=base_folder,
         teachers=lambda wildcards: [
-            f"--teacher={anatomy}={RESULTS}/{wildcards.rate}x/seed{wildcards.seed}/independent/{anatomy}"
+            f"--teacher={anatomy}={RESULTS}/{wildcards.sampling}/seed{wildcards.seed}/independent/{anatomy}"
             for anatomy in plan.config.base
         ],
         checkpoints=CHECKPOINTS,
@@ -135,20 +135,20 @@ rule continued:
     input:
         manifest=manifests(plan.config.base),
         shards=shards(plan.config.base),
-        mask=f"{RESULTS}/masks/{{rate}}x.npz",
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
         base=expand(
-            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/pretrained/{{file}}",
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/pretrained/{{file}}",
             file=["model.safetensors", "model.json", *BASE_ASPINS],
         ),
     output:
         expand(
-            f"{RESULTS}/{{{{rate}}}}x/seed{{{{seed}}}}/continued/{{file}}",
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/continued/{{file}}",
             file=[*MODEL, *BASE_ASPINS],
         ),
     log:
-        f"{LOGS}/{{rate}}x/seed{{seed}}/continued.log",
+        f"{LOGS}/{{sampling}}/seed{{seed}}/continued.log",
     benchmark:
-        f"{BENCHMARKS}/{{rate}}x/seed{{seed}}/continued.tsv"
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/continued.tsv"
     conda:
         ENVIRONMENT
     threads: plan.threads
