@@ -10,7 +10,7 @@ from unimri.data.store import PreparedData
 from unimri.evaluation.figures import contact_sheet, reconstruction_figure
 from unimri.evaluation.methods import method
 from unimri.evaluation.metrics import MetricSettings, score_slice
-from unimri.evaluation.run import load_method, reconstruct_slices
+from unimri.evaluation.reconstruction import load_reconstructor, reconstruct_slices
 from unimri.physics.masks import load_masks
 
 
@@ -42,7 +42,7 @@ def picture_methods(
     images, scores = {}, {}
     for key, folder in models.items():
         label = method(key).label
-        images[label] = reconstruct_slices(load_method(folder, anatomy), slices, numbers, masks, anatomy)[0]
+        images[label] = reconstruct_slices(load_reconstructor(folder, anatomy), slices, numbers, masks)[0]
         scores[label] = score_slice(truth, images[label], settings)
     title = f"{anatomy}, {masks.acceleration:g}x"
     reconstruction_figure(truth, images, scores, title, output, simulated=simulated)

@@ -20,7 +20,10 @@ rule evaluate:
             f"--model={folder}"
             for folder in [
                 plan.model(
-                    wildcards.method, wildcards.sampling, wildcards.seed, wildcards.anatomy
+                    wildcards.method,
+                    wildcards.sampling,
+                    wildcards.seed,
+                    wildcards.anatomy,
                 )
             ]
             if folder is not None

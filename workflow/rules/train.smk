@@ -34,7 +34,9 @@ rule shared:
         shards=shards(plan.config.base),
         mask=f"{RESULTS}/masks/{{sampling}}.npz",
     output:
-        expand(f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/shared/{{file}}", file=MODEL),
+        expand(
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/shared/{{file}}", file=MODEL
+        ),
     log:
         f"{LOGS}/{{sampling}}/seed{{seed}}/shared.log",
     benchmark:

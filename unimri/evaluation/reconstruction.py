@@ -1,0 +1,80 @@
+"""Undersampling the slices of a split, and reconstructing them with any method."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unimri.data.store import SliceSet
+from unimri.models.folder import load_model
+from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, undersample
+from unimri.physics.masks import Masks
+
+Reconstructor = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+"""Zero-filled image and measured hybrid k-space, complex64 (B, H, W) both, sampled lines (bool) and the phase-encoding
+axis, as `unimri.physics.fourier.undersample` gives them, to the reconstruction, complex64 (B, H, W)."""
+
+
+def zero_filling(zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int) -> Tensor:
+    """Leave the zero-filled image as it is."""
+    return zero_filled
+
+
+def load_reconstructor(model: Path | None, anatomy: str) -> Reconstructor:
+    """Load what reconstructs slices of one anatomy.
+
+    Parameters
+    ----------
+    model : folder of a network; None for zero filling.
+    anatomy : whose ASPIN to use.
+
+    Raises
+    ------
+    UnimriError : when the model is missing or damaged.
+    """
+    if model is None:
+        return zero_filling
+    network = load_model(model, [anatomy])
+
+    def reconstruct(zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int) -> Tensor:
+        image, _ = network(zero_filled, measured, sampled, axis, anatomy)
+        return image
+
+    return reconstruct
+
+
+@torch.no_grad()
+def reconstruct_slices(
+    reconstructor: Reconstructor, slices: SliceSet, numbers: NDArray[np.int64], masks: Masks, noise: float = 0.0
+) -> NDArray[np.float32]:
+    """Undersample slices of a split and reconstruct them, in float32.
+
+    Parameters
+    ----------
+    numbers : which slices, int64 (B,).
+    noise : standard deviation of complex Gaussian noise in k-space, of real and imaginary part each, on the slices' scale
+        of [0, 1]. A slice's noise depends on its number alone, so that methods are compared on the same noise.
+
+    Returns
+    -------
+    magnitude, float32 (B, n, n).
+    """
+    masks.check_size(slices.image_size)
+    axis = PHASE_AXES[masks.axis]
+    sampled = lines(torch.from_numpy(masks.of_slices(numbers)), axis)
+    zero_filled, measured = undersample(torch.from_numpy(slices.batch(numbers)), sampled, axis)
+    if noise:
+        # White noise is white noise in hybrid k-space too: the transform is orthonormal.
+        drawn = np.stack([_noise(int(number), slices.image_size) for number in numbers])
+        measured = measured + noise * torch.from_numpy(drawn) * sampled
+        zero_filled = from_hybrid(measured, axis)
+    return reconstructor(zero_filled, measured, sampled, axis).abs().numpy()
+
+
+def _noise(number: int, size: int) -> NDArray[np.complex64]:
+    parts = np.random.default_rng(number).standard_normal((size, size, 2), dtype=np.float32)
+    complex_: NDArray[np.complex64] = parts.view(np.complex64)[..., 0]
+    return complex_
