@@ -77,8 +77,8 @@ class Sampling:
     ----------
     name : its folder's name.
     acceleration, mask : what it is.
-    role : 'main' when Table 1 is of it, 'mask' when the study of another mask trains with it, 'tried' when networks that
-        were trained for another sampling are tried on it.
+    role : 'main' when Table 1 is of it, 'mask' when the study of another mask trains with it, 'tried' when networks
+        that were trained for another sampling are tried on it.
     """
 
     name: str

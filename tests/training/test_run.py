@@ -8,6 +8,7 @@ from commands import tree
 from safetensors.torch import load_file
 
 from unimri.artifacts import sha256
+from unimri.data.store import PreparedData
 from unimri.errors import UnimriError
 from unimri.models.folder import load_model
 from unimri.physics.fourier import lines, undersample
@@ -148,3 +149,60 @@ def test_an_aspin_of_another_base_is_refused(experiment, pretrained, tmp_path) -
     (other / "aspin/head.safetensors").write_bytes((pretrained / "aspin/head.safetensors").read_bytes())
     with pytest.raises(UnimriError, match=r"head\.safetensors"):
         load_model(other)
+
+
+def test_fine_tuning_keeps_the_old_aspins_numbers_and_forgets_all_the_same(experiment, pretrained, tmp_path) -> None:
+    folder = experiment.train("finetuned", tmp_path / "hip", "hip", base=pretrained)
+    assert {path.name for path in (folder / "aspin").glob("*.safetensors")} == {
+        "head.safetensors",
+        "hand.safetensors",
+        "hip.safetensors",
+    }
+    old, new = load_file(pretrained / "aspin/head.safetensors"), load_file(folder / "aspin/head.safetensors")
+    assert all(torch.equal(old[name], new[name]) for name in old)
+    assert sha256(folder / "model.safetensors") != sha256(pretrained / "model.safetensors")
+    assert not torch.equal(reconstruction(folder, "head"), reconstruction(pretrained, "head"))
+    # All that learnt: the base, and the new anatomy's ASPIN, but none of the others.
+    base = sum(tensor.numel() for tensor in load_file(folder / "model.safetensors").values())
+    aspin = sum(tensor.numel() for tensor in new.values())
+    assert json.loads((folder / "model.json").read_text())["parameters"] == base + aspin
+
+
+def test_plain_instance_normalisation_has_one_set_of_parameters_for_all_anatomies(experiment, tmp_path) -> None:
+    folder = experiment.train("shared_instance_norm", tmp_path / "in", "head", "hand")
+    assert not (folder / "aspin").exists()
+    tensors = load_file(folder / "model.safetensors")
+    assert not torch.equal(tensors["affine.gamma"], torch.ones(2, 4, 3))
+    assert torch.equal(reconstruction(folder, "head"), reconstruction(folder, "an anatomy never seen"))
+
+
+def test_from_few_patients_it_learns_for_as_many_steps(experiment, tmp_path) -> None:
+    task = experiment.task("independent")
+    task = task.model_copy(
+        update={"optimisation": task.optimisation.model_copy(update={"steps_per_epoch": None}), "patients": 1}
+    )
+    few, every = (task.model_copy(update={"patients": patients}) for patients in (1, None))
+    weights = []
+    for name, chosen in (("few", few), ("every", every)):
+        run_training(chosen, experiment.files("head"), tmp_path / name, tmp_path)
+        steps = [line.split(",")[1] for line in (tmp_path / name / "history.csv").read_text().splitlines()[1:]]
+        slices = len(PreparedData(experiment.folder / "data/head").split("train"))
+        assert steps == [str(-(-slices // 2)), str(2 * -(-slices // 2))]
+        weights.append(sha256(tmp_path / name / "last/model.safetensors"))
+    assert weights[0] != weights[1]
+    with pytest.raises(UnimriError, match=r"studies\.patients: 9 is more than the \d patients"):
+        many = task.model_copy(update={"patients": 9})
+        run_training(many, experiment.files("head"), tmp_path / "many", tmp_path)
+
+
+def test_fewer_patients_are_always_among_more(experiment) -> None:
+    data = PreparedData(experiment.folder / "data/head")
+
+    def volumes(count: int) -> set[str]:
+        slices = data.some_patients("train", count, 4)
+        return {slices.volume_of(number)[0] for number in range(len(slices))}
+
+    patients = data.manifest.loc[data.manifest["split"] == "train", "patient"].nunique()
+    assert volumes(1) < volumes(2) <= volumes(patients)
+    whole = data.split("train")
+    assert volumes(patients) == {whole.volume_of(number)[0] for number in range(len(whole))}

@@ -145,6 +145,24 @@ class PreparedData:
         volumes = self.manifest[self.manifest["split"] == name].reset_index(drop=True)
         return SliceSet(self.folder, volumes, self.image_size, self._memory_limit)
 
+    def some_patients(self, name: Split, count: int, seed: int) -> "SliceSet":
+        """The slices of some patients of a split; fewer patients are always among more.
+
+        Raises
+        ------
+        UnimriError : when the split has fewer patients.
+        """
+        volumes = self.manifest[self.manifest["split"] == name]
+        patients = sorted(volumes["patient"].unique())
+        if count > len(patients):
+            raise UnimriError(
+                f"studies.patients: {count} is more than the {len(patients)} patients of {self.anatomy}'s {name} "
+                f"split; allowed: at most {len(patients)}"
+            )
+        chosen = np.random.default_rng(seed).permutation(patients)[:count]
+        some = volumes[volumes["patient"].isin(chosen)].reset_index(drop=True)
+        return SliceSet(self.folder, some, self.image_size, self._memory_limit)
+
 
 class SliceSet:
     """Slices of some volumes of a store, float32 (n, n) in [0, 1].

@@ -55,8 +55,8 @@ def reconstruct_slices(
     Parameters
     ----------
     numbers : which slices, int64 (B,).
-    noise : standard deviation of complex Gaussian noise in k-space, of real and imaginary part each, on the slices' scale
-        of [0, 1]. A slice's noise depends on its number alone, so that methods are compared on the same noise.
+    noise : standard deviation of complex Gaussian noise in k-space, of real and imaginary part each, on the slices'
+        scale of [0, 1]. A slice's noise depends on its number alone, so that methods are compared on the same noise.
 
     Returns
     -------

@@ -11,7 +11,7 @@ from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
 from unimri.models.convolution import convolve
 from unimri.models.instance_norm import instance_norm
-from unimri.models.settings import CascadeSettings
+from unimri.models.settings import CascadeSettings, Normalisation
 from unimri.physics.fourier import enforce_consistency
 
 
@@ -147,6 +147,18 @@ def _of_cascade(aspin: Aspin | None, cascade: int) -> tuple[Tensor, Tensor] | No
     return None if aspin is None else aspin.of_cascade(cascade)
 
 
+class InstanceNormD5C5(D5C5):
+    """The same blocks, with instance normalisation whose parameters all anatomies share."""
+
+    def __init__(self, settings: CascadeSettings) -> None:
+        super().__init__(settings)
+        self.affine = Aspin(settings.cascades, settings.convolutions - 1, settings.width)
+
+    def aspin_of(self, anatomy: str | None) -> Aspin:
+        """The parameters, whatever the anatomy."""
+        return self.affine
+
+
 class UniversalD5C5(D5C5):
     """The same blocks, with one ASPIN for each anatomy that the network knows."""
 
@@ -198,3 +210,23 @@ class UniversalD5C5(D5C5):
         aspin = self.aspins[anatomy]
         assert isinstance(aspin, Aspin)
         return aspin
+
+
+def build_network(settings: CascadeSettings, normalisation: Normalisation, anatomies: Iterable[str] = ()) -> D5C5:
+    """A new network.
+
+    Parameters
+    ----------
+    anatomies : that a network with ASPIN knows at first; others have no parameters for one.
+
+    Raises
+    ------
+    ValueError : when there is no such normalisation.
+    """
+    if normalisation == "aspin":
+        return UniversalD5C5(settings, anatomies)
+    if normalisation == "shared":
+        return InstanceNormD5C5(settings)
+    if normalisation == "none":
+        return D5C5(settings)
+    raise ValueError(f"normalisation {normalisation!r} is unknown; allowed: none, shared, aspin")

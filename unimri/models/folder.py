@@ -12,7 +12,7 @@ from torch import Tensor
 from unimri.artifacts import replacing, sha256
 from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
-from unimri.models.cascade import D5C5, UniversalD5C5
+from unimri.models.cascade import D5C5, UniversalD5C5, build_network
 from unimri.models.settings import CascadeSettings
 
 WEIGHTS = "model.safetensors"
@@ -46,7 +46,12 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
 
 def base_tensors(network: D5C5) -> dict[str, Tensor]:
     """The numbers that every anatomy shares (convolutions), without any ASPIN."""
-    return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("aspins.")}
+    return {name: tensor for name, tensor in network.state_dict().items() if is_base(name)}
+
+
+def is_base(name: str) -> bool:
+    """Whether a parameter of a network, by its name, is of the base and not of one anatomy's ASPIN."""
+    return not name.startswith("aspins.")
 
 
 def save_base(network: D5C5, folder: Path) -> None:
@@ -100,10 +105,9 @@ def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         settings = CascadeSettings(**about["network"])
-        universal = bool(about["universal"])
+        network = build_network(settings, about["normalisation"])
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise UnimriError(f"{folder / ABOUT}: not a model's description ({fault}); train it again") from None
-    network = UniversalD5C5(settings) if universal else D5C5(settings)
     tensors, _ = load_tensors(folder / WEIGHTS)
     _load(network, tensors, folder / WEIGHTS)
     if isinstance(network, UniversalD5C5):

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from unimri.settings import Settings
 
+Normalisation = Literal["none", "shared", "aspin"]
+"""Instance normalisation after the inner convolutions: none (D5C5), with parameters for all anatomies, or ASPIN."""
+
 
 class CascadeSettings(Settings):
     """Shape and initialisation of a cascade; the defaults are the paper's D5C5."""

@@ -16,26 +16,33 @@ class Batches:
     Parameters
     ----------
     sets : training slices of each anatomy, in the order in which they take turns.
+    counts : slices that make one epoch of each anatomy; more than `sets` has when only some patients are used.
     task : gives seed, batch size and steps in an epoch.
     in_turn : each batch is of one anatomy; else all are mixed.
     part : which places of each batch this process takes.
     """
 
-    def __init__(self, sets: Mapping[str, SliceSet], task: TrainingTask, in_turn: bool, part: slice) -> None:
+    def __init__(
+        self,
+        sets: Mapping[str, SliceSet],
+        counts: Mapping[str, int],
+        task: TrainingTask,
+        in_turn: bool,
+        part: slice,
+    ) -> None:
         self.sets, self.in_turn, self.part = sets, in_turn, part
         size = task.optimisation.batch_size
         lengths = {name: len(slices) for name, slices in sets.items()}
         fixed = task.optimisation.steps_per_epoch
         if in_turn:
             self.orders = {name: SliceOrder(length, size, task.seed) for name, length in lengths.items()}
-            longest = max(-(-length // size) for length in lengths.values())
+            longest = max(-(-count // size) for count in counts.values())
             self.steps_per_epoch = len(sets) * (fixed or longest)
         else:
             self.names = np.repeat(np.array(list(sets)), list(lengths.values()))
             self.places = np.concatenate([np.arange(length) for length in lengths.values()])
-            total = len(self.places)
-            self.mixed = SliceOrder(total, size, task.seed)
-            self.steps_per_epoch = len(sets) * fixed if fixed else -(-total // size)
+            self.mixed = SliceOrder(len(self.places), size, task.seed)
+            self.steps_per_epoch = len(sets) * fixed if fixed else -(-sum(counts.values()) // size)
 
     def of_step(self, step: int) -> tuple[str, NDArray[np.float32], NDArray[np.int64]]:
         """Anatomy (of the first slice when mixed), this process's slices float32 (b, H, W), their running numbers."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unimri.artifacts import sha256
 from unimri.errors import UnimriError
-from unimri.models.cascade import D5C5, UniversalD5C5
+from unimri.models.cascade import D5C5, UniversalD5C5, build_network
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, list_anatomies, load_model
 from unimri.training.settings import TrainingTask
 from unimri.training.stages import STAGES
@@ -55,13 +55,12 @@ def starting_network(task: TrainingTask, files: Files) -> D5C5:
         network = load_model(files.base, _base_anatomies(files.base))
         if not isinstance(network, UniversalD5C5):
             raise UnimriError(f"{files.base}: a plain network; {task.stage} starts from a universal one")
-        if stage.only_aspin:
+        if stage.adds_anatomy:
             (anatomy,) = files.data
             known = [network.aspin_of(name) for name in network.anatomies]
             network.add_anatomy(anatomy).start_from(known)
         return network.train()
-    network = UniversalD5C5(task.network, files.data) if stage.universal else D5C5(task.network)
-    return network.train()
+    return build_network(task.network, stage.normalisation, files.data).train()
 
 
 def _base_anatomies(base: Path) -> list[str]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from unimri.data.store import PreparedData
 from unimri.errors import UnimriError
 from unimri.models.cascade import D5C5, UniversalD5C5
-from unimri.models.folder import load_model
+from unimri.models.folder import is_base, load_model
 from unimri.models.memory import keep_freed_memory
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
@@ -94,7 +94,12 @@ def _set_up(task: TrainingTask, files: Files, team: Team) -> tuple[D5C5, Trainin
     network = starting_network(task, files).to(team.device)
 
     train_sets = {name: prepared.split("train") for name, prepared in data.items()}
-    batches = Batches(train_sets, task, stage.in_turn, team.part(task.optimisation.batch_size))
+    counts = {name: len(slices) for name, slices in train_sets.items()}
+    if task.patients is not None:
+        train_sets = {
+            name: prepared.some_patients("train", task.patients, task.seed) for name, prepared in data.items()
+        }
+    batches = Batches(train_sets, counts, task, stage.in_turn, team.part(task.optimisation.batch_size))
     undersampled = _Undersampler(masks, team.device, task.optimisation.precision)
     teachers = {name: load_model(folder).to(team.device) for name, folder in (files.teachers or {}).items()}
     if stage.distils and set(teachers) != set(data):
@@ -120,9 +125,11 @@ def _set_up(task: TrainingTask, files: Files, team: Team) -> tuple[D5C5, Trainin
     def validate(pause: Callable[[], None]) -> dict[str, float]:
         return validation_scores(held_out, reconstruct, task.optimisation.validation_slices, team, pause)
 
-    if stage.only_aspin:
+    if stage.adds_anatomy:
         assert isinstance(network, UniversalD5C5)
         learning = list(network.aspin_of(next(iter(data))).parameters())
+        if not stage.only_aspin:
+            learning += [parameter for name, parameter in network.named_parameters() if is_base(name)]
     else:
         learning = list(network.parameters())
     training = Training(
@@ -143,7 +150,7 @@ def _about(training: Training, progress: Progress, digests: dict[str, str]) -> d
     task = training.task
     return {
         "network": task.network.model_dump(),
-        "universal": STAGES[task.stage].universal,
+        "normalisation": STAGES[task.stage].normalisation,
         "task": task.model_dump(),
         "inputs": digests,
         "code": training_code(),

@@ -79,5 +79,8 @@ class TrainingTask(Settings):
     optimisation: Optimisation
     distillation: Distillation | None = None
     seed: int = Field(ge=0)
+    patients: int | None = Field(
+        None, ge=1, description="learn from so many training patients only, for as many steps as from all; null: all"
+    )
     threads: int = Field(1, ge=1, description="CPU threads; part of the task because sums depend on them")
     device: Literal["auto", "cpu", "cuda"] = "cpu"
