@@ -33,15 +33,18 @@ wildcard_constraints:
     seed=r"[0-9]+",
     anatomy=r"[a-z][a-z0-9_-]*",
     layer=r"[0-9]+",
+    patients=r"[0-9]+|all",
+    way="aspin|finetuned|scratch",
     shard=r"shard-[0-9]+",
     base=r"pretrained|continued|distilled/layer[0-9]+",
-    method="|".join(plan.methods),
+    method="|".join(plan.methods) + "|layer[0-9]+",
 
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/adapt.smk"
+include: "workflow/rules/few.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 

@@ -51,10 +51,12 @@ class Stages(Settings):
 
     independent: Budget
     shared: Budget
+    shared_instance_norm: Budget
     pretrained: Budget
     distilled: Budget
     continued: Budget
     adapted: Budget
+    finetuned: Budget
 
 
 class TrainingSettings(Running):

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -20,10 +21,12 @@ from unimri.training.stages import STAGES, StageName
 STAGE_TITLES: dict[StageName, str] = {
     "independent": "S1, Independent",
     "shared": "Shared",
+    "shared_instance_norm": "Shared",
     "pretrained": "S2",
     "distilled": "S3 and its control",
     "continued": "S3 and its control",
     "adapted": "S4, ASPIN alone",
+    "finetuned": "S4's control, whole network",
 }
 """What a stage is called where people look; S3 and its control start alike and stand together."""
 
@@ -40,6 +43,7 @@ class PlannedTraining:
     anatomies : that it learns from.
     base : folder of the universal network that it starts from, or None.
     layer : that it distils, or None.
+    patients : how many of each anatomy it learns from; None for all.
     """
 
     stage: StageName
@@ -48,6 +52,7 @@ class PlannedTraining:
     anatomies: tuple[str, ...]
     base: str | None = None
     layer: int | None = None
+    patients: int | None = None
 
     @property
     def about(self) -> str:
@@ -63,6 +68,14 @@ class PlannedTraining:
     def only_aspin(self) -> bool:
         """Whether it writes one ASPIN into a model's folder."""
         return STAGES[self.stage].only_aspin
+
+
+Way = Literal["aspin", "finetuned", "scratch"]
+
+WAYS: dict[Way, StageName] = {"aspin": "adapted", "finetuned": "finetuned", "scratch": "independent"}
+"""How a new anatomy is learnt in the study of few patients, and by which stage."""
+
+ALL_PATIENTS = "all"
 
 
 class WorkflowPlan:
@@ -156,8 +169,10 @@ class WorkflowPlan:
         """Acceleration of a sampling."""
         return self.config.samplings[sampling].acceleration
 
-    def task(self, stage: StageName, seed: int | str, layer: int | str | None = None) -> str:
-        """A training's task."""
+    def task(
+        self, stage: StageName, seed: int | str, layer: int | str | None = None, patients: int | str | None = None
+    ) -> str:
+        """A training's task; `patients` is a number, or None or `all` for all."""
         training = self.config.training
         distillation = None
         if STAGES[stage].distils:
@@ -170,6 +185,7 @@ class WorkflowPlan:
                 optimisation=training.optimisation,
                 distillation=distillation,
                 seed=int(seed),
+                patients=None if patients in (None, ALL_PATIENTS) else int(str(patients)),
                 threads=training.threads,
                 device=training.device,
             )
@@ -220,31 +236,68 @@ class WorkflowPlan:
         return files if plain else [*files, f"{model}/aspin/{anatomy}.safetensors"]
 
     def trainings(self, sampling: str, seed: str) -> list["PlannedTraining"]:
-        """Every training at one acceleration with one seed, in the order of the stages."""
-        base, new, layer = self.config.base, self.config.new, self.config.distillation.layer
-        root, distilled = self._models(sampling, seed), self.distilled
+        """Every training for one sampling with one seed, in the order of the stages."""
+        base, new, every = tuple(self.config.base), self.config.new, tuple(self.anatomies)
+        controls, root = self.config.studies.controls, self._models(sampling, seed)
+        pretrained = f"{root}/pretrained"
         trainings = [
             PlannedTraining("independent", anatomy, f"{root}/independent/{anatomy}", (anatomy,))
             for anatomy in self.anatomies
         ]
-        trainings += [
-            PlannedTraining("shared", "shared", f"{root}/shared", tuple(base)),
-            PlannedTraining("pretrained", "pretrained", f"{root}/pretrained", tuple(base)),
-            PlannedTraining("distilled", distilled, f"{root}/{distilled}", tuple(base), f"{root}/pretrained", layer),
-            PlannedTraining("continued", "continued", f"{root}/continued", tuple(base), f"{root}/pretrained"),
-        ]
+        trainings.append(PlannedTraining("shared", "shared", f"{root}/shared", base))
+        if "shared_all" in controls:
+            trainings.append(PlannedTraining("shared", "shared_all", f"{root}/shared_all", every))
+        if "shared_instance_norm" in controls:
+            folder = f"{root}/shared_instance_norm"
+            trainings.append(PlannedTraining("shared_instance_norm", "shared_instance_norm", folder, base))
+        trainings.append(PlannedTraining("pretrained", "pretrained", pretrained, base))
+        universal = ["pretrained"]
+        for layer in self.layers(sampling):
+            universal.append(f"distilled/layer{layer}")
+            trainings.append(
+                PlannedTraining("distilled", universal[-1], f"{root}/{universal[-1]}", base, pretrained, layer)
+            )
+        if "without_distillation_longer" in controls:
+            universal.append("continued")
+            trainings.append(PlannedTraining("continued", "continued", f"{root}/continued", base, pretrained))
         trainings += [
             PlannedTraining("adapted", f"{anatomy} on {name}", f"{root}/{name}/aspin", (anatomy,), f"{root}/{name}")
-            for name in ("pretrained", distilled, "continued")
+            for name in universal
             for anatomy in new
         ]
+        if sampling in self.samplings:
+            trainings += [self._few(root, way, patients, anatomy) for way, patients, anatomy in self.few()]
         return trainings
 
+    def layers(self, sampling: str) -> list[int]:
+        """Layers that are distilled: those of Table S2, and the experiment's own."""
+        own = self.config.distillation.layer
+        return sorted({own, *(self.config.studies.layers if sampling in self.samplings else ())})
+
+    def few(self) -> list[tuple[Way, str, str]]:
+        """Trainings on a new anatomy that the study of few patients adds: way, patients (or `all`), anatomy.
+
+        Table 1's own trainings are the ASPIN and the network from scratch on all patients.
+        """
+        counts = [str(count) for count in self.config.studies.patients]
+        planned: list[tuple[Way, str]] = [(way, count) for way in WAYS for count in counts]
+        if counts:
+            planned.append(("finetuned", ALL_PATIENTS))
+        return [(way, patients, anatomy) for way, patients in planned for anatomy in self.config.new]
+
+    def _few(self, root: str, way: Way, patients: str, anatomy: str) -> PlannedTraining:
+        folder, name = f"{root}/adaptation/{way}/{patients}", f"{anatomy}, {way}, {patients} patients"
+        count = None if patients == ALL_PATIENTS else int(patients)
+        base = None if way == "scratch" else f"{root}/{self.distilled}"
+        own = folder if way == "aspin" else f"{folder}/{anatomy}"
+        return PlannedTraining(WAYS[way], name, own, (anatomy,), base, patients=count)
+
     def histories(self, sampling: str, seed: str) -> dict[str, dict[str, str]]:
-        """`history.csv` of every training, by its stage's title and its name."""
+        """`history.csv` of every training on all patients, by its stage's title and its name."""
         found: dict[str, dict[str, str]] = {title: {} for title in STAGE_TITLES.values()}
         for training in self.trainings(sampling, seed):
-            found[STAGE_TITLES[training.stage]][training.name] = training.history
+            if training.patients is None:
+                found[STAGE_TITLES[training.stage]][training.name] = training.history
         return {title: histories for title, histories in found.items() if histories}
 
     def curves(self, sampling: str) -> str:

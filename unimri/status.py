@@ -49,7 +49,7 @@ def standings(plan: WorkflowPlan) -> Iterator[Standing]:
 
 
 def _standing(plan: WorkflowPlan, sampling: str, seed: str, training: PlannedTraining) -> tuple[State, str]:
-    planned = TrainingTask.model_validate_json(plan.task(training.stage, seed, training.layer))
+    planned = TrainingTask.model_validate_json(plan.task(training.stage, seed, training.layer, training.patients))
     made = _read(Path(training.about))
     try:
         digests = _files(plan, sampling, seed, training).digests()

@@ -57,6 +57,66 @@ rule shared:
         f"{TRAIN} > {{log:q}} 2>&1"
 
 
+rule shared_all:
+    input:
+        manifest=manifests(plan.anatomies),
+        shards=shards(plan.anatomies),
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
+    output:
+        expand(
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/shared_all/{{file}}",
+            file=MODEL,
+        ),
+    log:
+        f"{LOGS}/{{sampling}}/seed{{seed}}/shared_all.log",
+    benchmark:
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/shared_all.tsv"
+    conda:
+        ENVIRONMENT
+    threads: plan.threads
+    resources:
+        gpu=plan.gpus,
+        processes=plan.processes,
+    params:
+        task=lambda wildcards: plan.task("shared", wildcards.seed),
+        folder=subpath(output[0], parent=True),
+        data=data_options(plan.anatomies),
+        checkpoints=CHECKPOINTS,
+        code=TRAINING_CODE,
+    shell:
+        f"{TRAIN} > {{log:q}} 2>&1"
+
+
+rule shared_instance_norm:
+    input:
+        manifest=manifests(plan.config.base),
+        shards=shards(plan.config.base),
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
+    output:
+        expand(
+            f"{RESULTS}/{{{{sampling}}}}/seed{{{{seed}}}}/shared_instance_norm/{{file}}",
+            file=MODEL,
+        ),
+    log:
+        f"{LOGS}/{{sampling}}/seed{{seed}}/shared_instance_norm.log",
+    benchmark:
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/shared_instance_norm.tsv"
+    conda:
+        ENVIRONMENT
+    threads: plan.threads
+    resources:
+        gpu=plan.gpus,
+        processes=plan.processes,
+    params:
+        task=lambda wildcards: plan.task("shared_instance_norm", wildcards.seed),
+        folder=subpath(output[0], parent=True),
+        data=data_options(plan.config.base),
+        checkpoints=CHECKPOINTS,
+        code=TRAINING_CODE,
+    shell:
+        f"{TRAIN} > {{log:q}} 2>&1"
+
+
 rule pretrained:
     input:
         manifest=manifests(plan.config.base),
