@@ -1,3 +1,4 @@
+import json
 import shlex
 import sys
 
@@ -31,7 +32,8 @@ ENVIRONMENT = f"{workflow.basedir}/envs/unimri.yaml"
 wildcard_constraints:
     sampling=r"[0-9.]+x(-[a-z0-9-]+)?",
     seed=r"[0-9]+",
-    anatomy=r"[a-z][a-z0-9_-]*",
+    anatomy="|".join(plan.anatomies),
+    study="robustness|aspin_matrix|adaptation|forgetting|masks",
     layer=r"[0-9]+",
     patients=r"[0-9]+|all",
     way="aspin|finetuned|scratch",
@@ -47,6 +49,7 @@ include: "workflow/rules/adapt.smk"
 include: "workflow/rules/few.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/studies.smk"
 
 
 rule all:
@@ -62,3 +65,9 @@ rule all:
         expand(f"{RESULTS}/figures/data/{{anatomy}}.png", anatomy=plan.anatomies),
         expand(f"{RESULTS}/masks/{{sampling}}.png", sampling=plan.samplings),
         f"{RESULTS}/tables/data.md",
+        expand(f"{RESULTS}/tables/{{study}}.csv", study=plan.studies()),
+        expand(
+            f"{RESULTS}/figures/{{sampling}}/{{study}}.png",
+            sampling=plan.samplings,
+            study=[study for study in plan.studies() if study in PICTURED],
+        ),

@@ -192,12 +192,97 @@ def evaluate(
     settings: Json,
     output: Output,
     model: Path | None = None,
+    aspin: Annotated[Path | None, typer.Option(help="An ASPIN that lies apart from its model.")] = None,
 ) -> None:
     """Score a method on the test split of an anatomy; zero filling without a model."""
     from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.run import evaluate as run
 
-    run(method, seed, anatomy, data, mask, model, parse_settings(MetricSettings, settings, "--settings"), output)
+    metrics = parse_settings(MetricSettings, settings, "--settings")
+    run(method, seed, anatomy, data, mask, model, metrics, output, aspin)
+
+
+@app.command()
+def robustness(
+    anatomy: str,
+    acceleration: Annotated[float, typer.Argument(help="Of the methods' trainings.")],
+    seed: int,
+    data: Path,
+    conditions: Json,
+    models: Json,
+    settings: Json,
+    output: Output,
+    slices: Annotated[int | None, typer.Option(help="Score at most so many, evenly spaced.")] = None,
+) -> None:
+    """Score methods on samplings and noise that they were not trained for."""
+    from unimri.evaluation.metrics import MetricSettings
+    from unimri.evaluation.robustness import Condition, score_conditions
+
+    tried = parse_settings(dict[str, Condition], conditions, "--conditions")
+    folders = parse_settings(dict[str, Path | None], models, "--models")
+    metrics = parse_settings(MetricSettings, settings, "--settings")
+    score_conditions(anatomy, acceleration, seed, data, tried, folders, slices, metrics, output)
+
+
+@app.command()
+def aspin_matrix(
+    anatomy: str,
+    seed: int,
+    data: Path,
+    mask: Path,
+    model: Path,
+    aspin: Annotated[list[str], typer.Option(help="Anatomy whose ASPIN to try; may be given several times.")],
+    settings: Json,
+    output: Output,
+) -> None:
+    """Score an anatomy with each anatomy's ASPIN."""
+    from unimri.evaluation.metrics import MetricSettings
+    from unimri.evaluation.robustness import score_aspins
+
+    metrics = parse_settings(MetricSettings, settings, "--settings")
+    score_aspins(anatomy, seed, data, mask, model, aspin, metrics, output)
+
+
+@app.command()
+def forgetting(
+    seed: int,
+    mask: Path,
+    model: Path,
+    settings: Json,
+    output: Output,
+    data: Pairs = None,
+    new: Annotated[list[str] | None, typer.Option(help="Anatomy that S4 added; may be given several times.")] = None,
+    finetuned: Pairs = None,
+) -> None:
+    """Compare reconstructions of old anatomies (--data) before and after new ones were learnt."""
+    from unimri.evaluation.forgetting import score_forgetting
+    from unimri.evaluation.metrics import MetricSettings
+
+    metrics = parse_settings(MetricSettings, settings, "--settings")
+    score_forgetting(seed, _pairs(data), mask, model, new or [], _pairs(finetuned), metrics, output)
+
+
+@app.command()
+def study_table(
+    study: str,
+    scores: list[Path],
+    anatomy: Annotated[list[str], typer.Option(help="Column of the table; may be given several times.")],
+    output: Output,
+) -> None:
+    """Write the table of a study: robustness, aspin_matrix, adaptation, forgetting or masks."""
+    from unimri.evaluation.study_tables import StudyName, write_study_table
+
+    name: StudyName = parse_settings(StudyName, json.dumps(study), "STUDY")  # type: ignore[arg-type]
+    write_study_table(name, scores, anatomy, output)
+
+
+@app.command()
+def study_picture(study: str, table: Path, acceleration: float, title: str, output: Output) -> None:
+    """Draw one acceleration of the table of a study: adaptation or aspin_matrix."""
+    from unimri.evaluation.study_pictures import PictureName, draw_study
+
+    name: PictureName = parse_settings(PictureName, json.dumps(study), "STUDY")  # type: ignore[arg-type]
+    draw_study(name, table, acceleration, title, output)
 
 
 @app.command()

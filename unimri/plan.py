@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -306,13 +307,108 @@ class WorkflowPlan:
 
     def curves_title(self, sampling: str) -> str:
         """Title of that figure."""
-        origins = {own.simulated for own in self.config.anatomies.values()}
-        kind = "simulated and real data" if len(origins) > 1 else "simulated data" if True in origins else "real data"
-        return f"Trainings at {sampling}, seed {self.seeds[0]} ({kind})"
+        return f"Trainings at {sampling}, seed {self.seeds[0]} ({self._kind(self.anatomies)})"
+
+    def study_title(self, study: str, sampling: str) -> str:
+        """Title of a study's figure."""
+        if study == "adaptation":
+            return f"A new anatomy from few patients, {sampling} ({self._kind(self.config.new)})"
+        return f"PSNR in dB with each ASPIN, {sampling} ({self._kind(self.anatomies)})"
+
+    def _kind(self, anatomies: Sequence[str]) -> str:
+        origins = {self.config.anatomies[name].simulated for name in anatomies}
+        return "simulated and real data" if len(origins) > 1 else "simulated data" if True in origins else "real data"
 
     def models(self, sampling: str, seed: str, anatomy: str) -> str:
         """Model folder of every method, in the methods' order."""
         return json.dumps({method: self.model(method, sampling, seed, anatomy) for method in self.methods})
+
+    def studies(self) -> list[str]:
+        """The studies that are made, each with a table."""
+        studies, new = self.config.studies, bool(self.config.new)
+        robustness = studies.robustness
+        made = {
+            "robustness": bool(robustness.accelerations or robustness.masks or robustness.noise),
+            "aspin_matrix": studies.aspin_matrix and len(self.anatomies) > 1,
+            "adaptation": bool(studies.patients) and new,
+            "forgetting": new,
+            "masks": bool(studies.masks),
+        }
+        return [name for name, wanted in made.items() if wanted]
+
+    def conditions(self, sampling: str) -> dict[str, dict[str, object]]:
+        """What networks that were trained for a sampling are tried on: mask and noise, by the condition's name."""
+        own, robustness = self.config.samplings[sampling], self.config.studies.robustness
+        tried = [f"{acceleration:g}x" for acceleration in robustness.accelerations]
+        tried += [f"{own.acceleration:g}x-{mask.name}" for mask in robustness.masks]
+        masks = {"as trained": sampling} | {name: name for name in tried if name != sampling}
+        conditions: dict[str, dict[str, object]] = {name: {"mask": self._mask(file)} for name, file in masks.items()}
+        for noise in robustness.noise:
+            conditions[f"noise {noise:g}"] = {"mask": self._mask(sampling), "noise": noise}
+        return conditions
+
+    def _mask(self, sampling: str) -> str:
+        return f"{self.results}/masks/{sampling}.npz"
+
+    def tried_models(self, sampling: str, seed: str, anatomy: str) -> dict[str, str | None]:
+        """Models of the methods whose robustness is tried."""
+        return {
+            method: self.model(method, sampling, seed, anatomy) for method in self.config.studies.robustness.methods
+        }
+
+    def study_scores(self, study: str) -> list[str]:
+        """The files that a study's table is made from."""
+        places = [(sampling, seed, self._models(sampling, seed)) for sampling in self.samplings for seed in self.seeds]
+        if study in ("robustness", "aspin_matrix"):
+            return [f"{root}/{study}/{anatomy}.csv" for _, _, root in places for anatomy in self.anatomies]
+        if study == "forgetting":
+            return [f"{root}/forgetting.csv" for _, _, root in places]
+        if study == "adaptation":
+            own = [
+                f"{root}/metrics/{method}/{anatomy}.csv"
+                for _, _, root in places
+                for method in ("proposed", "independent")
+                for anatomy in self.config.new
+            ]
+            return own + [
+                f"{root}/adaptation/{way}/{patients}/metrics/{anatomy}.csv"
+                for _, _, root in places
+                for way, patients, anatomy in self.few()
+            ]
+        return [
+            f"{self._models(sampling, seed)}/metrics/{method}/{anatomy}.csv"
+            for sampling in self.trained
+            for seed in self.seeds
+            for method in self.methods
+            for anatomy in self.anatomies
+        ]
+
+    def study_anatomies(self, study: str) -> list[str]:
+        """The columns of a study's table."""
+        return self.config.new if study == "adaptation" else self.anatomies
+
+    def few_model(self, way: str, patients: str, sampling: str, seed: str, anatomy: str) -> tuple[str, str | None]:
+        """Model of a training on few patients, and its ASPIN where that lies apart."""
+        root = self._models(sampling, seed)
+        if way == "aspin":
+            return f"{root}/{self.distilled}", f"{root}/adaptation/aspin/{patients}/{anatomy}.safetensors"
+        return f"{root}/adaptation/{way}/{patients}/{anatomy}", None
+
+    def few_files(self, way: str, patients: str, sampling: str, seed: str, anatomy: str) -> list[str]:
+        """The files of that model."""
+        model, aspin = self.few_model(way, patients, sampling, seed, anatomy)
+        files = [f"{model}/model.safetensors", f"{model}/model.json"]
+        if way == "finetuned":
+            aspin = f"{model}/aspin/{anatomy}.safetensors"
+        return files if aspin is None else [*files, aspin]
+
+    def finetuned(self, sampling: str, seed: str) -> dict[str, str]:
+        """Networks that were fine-tuned on all patients of a new anatomy, by the anatomy."""
+        return {
+            anatomy: self.few_model(way, patients, sampling, seed, anatomy)[0]
+            for way, patients, anatomy in self.few()
+            if (way, patients) == ("finetuned", ALL_PATIENTS)
+        }
 
 
 def _json(settings: BaseModel) -> str:

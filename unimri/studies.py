@@ -26,6 +26,7 @@ class Robustness(Settings):
     )
     accelerations: list[Annotated[float, Field(gt=1)]] = Field([], description="others than the trained one")
     masks: list[MaskSettings] = Field([], description="others than the trained one, at the trained acceleration")
+    slices: int | None = Field(None, ge=1, description="score at most so many of an anatomy, evenly spaced; null: all")
     noise: list[Annotated[float, Field(gt=0)]] = Field(
         [],
         description="standard deviations of complex Gaussian noise in k-space, each of real and imaginary part, on the "

@@ -190,8 +190,8 @@ def test_from_few_patients_it_learns_for_as_many_steps(experiment, tmp_path) -> 
         assert steps == [str(-(-slices // 2)), str(2 * -(-slices // 2))]
         weights.append(sha256(tmp_path / name / "last/model.safetensors"))
     assert weights[0] != weights[1]
+    many = task.model_copy(update={"patients": 9})
     with pytest.raises(UnimriError, match=r"studies\.patients: 9 is more than the \d patients"):
-        many = task.model_copy(update={"patients": 9})
         run_training(many, experiment.files("head"), tmp_path / "many", tmp_path)
 
 

@@ -248,6 +248,80 @@ def curves_figure(stages: Mapping[str, Mapping[str, pd.DataFrame]], title: str, 
     _save(figure, output)
 
 
+WAY_LABELS = {
+    "aspin": "S4: new ASPIN alone",
+    "finetuned": "fine-tuning of the whole network",
+    "scratch": "training from scratch",
+}
+
+
+def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
+    """Draw PSNR against the number of training patients, one panel an anatomy, one curve a way of learning it.
+
+    Parameters
+    ----------
+    table : rows of one acceleration and of PSNR, from `unimri.evaluation.study_tables.adaptation_table`.
+    title : of the figure.
+    output : the PNG to write.
+    """
+    anatomies = [name for name in table.columns if name not in ("acceleration", "metric", "way", "patients", "average")]
+    counts = sorted({int(count) for count in table["patients"] if count != "all"})
+    places = [*map(str, counts), "all"]
+    figure = Figure(figsize=(2.6 * len(anatomies) + 0.4, 3.3), dpi=_DPI, layout="constrained")
+    for axes, anatomy in zip(figure.subplots(1, len(anatomies), squeeze=False)[0], anatomies, strict=True):
+        for number, (way, label) in enumerate(WAY_LABELS.items()):
+            values = table[table["way"] == way].set_index("patients")[anatomy].reindex(places)
+            axes.plot(range(len(places)), values, marker="o", ms=4, lw=1.4, color=f"C{number}", label=label)
+        axes.set_xticks(range(len(places)), places)
+        axes.set_title(anatomy, fontsize=_FONT_SIZE, parse_math=False)
+        axes.set_xlabel("training patients", fontsize=_FONT_SIZE - 1)
+        axes.tick_params(labelsize=_FONT_SIZE - 2)
+        axes.grid(visible=True, color="0.9", lw=0.6)
+        axes.set_axisbelow(True)
+        _open_frame(axes)
+    figure.axes[0].set_ylabel("test PSNR (dB)", fontsize=_FONT_SIZE - 1)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=_FONT_SIZE - 1, frameon=False)
+    figure.suptitle(title, fontsize=_FONT_SIZE + 1, parse_math=False)
+    _save(figure, output)
+
+
+def matrix_figure(table: pd.DataFrame, title: str, output: Path) -> None:
+    """Draw the PSNR of each anatomy (rows) with each ASPIN (columns), coloured by the difference to the own one.
+
+    Parameters
+    ----------
+    table : rows of one acceleration and of PSNR, from `unimri.evaluation.study_tables.aspin_matrix_table`.
+    title : of the figure.
+    output : the PNG to write.
+    """
+    names = list(dict.fromkeys(table["anatomy"]))
+    numbers, losses = (
+        table.pivot(index="anatomy", columns="aspin", values=column)
+        .reindex(index=names, columns=names)
+        .to_numpy(np.float64)
+        for column in ("value", "difference")
+    )
+    figure = Figure(figsize=(0.85 * len(names) + 2.0, 0.7 * len(names) + 1.3), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    largest = max(float(np.nanmax(np.abs(losses))), 1e-6)
+    shown = axes.imshow(losses, cmap="RdBu", vmin=-largest, vmax=largest, aspect="auto")
+    for row in range(len(names)):
+        for column in range(len(names)):
+            loss = losses[row, column]
+            text = f"{numbers[row, column]:.2f}" + ("" if row == column else f"\n({loss:+.2f})")
+            dark = abs(loss) > 0.6 * largest
+            axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    axes.set_xticks(range(len(names)), names, fontsize=_FONT_SIZE - 1)
+    axes.set_yticks(range(len(names)), names, fontsize=_FONT_SIZE - 1)
+    axes.set_xlabel("ASPIN of", fontsize=_FONT_SIZE)
+    axes.set_ylabel("slices of", fontsize=_FONT_SIZE)
+    axes.set_title(title, fontsize=_FONT_SIZE + 1, parse_math=False)
+    bar = figure.colorbar(shown, label="PSNR minus that of the own ASPIN (dB)")
+    bar.ax.tick_params(labelsize=_FONT_SIZE - 2)
+    _save(figure, output)
+
+
 class _Grid:
     """Square panels, of such a size that each image pixel covers a whole number of the figure's pixels."""
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unimri.data.store import SliceSet
-from unimri.models.folder import load_model
+from unimri.errors import UnimriError
+from unimri.models.cascade import D5C5, UniversalD5C5
+from unimri.models.folder import insert_aspin, load_model
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, undersample
 from unimri.physics.masks import Masks
 
@@ -23,13 +25,24 @@ def zero_filling(zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: i
     return zero_filled
 
 
-def load_reconstructor(model: Path | None, anatomy: str) -> Reconstructor:
+def network_reconstructor(network: D5C5, anatomy: str) -> Reconstructor:
+    """A network with one anatomy's ASPIN, where it has ASPIN."""
+
+    def reconstruct(zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int) -> Tensor:
+        image, _ = network(zero_filled, measured, sampled, axis, anatomy)
+        return image
+
+    return reconstruct
+
+
+def load_reconstructor(model: Path | None, anatomy: str, aspin: Path | None = None) -> Reconstructor:
     """Load what reconstructs slices of one anatomy.
 
     Parameters
     ----------
     model : folder of a network; None for zero filling.
     anatomy : whose ASPIN to use.
+    aspin : its file, when it lies elsewhere than in the model's folder.
 
     Raises
     ------
@@ -37,13 +50,12 @@ def load_reconstructor(model: Path | None, anatomy: str) -> Reconstructor:
     """
     if model is None:
         return zero_filling
-    network = load_model(model, [anatomy])
-
-    def reconstruct(zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int) -> Tensor:
-        image, _ = network(zero_filled, measured, sampled, axis, anatomy)
-        return image
-
-    return reconstruct
+    network = load_model(model, [anatomy] if aspin is None else [])
+    if aspin is not None:
+        if not isinstance(network, UniversalD5C5):
+            raise UnimriError(f"{model}: a plain network; the ASPIN {aspin} belongs to a universal one")
+        insert_aspin(network, anatomy, aspin, model)
+    return network_reconstructor(network, anatomy)
 
 
 @torch.no_grad()

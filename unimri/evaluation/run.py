@@ -23,6 +23,7 @@ def evaluate(
     model: Path | None,
     settings: MetricSettings,
     output: Path,
+    aspin: Path | None = None,
 ) -> None:
     """Score every slice of the test split, and write one CSV row a slice.
 
@@ -30,7 +31,7 @@ def evaluate(
     ----------
     seed : of the method's training, for the table.
     data : folder of prepared data.
-    model : the method's model, see `unimri.evaluation.reconstruction.load_reconstructor`.
+    model, aspin : the method's model, see `unimri.evaluation.reconstruction.load_reconstructor`.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def evaluate(
     keep_freed_memory()
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
-    reconstructor = load_reconstructor(model, anatomy)
+    reconstructor = load_reconstructor(model, anatomy, aspin)
     rows = []
     for start in range(0, len(slices), _BATCH):
         numbers = np.arange(start, min(start + _BATCH, len(slices)))

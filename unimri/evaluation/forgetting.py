@@ -1,0 +1,87 @@
+"""Forgetting: how the reconstructions of old anatomies change when a new one is learnt."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from unimri.data.store import PreparedData, SliceSet
+from unimri.evaluation.metrics import MetricSettings, score_slice
+from unimri.evaluation.reconstruction import Reconstructor, network_reconstructor, reconstruct_slices
+from unimri.evaluation.text import write_csv
+from unimri.models.folder import load_model
+from unimri.models.memory import keep_freed_memory
+from unimri.physics.masks import Masks, load_masks
+
+COLUMNS = ["acceleration", "seed", "way", "new", "anatomy", "slices", "before", "after", "largest_pixel_change"]
+_BATCH = 8
+
+
+def score_forgetting(
+    seed: int,
+    data: Mapping[str, Path],
+    mask: Path,
+    model: Path,
+    new: list[str],
+    finetuned: Mapping[str, Path],
+    settings: MetricSettings,
+    output: Path,
+) -> None:
+    """Reconstruct the test splits of old anatomies before and after new ones were learnt, and write `COLUMNS`.
+
+    Parameters
+    ----------
+    data : prepared data of the old (base) anatomies.
+    model : folder of the universal network. Before: it with the ASPINs of the old anatomies alone. After S4: it with
+        the new anatomy's ASPIN inserted too.
+    new : anatomies that S4 has added to it.
+    finetuned : folder of the network that fine-tuning on a new anatomy made of it, by that anatomy.
+
+    output : the CSV. `before` and `after` are mean PSNR in dB; `largest_pixel_change` is the largest difference of any
+        pixel's magnitude, on the slices' scale of [0, 1].
+
+    Raises
+    ------
+    UnimriError : when an input is missing or does not fit.
+    """
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    masks, old = load_masks(mask), list(data)
+    before = load_model(model, old)
+    after = {("aspin", name): load_model(model, [*old, name]) for name in new}
+    after |= {("finetuned", name): load_model(folder, old) for name, folder in finetuned.items()}
+    rows = []
+    for anatomy, folder in data.items():
+        slices = PreparedData(folder).split("test")
+        first = network_reconstructor(before, anatomy)
+        for (way, name), network in after.items():
+            change = _change(first, network_reconstructor(network, anatomy), slices, masks, settings)
+            rows.append((masks.acceleration, seed, way, name, anatomy, len(slices), *change))
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    write_csv(output, exact(frame))
+
+
+def exact(frame: pd.DataFrame) -> pd.DataFrame:
+    """With `largest_pixel_change` as text, which shows as zero only what is: six decimals would not."""
+    return frame.assign(largest_pixel_change=[f"{value:.6g}" for value in frame["largest_pixel_change"]])
+
+
+def _change(
+    first: Reconstructor, second: Reconstructor, slices: SliceSet, masks: Masks, settings: MetricSettings
+) -> tuple[float, float, float]:
+    scores: list[list[float]] = [[], []]
+    largest = 0.0
+    for start in range(0, len(slices), _BATCH):
+        numbers = np.arange(start, min(start + _BATCH, len(slices)))
+        images: list[NDArray[np.float32]] = [
+            reconstruct_slices(reconstructor, slices, numbers, masks) for reconstructor in (first, second)
+        ]
+        largest = max(largest, float(np.abs(images[0] - images[1]).max()))
+        for place, number in enumerate(numbers):
+            truth = slices[int(number)]
+            for found, image in zip(scores, images, strict=True):
+                found.append(score_slice(truth, image[place], settings).psnr_db)
+    return float(np.mean(scores[0])), float(np.mean(scores[1])), largest
