@@ -67,7 +67,7 @@ def test_an_overlay_changes_what_it_names_and_null_takes_out(tmp_path):
         (
             "anatomies.average",
             {"role": "new", "path": "/", "reader": {"format": "acdc"}, "fit": "crop"},
-            "average: Table",
+            "average: a column of Table 1 or a figure",
         ),
         ("accelerations", [4, 4.0], "names one twice"),
         ("metrics.ssim_window", 65, "ssim_window: 65 pixels is more than preparation.image_size, 64"),

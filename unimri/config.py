@@ -119,9 +119,14 @@ class Config(Settings):
                 f"distillation.layer: {self.distillation.layer} is more than network.convolutions, "
                 f"{self.network.convolutions}"
             )
+        if deep := [layer for layer in self.studies.layers if layer > self.network.convolutions]:
+            raise ValueError(
+                f"studies.layers: {', '.join(map(str, deep))} is more than network.convolutions, "
+                f"{self.network.convolutions}"
+            )
         if taken := {*KEYS, AVERAGE, "curves", "adaptation", "aspin_matrix"} & set(self.anatomies):
             raise ValueError(
-                f"anatomies: {', '.join(sorted(taken))}: a column or a figure has that name; choose another"
+                f"anatomies: {', '.join(sorted(taken))}: a column of Table 1 or a figure has that name; choose another"
             )
         if len(set(self.accelerations)) < len(self.accelerations):
             raise ValueError(f"accelerations: {self.accelerations} names one twice; give each once")

@@ -1,11 +1,13 @@
 """The reconstructions of one test slice by every method, as a figure."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from unimri.artifacts import replacing
 from unimri.data.store import PreparedData
 from unimri.evaluation.figures import contact_sheet, reconstruction_figure
 from unimri.evaluation.methods import method
@@ -23,12 +25,14 @@ def picture_methods(
     simulated: bool,
     output: Path,
 ) -> None:
-    """Draw the middle slice of the middle test volume as each method reconstructs it.
+    """Draw the middle slice of the middle test volume as each method reconstructs it; its images go to a `.npz`.
 
     Parameters
     ----------
     models : model folder of each method, in the order of the figure; None for zero filling.
     simulated : whether the data are, which the title then says.
+    output : the PNG to write. The `.npz` beside it holds `truth`, float32 (n, n), `images`, float32 (methods, n, n), and
+        `about`, JSON text: methods, labels, scores (PSNR in dB, SSIM in percent), simulated, title.
     """
     torch.set_num_threads(1)
     masks = load_masks(mask)
@@ -46,6 +50,15 @@ def picture_methods(
         scores[label] = score_slice(truth, images[label], settings)
     title = f"{anatomy}, {masks.acceleration:g}x"
     reconstruction_figure(truth, images, scores, title, output, simulated=simulated)
+    about = {
+        "methods": list(models),
+        "labels": list(images),
+        "scores": [list(score) for score in scores.values()],
+        "simulated": simulated,
+        "title": title,
+    }
+    with replacing(output.with_suffix(".npz")) as temporary:
+        np.savez(temporary, truth=truth, images=np.stack(list(images.values())), about=np.array(json.dumps(about)))
 
 
 def picture_data(data: Path, output: Path) -> None:

@@ -54,7 +54,8 @@ rule picture:
             )
         ],
     output:
-        f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
+        picture=f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
+        images=f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.npz",
     log:
         f"{LOGS}/{{sampling}}/figures/{{anatomy}}.log",
     benchmark:
@@ -71,7 +72,7 @@ rule picture:
         code=plan.code("unimri.evaluation.pictures"),
     shell:
         "python -m unimri.cli picture {wildcards.anatomy} {params.data:q} {input.mask:q} {params.simulated}"
-        " --models {params.models:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        " --models {params.models:q} --settings {params.settings:q} --output {output.picture:q} > {log:q} 2>&1"
 
 
 rule curves:
