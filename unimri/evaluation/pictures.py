@@ -31,7 +31,7 @@ def picture_methods(
     ----------
     models : model folder of each method, in the order of the figure; None for zero filling.
     simulated : whether the data are, which the title then says.
-    output : the PNG to write. The `.npz` beside it holds `truth`, float32 (n, n), `images`, float32 (methods, n, n), and
+    output : the PNG to write. Its `.npz` holds `truth`, float32 (n, n), `images`, float32 (methods, n, n), and
         `about`, JSON text: methods, labels, scores (PSNR in dB, SSIM in percent), simulated, title.
     """
     torch.set_num_threads(1)
