@@ -1,0 +1,210 @@
+"""The studies beside Table 1: what they score, and the tables of it."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from unimri.artifacts import write_json
+from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
+from unimri.data.read.nifti import NiftiSettings
+from unimri.data.store import PreparedData
+from unimri.errors import UnimriError
+from unimri.evaluation.forgetting import score_forgetting
+from unimri.evaluation.metrics import MetricSettings
+from unimri.evaluation.reconstruction import load_reconstructor, reconstruct_slices, zero_filling
+from unimri.evaluation.robustness import Condition, score_aspins, score_conditions
+from unimri.evaluation.study_pictures import draw_study
+from unimri.evaluation.study_tables import write_study_table
+from unimri.models.cascade import UniversalD5C5
+from unimri.models.folder import aspin_path, save_aspin, save_base
+from unimri.models.settings import CascadeSettings
+from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
+
+SIZE = 16
+NETWORK = CascadeSettings(width=3, cascades=2, last_convolution="default")
+ANATOMIES = ["head", "hand", "hip"]
+
+
+def save(network: UniversalD5C5, folder: Path) -> Path:
+    save_base(network, folder)
+    for anatomy in network.anatomies:
+        save_aspin(network.aspin_of(anatomy), anatomy, folder, aspin_path(folder, anatomy))
+    about = {"network": NETWORK.model_dump(), "normalisation": "aspin", "inputs": {"data/head": "", "data/hand": ""}}
+    write_json(folder / "model.json", about)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Path:
+    """Prepared anatomies, masks, a universal network with an ASPIN for each, and one that was trained on."""
+    folder = tmp_path_factory.mktemp("study")
+    rng = np.random.default_rng(3)
+    for anatomy in ANATOMIES:
+        (folder / "raw" / anatomy).mkdir(parents=True)
+        for patient in range(4):
+            image = nib.Nifti1Image(rng.random((SIZE, SIZE, 3)).astype(np.float32), np.eye(4))
+            nib.save(image, folder / "raw" / anatomy / f"{patient}.nii.gz")
+        task = PreparationTask(
+            reader=NiftiSettings(format="nifti", patient="file"),
+            fit="resize",
+            preparation=PreparationSettings(image_size=SIZE, crop=SIZE),
+        )
+        prepare(anatomy, folder / "raw" / anatomy, task, folder / anatomy, 0)
+    for acceleration in (2, 4):
+        save_masks(draw_masks(Gaussian1D(name="gauss"), SIZE, acceleration), folder / f"{acceleration}x.npz")
+    torch.manual_seed(0)
+    network = UniversalD5C5(NETWORK, ANATOMIES)
+    with torch.no_grad():
+        for number, anatomy in enumerate(ANATOMIES):
+            network.aspin_of(anatomy).gamma.mul_(1 + 0.3 * number)
+    save(network, folder / "model")
+    with torch.no_grad():
+        network.blocks[0].convolutions[0].weight.mul_(1.1)
+    save(network, folder / "finetuned")
+    return folder
+
+
+def test_s4_forgets_exactly_nothing_and_fine_tuning_does_not(study, tmp_path) -> None:
+    data = {name: study / name for name in ("head", "hand")}
+    output = tmp_path / "forgetting.csv"
+    finetuned = {"hip": study / "finetuned"}
+    score_forgetting(5, data, study / "4x.npz", study / "model", ["hip"], finetuned, MetricSettings(), output)
+    rows = pd.read_csv(output).set_index(["way", "anatomy"])
+    for anatomy in data:
+        assert rows.loc[("aspin", anatomy), "largest_pixel_change"] == 0
+        assert rows.loc[("aspin", anatomy), "before"] == rows.loc[("aspin", anatomy), "after"]
+        assert rows.loc[("finetuned", anatomy), "largest_pixel_change"] > 0
+        assert rows.loc[("finetuned", anatomy), "before"] != rows.loc[("finetuned", anatomy), "after"]
+    write_study_table("forgetting", [output], ANATOMIES, tmp_path / "table.csv")
+    table = pd.read_csv(tmp_path / "table.csv", dtype={"largest_pixel_change": str})
+    assert list(table.loc[table["way"] == "aspin", "largest_pixel_change"]) == ["0", "0"]
+
+
+def test_each_anatomy_does_as_table_1_with_its_own_aspin_and_otherwise_with_another(study, tmp_path) -> None:
+    metrics = MetricSettings()
+    for anatomy in ANATOMIES:
+        score_aspins(
+            anatomy,
+            5,
+            study / anatomy,
+            study / "4x.npz",
+            study / "model",
+            ANATOMIES,
+            metrics,
+            tmp_path / f"{anatomy}.csv",
+        )
+    files = [tmp_path / f"{anatomy}.csv" for anatomy in ANATOMIES]
+    write_study_table("aspin_matrix", files, ANATOMIES, tmp_path / "matrix.csv")
+    table = pd.read_csv(tmp_path / "matrix.csv").set_index(["metric", "anatomy", "aspin"])
+    assert len(table) == 2 * 3 * 3
+    assert table.loc[("psnr_db", "hip", "hip"), "difference"] == 0
+    slices = PreparedData(study / "hip").split("test")
+    numbers = np.arange(len(slices))
+    for aspin in ("hip", "head"):
+        # The ASPIN of another anatomy, put in the place of its own.
+        own = load_reconstructor(study / "model", aspin)
+        images = reconstruct_slices(own, slices, numbers, load_masks(study / "4x.npz"))
+        errors = ((images - slices.batch(numbers)) ** 2).mean(axis=(1, 2))
+        expected = np.mean(-10 * np.log10(errors))
+        assert table.loc[("psnr_db", "hip", aspin), "value"] == pytest.approx(expected, abs=1e-4)
+    draw_study("aspin_matrix", tmp_path / "matrix.csv", 4, "t", tmp_path / "matrix.png")
+    assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_conditions_are_scored_apart(study, tmp_path) -> None:
+    conditions = {
+        "as trained": Condition(mask=study / "4x.npz"),
+        "2x": Condition(mask=study / "2x.npz"),
+        "noise 0.5": Condition(mask=study / "4x.npz", noise=0.5),
+    }
+    models = {"undersampled": None, "proposed": study / "model"}
+    output = tmp_path / "robustness.csv"
+    score_conditions("hip", 4, 5, study / "hip", conditions, models, 2, MetricSettings(), output)
+    rows = pd.read_csv(output)
+    assert rows.groupby(["method", "condition"]).size().tolist() == [2] * 6
+    zero_filled = rows[rows["method"] == "undersampled"].groupby("condition")["psnr_db"].mean()
+    assert zero_filled["2x"] > zero_filled["as trained"] > zero_filled["noise 0.5"]
+    write_study_table("robustness", [output], ["hip"], tmp_path / "table.csv")
+    table = pd.read_csv(tmp_path / "table.csv")
+    assert list(table["condition"].unique()) == list(conditions)
+    assert table["average"].equals(table["hip"])
+
+
+def test_noise_has_its_deviation_is_the_same_for_every_method_and_only_on_sampled_lines(study) -> None:
+    slices = PreparedData(study / "hip").split("test")
+    masks = load_masks(study / "2x.npz")
+    seen = []
+
+    def recorder(zero_filled, measured, sampled, axis):
+        seen.append((measured, sampled))
+        return zero_filled
+
+    numbers = np.arange(len(slices))
+    for noise, part in ((0.0, numbers), (0.25, numbers), (0.25, numbers[1:])):
+        reconstruct_slices(recorder, slices, part, masks, noise)
+    drawn = seen[1][0] - seen[0][0]
+    assert not drawn[~seen[1][1].expand_as(drawn)].any()
+    kept = torch.view_as_real(drawn[seen[1][1].expand_as(drawn)])
+    assert kept.std().item() == pytest.approx(0.25, rel=0.1)
+    assert torch.equal(seen[2][0], seen[1][0][1:])
+
+
+def test_an_aspin_that_lies_apart_is_that_of_the_model(study, tmp_path) -> None:
+    slices, masks = PreparedData(study / "hip").split("test"), load_masks(study / "4x.npz")
+    apart = tmp_path / "hip.safetensors"
+    apart.write_bytes(aspin_path(study / "model", "hip").read_bytes())
+    inside, outside = (load_reconstructor(study / "model", "hip", aspin) for aspin in (None, apart))
+    images = [reconstruct_slices(one, slices, np.array([0]), masks) for one in (inside, outside)]
+    np.testing.assert_array_equal(*images)
+    with pytest.raises(UnimriError, match="not the ASPIN of 'hip' on the base"):
+        load_reconstructor(study / "finetuned", "hip", apart)
+    assert load_reconstructor(None, "hip") is zero_filling
+
+
+def metrics_file(folder: Path, method: str, values: dict[str, float], make_scores, mask: str = "") -> list[Path]:
+    from unimri.evaluation.metrics import write_scores
+
+    paths = []
+    for anatomy, value in values.items():
+        path = folder / mask / method.replace("/", "-") / f"{anatomy}.csv"
+        rows = make_scores({(4, method, anatomy): (value, value + 1)}, slices=2)
+        if mask:
+            rows = rows.assign(mask=mask)
+        write_scores(path, rows.itertuples(index=False, name=None))
+        paths.append(path)
+    return paths
+
+
+def test_few_patients_stand_before_all_and_table_1s_trainings_are_all(tmp_path, make_scores) -> None:
+    files = []
+    for method, value in (
+        ("proposed", 30),
+        ("independent", 29),
+        ("aspin/2", 25),
+        ("aspin/10", 27),
+        ("finetuned/all", 31),
+    ):
+        files += metrics_file(tmp_path, method, {"hip": value, "hand": value + 2}, make_scores)
+    write_study_table("adaptation", files, ["hip", "hand"], tmp_path / "adaptation.csv")
+    table = pd.read_csv(tmp_path / "adaptation.csv", dtype={"patients": str})
+    psnr = table[table["metric"] == "psnr_db"]
+    assert psnr[["way", "patients", "hip", "average"]].to_numpy().tolist() == [
+        ["aspin", "2", 25, 26],
+        ["aspin", "10", 27, 28],
+        ["aspin", "all", 30, 31],
+        ["finetuned", "all", 31, 32],
+        ["scratch", "all", 29, 30],
+    ]
+    draw_study("adaptation", tmp_path / "adaptation.csv", 4, "few", tmp_path / "few.png")
+    with pytest.raises(UnimriError, match="no rows at 6x"):
+        draw_study("adaptation", tmp_path / "adaptation.csv", 6, "few", tmp_path / "none.png")
+
+
+def test_a_damaged_file_is_named(tmp_path) -> None:
+    (tmp_path / "hip.csv").write_text("acceleration,seed\n4,1\n")
+    with pytest.raises(UnimriError, match=r"hip\.csv: does not hold the columns"):
+        write_study_table("robustness", [tmp_path / "hip.csv"], ["hip"], tmp_path / "table.csv")
