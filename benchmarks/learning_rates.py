@@ -23,7 +23,7 @@ from unimri.plan import WorkflowPlan
 from unimri.training.inputs import Files
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
-from unimri.training.stages import StageName
+from unimri.training.stages import STAGES, StageName
 
 GRID = (1e-3, 2e-3, 4e-3)
 
@@ -38,7 +38,7 @@ class Trial:
 
     def run(self) -> float:
         """Train, unless that is done, and give the best validation PSNR in dB."""
-        only = self.task.stage == "adapted"
+        only = STAGES[self.task.stage].only_aspin
         about = self.folder / (f"{next(iter(self.files.data))}.json" if only else "model.json")
         if not about.exists():
             run_training(self.task, self.files, self.folder, self.folder)
@@ -93,7 +93,7 @@ class Sweep:
         )
         budget = task.budget.model_copy(update={"learning_rate": rate})
         data = {anatomy: self.config.results / "data" / anatomy for anatomy in anatomies}
-        folder = self.folder(stage, rate, anatomies[0] if stage in ("independent", "adapted") else "")
+        folder = self.folder(stage, rate, anatomies[0] if stage in ("independent", "adapted", "finetuned") else "")
         return Trial(task.model_copy(update={"budget": budget}), Files(data, self.mask, base, teachers), folder)
 
 
@@ -108,11 +108,13 @@ def main(
     each = [[anatomy] for anatomy in loaded.anatomies]
     alone = sweep.stage("independent", each)
     sweep.stage("shared", [loaded.base])
+    sweep.stage("shared_instance_norm", [loaded.base])
     base = sweep.folder("pretrained", sweep.stage("pretrained", [loaded.base]))
     teachers = {anatomy: sweep.folder("independent", alone, anatomy) for anatomy in loaded.base}
     distilled = sweep.folder("distilled", sweep.stage("distilled", [loaded.base], base, teachers))
     sweep.stage("continued", [loaded.base], base)
     sweep.stage("adapted", [[anatomy] for anatomy in loaded.new], distilled)
+    sweep.stage("finetuned", [[anatomy] for anatomy in loaded.new], distilled)
 
 
 if __name__ == "__main__":
