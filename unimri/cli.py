@@ -193,7 +193,7 @@ def evaluate(
     output: Output,
     model: Path | None = None,
 ) -> None:
-    """Score a method on the test split of an anatomy; zero filling without a model."""
+    """Score a method on the test split of an anatomy, slices and volumes; zero filling without a model."""
     from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.run import evaluate as run
 

@@ -1,7 +1,8 @@
 import pandas as pd
 import pytest
+from scores import row
 
-from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
+from unimri.evaluation.metrics import MetricSettings, write_scores
 from unimri.evaluation.orderings import ORDERING_COLUMNS, orderings, summary
 from unimri.evaluation.paper import published
 from unimri.evaluation.tables import table1, write_tables
@@ -68,7 +69,7 @@ def test_what_fails_stands_in_the_report(tmp_path):
     values = {"proposed": 40.0, "shared": 40.001, "without_distillation_longer": 41.0}
     write_scores(
         tmp_path / "a.csv",
-        [SliceScore(4, 7, method, "brain", "v", 0, psnr, psnr) for method, psnr in values.items()],
+        [row(4, 7, method, "brain", "v", 0, psnr, psnr) for method, psnr in values.items()],
     )
     write_tables([tmp_path / "a.csv"], {"brain": "simulated"}, MetricSettings(), tmp_path)
     report = (tmp_path / "table1.md").read_text()

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scores import row
 
 from unimri.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, KEYS
 from unimri.evaluation.methods import METHODS
-from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
+from unimri.evaluation.metrics import MetricSettings, write_scores
 from unimri.evaluation.paper import comparable, published
 from unimri.evaluation.tables import (
     format_table1_for_terminal,
@@ -42,8 +43,8 @@ def write_paper_as_scores(folder, anatomies=PAPERS_ANATOMIES, accelerations=(4, 
                 write_scores(
                     path,
                     [
-                        SliceScore(acceleration, 7, method, anatomy, "a", 0, psnr - 1, ssim - 0.5),
-                        SliceScore(acceleration, 7, method, anatomy, "b", 0, psnr + 1, ssim + 0.5),
+                        row(acceleration, 7, method, anatomy, "a", 0, psnr - 1, ssim - 0.5),
+                        row(acceleration, 7, method, anatomy, "b", 0, psnr + 1, ssim + 0.5),
                     ],
                 )
                 files.append(path)
@@ -52,10 +53,10 @@ def write_paper_as_scores(folder, anatomies=PAPERS_ANATOMIES, accelerations=(4, 
 
 def test_an_anatomys_mean_is_over_slices_and_the_average_over_anatomies():
     rows = [
-        SliceScore(4.0, 7, "shared", "heart", "v1", 0, 30.0, 80.0),
-        SliceScore(4.0, 7, "shared", "heart", "v1", 1, 32.0, 82.0),
-        SliceScore(4.0, 7, "shared", "heart", "v2", 0, 40.0, 90.0),
-        SliceScore(4.0, 7, "shared", "hand", "v1", 0, 20.0, 70.0),
+        row(4.0, 7, "shared", "heart", "v1", 0, 30.0, 80.0),
+        row(4.0, 7, "shared", "heart", "v1", 1, 32.0, 82.0),
+        row(4.0, 7, "shared", "heart", "v2", 0, 40.0, 90.0),
+        row(4.0, 7, "shared", "hand", "v1", 0, 20.0, 70.0),
     ]
     scores = pd.DataFrame(rows)
     table = table1(scores, ["hand", "heart"])
@@ -118,7 +119,7 @@ def test_the_tables_of_the_papers_numbers(tmp_path):
 
 def test_only_what_occurs_of_the_paper_is_shown(tmp_path):
     files = write_paper_as_scores(tmp_path / "metrics", ["knee", "brain"], [6])
-    write_scores(tmp_path / "spine.csv", [SliceScore(6, 7, "shared", "spine", "a", 0, 30.0, 90.0)])
+    write_scores(tmp_path / "spine.csv", [row(6, 7, "shared", "spine", "a", 0, 30.0, 90.0)])
     write_tables(
         [*files, tmp_path / "spine.csv"],
         {"knee": "real", "spine": "simulated", "brain": "real"},
@@ -140,7 +141,7 @@ def test_only_what_occurs_of_the_paper_is_shown(tmp_path):
 
 
 def test_anatomies_that_the_paper_lacks_show_none_of_it(tmp_path):
-    write_scores(tmp_path / "a.csv", [SliceScore(8, 7, "shared", "spine", "a", 0, 30.0, 90.0)])
+    write_scores(tmp_path / "a.csv", [row(8, 7, "shared", "spine", "a", 0, 30.0, 90.0)])
     write_tables([tmp_path / "a.csv"], {"spine": "real"}, MetricSettings(), tmp_path)
     report = (tmp_path / "table1.md").read_text()
     assert "## Our results, on real data" in report
@@ -182,9 +183,9 @@ def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
         rows = []
         for anatomy, values in anatomies.items():
             for number, psnr in enumerate(values):
-                rows.append(SliceScore(4, seed, "proposed", anatomy, "v", number, psnr, 90.0))
-                rows.append(SliceScore(4, seed, "undersampled", anatomy, "v", number, 10.0, 50.0))
-                rows.append(SliceScore(4, seed, "shared", anatomy, "v", number, below[seed][number], 80.0))
+                rows.append(row(4, seed, "proposed", anatomy, "v", number, psnr, 90.0))
+                rows.append(row(4, seed, "undersampled", anatomy, "v", number, 10.0, 50.0))
+                rows.append(row(4, seed, "shared", anatomy, "v", number, below[seed][number], 80.0))
         write_scores(tmp_path / f"{seed}.csv", rows)
     origins = {"hand": "real", "foot": "real"}
     write_tables([tmp_path / "2.csv", tmp_path / "1.csv"], origins, MetricSettings(), tmp_path)
@@ -211,7 +212,7 @@ def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
 
 
 def test_one_seed_has_no_deviation(tmp_path):
-    write_scores(tmp_path / "a.csv", [SliceScore(4, 7, "shared", "hand", "v", 0, 30.0, 90.0)])
+    write_scores(tmp_path / "a.csv", [row(4, 7, "shared", "hand", "v", 0, 30.0, 90.0)])
     write_tables([tmp_path / "a.csv"], {"hand": "real"}, MetricSettings(), tmp_path)
     assert (tmp_path / "table1_deviation.csv").read_text().splitlines()[1] == "4,shared,psnr_db,,"
     assert "±" not in (tmp_path / "table1.md").read_text() + format_table1_for_terminal(tmp_path, {"hand": "real"})
@@ -237,9 +238,7 @@ def test_any_anatomies_and_accelerations(tmp_path_factory, anatomies, accelerati
         for method in METHODS[2:4]
         for anatomy in anatomies
     }
-    write_scores(
-        folder / "all.csv", [SliceScore(key[0], 7, *key[1:], "v", 0, *scores) for key, scores in expected.items()]
-    )
+    write_scores(folder / "all.csv", [row(key[0], 7, *key[1:], "v", 0, *scores) for key, scores in expected.items()])
     provenance = {name: ("real", "simulated")[index % 2] for index, name in enumerate(anatomies)}
     write_tables([folder / "all.csv"], provenance, MetricSettings(), folder)
     table = read_table1(folder / "table1.csv")

@@ -18,6 +18,11 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
 
 
+def significant(value: float) -> str:
+    """Give a number for a CSV with six significant digits; nothing where it is missing."""
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
 def number(value: float, mark: str = "") -> str:
     """Give a metric with the paper's two decimals, between two `mark`s; a dash where it is missing."""
     return "–" if math.isnan(value) else f"{mark}{value:.2f}{mark}"
