@@ -1,9 +1,36 @@
-"""Rows of metrics CSVs, by what a test cares for."""
+"""Rows of metrics CSVs, by what a test cares for, and the tables of such files."""
 
-from unimri.evaluation.metrics import SliceScore
+import pandas as pd
+
+from unimri.evaluation import tables
+from unimri.evaluation.metrics import MetricSettings, SliceScore
+from unimri.evaluation.metrics import write_scores as write_slice_scores
+from unimri.evaluation.parameters import parameter_table
+from unimri.evaluation.statistics import StatisticsSettings
+from unimri.evaluation.volumes import VolumeScore, volumes_file, write_volume_scores
 
 
 def row(acceleration, seed, method, anatomy, volume, number, psnr, ssim, patient=None, mask="fixed"):
     """One slice's row; a volume is its patient's only one unless the patient is told."""
     own = (0.001, psnr - 1, ssim - 1)
     return SliceScore(mask, acceleration, seed, method, anatomy, patient or volume, volume, number, psnr, ssim, *own)
+
+
+def write_scores(path, rows):
+    """Write the slices' CSV, and the volumes' beside it: a volume scores 2 less than its slices' mean."""
+    rows = list(rows)
+    write_slice_scores(path, rows)
+    keys = ["mask", "acceleration", "seed", "method", "anatomy", "patient", "volume"]
+    means = pd.DataFrame(rows).groupby(keys, sort=False)[["nmse", "psnr_db", "ssim_percent"]].mean()
+    volumes = [
+        VolumeScore(*key, nmse, psnr - 2, ssim - 2)
+        for key, (nmse, psnr, ssim) in zip(means.index, means.to_numpy(), strict=True)
+    ]
+    write_volume_scores(volumes_file(path), volumes)
+
+
+def write_tables(files, origins, folder, layer=3):
+    """Write all tables with few resamples, and the paper's parameters."""
+    parameters = parameter_table(144650, 1280, len(origins))
+    resampling = StatisticsSettings(resamples=100)
+    tables.write_tables(files, origins, MetricSettings(), resampling, parameters, layer, folder)

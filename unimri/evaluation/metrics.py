@@ -63,8 +63,8 @@ class OwnScore(NamedTuple):
 class SliceScore(NamedTuple):
     """One row of a metrics CSV: one slice, reconstructed by one method at one acceleration.
 
-    `seed` is of the method's training; zero filling, which has none, bears that of the trainings beside it. `patient` is
-    the manifest's key. The metrics are those of `score_slice` and then those of `score_slice_by_itself`.
+    `seed` is of the method's training; zero filling, which has none, bears that of the trainings beside it. `patient`
+    is the manifest's key. The metrics are those of `score_slice` and then those of `score_slice_by_itself`.
     """
 
     mask: str

@@ -33,6 +33,14 @@ def spread_number(value: float, deviation: float, mark: str = "") -> str:
     return number(value, mark) + ("" if math.isnan(deviation) or deviation == 0 else f" ± {deviation:.2f}")
 
 
+def interval_number(value: float, low: float, high: float, decimals: int = 2) -> str:
+    """Give a difference with its sign and its interval, where there is one; a dash where it is missing."""
+    if math.isnan(value):
+        return "–"
+    interval = "" if math.isnan(low) else f" [{low:+.{decimals}f}, {high:+.{decimals}f}]"
+    return f"{value:+.{decimals}f}{interval}"
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
     """Give a pipe table; the first `text_columns` columns are aligned left and the others right."""
 

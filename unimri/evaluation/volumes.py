@@ -57,10 +57,10 @@ def volumes_file(scores: Path) -> Path:
 def score_volume(reference: NDArray[np.floating[Any]], reconstruction: NDArray[np.floating[Any]]) -> WholeScore:
     """Score a volume as `fastmri/evaluate.py` of facebookresearch/fastMRI does.
 
-    NMSE and PSNR are over all voxels at once, SSIM is the mean over the slices, in a uniform window of 7 pixels. The data
-    range of both is the fully sampled volume's maximum. Here all is in float64, and PSNR has the ceiling of
-    `unimri.evaluation.metrics.score_slice`. A volume is what the manifest calls one: of a 4D cardiac file all its slices
-    at all times.
+    NMSE and PSNR are over all voxels at once, SSIM is the mean over the slices, in a uniform window of 7 pixels. The
+    data range of both is the fully sampled volume's maximum. Here all is in float64, and PSNR has the ceiling of
+    `unimri.evaluation.metrics.score_slice`. A volume is what the manifest calls one: of a 4D cardiac file all its
+    slices at all times.
 
     Parameters
     ----------
