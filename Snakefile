@@ -35,7 +35,7 @@ wildcard_constraints:
     layer=r"[0-9]+",
     shard=r"shard-[0-9]+",
     base=r"pretrained|continued|distilled/layer[0-9]+",
-    method="|".join([*plan.methods, *plan.layers]),
+    method="|".join(plan.methods) + "|layer[0-9]+",
 
 
 include: "workflow/rules/common.smk"

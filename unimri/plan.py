@@ -82,7 +82,7 @@ class WorkflowPlan:
         self.methods = config.studies.methods
         # The rows of Table S2 that Table 1 does not have.
         own = config.distillation.layer
-        self.layers = [f"layer{layer}" for layer in sorted(set(config.studies.layers) - {own})]
+        self.layer_methods = [f"layer{layer}" for layer in sorted(set(config.studies.layers) - {own})]
         # What a training asks of the scheduler: a GPU for each process, unless it is told to stay on the CPU.
         self.processes = config.training.processes
         self.gpus = 0 if config.training.device == "cpu" else self.processes

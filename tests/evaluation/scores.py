@@ -3,11 +3,11 @@
 import pandas as pd
 
 from unimri.evaluation import tables
-from unimri.evaluation.metrics import MetricSettings, SliceScore
+from unimri.evaluation.metrics import COLUMNS, MetricSettings, SliceScore
 from unimri.evaluation.metrics import write_scores as write_slice_scores
 from unimri.evaluation.parameters import parameter_table
 from unimri.evaluation.statistics import StatisticsSettings
-from unimri.evaluation.volumes import VolumeScore, volumes_file, write_volume_scores
+from unimri.evaluation.volumes import VOLUME_COLUMNS, VolumeScore, volumes_file, write_volume_scores
 
 
 def row(acceleration, seed, method, anatomy, volume, number, psnr, ssim, patient=None, mask="fixed"):
@@ -17,15 +17,12 @@ def row(acceleration, seed, method, anatomy, volume, number, psnr, ssim, patient
 
 
 def write_scores(path, rows):
-    """Write the slices' CSV, and the volumes' beside it: a volume scores 2 less than its slices' mean."""
-    rows = list(rows)
-    write_slice_scores(path, rows)
-    keys = ["mask", "acceleration", "seed", "method", "anatomy", "patient", "volume"]
-    means = pd.DataFrame(rows).groupby(keys, sort=False)[["nmse", "psnr_db", "ssim_percent"]].mean()
-    volumes = [
-        VolumeScore(*key, nmse, psnr - 2, ssim - 2)
-        for key, (nmse, psnr, ssim) in zip(means.index, means.to_numpy(), strict=True)
-    ]
+    """Write the slices' CSV of rows or a frame, and the volumes' beside it, which score 2 less than their slices."""
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    write_slice_scores(path, frame.itertuples(index=False, name=None))
+    keys = list(VOLUME_COLUMNS[:-3])
+    means = frame.groupby(keys, sort=False)[["nmse", "psnr_db", "ssim_percent"]].mean()
+    volumes = [VolumeScore(*key, nmse, psnr - 2, ssim - 2) for key, nmse, psnr, ssim in means.itertuples(name=None)]
     write_volume_scores(volumes_file(path), volumes)
 
 

@@ -60,10 +60,12 @@ def test_each_slice_and_each_volume_has_its_row_with_its_patient(evaluated):
     assert scores["psnr_db"][shown].tolist() == pytest.approx(expected, abs=1e-4)
     # The one slice of bb is zero everywhere.
     assert (
-        scores.loc[scores["volume"] == "bb", ["nmse", "psnr_slice_max_db", "ssim_slice_max_percent"]].isna().all(None)
+        scores.loc[scores["volume"] == "bb", ["nmse", "psnr_slice_max_db", "ssim_slice_max_percent"]]
+        .isna()
+        .all(axis=None)
     )
-    assert scores.loc[scores["volume"] != "bb"].notna().all(None)
-    assert wholes.loc[wholes["volume"] == "bb", ["nmse", "psnr_db", "ssim_percent"]].isna().all(None)
+    assert scores.loc[scores["volume"] != "bb"].notna().all(axis=None)
+    assert wholes.loc[wholes["volume"] == "bb", ["nmse", "psnr_db", "ssim_percent"]].isna().all(axis=None)
     for whole, part in zip(wholes.itertuples(), (slice(0, 11), slice(11, 12), slice(12, 15)), strict=True):
         if whole.volume != "bb":
             nmse = np.linalg.norm(truth[part] - image[part]) ** 2 / np.linalg.norm(truth[part]) ** 2

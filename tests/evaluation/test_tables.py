@@ -232,6 +232,30 @@ def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
     assert hand[["held", "held_seeds", "seeds"]].to_numpy().tolist() == [[False, 1, 2]]
 
 
+def test_the_differences_stand_with_their_intervals_and_tests(tmp_path):
+    # Eight patients, all of whom gain over Shared in PSNR; and two of another anatomy.
+    rows = []
+    for anatomy, patients in (("hand", 8), ("foot", 2)):
+        for patient in range(patients):
+            place = (anatomy, f"v{patient}", 0)
+            rows += [row(4, 7, "proposed", *place, 30 + patient, 90), row(4, 7, "shared", *place, 29, 90)]
+    write_scores(tmp_path / "a.csv", rows)
+    write_tables([tmp_path / "a.csv"], {"hand": "real", "foot": "simulated"}, tmp_path)
+    report = (tmp_path / "table1.md").read_text()
+    section = report.split("## How sure are the differences?")[1].split("##")[0]
+    (line,) = [line for line in section.splitlines() if "Shared" in line]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    tested = pd.read_csv(tmp_path / "comparisons.csv").set_index(["metric", "anatomy"])
+    hand, foot = (tested.loc[("psnr_db", name)] for name in ("hand", "foot"))
+    # All of one sign, 1 / 128; of the six p-values the average's, of ten patients, is smaller.
+    assert hand["p_value"] == pytest.approx(2 / 2**8)
+    assert hand["p_corrected"] == pytest.approx(5 * 2 / 2**8)
+    assert cells[2] == f"+4.50 [{hand['low']:+.2f}, {hand['high']:+.2f}]*"
+    assert cells[3] == f"+1.50 [{foot['low']:+.2f}, {foot['high']:+.2f}]°"
+    assert "hand (real) | foot (simulated) | average (mixed)" in " ".join(section.split())
+    assert "over the test patients; * p < 0.05" in section
+
+
 def test_one_seed_has_no_deviation(tmp_path):
     write_scores(tmp_path / "a.csv", [row(4, 7, "shared", "hand", "v", 0, 30.0, 90.0)])
     write_tables([tmp_path / "a.csv"], {"hand": "real"}, tmp_path)

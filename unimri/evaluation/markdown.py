@@ -203,8 +203,8 @@ def _certainty_sections(tested: pd.DataFrame, names: Mapping[str, str], statisti
     ]
     drawn = "the test patients and the seeds" if (psnr["seeds"] > 1).any() else "the test patients"
     note = (
-        f"PSNR of Proposed minus that of the other, in dB, with its {statistics.percent} bootstrap interval over {drawn}"
-        f"; * p < {_ALPHA:g} in Wilcoxon's signed-rank test over patients, after Holm's correction over all of "
+        f"PSNR of Proposed minus that of the other, in dB, with its {statistics.percent} bootstrap interval over "
+        f"{drawn}; * p < {_ALPHA:g} in Wilcoxon's signed-rank test over patients, after Holm's correction over all of "
         "`comparisons.csv`, which has SSIM too."
     )
     if psnr["few_patients"].any():
@@ -237,12 +237,12 @@ def beside_table(published: pd.DataFrame, labels: Mapping[str, str], anatomies: 
         if kinds == {"simulated"}
         else "ours are real data"
         if kinds == {"real"}
-        else ("some of ours are **simulated**, as the headings say")
+        else "some of ours are **simulated**, as the headings say"
     )
     note = (
-        f"Ours / the paper's (Liu et al., MICCAI 2021, as printed), and ours minus the paper's. The data differ: "
-        f"{whose}, and the mask is another. The differences show how far apart the two settings are, and not how well the method "
-        "was reproduced."
+        "Ours / the paper's (Liu et al., MICCAI 2021, as printed), and ours minus the paper's. The data differ: "
+        f"{whose}, and the mask is another. The differences show how far apart the two settings are, and not how well "
+        "the method was reproduced."
     )
     names = column_names(anatomies)
     columns = [column for column in names if (published["anatomy"] == column).any()]

@@ -7,22 +7,26 @@ taken on the same patients: docs/statistics.md.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.stats import bootstrap, wilcoxon
+from scipy.stats import bootstrap, permutation_test, rankdata, wilcoxon
 
 from unimri.evaluation.layout import AVERAGE, anatomies_of, cells
 from unimri.evaluation.methods import METHODS
 from unimri.evaluation.metrics import METRICS
+from unimri.evaluation.text import significant, write_csv
 from unimri.settings import Settings
 
 FEW_PATIENTS = 6
 """With fewer the two-sided signed-rank test cannot reach 0.05, whatever the differences, and intervals are too
 narrow."""
+
+_EXACT_WITH_TIES = 13
 
 COMPARISON_COLUMNS = (
     "acceleration",
@@ -97,7 +101,8 @@ def compare(
 
     The percentile interval of `scipy.stats.bootstrap`: the patients of each anatomy are drawn again with replacement,
     the same for all methods, and Table 1's mean over their slices is taken again (a patient with more slices weighs
-    more, as in the table). For `average` each anatomy's patients are drawn by themselves, and the anatomies' means averaged.
+    more, as in the table). For `average` each anatomy's patients are drawn by themselves, and the anatomies' means are
+    averaged.
 
     With several seeds a difference is the mean over them. Patients and seeds are crossed: each seed's networks see the
     same patients. So each resample draws seeds with replacement too, and takes every drawn patient with every drawn
@@ -190,11 +195,31 @@ def comparisons(scores: pd.DataFrame, table: pd.DataFrame, settings: StatisticsS
     return frame[list(COMPARISON_COLUMNS)]
 
 
+def write_comparisons(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame from `comparisons` as CSV; p-values, which may be small, have six significant digits."""
+    shown = frame.copy()
+    for column in ("p_value", "p_corrected"):
+        shown[column] = [significant(value) for value in frame[column]]
+    write_csv(path, shown)
+
+
 def signed_rank_p(differences: NDArray[np.float64]) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test, float64 (n,): NaN for n = 1, 1 when none differs from zero."""
+    """Two-sided p of Wilcoxon's signed-rank test, of float64 (n,): NaN for n = 1, 1 when none differs from zero.
+
+    Zeros are left out, as Wilcoxon does. The distribution is exact where `scipy.stats.wilcoxon` has it so, up to 50
+    values without ties and up to 13 with them; else it is the normal approximation.
+    """
     if len(differences) < 2 or np.isnan(differences).any():
         return math.nan
-    return float(wilcoxon(differences).pvalue) if differences.any() else 1.0
+    others = differences[differences != 0]
+    if not len(others):
+        return 1.0
+    if len(np.unique(np.abs(others))) == len(others) or len(others) > _EXACT_WITH_TIES:
+        return float(wilcoxon(others).pvalue)
+    # scipy's own way with ties ranks all 2^n signs one by one, which takes seconds.
+    signed_ranks = np.sign(others) * rankdata(np.abs(others))
+    signs = permutation_test([signed_ranks], np.sum, permutation_type="samples", vectorized=True, n_resamples=np.inf)
+    return float(signs.pvalue)
 
 
 def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
 from unimri.evaluation.methods import METHODS
 from unimri.evaluation.metrics import METRICS, MetricSettings, read_scores
 from unimri.evaluation.orderings import orderings
-from unimri.evaluation.statistics import StatisticsSettings, compare, comparisons
+from unimri.evaluation.statistics import StatisticsSettings, compare, comparisons, write_comparisons
 from unimri.evaluation.text import spread_number, write_csv
 from unimri.evaluation.volumes import read_volume_scores, volumes_file
 
@@ -71,7 +71,7 @@ def write_tables(
     write_csv(output / DEVIATION, deviation)
     write_csv(output / "table1_published.csv", beside)
     write_csv(output / "orderings.csv", compared)
-    write_csv(output / "comparisons.csv", tested)
+    write_comparisons(tested, output / "comparisons.csv")
     write_conventions(conventions(scores, volumes, names), output / "conventions.csv")
     write_text(
         output / "table1.md",

@@ -1,7 +1,7 @@
 SCORES = dict(
     sampling=plan.samplings,
     seed=plan.seeds,
-    method=[*plan.methods, *plan.layers],
+    method=[*plan.methods, *plan.layer_methods],
     anatomy=plan.anatomies,
 )
 
