@@ -194,7 +194,7 @@ def evaluate(
     model: Path | None = None,
     aspin: Annotated[Path | None, typer.Option(help="An ASPIN that lies apart from its model.")] = None,
 ) -> None:
-    """Score a method on the test split of an anatomy; zero filling without a model."""
+    """Score a method on the test split of an anatomy, slices and volumes; zero filling without a model."""
     from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.run import evaluate as run
 
@@ -323,11 +323,20 @@ def data_report(data: Pairs, origins: Json, output: Output, figure: Output) -> N
 
 
 @app.command()
-def tables(scores: list[Path], anatomies: Json, network: Json, settings: Json, output: Output) -> None:
-    """Write Table 1, the orderings and the parameter table."""
+def tables(
+    scores: list[Path],
+    anatomies: Json,
+    network: Json,
+    settings: Json,
+    statistics: Json,
+    layer: Annotated[int, typer.Option(help="That Proposed distils.")],
+    output: Output,
+) -> None:
+    """Write Tables 1 and S2, comparisons, conventions, the paper's claims and the parameter table."""
     from unimri.artifacts import write_json
     from unimri.evaluation.metrics import MetricSettings
-    from unimri.evaluation.parameters import write_parameters
+    from unimri.evaluation.parameters import parameter_table, write_parameters
+    from unimri.evaluation.statistics import StatisticsSettings
     from unimri.evaluation.tables import write_tables
     from unimri.models.cascade import UniversalD5C5
     from unimri.models.folder import base_tensors
@@ -337,7 +346,10 @@ def tables(scores: list[Path], anatomies: Json, network: Json, settings: Json, o
     counted = UniversalD5C5(parse_settings(CascadeSettings, network, "--network"), ["one"])
     base = sum(tensor.numel() for tensor in base_tensors(counted).values())
     aspin = sum(parameter.numel() for parameter in counted.aspin_of("one").parameters())
-    write_tables(scores, origins, parse_settings(MetricSettings, settings, "--settings"), output)
+    metrics = parse_settings(MetricSettings, settings, "--settings")
+    resampling = parse_settings(StatisticsSettings, statistics, "--statistics")
+    parameters = parameter_table(base, aspin, len(origins))
+    write_tables(scores, origins, metrics, resampling, parameters, layer, output)
     write_parameters(base, aspin, len(origins), output)
     write_json(output / ORIGINS, origins)
 
@@ -350,6 +362,7 @@ def show(
 ) -> None:
     """Print Table 1 of a finished experiment, and say where everything lies."""
     from unimri.config import load_config
+    from unimri.evaluation.claims_report import read_summary
     from unimri.evaluation.tables import format_table1_for_terminal
 
     loaded = load_config(*(config or [Path("config.yaml")]))
@@ -363,6 +376,7 @@ def show(
     typer.echo(
         format_table1_for_terminal(table.parent, read_settings(dict[str, str], origins, "make the tables again"))
     )
+    typer.echo(f"\n{read_summary(table.parent)} {loaded.results}/tables/claims.md says which.")
     typer.echo(
         f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
         f"models: {loaded.results}/*x/seed*   scores a slice: {loaded.results}/*x/seed*/metrics"

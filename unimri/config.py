@@ -14,6 +14,7 @@ from unimri.data.simulate.settings import SimulationSettings
 from unimri.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, KEYS
 from unimri.evaluation.metrics import MetricSettings
+from unimri.evaluation.statistics import StatisticsSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks
 from unimri.settings import Settings, parse_settings
@@ -108,6 +109,7 @@ class Config(Settings):
     training: TrainingSettings
     distillation: Distillation = Field(default_factory=Distillation)
     metrics: MetricSettings = Field(default_factory=MetricSettings)
+    statistics: StatisticsSettings = Field(default_factory=StatisticsSettings)
     studies: Studies = Field(default_factory=Studies)
 
     @model_validator(mode="after")

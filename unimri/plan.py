@@ -94,6 +94,9 @@ class WorkflowPlan:
         # Of the trainings; figures show the first.
         self.seeds = [str(seed) for seed in config.seeds]
         self.methods = config.studies.methods
+        # The rows of Table S2 that Table 1 does not have.
+        own = config.distillation.layer
+        self.layer_methods = [f"layer{layer}" for layer in sorted(set(config.studies.layers) - {own})]
         # What a training asks of the scheduler: a GPU for each process, unless it is told to stay on the CPU.
         self.processes = config.training.processes
         self.gpus = 0 if config.training.device == "cpu" else self.processes
@@ -199,6 +202,10 @@ class WorkflowPlan:
     def metrics(self) -> str:
         """Settings of the metrics."""
         return _json(self.config.metrics)
+
+    def statistics(self) -> str:
+        """Settings of the intervals."""
+        return _json(self.config.statistics)
 
     def provenance(self) -> str:
         """Which anatomies are simulated and which real, in the configured order."""

@@ -54,6 +54,12 @@ def test_slices_come_back_from_memory_and_from_disk(store, volumes, memory_limit
     assert batch.dtype == np.float32
     np.testing.assert_array_equal(batch, np.stack([train[int(index)] for index in order]))
     assert train.volume_of(7) == ("1234567890123456", 3, 4.5)
+    found = [(volume, patient, list(numbers)) for volume, patient, numbers in train.volumes()]
+    assert [(volume, patient, len(numbers)) for volume, patient, numbers in found] == [
+        (key, key, len(volumes[key])) for key in list(volumes)[:3]
+    ]
+    assert [number for _, _, numbers in found for number in numbers] == list(range(8))
+    assert list(data.split("validation").volumes()) == []
     assert train.batch([]).shape == (0, 8, 8)
     with pytest.raises(IndexError):
         train[8]

@@ -1,5 +1,6 @@
 import pandas as pd
 import pytest
+from scores import row
 
 from unimri.evaluation.metrics import COLUMNS
 
@@ -7,7 +8,7 @@ from unimri.evaluation.metrics import COLUMNS
 def scores_of(values, slices=1):
     """Scores from {(acceleration, method, anatomy): (psnr, ssim)}, the same in each of `slices` slices."""
     rows = [
-        (float(acceleration), 7, method, anatomy, "volume", number, float(psnr), float(ssim))
+        row(float(acceleration), 7, method, anatomy, "volume", number, float(psnr), float(ssim))
         for (acceleration, method, anatomy), (psnr, ssim) in values.items()
         for number in range(slices)
     ]

@@ -1,9 +1,11 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
 from scipy.ndimage import uniform_filter
-from skimage.metrics import structural_similarity
+from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
 
 from unimri.errors import UnimriError
 from unimri.evaluation.metrics import (
@@ -13,10 +15,12 @@ from unimri.evaluation.metrics import (
     SliceScore,
     read_scores,
     score_slice,
+    score_slice_by_itself,
     write_scores,
 )
 
 SETTINGS = MetricSettings()
+HEADER = ",".join(COLUMNS) + "\n"
 
 
 @pytest.fixture
@@ -81,6 +85,31 @@ def test_identical_images_score_the_ceiling_and_not_infinity(pair):
     assert score.ssim_percent == pytest.approx(100.0)
 
 
+@pytest.mark.parametrize("data_range", [1.0, 255.0])
+def test_a_slice_by_itself_has_its_own_maximum_for_range(pair, data_range):
+    reference, reconstruction = (0.3 * image.astype(np.float64) for image in pair)
+    nmse, psnr, ssim = score_slice_by_itself(reference, reconstruction, MetricSettings(data_range=data_range))
+    assert nmse == pytest.approx(normalized_root_mse(reference, reconstruction) ** 2, rel=1e-12)
+    largest = reference.max()
+    assert psnr == pytest.approx(peak_signal_noise_ratio(reference, reconstruction, data_range=largest), abs=1e-9)
+    expected = structural_similarity(reference, reconstruction, data_range=largest)
+    assert ssim == pytest.approx(100 * expected, abs=1e-9)
+
+
+def test_a_slice_by_itself_scores_alike_on_any_scale(pair):
+    scores = [
+        score_slice_by_itself(*(scale * image.astype(np.float64) for image in pair), SETTINGS) for scale in (1, 40)
+    ]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-12)
+
+
+def test_a_slice_that_is_all_zero_has_no_scores_of_its_own(pair):
+    empty = np.zeros((32, 32), dtype=np.float32)
+    for reconstruction in (empty, pair[1]):
+        assert all(math.isnan(score) for score in score_slice_by_itself(empty, reconstruction, SETTINGS))
+        assert np.isfinite(score_slice(empty, reconstruction, SETTINGS)).all()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("which", [0, 1])
 def test_values_that_are_not_finite_are_refused(pair, value, which):
@@ -108,8 +137,8 @@ def test_wrong_settings_are_refused(wrong):
 
 # A volume named 001 and an anatomy named NA are what a CSV reader makes a number and a missing value of.
 ROWS = [
-    SliceScore(4, 7, "proposed", "NA", "001", 0, 40.123456789, 98.5),
-    SliceScore(4.5, 7, "shared", "brain, left", "nan", 12, 1 / 3, 100.0),
+    SliceScore("1d", 4, 7, "proposed", "NA", "007", "001", 0, 40.123456789, 98.5, 0.000123456789, 39.0, 98.0),
+    SliceScore("1d", 4.5, 7, "shared", "brain, left", "1e3", "nan", 12, 1 / 3, 100.0, math.nan, math.nan, math.nan),
 ]
 
 
@@ -119,8 +148,9 @@ def test_scores_come_back_as_written(tmp_path):
     frame = read_scores([tmp_path / "a.csv", tmp_path / "b.csv"])
     assert tuple(frame.columns) == COLUMNS
     for row, expected in zip(frame.itertuples(index=False), ROWS, strict=True):
-        assert row[:5] == expected[:5]
-        assert row[5:] == pytest.approx(expected[5:], abs=5e-7)
+        assert row[:8] == expected[:8]
+        assert row[8:] == pytest.approx(expected[8:], abs=5e-7, nan_ok=True)
+    assert frame["nmse"][0] == pytest.approx(0.000123456789, rel=5e-6)
 
 
 def test_equal_scores_are_equal_bytes(tmp_path):
@@ -129,9 +159,10 @@ def test_equal_scores_are_equal_bytes(tmp_path):
     content = (tmp_path / "a.csv").read_bytes()
     assert content == (tmp_path / "b.csv").read_bytes()
     assert content.decode().splitlines() == [
-        "acceleration,seed,method,anatomy,volume,slice,psnr_db,ssim_percent",
-        "4,7,proposed,NA,001,0,40.123457,98.500000",
-        '4.5,7,shared,"brain, left",nan,12,0.333333,100.000000',
+        "mask,acceleration,seed,method,anatomy,patient,volume,slice,psnr_db,ssim_percent,"
+        "nmse,psnr_slice_max_db,ssim_slice_max_percent",
+        "1d,4,7,proposed,NA,007,001,0,40.123457,98.500000,0.000123457,39.000000,98.000000",
+        '1d,4.5,7,shared,"brain, left",1e3,nan,12,0.333333,100.000000,,,',
     ]
 
 
@@ -139,14 +170,15 @@ def test_equal_scores_are_equal_bytes(tmp_path):
     ("content", "message"),
     [
         ("", "empty, not even a header"),
-        (",".join(COLUMNS) + "\n", "no slices"),
+        (HEADER, "no rows"),
         (
-            "acceleration,method,anatomy,volume,psnr_db\n4,7,shared,a,b,30\n",
-            "lacks the column.*slice, ssim_percent",
+            "acceleration,method,anatomy,volume,psnr_db\n4,shared,a,b,30\n",
+            "lacks the column.*mask, seed, patient, slice, ssim_percent, nmse",
         ),
-        (",".join(COLUMNS) + "\n4,7,shared,a,v,0,30,90\n4,7,shared,a,v,1,nan,90\n", "line 3, column psnr_db"),
-        (",".join(COLUMNS) + "\n4,7,shared,a,v,0,30,\n", "line 2, column ssim_percent"),
-        (",".join(COLUMNS) + "\n4,7,shared,a,v,0,inf,90\n", "line 2, column psnr_db"),
+        (HEADER + "m,4,7,shared,a,p,v,0,30,90,,,\nm,4,7,shared,a,p,v,1,nan,90,,,\n", "line 3, column psnr_db"),
+        (HEADER + "m,4,7,shared,a,p,v,0,30,,,,\n", "line 2, column ssim_percent"),
+        (HEADER + "m,4,7,shared,a,p,v,0,inf,90,,,\n", "line 2, column psnr_db"),
+        (HEADER + "m,4,7,shared,a,p,v,0,30,90,nan,,\n", "line 2, column nmse"),
     ],
 )
 def test_faulty_files_are_refused_by_name(tmp_path, content, message):

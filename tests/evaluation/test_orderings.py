@@ -1,10 +1,10 @@
 import pandas as pd
 import pytest
+from scores import row, write_scores, write_tables
 
-from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
+from unimri.evaluation.averages import table1
 from unimri.evaluation.orderings import ORDERING_COLUMNS, orderings, summary
 from unimri.evaluation.paper import published
-from unimri.evaluation.tables import table1, write_tables
 
 # 2 accelerations x 2 metrics x (4 others x 5 anatomies, and 3 averages: Undersampled has none).
 PAPERS_ORDERINGS = 2 * 2 * (4 * 5 + 3)
@@ -68,15 +68,17 @@ def test_what_fails_stands_in_the_report(tmp_path):
     values = {"proposed": 40.0, "shared": 40.001, "without_distillation_longer": 41.0}
     write_scores(
         tmp_path / "a.csv",
-        [SliceScore(4, 7, method, "brain", "v", 0, psnr, psnr) for method, psnr in values.items()],
+        [row(4, 7, method, "brain", "v", 0, psnr, psnr) for method, psnr in values.items()],
     )
-    write_tables([tmp_path / "a.csv"], {"brain": "simulated"}, MetricSettings(), tmp_path)
+    write_tables([tmp_path / "a.csv"], {"brain": "simulated"}, tmp_path)
     report = (tmp_path / "table1.md").read_text()
     assert "0 of 2 of the paper's orderings came out" in report
     papers, others = report.split("Comparisons that the paper does not make, in which Proposed is not above:")
     assert "The paper's orderings that did not come out:" in papers
     cells = [cell.strip() for cell in next(line for line in papers.splitlines() if "-0.0010" in line).split("|")]
-    assert cells[1:-1] == ["4×", "PSNR", "brain", "Shared", "40.00", "40.00", "-0.0010", "0 of 1", "+2.38"]
+    # One patient: no interval, no test.
+    shown = ["4×", "PSNR", "brain", "Shared", "40.00", "40.00", "-0.0010°", "–", "0 of 1", "+2.38"]
+    assert cells[1:-1] == shown
     assert "w/o MD, trained on" in others
     assert "is a control that the paper does not have" in report
     frame = pd.read_csv(tmp_path / "orderings.csv")

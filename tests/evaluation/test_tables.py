@@ -7,21 +7,34 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scores import row, write_scores, write_tables
 
 from unimri.errors import UnimriError
+from unimri.evaluation.averages import sample_sizes, table1
 from unimri.evaluation.layout import AVERAGE, KEYS
 from unimri.evaluation.methods import METHODS
-from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
 from unimri.evaluation.paper import comparable, published
 from unimri.evaluation.tables import (
     format_table1_for_terminal,
     read_table1,
-    sample_sizes,
-    table1,
-    write_tables,
 )
 
 PUBLISHED_CSV = Path(__file__).parents[2] / "unimri" / "evaluation" / "published" / "table1.csv"
+TABLES = [
+    "claims.csv",
+    "claims.md",
+    "claims_orderings.csv",
+    "comparisons.csv",
+    "conventions.csv",
+    "orderings.csv",
+    "table1.csv",
+    "table1.md",
+    "table1_deviation.csv",
+    "table1_published.csv",
+    "table_s2.csv",
+    "table_s2.md",
+    "table_s2_published.csv",
+]
 PAPERS_ANATOMIES = ["brain", "knee", "cardiac", "abdomen", "prostate"]
 
 
@@ -42,8 +55,8 @@ def write_paper_as_scores(folder, anatomies=PAPERS_ANATOMIES, accelerations=(4, 
                 write_scores(
                     path,
                     [
-                        SliceScore(acceleration, 7, method, anatomy, "a", 0, psnr - 1, ssim - 0.5),
-                        SliceScore(acceleration, 7, method, anatomy, "b", 0, psnr + 1, ssim + 0.5),
+                        row(acceleration, 7, method, anatomy, "a", 0, psnr - 1, ssim - 0.5),
+                        row(acceleration, 7, method, anatomy, "b", 0, psnr + 1, ssim + 0.5),
                     ],
                 )
                 files.append(path)
@@ -52,10 +65,10 @@ def write_paper_as_scores(folder, anatomies=PAPERS_ANATOMIES, accelerations=(4, 
 
 def test_an_anatomys_mean_is_over_slices_and_the_average_over_anatomies():
     rows = [
-        SliceScore(4.0, 7, "shared", "heart", "v1", 0, 30.0, 80.0),
-        SliceScore(4.0, 7, "shared", "heart", "v1", 1, 32.0, 82.0),
-        SliceScore(4.0, 7, "shared", "heart", "v2", 0, 40.0, 90.0),
-        SliceScore(4.0, 7, "shared", "hand", "v1", 0, 20.0, 70.0),
+        row(4.0, 7, "shared", "heart", "v1", 0, 30.0, 80.0),
+        row(4.0, 7, "shared", "heart", "v1", 1, 32.0, 82.0),
+        row(4.0, 7, "shared", "heart", "v2", 0, 40.0, 90.0),
+        row(4.0, 7, "shared", "hand", "v1", 0, 20.0, 70.0),
     ]
     scores = pd.DataFrame(rows)
     table = table1(scores, ["hand", "heart"])
@@ -64,7 +77,12 @@ def test_an_anatomys_mean_is_over_slices_and_the_average_over_anatomies():
     assert value(table, 4, "shared", "ssim_percent", "heart") == pytest.approx(84.0)
     assert value(table, 4, "shared", "psnr_db", AVERAGE) == pytest.approx(27.0)
     sizes = sample_sizes(scores, ["hand", "heart"])
-    assert sizes.to_dict("list") == {"anatomy": ["hand", "heart"], "volumes": [1, 2], "slices": [1, 3]}
+    assert sizes.to_dict("list") == {
+        "anatomy": ["hand", "heart"],
+        "patients": [1, 2],
+        "volumes": [1, 2],
+        "slices": [1, 3],
+    }
 
 
 def test_a_method_without_an_anatomy_has_neither_its_mean_nor_an_average(make_scores):
@@ -94,7 +112,7 @@ def test_table_s2_has_the_rows_of_table_1_for_the_third_layer():
 
 def test_the_tables_of_the_papers_numbers(tmp_path):
     files = write_paper_as_scores(tmp_path / "metrics")
-    write_tables(files, dict.fromkeys(PAPERS_ANATOMIES, "simulated"), MetricSettings(), tmp_path)
+    write_tables(files, dict.fromkeys(PAPERS_ANATOMIES, "simulated"), tmp_path)
     ours, papers = (tmp_path / "table1.csv").read_text(), PUBLISHED_CSV.read_text()
     assert ours.splitlines()[0] == papers.splitlines()[0]
     table, paper = read_table1(tmp_path / "table1.csv"), published()
@@ -106,23 +124,26 @@ def test_the_tables_of_the_papers_numbers(tmp_path):
     assert "data range 1, SSIM with a uniform window of 7 pixels" in report
     assert "92 of 92 of the paper's orderings came out" in report
     assert "did not come out" not in report
-    # Of our table, with an average for Undersampled, and of the paper's own, with a dash.
-    own, theirs = report.split("## The paper's published numbers, on its own data")
+    own, theirs = report.split("## The paper's published numbers, on its own data, beside ours")
+    # Ours has an average of Undersampled, the paper has none to set beside it.
     assert re.search(r"4×\s*\| Undersampled\s*\|.* 30\.21 \|", own)
-    assert re.search(r"4×\s*\| Undersampled\s*\|.* – \|", theirs)
-    for block in (own, theirs):
-        assert re.search(r"\| Proposed .*\*\*43\.16\*\*.*\*\*38\.24\*\*.*\*\*98\.28\*\*", block)
-        assert "w/o MD, trained on" not in block
-    assert re.search(r"\| brain\s*\| simulated\s*\|\s*2 \|\s*2 \|", own)
+    assert re.search(r"4×\s*\| Undersampled\s*\| PSNR\s*\|\s*31\.60 / 31\.60 \(\+0\.00\) \|.* – \|", theirs)
+    assert re.search(r"\| Proposed .*\*\*43\.16\*\*.*\*\*38\.24\*\*.*\*\*98\.28\*\*", own)
+    assert "ours are **simulated**" in theirs
+    assert "w/o MD, trained on" not in report
+    assert re.search(r"\| brain\s*\| simulated\s*\|\s*2 \|\s*2 \|\s*2 \|", own)
+    beside = pd.read_csv(tmp_path / "table1_published.csv")
+    assert list(beside.columns) == ["acceleration", "method", "metric", "anatomy", "ours", "published", "difference"]
+    assert len(beside) == 2 * 2 * (5 * 6 - 1)
+    assert beside["difference"].abs().max() <= 0.01
 
 
 def test_only_what_occurs_of_the_paper_is_shown(tmp_path):
     files = write_paper_as_scores(tmp_path / "metrics", ["knee", "brain"], [6])
-    write_scores(tmp_path / "spine.csv", [SliceScore(6, 7, "shared", "spine", "a", 0, 30.0, 90.0)])
+    write_scores(tmp_path / "spine.csv", [row(6, 7, "shared", "spine", "a", 0, 30.0, 90.0)])
     write_tables(
         [*files, tmp_path / "spine.csv"],
         {"knee": "real", "spine": "simulated", "brain": "real"},
-        MetricSettings(),
         tmp_path,
     )
     own, theirs = (tmp_path / "table1.md").read_text().split("## The paper's published numbers")
@@ -133,15 +154,16 @@ def test_only_what_occurs_of_the_paper_is_shown(tmp_path):
     header = next(line for line in theirs.splitlines() if "Method" in line)
     names = [cell.strip() for cell in header.strip("|").split("|")]
     # The paper's average is over five anatomies, so it has no place beside these two.
-    assert names == ["", "Method", "PSNR knee", "PSNR brain", "SSIM knee", "SSIM brain"]
+    assert names == ["", "Method", "Metric", "knee (real)", "brain (real)"]
+    assert "some of ours are **simulated**" in theirs
     assert "4×" not in theirs
     terminal = format_table1_for_terminal(tmp_path, {"knee": "real", "spine": "simulated", "brain": "real"})
     assert re.search(r"^6x\s+knee \(real\)\s+spine \(simulated\)\s+brain \(real\)", terminal, re.MULTILINE)
 
 
 def test_anatomies_that_the_paper_lacks_show_none_of_it(tmp_path):
-    write_scores(tmp_path / "a.csv", [SliceScore(8, 7, "shared", "spine", "a", 0, 30.0, 90.0)])
-    write_tables([tmp_path / "a.csv"], {"spine": "real"}, MetricSettings(), tmp_path)
+    write_scores(tmp_path / "a.csv", [row(8, 7, "shared", "spine", "a", 0, 30.0, 90.0)])
+    write_tables([tmp_path / "a.csv"], {"spine": "real"}, tmp_path)
     report = (tmp_path / "table1.md").read_text()
     assert "## Our results, on real data" in report
     assert "The paper has none of these anatomies at these accelerations." in report
@@ -157,16 +179,16 @@ def test_the_paper_beside_ours_keeps_its_average_only_for_its_own_anatomies():
 def test_equal_scores_are_equal_bytes(tmp_path):
     files = write_paper_as_scores(tmp_path / "metrics")
     anatomies = dict.fromkeys(PAPERS_ANATOMIES, "simulated")
-    write_tables(files, anatomies, MetricSettings(), tmp_path / "a")
-    write_tables(files[::-1], anatomies, MetricSettings(), tmp_path / "b")
-    for name in ("table1.csv", "table1_deviation.csv", "table1.md", "orderings.csv"):
+    write_tables(files, anatomies, tmp_path / "a")
+    write_tables(files[::-1], anatomies, tmp_path / "b")
+    written = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert written == TABLES
+    for name in written:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 def test_the_terminal_shows_each_acceleration_and_marks_the_best(tmp_path):
-    write_tables(
-        write_paper_as_scores(tmp_path), dict.fromkeys(PAPERS_ANATOMIES, "simulated"), MetricSettings(), tmp_path
-    )
+    write_tables(write_paper_as_scores(tmp_path), dict.fromkeys(PAPERS_ANATOMIES, "simulated"), tmp_path)
     text = format_table1_for_terminal(tmp_path, dict.fromkeys(PAPERS_ANATOMIES, "simulated"))
     assert text.startswith("Table 1. Our results, on simulated data.")
     assert re.search(r"^4x\s+brain\s+knee\s+cardiac\s+abdomen\s+prostate\s+average$", text, re.MULTILINE)
@@ -182,12 +204,12 @@ def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
         rows = []
         for anatomy, values in anatomies.items():
             for number, psnr in enumerate(values):
-                rows.append(SliceScore(4, seed, "proposed", anatomy, "v", number, psnr, 90.0))
-                rows.append(SliceScore(4, seed, "undersampled", anatomy, "v", number, 10.0, 50.0))
-                rows.append(SliceScore(4, seed, "shared", anatomy, "v", number, below[seed][number], 80.0))
+                rows.append(row(4, seed, "proposed", anatomy, "v", number, psnr, 90.0))
+                rows.append(row(4, seed, "undersampled", anatomy, "v", number, 10.0, 50.0))
+                rows.append(row(4, seed, "shared", anatomy, "v", number, below[seed][number], 80.0))
         write_scores(tmp_path / f"{seed}.csv", rows)
     origins = {"hand": "real", "foot": "real"}
-    write_tables([tmp_path / "2.csv", tmp_path / "1.csv"], origins, MetricSettings(), tmp_path)
+    write_tables([tmp_path / "2.csv", tmp_path / "1.csv"], origins, tmp_path)
     table, deviation = read_table1(tmp_path / "table1.csv"), read_table1(tmp_path / "table1_deviation.csv")
     assert [value(table, 4, "proposed", "psnr_db", name) for name in ("hand", "foot", AVERAGE)] == [32.5, 24, 28.25]
     expected = [statistics.stdev(pair) for pair in ((32, 33), (21, 27), (26.5, 30))]
@@ -210,9 +232,33 @@ def test_seeds_are_averaged_and_their_deviation_stands_beside(tmp_path):
     assert hand[["held", "held_seeds", "seeds"]].to_numpy().tolist() == [[False, 1, 2]]
 
 
+def test_the_differences_stand_with_their_intervals_and_tests(tmp_path):
+    # Eight patients, all of whom gain over Shared in PSNR; and two of another anatomy.
+    rows = []
+    for anatomy, patients in (("hand", 8), ("foot", 2)):
+        for patient in range(patients):
+            place = (anatomy, f"v{patient}", 0)
+            rows += [row(4, 7, "proposed", *place, 30 + patient, 90), row(4, 7, "shared", *place, 29, 90)]
+    write_scores(tmp_path / "a.csv", rows)
+    write_tables([tmp_path / "a.csv"], {"hand": "real", "foot": "simulated"}, tmp_path)
+    report = (tmp_path / "table1.md").read_text()
+    section = report.split("## How sure are the differences?")[1].split("##")[0]
+    (line,) = [line for line in section.splitlines() if "Shared" in line]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    tested = pd.read_csv(tmp_path / "comparisons.csv").set_index(["metric", "anatomy"])
+    hand, foot = (tested.loc[("psnr_db", name)] for name in ("hand", "foot"))
+    # All of one sign, 1 / 128; of the six p-values the average's, of ten patients, is smaller.
+    assert hand["p_value"] == pytest.approx(2 / 2**8)
+    assert hand["p_corrected"] == pytest.approx(5 * 2 / 2**8)
+    assert cells[2] == f"+4.50 [{hand['low']:+.2f}, {hand['high']:+.2f}]*"
+    assert cells[3] == f"+1.50 [{foot['low']:+.2f}, {foot['high']:+.2f}]°"
+    assert "hand (real) | foot (simulated) | average (mixed)" in " ".join(section.split())
+    assert "over the test patients; * p < 0.05" in section
+
+
 def test_one_seed_has_no_deviation(tmp_path):
-    write_scores(tmp_path / "a.csv", [SliceScore(4, 7, "shared", "hand", "v", 0, 30.0, 90.0)])
-    write_tables([tmp_path / "a.csv"], {"hand": "real"}, MetricSettings(), tmp_path)
+    write_scores(tmp_path / "a.csv", [row(4, 7, "shared", "hand", "v", 0, 30.0, 90.0)])
+    write_tables([tmp_path / "a.csv"], {"hand": "real"}, tmp_path)
     assert (tmp_path / "table1_deviation.csv").read_text().splitlines()[1] == "4,shared,psnr_db,,"
     assert "±" not in (tmp_path / "table1.md").read_text() + format_table1_for_terminal(tmp_path, {"hand": "real"})
 
@@ -237,11 +283,9 @@ def test_any_anatomies_and_accelerations(tmp_path_factory, anatomies, accelerati
         for method in METHODS[2:4]
         for anatomy in anatomies
     }
-    write_scores(
-        folder / "all.csv", [SliceScore(key[0], 7, *key[1:], "v", 0, *scores) for key, scores in expected.items()]
-    )
+    write_scores(folder / "all.csv", [row(key[0], 7, *key[1:], "v", 0, *scores) for key, scores in expected.items()])
     provenance = {name: ("real", "simulated")[index % 2] for index, name in enumerate(anatomies)}
-    write_tables([folder / "all.csv"], provenance, MetricSettings(), folder)
+    write_tables([folder / "all.csv"], provenance, folder)
     table = read_table1(folder / "table1.csv")
     assert list(table.columns) == [*KEYS, *anatomies, AVERAGE]
     assert list(table["acceleration"].unique()) == sorted(accelerations)
@@ -287,9 +331,15 @@ def test_methods_scored_on_different_slices_are_refused(make_scores):
         table1(scores, ["a"])
 
 
+def test_scores_of_two_masks_are_refused(make_scores):
+    scores = make_scores({(4, "shared", "a"): (30, 90)})
+    with pytest.raises(UnimriError, match="several masks: fixed, other; give those of one"):
+        table1(pd.concat([scores, scores.assign(mask="other", seed=8)]), ["a"])
+
+
 def test_data_that_are_neither_simulated_nor_real_are_refused(tmp_path):
     with pytest.raises(UnimriError, match="anatomy a: data 'phantom' is unknown; allowed: simulated, real"):
-        write_tables([], {"a": "phantom"}, MetricSettings(), tmp_path)
+        write_tables([], {"a": "phantom"}, tmp_path)
 
 
 @pytest.mark.parametrize("content", ["", "acceleration,method\n4,7,shared\n"])

@@ -228,6 +228,12 @@ class SliceSet:
         volume = self._volumes.iloc[int(self._volume_of[index])]
         return str(volume["volume"]), int(self._number[index]), float(volume["scale"])
 
+    def volumes(self) -> Iterator[tuple[str, str, NDArray[np.int64]]]:
+        """Give each volume's key, its patient's key and the indices of its slices, int64, in their order."""
+        starts = self._ends - self._volumes["slices"].to_numpy(dtype=np.int64)
+        for row, start, end in zip(self._volumes.itertuples(), starts, self._ends, strict=True):
+            yield str(row.volume), str(row.patient), np.arange(start, end)
+
     def _read(self, indices: NDArray[np.int64]) -> Iterator[tuple[int, NDArray[np.uint16]]]:
         """Give places in `indices` and the stored slice of each, which lasts until the next; shard by shard."""
         buffer = np.empty((self.image_size, self.image_size), dtype=np.uint16)

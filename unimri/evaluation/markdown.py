@@ -1,16 +1,20 @@
-"""Table 1 as markdown: our numbers, what their order is, and the paper's numbers apart from them."""
+"""Table 1 as markdown: our numbers, what their order is and how sure, and the paper's numbers beside them."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from unimri.errors import UnimriError
-from unimri.evaluation.layout import AVERAGE, KEYS, METRIC_LABELS, anatomies_of, best, cells
+from unimri.evaluation.layout import AVERAGE, KEYS, METRIC_LABELS, best, cells
 from unimri.evaluation.methods import METHODS, method
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.orderings import summary
-from unimri.evaluation.paper import comparable
-from unimri.evaluation.text import markdown_table, number, spread_number
+from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
+from unimri.evaluation.text import interval_number, markdown_table, number, spread_number
+
+_ALPHA = 0.05
+_SAME: dict[str, Any] = {"on": ["acceleration", "metric", "anatomy", "other"], "how": "left"}
 
 
 def heading_of(anatomies: Mapping[str, str]) -> str:
@@ -43,22 +47,26 @@ def table1_markdown(
     seeds: Sequence[int],
     sizes: pd.DataFrame,
     compared: pd.DataFrame,
+    tested: pd.DataFrame,
     published: pd.DataFrame,
     anatomies: Mapping[str, str],
     metrics: MetricSettings,
+    statistics: StatisticsSettings,
 ) -> str:
     """Give `table1.md`.
 
     Parameters
     ----------
-    table : from `unimri.evaluation.tables.table1`.
-    deviation : from `unimri.evaluation.tables.deviations`.
+    table : from `unimri.evaluation.averages.table1`.
+    deviation : from `unimri.evaluation.averages.deviations`.
     seeds : of the trainings.
-    sizes : from `unimri.evaluation.tables.sample_sizes`.
+    sizes : from `unimri.evaluation.averages.sample_sizes`.
     compared : from `unimri.evaluation.orderings.orderings`.
-    published : the paper's Table 1.
+    tested : from `unimri.evaluation.statistics.comparisons`.
+    published : ours beside the paper's, from `unimri.evaluation.paper.beside`.
     anatomies : for each anatomy, in order, whether its data are 'simulated' or 'real'.
     metrics : how PSNR and SSIM were computed.
+    statistics : how intervals were made.
 
     Raises
     ------
@@ -75,12 +83,10 @@ def table1_markdown(
             f" Every training was run with {len(seeds)} seeds ({', '.join(map(str, seeds))}): mean ± standard "
             "deviation over them, on one division of the patients and one mask."
         )
-    controls = [known for known in METHODS if not known.in_paper and (table["method"] == known.key).any()]
-    for control in controls:
-        note += (
-            f' "{control.label}" is a control that the paper does not have: w/o MD, trained on for as many '
-            "steps as Proposed has more, without the distillation term."
-        )
+    for known in METHODS:
+        if not known.in_paper and (table["method"] == known.key).any():
+            kind = "control" if known.kind == "control" else "classical method"
+            note += f' "{known.label}" is a {kind} that the paper does not have: {known.note}.'
     sections = [
         f"# Table 1. Quantitative comparison under acceleration rates of {rates}",
         f"## {heading_of(anatomies)}",
@@ -88,27 +94,25 @@ def table1_markdown(
         _metrics_table(table, column_names(anatomies), deviation),
         "What the means are over:",
         markdown_table(
-            ["anatomy", "data", "test volumes", "test slices"],
-            [
-                [anatomy, anatomies[anatomy], str(volumes), str(slices)]
-                for anatomy, volumes, slices in sizes.itertuples(index=False)
-            ],
+            ["anatomy", "data", "test patients", "test volumes", "test slices"],
+            [[anatomy, anatomies[anatomy], *map(str, counts)] for anatomy, *counts in sizes.itertuples(index=False)],
             text_columns=2,
         ),
         "## Does the paper's ordering come out?",
-        *_ordering_sections(compared),
-        *_published_sections(comparable(published, list(table["acceleration"].unique()), list(anatomies))),
+        *_ordering_sections(compared, tested, statistics),
+        *_certainty_sections(tested, column_names(anatomies), statistics),
+        *beside_table(published, {known.key: known.label for known in METHODS}, anatomies),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _metrics_table(table: pd.DataFrame, names: Mapping[str, str], deviation: pd.DataFrame | None = None) -> str:
+def _metrics_table(table: pd.DataFrame, names: Mapping[str, str], deviation: pd.DataFrame) -> str:
     """Give the paper's shape: a block for each acceleration, the columns of PSNR beside those of SSIM."""
     columns = [column for column in table.columns if column not in KEYS]
     header = ["", "Method"]
-    header += [f"{label} {names.get(column, column)}" for label in METRIC_LABELS.values() for column in columns]
+    header += [f"{label} {names[column]}" for label in METRIC_LABELS.values() for column in columns]
     values, highest = cells(table), best(table)
-    spread = {} if deviation is None else cells(deviation)
+    spread = cells(deviation)
     rows = []
     for acceleration in table["acceleration"].unique():
         methods = set(table.loc[table["acceleration"] == acceleration, "method"])
@@ -119,12 +123,12 @@ def _metrics_table(table: pd.DataFrame, names: Mapping[str, str], deviation: pd.
                 for column in columns:
                     cell = (acceleration, known.key, metric, column)
                     mark = "**" if cell in highest else ""
-                    row.append(spread_number(values[cell], spread.get(cell, float("nan")), mark))
+                    row.append(spread_number(values[cell], spread[cell], mark))
             rows.append(row)
     return markdown_table(header, rows, text_columns=2)
 
 
-def _ordering_sections(compared: pd.DataFrame) -> list[str]:
+def _ordering_sections(compared: pd.DataFrame, tested: pd.DataFrame, statistics: StatisticsSettings) -> list[str]:
     sections = [summary(compared)]
     papers = compared["published_held"].fillna(False).astype(bool)
     extra = compared["published_held"].isna()
@@ -134,11 +138,11 @@ def _ordering_sections(compared: pd.DataFrame) -> list[str]:
     ):
         failed = compared[rows & ~compared["held"]]
         if not failed.empty:
-            sections += [title, _failed_table(failed)]
+            sections += [title, _failed_table(failed.merge(tested, suffixes=("", "_tested"), **_SAME), statistics)]
     return sections
 
 
-def _failed_table(failed: pd.DataFrame) -> str:
+def _failed_table(failed: pd.DataFrame, statistics: StatisticsSettings) -> str:
     header = [
         "",
         "Metric",
@@ -146,7 +150,8 @@ def _failed_table(failed: pd.DataFrame) -> str:
         "Against",
         "Proposed",
         "The other",
-        "Difference",
+        f"Difference [{statistics.percent}]",
+        "p, corrected",
         "Seeds in which it held",
         "The paper's difference",
     ]
@@ -161,7 +166,8 @@ def _failed_table(failed: pd.DataFrame) -> str:
                 number(row["proposed_value"]),
                 number(row["other_value"]),
                 # Two decimals would show the closest of the failures as 0.00.
-                f"{row['difference']:+.4f}",
+                interval_number(row["difference"], row["low"], row["high"], 4) + _few(row),
+                "–" if pd.isna(row["p_corrected"]) else f"{row['p_corrected']:.3f}",
                 f"{row['held_seeds']} of {row['seeds']}",
                 "–" if pd.isna(row["published_difference"]) else f"{row['published_difference']:+.2f}",
             ]
@@ -171,12 +177,89 @@ def _failed_table(failed: pd.DataFrame) -> str:
     )
 
 
-def _published_sections(paper: pd.DataFrame) -> list[str]:
-    heading = "## The paper's published numbers, on its own data"
-    if paper.empty or not anatomies_of(paper):
-        return [heading, "The paper has none of these anatomies at these accelerations."]
+def _few(row: pd.Series) -> str:
+    return "°" if row["few_patients"] else ""
+
+
+def _certainty_sections(tested: pd.DataFrame, names: Mapping[str, str], statistics: StatisticsSettings) -> list[str]:
+    """PSNR only: SSIM would double a long table, and it is in the file."""
+    psnr = tested[tested["metric"] == "psnr_db"]
+    if psnr.empty:
+        return []
+    columns = [column for column in names if (psnr["anatomy"] == column).any()]
+    shown = {
+        (row["acceleration"], row["other"], row["anatomy"]): interval_number(row["difference"], row["low"], row["high"])
+        + ("*" if row["p_corrected"] < _ALPHA else "")
+        + _few(row)
+        for _, row in psnr.iterrows()
+    }
+    rows = [
+        [
+            f"{acceleration:g}×",
+            method(other).label,
+            *(shown.get((acceleration, other, column), "–") for column in columns),
+        ]
+        for acceleration, other in psnr[["acceleration", "other"]].drop_duplicates().to_numpy().tolist()
+    ]
+    drawn = "the test patients and the seeds" if (psnr["seeds"] > 1).any() else "the test patients"
     note = (
-        "Liu et al., MICCAI 2021, Table 1, as printed, for the anatomies and accelerations above. Other data "
-        "and other masks: not to be compared with ours number by number."
+        f"PSNR of Proposed minus that of the other, in dB, with its {statistics.percent} bootstrap interval over "
+        f"{drawn}; * p < {_ALPHA:g} in Wilcoxon's signed-rank test over patients, after Holm's correction over all of "
+        "`comparisons.csv`, which has SSIM too."
     )
-    return [heading, note, _metrics_table(paper, {})]
+    if psnr["few_patients"].any():
+        note += (
+            f" ° fewer than {FEW_PATIENTS} patients (of an average: in some anatomy): the interval is too narrow, and "
+            "an anatomy's test cannot find anything."
+        )
+    return [
+        "## How sure are the differences?",
+        note,
+        markdown_table(["", "Against", *(names[column] for column in columns)], rows, text_columns=2),
+    ]
+
+
+def beside_table(published: pd.DataFrame, labels: Mapping[str, str], anatomies: Mapping[str, str]) -> list[str]:
+    """Give the sections that set our numbers beside the paper's.
+
+    Parameters
+    ----------
+    published : from `unimri.evaluation.paper.beside`.
+    labels : what each row is called, by its key.
+    anatomies : for each anatomy, in order, whether its data are 'simulated' or 'real'.
+    """
+    heading = "## The paper's published numbers, on its own data, beside ours"
+    if published.empty:
+        return [heading, "The paper has none of these anatomies at these accelerations."]
+    kinds = set(anatomies.values())
+    whose = (
+        "ours are **simulated**"
+        if kinds == {"simulated"}
+        else "ours are real data"
+        if kinds == {"real"}
+        else "some of ours are **simulated**, as the headings say"
+    )
+    note = (
+        "Ours / the paper's (Liu et al., MICCAI 2021, as printed), and ours minus the paper's. The data differ: "
+        f"{whose}, and the mask is another. The differences show how far apart the two settings are, and not how well "
+        "the method was reproduced."
+    )
+    names = column_names(anatomies)
+    columns = [column for column in names if (published["anatomy"] == column).any()]
+    shown = {
+        (*(row[key] for key in KEYS), row["anatomy"]): f"{row['ours']:.2f} / {row['published']:.2f} "
+        f"({row['difference']:+.2f})"
+        for row in published.to_dict("records")
+    }
+    keys = published[list(KEYS)].drop_duplicates().to_numpy().tolist()
+    rows = [
+        [
+            f"{acceleration:g}×",
+            labels[key],
+            METRIC_LABELS[metric],
+            *(shown.get((acceleration, key, metric, column), "–") for column in columns),
+        ]
+        for acceleration, key, metric in keys
+    ]
+    header = ["", "Method", "Metric", *(names[column] for column in columns)]
+    return [heading, note, markdown_table(header, rows, text_columns=3)]

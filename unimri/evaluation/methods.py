@@ -70,6 +70,23 @@ METHODS = (
 """Every method, in the order of the rows of Table 1."""
 
 
+def layer_of(key: str) -> int | None:
+    """The layer that a method distils which is a row of Table S2 and not of Table 1; None for the others."""
+    number = key.removeprefix("layer")
+    return int(number) if number != key and number.isdecimal() else None
+
+
+def place_of(key: str) -> int:
+    """Where a method stands in tables: those of Table 1 in their order, then the layers in theirs.
+
+    Raises
+    ------
+    UnimriError : as `method`.
+    """
+    layer = layer_of(method(key).key)
+    return [known.key for known in METHODS].index(key) if layer is None else len(METHODS) + layer
+
+
 def method(key: str) -> Method:
     """Give the method of this key; `layer2` is Proposed with layer 2 distilled (Table S2).
 
@@ -80,7 +97,6 @@ def method(key: str) -> Method:
     for known in METHODS:
         if known.key == key:
             return known
-    number = key.removeprefix("layer")
-    if number != key and number.isdecimal():
-        return Method(key, f"layer {number}")
+    if (layer := layer_of(key)) is not None:
+        return Method(key, f"layer {layer}")
     raise UnimriError(f"method {key!r} is unknown; allowed: {', '.join(known.key for known in METHODS)}, layer1, ...")

@@ -1,6 +1,7 @@
-"""PSNR and SSIM of a slice, and the CSV files that hold them."""
+"""PSNR, SSIM and NMSE of a slice, and the CSV files that hold them."""
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from pydantic import Field, field_validator
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from unimri.errors import UnimriError
-from unimri.evaluation.text import write_csv
+from unimri.evaluation.text import significant, write_csv
 from unimri.settings import Settings
 
 PSNR_CEILING_DB = float(20 * np.log10(2**24))
@@ -51,27 +52,44 @@ class Score(NamedTuple):
     ssim_percent: float
 
 
+class OwnScore(NamedTuple):
+    """What a slice scores by its own intensities; NaN, each of them, where the fully sampled slice is all zero."""
+
+    nmse: float
+    psnr_slice_max_db: float
+    ssim_slice_max_percent: float
+
+
 class SliceScore(NamedTuple):
     """One row of a metrics CSV: one slice, reconstructed by one method at one acceleration.
 
-    `seed` is of the method's training; zero filling, which has none, bears that of the trainings beside it.
+    `seed` is of the method's training; zero filling, which has none, bears that of the trainings beside it. `patient`
+    is the manifest's key. The metrics are those of `score_slice` and then those of `score_slice_by_itself`.
     """
 
+    mask: str
     acceleration: float
     seed: int
     method: str
     anatomy: str
+    patient: str
     volume: str
     slice: int
     psnr_db: float
     ssim_percent: float
+    nmse: float
+    psnr_slice_max_db: float
+    ssim_slice_max_percent: float
 
 
 COLUMNS = SliceScore._fields
 """The columns of a metrics CSV, in order."""
 
 METRICS = Score._fields
-"""Those of them that are metrics."""
+"""Those of Table 1."""
+
+OWN_METRICS = OwnScore._fields
+"""Those by a slice's own intensities; missing where a slice has none."""
 
 
 def score_slice(
@@ -108,8 +126,6 @@ def score_slice(
             f"allowed: at most {min(reference.shape)}"
         )
     truth, image = reference.astype(np.float64), reconstruction.astype(np.float64)
-    with np.errstate(divide="ignore"):
-        psnr = peak_signal_noise_ratio(truth, image, data_range=settings.data_range)
     ssim = structural_similarity(
         truth,
         image,
@@ -118,12 +134,53 @@ def score_slice(
         gaussian_weights=settings.gaussian,
         use_sample_covariance=not settings.gaussian,
     )
-    return Score(min(float(psnr), PSNR_CEILING_DB), 100 * float(ssim))
+    return Score(psnr(truth, image, settings.data_range), 100 * float(ssim))
+
+
+def psnr(reference: NDArray[np.floating[Any]], reconstruction: NDArray[np.floating[Any]], data_range: float) -> float:
+    """PSNR in dB of arrays of one shape, as in `score_slice`: computed in float64, `PSNR_CEILING_DB` at most."""
+    truth, image = reference.astype(np.float64), reconstruction.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        return min(float(peak_signal_noise_ratio(truth, image, data_range=data_range)), PSNR_CEILING_DB)
+
+
+def score_slice_by_itself(
+    reference: NDArray[np.floating[Any]], reconstruction: NDArray[np.floating[Any]], settings: MetricSettings
+) -> OwnScore:
+    """Score as `score_slice` does with the fully sampled slice's own maximum for R, and by NMSE.
+
+    NMSE is ||x - y||^2 / ||x||^2, x fully sampled. A slice that is zero everywhere has no range and no norm: its scores
+    are missing and in no mean, whatever the reconstruction. Its scores by a fixed range stand.
+
+    Parameters
+    ----------
+    reference, reconstruction, settings : as in `score_slice`; the settings' own range is not used.
+
+    Raises
+    ------
+    UnimriError, ValueError : as in `score_slice`.
+    """
+    maximum = float(reference.max())
+    if maximum == 0:
+        return OwnScore(math.nan, math.nan, math.nan)
+    score = score_slice(reference, reconstruction, settings.model_copy(update={"data_range": maximum}))
+    return OwnScore(normalised_error(reference, reconstruction), *score)
+
+
+def normalised_error(reference: NDArray[np.floating[Any]], reconstruction: NDArray[np.floating[Any]]) -> float:
+    """NMSE of real arrays of one shape, in float64: ||x - y||^2 / ||x||^2, x the reference, which is not all zero."""
+    truth = reference.astype(np.float64)
+    return float(np.sum((truth - reconstruction) ** 2) / np.sum(truth**2))
 
 
 def write_scores(path: Path, rows: Iterable[SliceScore]) -> None:
     """Write a metrics CSV, one row a slice; metrics have six decimals, so equal scores are equal bytes."""
-    write_csv(path, pd.DataFrame(list(rows), columns=list(COLUMNS)))
+    write_score_rows(path, pd.DataFrame(list(rows), columns=list(COLUMNS)))
+
+
+def write_score_rows(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame of scores, whose NMSE may be too small for six decimals: it gets six significant digits."""
+    write_csv(path, frame.assign(nmse=[significant(value) for value in frame["nmse"]]))
 
 
 def read_scores(paths: Iterable[Path]) -> pd.DataFrame:
@@ -131,20 +188,41 @@ def read_scores(paths: Iterable[Path]) -> pd.DataFrame:
 
     Returns
     -------
-    frame whose acceleration and metrics are float64, seed and slice int64, and the others str.
+    frame whose acceleration and metrics are float64, seed and slice int64, and the others str. `OWN_METRICS` are NaN
+    where they are missing.
 
     Raises
     ------
     UnimriError : when there are no files, or when one is missing, is empty, lacks a column, or holds a value
         that is no finite number where one belongs. The message names the file.
     """
-    frames = [_read_file(path) for path in paths]
+    return read_score_rows(paths, COLUMNS, {"seed", "slice"}, {"acceleration", *METRICS}, set(OWN_METRICS))
+
+
+def read_score_rows(
+    paths: Iterable[Path], columns: Sequence[str], whole: set[str], numbers: set[str], missing: set[str]
+) -> pd.DataFrame:
+    """Read CSVs of scores into one frame.
+
+    Parameters
+    ----------
+    columns : that it has, in order; others are left out.
+    whole, numbers, missing : those of integers, of finite numbers, and of finite numbers or nothing (NaN); others are
+        text.
+
+    Raises
+    ------
+    UnimriError : as in `read_scores`.
+    """
+    frames = [_read_file(path, columns, whole, numbers, missing) for path in paths]
     if not frames:
         raise UnimriError("no metrics files were given, so there is nothing to tabulate")
     return pd.concat(frames, ignore_index=True)
 
 
-def _read_file(path: Path) -> pd.DataFrame:
+def _read_file(
+    path: Path, columns: Sequence[str], whole: set[str], numbers: set[str], missing: set[str]
+) -> pd.DataFrame:
     mend = "evaluate again to write it"
     try:
         # As text first: pandas would make a number of a volume named 001 and a missing value of one named NA.
@@ -153,14 +231,14 @@ def _read_file(path: Path) -> pd.DataFrame:
         raise UnimriError(f"{path}: empty, not even a header; {mend}") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError) as fault:
         raise UnimriError(f"{path}: cannot be read as a metrics CSV ({fault}); {mend}") from None
-    if missing := [column for column in COLUMNS if column not in frame]:
-        raise UnimriError(f"{path}: lacks the column(s) {', '.join(missing)}; {mend}")
+    if lacking := [column for column in columns if column not in frame]:
+        raise UnimriError(f"{path}: lacks the column(s) {', '.join(lacking)}; {mend}")
     if frame.empty:
-        raise UnimriError(f"{path}: has a header but no slices; {mend}")
-    for column in ("acceleration", "seed", "slice", *METRICS):
-        numbers = pd.to_numeric(frame[column], errors="coerce").astype("float64")
-        if not np.isfinite(numbers).all():
-            line = int(np.argmin(np.isfinite(numbers))) + 2
-            raise UnimriError(f"{path}: line {line}, column {column}: not a finite number; {mend}")
-        frame[column] = numbers.astype("int64") if column in ("seed", "slice") else numbers
-    return frame[list(COLUMNS)]
+        raise UnimriError(f"{path}: has a header but no rows; {mend}")
+    for column in (name for name in columns if name in whole | numbers | missing):
+        values = pd.to_numeric(frame[column], errors="coerce").astype("float64")
+        right = np.isfinite(values) | ((frame[column] == "") & (column in missing))
+        if not right.all():
+            raise UnimriError(f"{path}: line {int(np.argmin(right)) + 2}, column {column}: not a finite number; {mend}")
+        frame[column] = values.astype("int64") if column in whole else values
+    return frame[list(columns)]

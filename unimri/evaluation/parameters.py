@@ -8,6 +8,9 @@ from unimri.artifacts import write_text
 from unimri.evaluation.methods import method
 from unimri.evaluation.text import markdown_table, write_csv
 
+PAPERS_PARAMETERS = (144650, 1280, 5)
+"""The paper's own: of its backbone, of a set of ASPIN, and how many anatomies it has."""
+
 
 def parameter_table(backbone: int, aspin: int, anatomies: int) -> pd.DataFrame:
     """Count the parameters with which each method reconstructs all anatomies.

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from unimri.data.store import PreparedData
-from unimri.evaluation.metrics import MetricSettings, SliceScore, score_slice, write_scores
-from unimri.evaluation.reconstruction import load_reconstructor, reconstruct_slices
+from unimri.data.store import PreparedData, SliceSet
+from unimri.evaluation.metrics import MetricSettings, SliceScore, score_slice, score_slice_by_itself, write_scores
+from unimri.evaluation.reconstruction import Reconstructor, load_reconstructor, reconstruct_slices
+from unimri.evaluation.volumes import VolumeScore, score_volume, volumes_file, write_volume_scores
 from unimri.models.memory import keep_freed_memory
-from unimri.physics.masks import load_masks
+from unimri.physics.masks import Masks, load_masks
 
 _BATCH = 8
 
@@ -25,13 +27,16 @@ def evaluate(
     output: Path,
     aspin: Path | None = None,
 ) -> None:
-    """Score every slice of the test split, and write one CSV row a slice.
+    """Score every slice and every volume of the test split, and write two CSVs of one row each.
+
+    One volume is held in memory at a time, with its reconstruction.
 
     Parameters
     ----------
     seed : of the method's training, for the table.
     data : folder of prepared data.
     model, aspin : the method's model, see `unimri.evaluation.reconstruction.load_reconstructor`.
+    output : the CSV of the slices; that of the volumes is beside it, see `unimri.evaluation.volumes.volumes_file`.
 
     Raises
     ------
@@ -42,12 +47,20 @@ def evaluate(
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
     reconstructor = load_reconstructor(model, anatomy, aspin)
-    rows = []
-    for start in range(0, len(slices), _BATCH):
-        numbers = np.arange(start, min(start + _BATCH, len(slices)))
-        images = reconstruct_slices(reconstructor, slices, numbers, masks)
-        for number, image in zip(numbers, images, strict=True):
-            volume, place, _ = slices.volume_of(int(number))
-            score = score_slice(slices[int(number)], image, settings)
-            rows.append(SliceScore(masks.acceleration, seed, method, anatomy, volume, place, *score))
-    write_scores(output, rows)
+    slice_scores, volume_scores = [], []
+    for volume, patient, numbers in slices.volumes():
+        of_volume = (masks.name, masks.acceleration, seed, method, anatomy, patient, volume)
+        truth, images = slices.batch(numbers), _reconstruct(reconstructor, slices, numbers, masks)
+        for place, (slice_, image) in enumerate(zip(truth, images, strict=True)):
+            scores = *score_slice(slice_, image, settings), *score_slice_by_itself(slice_, image, settings)
+            slice_scores.append(SliceScore(*of_volume, place, *scores))
+        volume_scores.append(VolumeScore(*of_volume, *score_volume(truth, images)))
+    write_scores(output, slice_scores)
+    write_volume_scores(volumes_file(output), volume_scores)
+
+
+def _reconstruct(
+    reconstructor: Reconstructor, slices: SliceSet, numbers: NDArray[np.int64], masks: Masks
+) -> NDArray[np.float32]:
+    batches = np.split(numbers, range(_BATCH, len(numbers), _BATCH))
+    return np.concatenate([reconstruct_slices(reconstructor, slices, batch, masks) for batch in batches])

@@ -1,7 +1,7 @@
-"""Table 1 from metrics CSVs: the numbers, and the files that hold them."""
+"""All tables that are made from metrics CSVs, as files; Table 1 on a terminal."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,123 +11,46 @@ from tabulate import tabulate
 from unimri.artifacts import write_text
 from unimri.errors import UnimriError
 from unimri.evaluation import paper
+from unimri.evaluation.averages import averages, deviations, sample_sizes, seed_tables, table1
+from unimri.evaluation.claims import check_claims, claimed_pairs
+from unimri.evaluation.claims_report import write_claims
+from unimri.evaluation.conventions import conventions, write_conventions
+from unimri.evaluation.layers import table_s2, write_table_s2
 from unimri.evaluation.layout import AVERAGE, KEYS, METRIC_LABELS, anatomies_of, best, cells
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
-from unimri.evaluation.methods import METHODS, method
+from unimri.evaluation.methods import METHODS
 from unimri.evaluation.metrics import METRICS, MetricSettings, read_scores
 from unimri.evaluation.orderings import orderings
+from unimri.evaluation.statistics import StatisticsSettings, compare, comparisons, write_comparisons
 from unimri.evaluation.text import spread_number, write_csv
+from unimri.evaluation.volumes import read_volume_scores, volumes_file
 
 DEVIATION = "table1_deviation.csv"
 
 
-def table1(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame:
-    """Average the scores as Table 1 does, over the seeds too.
-
-    Parameters
-    ----------
-    scores : one row a slice and seed, from `unimri.evaluation.metrics.read_scores`.
-    anatomies : names of the anatomies, in the order of the columns.
-
-    Returns
-    -------
-    frame with the columns acceleration, method, metric, one for each anatomy, and average. An anatomy's value
-    is the mean over all its test slices and seeds; `average` is the mean over the anatomies of the row; both to six
-    decimals. NaN where a method has no scores of an anatomy, and then in that row's average as well.
-
-    Raises
-    ------
-    UnimriError : when a method is unknown, an anatomy is unknown, has no scores or has the name of another
-        column, a slice is scored twice, or methods or seeds were scored on different slices of an anatomy: their
-        means would not compare.
-    """
-    _check(scores, anatomies)
-    means = scores.groupby(["acceleration", "method", "anatomy"])[list(METRICS)].mean()
-    rows = []
-    for acceleration in sorted(scores["acceleration"].unique()):
-        for metric in METRICS:
-            wide = means.loc[acceleration, metric].unstack("anatomy")
-            for key in (known.key for known in METHODS if known.key in wide.index):
-                values = wide.loc[key].reindex(list(anatomies))
-                rows.append([acceleration, key, metric, *values, values.mean(skipna=False)])
-    # Rounded as the scores are: the order in which they were read must not decide a tie.
-    return pd.DataFrame(rows, columns=[*KEYS, *anatomies, AVERAGE]).round(6)
-
-
-def seed_tables(scores: pd.DataFrame, anatomies: Sequence[str]) -> dict[int, pd.DataFrame]:
-    """Table 1 of each seed alone, by seed; see `table1`."""
-    return {seed: table1(scores[scores["seed"] == seed], anatomies) for seed in sorted(scores["seed"].unique())}
-
-
-def deviations(tables: Sequence[pd.DataFrame], table: pd.DataFrame) -> pd.DataFrame:
-    """Standard deviation (n - 1) over the seeds of each value of Table 1, in its shape; NaN for one seed.
-
-    Parameters
-    ----------
-    tables : of each seed, from `seed_tables`.
-    table : of all seeds, from `table1`.
-    """
-    deviation = pd.concat(tables).groupby(list(KEYS), sort=False).std(ddof=1)
-    return deviation.reindex(pd.MultiIndex.from_frame(table[list(KEYS)])).round(6).reset_index()[list(table.columns)]
-
-
-def _check(scores: pd.DataFrame, anatomies: Sequence[str]) -> None:
-    for anatomy in anatomies:
-        if anatomy in (*KEYS, AVERAGE):
-            raise UnimriError(f"anatomy {anatomy!r} has the name of a column of Table 1; choose another name")
-    for key in scores["method"].unique():
-        method(key)
-    if unknown := sorted(set(scores["anatomy"]) - set(anatomies)):
-        raise UnimriError(f"scores of unknown anatomies: {', '.join(unknown)}; allowed: {', '.join(anatomies)}")
-    if missing := [anatomy for anatomy in anatomies if not (scores["anatomy"] == anatomy).any()]:
-        raise UnimriError(f"no scores of: {', '.join(missing)}; evaluate them, or leave them out of the table")
-    identity = ["acceleration", "seed", "method", "anatomy", "volume", "slice"]
-    if (twice := scores.duplicated(identity)).any():
-        row = scores.loc[twice, identity].iloc[0]
-        raise UnimriError(
-            f"anatomy {row['anatomy']}, volume {row['volume']}, slice {row['slice']} is scored twice for "
-            f"{row['method']} at {row['acceleration']:g}x, seed {row['seed']}; give each metrics file once"
-        )
-    for name, rows in scores.groupby("anatomy"):
-        slices = {
-            group: frozenset(zip(part["volume"], part["slice"], strict=True))
-            for group, part in rows.groupby(["acceleration", "method", "seed"])
-        }
-        first = next(iter(slices))
-        for group, scored in slices.items():
-            if scored != slices[first]:
-                names = [f"{key} at {acceleration:g}x (seed {seed})" for acceleration, key, seed in (first, group)]
-                raise UnimriError(
-                    f"anatomy {name}: {names[0]} and {names[1]} were scored on different slices; "
-                    "evaluate them again on one test split"
-                )
-
-
-def sample_sizes(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame:
-    """Count what the means are over: a frame with the columns anatomy (str), volumes and slices (int)."""
-    slices = scores[["anatomy", "volume", "slice"]].drop_duplicates().groupby("anatomy")
-    return pd.DataFrame(
-        {
-            "anatomy": list(anatomies),
-            "volumes": slices["volume"].nunique().reindex(list(anatomies)).to_numpy(),
-            "slices": slices.size().reindex(list(anatomies)).to_numpy(),
-        }
-    )
-
-
 def write_tables(
-    score_files: Iterable[Path], anatomies: Mapping[str, str], metrics: MetricSettings, output: Path
+    score_files: Iterable[Path],
+    anatomies: Mapping[str, str],
+    metrics: MetricSettings,
+    statistics: StatisticsSettings,
+    parameters: pd.DataFrame,
+    layer: int,
+    output: Path,
 ) -> None:
-    """Write `table1.csv`, `table1_deviation.csv`, `table1.md` and `orderings.csv`.
+    """Write Table 1 and Table S2 in all their forms, the comparisons, the conventions and the claims.
 
     `table1.csv` has the columns of the published table: acceleration, method, metric, the anatomies, average; and so
     has `table1_deviation.csv`, which is empty of numbers when there is one seed.
 
     Parameters
     ----------
-    score_files : metrics CSVs, from `unimri.evaluation.metrics.write_scores`.
+    score_files : metrics CSVs, from `unimri.evaluation.metrics.write_scores`, with the volumes' CSVs beside them; of
+        the methods of Table 1, and of `layer1`, ... for Table S2.
     anatomies : for each anatomy, in the order of the columns, whether its data are 'simulated' or 'real'.
     metrics : how the scores were computed.
+    statistics : how intervals are made.
+    parameters : from `unimri.evaluation.parameters.parameter_table`.
+    layer : that Proposed distils.
     output : the folder to write to.
 
     Raises
@@ -135,20 +58,39 @@ def write_tables(
     UnimriError : from `read_scores` and `table1`, or when an anatomy's data are neither simulated nor real.
     """
     heading_of(anatomies)
-    scores = read_scores(score_files)
-    table = table1(scores, list(anatomies))
-    published = paper.published()
-    by_seed = seed_tables(scores, list(anatomies))
+    score_files = list(score_files)
+    scores, names = read_scores(score_files), list(anatomies)
+    table, by_seed = table1(scores, names), seed_tables(scores, names)
+    whole, published = averages(scores, names, METRICS), paper.published()
     compared = orderings(table, published, list(by_seed.values()))
     deviation = deviations(list(by_seed.values()), table)
+    tested = comparisons(scores, table, statistics)
+    beside = paper.beside(table, published)
+    volumes = read_volume_scores(volumes_file(path) for path in score_files)
     write_csv(output / "table1.csv", table)
     write_csv(output / DEVIATION, deviation)
+    write_csv(output / "table1_published.csv", beside)
     write_csv(output / "orderings.csv", compared)
-    sizes = sample_sizes(scores, list(anatomies))
+    write_comparisons(tested, output / "comparisons.csv")
+    write_conventions(conventions(scores, volumes, names), output / "conventions.csv")
     write_text(
         output / "table1.md",
-        table1_markdown(table, deviation, list(by_seed), sizes, compared, published, anatomies, metrics),
+        table1_markdown(
+            table,
+            deviation,
+            list(by_seed),
+            sample_sizes(scores, names),
+            compared,
+            tested,
+            beside,
+            anatomies,
+            metrics,
+            statistics,
+        ),
     )
+    write_table_s2(table_s2(whole, layer), anatomies, output)
+    claimed = compare(scores, whole, claimed_pairs(layer), statistics)
+    write_claims(*check_claims(claimed, parameters, names, layer), anatomies, statistics, output)
 
 
 def read_table1(path: Path) -> pd.DataFrame:

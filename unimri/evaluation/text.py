@@ -18,6 +18,11 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
 
 
+def significant(value: float) -> str:
+    """Give a number for a CSV with six significant digits; nothing where it is missing."""
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
 def number(value: float, mark: str = "") -> str:
     """Give a metric with the paper's two decimals, between two `mark`s; a dash where it is missing."""
     return "–" if math.isnan(value) else f"{mark}{value:.2f}{mark}"
@@ -26,6 +31,14 @@ def number(value: float, mark: str = "") -> str:
 def spread_number(value: float, deviation: float, mark: str = "") -> str:
     """Give a metric as `number` does, with its deviation over seeds where there is one."""
     return number(value, mark) + ("" if math.isnan(deviation) or deviation == 0 else f" ± {deviation:.2f}")
+
+
+def interval_number(value: float, low: float, high: float, decimals: int = 2) -> str:
+    """Give a difference with its sign and its interval, where there is one; a dash where it is missing."""
+    if math.isnan(value):
+        return "–"
+    interval = "" if math.isnan(low) else f" [{low:+.{decimals}f}, {high:+.{decimals}f}]"
+    return f"{value:+.{decimals}f}{interval}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:

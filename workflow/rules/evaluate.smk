@@ -7,7 +7,8 @@ rule evaluate:
             wildcards.method, wildcards.sampling, wildcards.seed, wildcards.anatomy
         ),
     output:
-        f"{RESULTS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.csv",
+        slices=f"{RESULTS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.csv",
+        volumes=f"{RESULTS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.volumes.csv",
     log:
         f"{LOGS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.log",
     benchmark:
@@ -32,4 +33,4 @@ rule evaluate:
         code=plan.code("unimri.evaluation.run"),
     shell:
         "python -m unimri.cli evaluate {wildcards.method} {wildcards.seed} {wildcards.anatomy} {params.data:q} {input.mask:q}"
-        " --settings {params.settings:q} --output {output:q} {params.model:q} > {log:q} 2>&1"
+        " --settings {params.settings:q} --output {output.slices:q} {params.model:q} > {log:q} 2>&1"

@@ -1,11 +1,20 @@
+SCORES = dict(
+    sampling=plan.samplings,
+    seed=plan.seeds,
+    method=[*plan.methods, *plan.layer_methods],
+    anatomy=plan.anatomies,
+)
+
+
 rule tables:
     input:
-        expand(
+        scores=expand(
             f"{RESULTS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.csv",
-            sampling=plan.samplings,
-            seed=plan.seeds,
-            method=plan.methods,
-            anatomy=plan.anatomies,
+            **SCORES,
+        ),
+        volumes=expand(
+            f"{RESULTS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.volumes.csv",
+            **SCORES,
         ),
     output:
         expand(
@@ -14,7 +23,16 @@ rule tables:
                 "table1.csv",
                 "table1.md",
                 "table1_deviation.csv",
+                "table1_published.csv",
+                "table_s2.csv",
+                "table_s2.md",
+                "table_s2_published.csv",
                 "orderings.csv",
+                "comparisons.csv",
+                "conventions.csv",
+                "claims.csv",
+                "claims.md",
+                "claims_orderings.csv",
                 "parameters.csv",
                 "parameters.md",
                 "origins.json",
@@ -31,14 +49,17 @@ rule tables:
         anatomies=plan.provenance(),
         network=plan.network(),
         settings=plan.metrics(),
+        statistics=plan.statistics(),
+        layer=plan.config.distillation.layer,
         code=plan.code(
             "unimri.evaluation.tables",
             "unimri.evaluation.parameters",
             "unimri.models.folder",
         ),
     shell:
-        "python -m unimri.cli tables {input:q} --anatomies {params.anatomies:q} --network {params.network:q}"
-        " --settings {params.settings:q} --output {params.folder:q} > {log:q} 2>&1"
+        "python -m unimri.cli tables {input.scores:q} --anatomies {params.anatomies:q} --network {params.network:q}"
+        " --settings {params.settings:q} --statistics {params.statistics:q} --layer {params.layer}"
+        " --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule picture:

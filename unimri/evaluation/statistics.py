@@ -1,0 +1,303 @@
+"""Paired comparisons of methods over patients: how far a difference can be trusted that few patients show.
+
+Slices of one patient are alike, and two methods see the same slices. So the unit is the patient, and both methods are
+taken on the same patients: docs/statistics.md.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.stats import bootstrap, permutation_test, rankdata, wilcoxon
+
+from unimri.evaluation.layout import AVERAGE, anatomies_of, cells
+from unimri.evaluation.methods import METHODS
+from unimri.evaluation.metrics import METRICS
+from unimri.evaluation.text import significant, write_csv
+from unimri.settings import Settings
+
+FEW_PATIENTS = 6
+"""With fewer the two-sided signed-rank test cannot reach 0.05, whatever the differences, and intervals are too
+narrow."""
+
+_EXACT_WITH_TIES = 13
+
+COMPARISON_COLUMNS = (
+    "acceleration",
+    "metric",
+    "anatomy",
+    "other",
+    "difference",
+    "low",
+    "high",
+    "patients",
+    "seeds",
+    "p_value",
+    "p_corrected",
+    "few_patients",
+)
+
+
+class StatisticsSettings(Settings):
+    """How intervals of differences are made."""
+
+    resamples: int = Field(2000, ge=100, description="bootstrap resamples of the patients")
+    confidence: float = Field(0.95, gt=0, lt=1, description="of the intervals")
+    seed: int = Field(0, ge=0, description="seed of the resampling")
+
+    @property
+    def percent(self) -> str:
+        """The confidence, for headings."""
+        return f"{100 * self.confidence:g} %"
+
+
+class Pair(NamedTuple):
+    """Two methods, by key; differences are `above` minus `below`."""
+
+    above: str
+    below: str
+
+
+@dataclass(frozen=True)
+class _Anatomy:
+    """What an anatomy's patients score.
+
+    Attributes
+    ----------
+    sums : over each patient's slices, float64 (methods, metrics, seeds, patients); NaN for a method without scores.
+    slices : how many each patient has, int64 (patients,).
+    """
+
+    sums: NDArray[np.float64]
+    slices: NDArray[np.int64]
+
+    @property
+    def patients(self) -> int:
+        return len(self.slices)
+
+    def means(self, patients: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Table 1's mean over slices and seeds of resamples: (methods, metrics, B).
+
+        Parameters
+        ----------
+        patients, seeds : indices, int64 (B, patients) and (B, seeds), with repetitions.
+        """
+        weights, seed_weights = _times(patients, self.patients), _times(seeds, self.sums.shape[2])
+        totals = np.tensordot(self.sums, weights, axes=([3], [1]))
+        total: NDArray[np.float64] = np.einsum("mksb,bs->mkb", totals, seed_weights)
+        return total / (seed_weights.sum(axis=1) * (weights @ self.slices))
+
+
+def compare(
+    scores: pd.DataFrame, table: pd.DataFrame, pairs: Sequence[Pair], settings: StatisticsSettings
+) -> pd.DataFrame:
+    """Give the difference of methods in Table 1's means, with its bootstrap interval over patients.
+
+    The percentile interval of `scipy.stats.bootstrap`: the patients of each anatomy are drawn again with replacement,
+    the same for all methods, and Table 1's mean over their slices is taken again (a patient with more slices weighs
+    more, as in the table). For `average` each anatomy's patients are drawn by themselves, and the anatomies' means are
+    averaged.
+
+    With several seeds a difference is the mean over them. Patients and seeds are crossed: each seed's networks see the
+    same patients. So each resample draws seeds with replacement too, and takes every drawn patient with every drawn
+    seed; the interval then holds what another training would change. Two or three seeds tell little of that.
+
+    Parameters
+    ----------
+    scores : one row a slice and seed, from `unimri.evaluation.metrics.read_scores`.
+    table : their averages, from `unimri.evaluation.averages.averages`; the difference is that of its cells.
+    pairs : methods to compare; pairs of which the table lacks one are left out.
+
+    Returns
+    -------
+    frame with the columns acceleration, metric, anatomy (or `average`), above, below, difference, low, high (float64,
+    in the metric's unit, to six decimals), patients, seeds (int64), few_patients (bool). The interval is NaN for one
+    patient, and an average's for one patient in any anatomy; below `FEW_PATIENTS` (an average: in any anatomy) the last
+    column is true, and the interval is too narrow. Rows stand in the order of accelerations, metrics, pairs, anatomies.
+    """
+    columns, values = anatomies_of(table), cells(table)
+    rows: list[dict[str, Any]] = []
+    for acceleration in table["acceleration"].unique():
+        methods, content, seeds = _sums(scores[scores["acceleration"] == acceleration], columns)
+        wanted = [pair for pair in pairs if pair.above in methods and pair.below in methods]
+        if not wanted:
+            continue
+        index = {method: number for number, method in enumerate(methods)}
+        low, high = _intervals(content, seeds, [(index[above], index[below]) for above, below in wanted], settings)
+        patients = {name: anatomy.patients for name, anatomy in content.items()}
+        fewest = {**patients, AVERAGE: min(patients.values())}
+        for metric_number, metric in enumerate(METRICS):
+            for pair_number, (above, below) in enumerate(wanted):
+                for column_number, column in enumerate((*columns, AVERAGE)):
+                    difference = (
+                        values[(acceleration, above, metric, column)] - values[(acceleration, below, metric, column)]
+                    )
+                    if math.isnan(difference):
+                        continue
+                    cell = (pair_number, metric_number, column_number)
+                    rows.append(
+                        {
+                            "acceleration": acceleration,
+                            "metric": metric,
+                            "anatomy": column,
+                            "above": above,
+                            "below": below,
+                            "difference": difference,
+                            "low": low[cell],
+                            "high": high[cell],
+                            "patients": patients.get(column, sum(patients.values())),
+                            "seeds": seeds,
+                            "few_patients": fewest[column] < FEW_PATIENTS,
+                        }
+                    )
+    names = ["acceleration", "metric", "anatomy", "above", "below", "difference", "low", "high", "patients", "seeds"]
+    frame = pd.DataFrame(rows, columns=[*names, "few_patients"])
+    numbers = dict.fromkeys(("difference", "low", "high"), "float64")
+    return frame.astype({**numbers, "few_patients": "bool"}).round(dict.fromkeys(numbers, 6))
+
+
+def comparisons(scores: pd.DataFrame, table: pd.DataFrame, settings: StatisticsSettings) -> pd.DataFrame:
+    """Compare Proposed with every other method of Table 1, with intervals and tests.
+
+    The test is Wilcoxon's signed-rank test, two-sided, of the patients' mean differences (over their slices and the
+    seeds); for `average` of the patients of all anatomies together, each with the same weight. scipy takes the exact
+    distribution where it can. The p-values of the whole frame are one family for Holm's correction.
+
+    Parameters
+    ----------
+    scores, table : as in `compare`; the table is Table 1.
+
+    Returns
+    -------
+    frame with the columns `COMPARISON_COLUMNS`: as those of `compare`, `other` being the method that Proposed is
+    compared with. Both p-values are NaN for one patient.
+    """
+    pairs = [Pair("proposed", known.key) for known in METHODS if known.key != "proposed"]
+    frame = compare(scores, table, pairs, settings).rename(columns={"below": "other"})
+    found: dict[tuple[float, str, str, str], float] = {}
+    for acceleration in frame["acceleration"].unique():
+        methods, content, _ = _sums(scores[scores["acceleration"] == acceleration], anatomies_of(table))
+        differences = {name: _patients_differences(anatomy, methods) for name, anatomy in content.items()}
+        differences[AVERAGE] = np.concatenate(list(differences.values()), axis=-1)
+        for name, of_anatomy in differences.items():
+            for other, of_method in zip(methods, of_anatomy, strict=True):
+                for metric, of_metric in zip(METRICS, of_method, strict=True):
+                    found[(acceleration, metric, name, other)] = signed_rank_p(of_metric)
+    keys = frame[["acceleration", "metric", "anatomy", "other"]].itertuples(index=False, name=None)
+    p_values = np.array([found[key] for key in keys], dtype=np.float64)
+    frame = frame.assign(p_value=p_values, p_corrected=holm(p_values))
+    return frame[list(COMPARISON_COLUMNS)]
+
+
+def write_comparisons(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame from `comparisons` as CSV; p-values, which may be small, have six significant digits."""
+    shown = frame.copy()
+    for column in ("p_value", "p_corrected"):
+        shown[column] = [significant(value) for value in frame[column]]
+    write_csv(path, shown)
+
+
+def signed_rank_p(differences: NDArray[np.float64]) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test, of float64 (n,): NaN for n = 1, 1 when none differs from zero.
+
+    Zeros are left out, as Wilcoxon does. The distribution is exact where `scipy.stats.wilcoxon` has it so, up to 50
+    values without ties and up to 13 with them; else it is the normal approximation.
+    """
+    if len(differences) < 2 or np.isnan(differences).any():
+        return math.nan
+    others = differences[differences != 0]
+    if not len(others):
+        return 1.0
+    if len(np.unique(np.abs(others))) == len(others) or len(others) > _EXACT_WITH_TIES:
+        return float(wilcoxon(others).pvalue)
+    # scipy's own way with ties ranks all 2^n signs one by one, which takes seconds.
+    signed_ranks = np.sign(others) * rankdata(np.abs(others))
+    signs = permutation_test([signed_ranks], np.sum, permutation_type="samples", vectorized=True, n_resamples=np.inf)
+    return float(signs.pvalue)
+
+
+def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Holm's step-down correction, which bounds the chance of any false finding: float64 (n,).
+
+    NaN stays NaN and counts for nothing.
+    """
+    corrected = np.full(len(p_values), math.nan)
+    order = np.argsort(p_values)[: np.isfinite(p_values).sum()]
+    steps = p_values[order] * np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return corrected
+
+
+def _sums(scores: pd.DataFrame, anatomies: Sequence[str]) -> tuple[list[str], dict[str, _Anatomy], int]:
+    """Methods, the sums of each anatomy, how many seeds; of one acceleration."""
+    methods, seeds = sorted(scores["method"].unique()), sorted(scores["seed"].unique())
+    # Sums depend on their order, and it must not be that of the files.
+    ordered = scores.sort_values(["anatomy", "patient", "volume", "slice"], kind="stable")
+    content = {}
+    for anatomy in anatomies:
+        own = ordered[ordered["anatomy"] == anatomy]
+        patients = sorted(own["patient"].unique())
+        groups = own.groupby(["method", "seed", "patient"])[list(METRICS)]
+        whole = pd.MultiIndex.from_product([methods, seeds, patients])
+        shape = len(methods), len(seeds), len(patients), len(METRICS)
+        sums = groups.sum().reindex(whole).to_numpy().reshape(shape).transpose(0, 3, 1, 2)
+        slices = own[["patient", "volume", "slice"]].drop_duplicates().groupby("patient").size()
+        content[anatomy] = _Anatomy(sums, np.array(slices.reindex(patients), dtype=np.int64))
+    return methods, content, len(seeds)
+
+
+def _times(drawn: NDArray[np.int64], count: int) -> NDArray[np.float64]:
+    """How often each of `count` was drawn in each resample: indices (B, n) to numbers (B, count)."""
+    places = drawn + count * np.arange(len(drawn))[:, None]
+    return np.bincount(places.ravel(), minlength=count * len(drawn)).reshape(len(drawn), count).astype(np.float64)
+
+
+def _intervals(
+    content: Mapping[str, _Anatomy], seeds: int, pairs: Sequence[tuple[int, int]], settings: StatisticsSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Ends of the intervals, each (pairs, metrics, anatomies and average)."""
+    sizes = {"": seeds, **{name: anatomy.patients for name, anatomy in content.items()}}
+    # scipy draws from samples of two or more.
+    drawn_from = [name for name, size in sizes.items() if size > 1]
+    above, below = (np.array(side) for side in zip(*pairs, strict=True))
+
+    def statistic(*samples: NDArray[np.int64], axis: int) -> NDArray[np.float64]:
+        drawn = dict(zip(drawn_from, samples, strict=True))
+        alone = np.zeros((len(samples[0]), 1), dtype=np.int64)
+        means = [anatomy.means(drawn.get(name, alone), drawn.get("", alone)) for name, anatomy in content.items()]
+        columns = np.stack([*means, np.mean(means, axis=0)], axis=2)
+        # A method without scores of an anatomy has no row there, and scipy warns of NaN.
+        return np.nan_to_num(columns[above] - columns[below])
+
+    missing = np.full((len(pairs), len(METRICS), len(content) + 1), math.nan)
+    if all(anatomy.patients == 1 for anatomy in content.values()):
+        return missing, missing.copy()
+    result = bootstrap(
+        [np.arange(sizes[name]) for name in drawn_from],
+        statistic,
+        n_resamples=settings.resamples,
+        vectorized=True,
+        axis=-1,
+        confidence_level=settings.confidence,
+        method="percentile",
+        rng=np.random.default_rng(settings.seed),
+    )
+    single = [anatomy.patients == 1 for anatomy in content.values()]
+    ends = result.confidence_interval.low.copy(), result.confidence_interval.high.copy()
+    for end in ends:
+        end[..., [*single, any(single)]] = math.nan
+    return ends
+
+
+def _patients_differences(anatomy: _Anatomy, methods: Sequence[str]) -> NDArray[np.float64]:
+    """Proposed minus each method: mean over slices and seeds of each patient, (methods, metrics, patients)."""
+    means = anatomy.sums.mean(axis=2) / anatomy.slices
+    # Differences that are equal but for rounding are ties, and zeros, to the ranks.
+    difference: NDArray[np.float64] = np.round(means[list(methods).index("proposed")] - means, 9)
+    return difference
