@@ -130,7 +130,8 @@ rule evaluate_few:
         mask=f"{RESULTS}/masks/{{sampling}}.npz",
         model=lambda wildcards: plan.few_files(**wildcards),
     output:
-        f"{FEW}/{{way}}/{{patients}}/metrics/{{anatomy}}.csv",
+        slices=f"{FEW}/{{way}}/{{patients}}/metrics/{{anatomy}}.csv",
+        volumes=f"{FEW}/{{way}}/{{patients}}/metrics/{{anatomy}}.volumes.csv",
     log:
         f"{LOGS}/{{sampling}}/seed{{seed}}/adaptation/{{way}}/{{patients}}/metrics/{{anatomy}}.log",
     benchmark:
@@ -150,7 +151,7 @@ rule evaluate_few:
         code=plan.code("unimri.evaluation.run"),
     shell:
         "python -m unimri.cli evaluate {wildcards.way}/{wildcards.patients} {wildcards.seed} {wildcards.anatomy} {params.data:q}"
-        " {input.mask:q} --settings {params.settings:q} --output {output:q} {params.model:q} > {log:q} 2>&1"
+        " {input.mask:q} --settings {params.settings:q} --output {output.slices:q} {params.model:q} > {log:q} 2>&1"
 
 
 rule study_table:
