@@ -96,5 +96,5 @@ class Tuned(Settings):
     @model_validator(mode="after")
     def _was_tried(self) -> Self:
         if self.weight not in [weight for weight, _ in self.tried]:
-            raise ValueError(f"weight {self.weight:g} is none of those tried; tune again")
+            raise ValueError(f"weight {self.weight:g} is none of those tried")
         return self

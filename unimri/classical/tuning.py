@@ -19,8 +19,10 @@ from unimri.provenance import code_digest, versions
 
 log = logging.getLogger(__name__)
 
-# How often the grid may grow.
+# How often the grid may grow, and what its end must gain over its neighbour for that: without noise the best weight has
+# no lower bound, and PSNR does not change any more.
 _EXTENSIONS = 4
+_GAIN_DB = 0.01
 
 
 def tune(
@@ -35,7 +37,7 @@ def tune(
     """Choose the weight with the highest mean PSNR on validation, and write it with what was tried (`Tuned`) as JSON.
 
     Zero filling is tried too, as weight 0, so that no method is below it on these slices. While the best weight is at
-    an end of the grid, the grid grows there by the ratio of its last two, four times at most.
+    an end of the grid and 0.01 dB above its neighbour, the grid grows there by their ratio, four times at most.
 
     Parameters
     ----------
@@ -64,7 +66,7 @@ def tune(
         for weight in (0.0, *settings.weights):
             attempt(weight)
         for _ in range(_EXTENSIONS):
-            further = _beyond_the_end(tried)
+            further = beyond_the_end(tried)
             if further is None:
                 break
             attempt(further)
@@ -93,12 +95,19 @@ def tune(
     write_json(output, tuned.model_dump())
 
 
-def _beyond_the_end(tried: dict[float, float]) -> float | None:
-    """The next weight when the best of the grid is at an end; None when it is inside."""
+def beyond_the_end(tried: dict[float, float]) -> float | None:
+    """The next weight when the best of the grid is at an end that still gains; else None.
+
+    Parameters
+    ----------
+    tried : PSNR in dB by weight; weight 0, zero filling, is no part of the grid.
+    """
     grid = sorted(weight for weight in tried if weight)
     best = max(grid, key=lambda weight: tried[weight])
     if best not in (grid[0], grid[-1]):
         return None
     neighbour = grid[1] if best == grid[0] else grid[-2]
+    if tried[best] - tried[neighbour] < _GAIN_DB:
+        return None
     # Short, as in the configuration.
     return float(f"{best * best / neighbour:.3g}")
