@@ -97,7 +97,7 @@ def test_wrong_settings_are_told_by_key(tmp_path, scans):
     fails("--settings: ", "prepare", "hip", scans, 0, "--settings", "{", *output)
     fails("--task: stage", "train", tmp_path / "m.npz", "--task", "{}", "--checkpoints", tmp_path, *output)
     settings = json.dumps({"mask": {"preset": "schlemper"}, "size": 16})
-    fails("mask.centre_lines", "mask", 8, "--settings", settings, "--output", tmp_path / "m.npz")
+    fails("mask.centre_lines", "masks", "draw", 8, "--settings", settings, "--output", tmp_path / "m.npz")
     assert not (tmp_path / "m.npz").exists()
 
 
@@ -110,7 +110,7 @@ def test_show_says_what_to_run_first(tmp_path):
 def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
     data = tmp_path / "data"
     settings = json.dumps({"mask": {"preset": "paper-like"}, "size": 16})
-    assert run("mask", 4, "--settings", settings, "--output", tmp_path / "m.npz").returncode == 0
+    assert run("masks", "draw", 4, "--settings", settings, "--output", tmp_path / "m.npz").returncode == 0
     assert run("prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", data).returncode == 0
     output = ("--settings", "{}", "--output", tmp_path / "scores.csv")
     fails("manifest.csv: no such file", "evaluate", "undersampled", 0, "hip", tmp_path, tmp_path / "m.npz", *output)
@@ -119,7 +119,7 @@ def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
     torn.write_bytes((tmp_path / "m.npz").read_bytes()[:-20])
     fails("torn.npz: not a mask", "evaluate", "undersampled", 0, "hip", data, torn, *output)
     other = json.dumps({"mask": {"preset": "paper-like"}, "size": 32})
-    assert run("mask", 4, "--settings", other, "--output", tmp_path / "other.npz").returncode == 0
+    assert run("masks", "draw", 4, "--settings", other, "--output", tmp_path / "other.npz").returncode == 0
     fails(
         "for 32 pixels and the slices have 16",
         "evaluate",

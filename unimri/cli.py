@@ -13,6 +13,8 @@ from unimri.errors import UnimriError
 from unimri.settings import parse_settings, read_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Universal undersampled MRI reconstruction.")
+masks = typer.Typer(no_args_is_help=True, help="Masks: which phase-encoding lines are kept.")
+app.add_typer(masks, name="masks")
 
 # Beside the tables: which anatomies in them are simulated and which real.
 ORIGINS = "origins.json"
@@ -30,6 +32,13 @@ def _pairs(values: list[str] | None) -> dict[str, Path]:
             raise UnimriError(f"{value!r}: give it as ANATOMY=FOLDER")
         pairs[name] = Path(folder)
     return pairs
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise UnimriError(f"{option}: {text!r} is no list of numbers; give it as 4,6") from None
 
 
 @app.command()
@@ -123,8 +132,8 @@ def inspect(
     )
 
 
-@app.command()
-def mask(acceleration: float, settings: Json, output: Output) -> None:
+@masks.command("draw")
+def draw_mask(acceleration: float, settings: Json, output: Output) -> None:
     """Draw the masks of one acceleration."""
     from unimri.physics.masks import MaskTask, draw_masks, save_masks
 
@@ -132,14 +141,51 @@ def mask(acceleration: float, settings: Json, output: Output) -> None:
     save_masks(draw_masks(task.mask, task.size, acceleration), output)
 
 
-@app.command()
-def mask_picture(mask: Path, output: Output) -> None:
+@masks.command("picture")
+def picture_mask(mask: Path, output: Output) -> None:
     """Make a picture of masks."""
     from unimri.evaluation.figures import mask_figure
     from unimri.physics.masks import load_masks
 
-    masks = load_masks(mask)
-    mask_figure(masks, f"{masks.acceleration:g}x: {masks.achieved_acceleration:.2f}x kept", output)
+    drawn = load_masks(mask)
+    mask_figure(drawn, f"{drawn.acceleration:g}x: {drawn.achieved_acceleration:.2f}x kept", output)
+
+
+@masks.command("calibrate")
+def calibrate_masks(
+    data: Pairs = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(help="CSV of zero filling's PSNR, acceleration and anatomies as columns; else the paper's row."),
+    ] = None,
+    accelerations: Annotated[str | None, typer.Option(help="Such as 4,6; else the target's.")] = None,
+    sigmas: Annotated[
+        str | None, typer.Option(help="Standard deviations to try, such as 0.08,0.09; else 0.03 to 0.30 by 0.01.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Draws of each density.")] = 100,
+    slices: Annotated[int, typer.Option(min=1, help="Training slices of each anatomy, at most.")] = 24,
+    mask: Annotated[
+        str, typer.Option(help="What else the Gaussian masks have, as JSON: centre_lines, floor, keep_dc, axis.")
+    ] = "{}",
+    output: Annotated[Path | None, typer.Option(help="CSV of everything that was tried.")] = None,
+) -> None:
+    """Find the Gaussian mask whose zero filling comes closest to a published row, and say how close."""
+    from unimri.evaluation.calibration import SIGMAS, calibrate, read_target, report
+    from unimri.evaluation.text import write_csv
+    from unimri.physics.masks import Gaussian1D
+
+    found = calibrate(
+        _pairs(data),
+        read_target(target),
+        parse_settings(Gaussian1D, mask, "--mask"),
+        SIGMAS if sigmas is None else _numbers(sigmas, "--sigmas"),
+        seeds,
+        None if accelerations is None else _numbers(accelerations, "--accelerations"),
+        slices,
+    )
+    if output is not None:
+        write_csv(output, found.tried)
+    typer.echo(report(found))
 
 
 @app.command()
@@ -200,6 +246,26 @@ def evaluate(
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
     run(method, seed, anatomy, data, mask, model, metrics, output, aspin)
+
+
+@app.command()
+def tune(
+    method: str,
+    anatomy: str,
+    data: Path,
+    mask: Path,
+    output: Output,
+    settings: Json = "{}",
+    metrics: Annotated[str, typer.Option(help="Settings of the metrics as JSON.")] = "{}",
+    slices: Annotated[int, typer.Option(min=1, help="Validation slices to tune on, at most.")] = 24,
+) -> None:
+    """Choose the weight of a classical method's penalty on validation: total_variation or wavelet."""
+    from unimri.classical.settings import ClassicalSettings
+    from unimri.classical.tuning import tune as run
+    from unimri.evaluation.metrics import MetricSettings
+
+    chosen = parse_settings(type(ClassicalSettings().of(method)), settings, "--settings")
+    run(chosen, anatomy, data, mask, parse_settings(MetricSettings, metrics, "--metrics"), slices, output)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, StringConstraints, model_validator
 
+from unimri.classical.settings import ClassicalSettings
 from unimri.data.fit import Fit
 from unimri.data.prepare import PreparationSettings
 from unimri.data.read.registry import ReaderSettings
@@ -110,6 +111,7 @@ class Config(Settings):
     distillation: Distillation = Field(default_factory=Distillation)
     metrics: MetricSettings = Field(default_factory=MetricSettings)
     statistics: StatisticsSettings = Field(default_factory=StatisticsSettings)
+    classical: ClassicalSettings = Field(default_factory=ClassicalSettings)
     studies: Studies = Field(default_factory=Studies)
 
     @model_validator(mode="after")

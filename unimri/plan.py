@@ -207,6 +207,10 @@ class WorkflowPlan:
         """Settings of the intervals."""
         return _json(self.config.statistics)
 
+    def classical(self, method: str) -> str:
+        """Settings of a classical method."""
+        return _json(self.config.classical.of(method))
+
     def provenance(self) -> str:
         """Which anatomies are simulated and which real, in the configured order."""
         origins = {name: "simulated" if own.simulated else "real" for name, own in self.config.anatomies.items()}

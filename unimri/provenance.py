@@ -10,9 +10,9 @@ _PACKAGE = "unimri"
 _VERSIONED = ("h5py", "nibabel", "numpy", "pydicom", "scikit-image", "torch", "unimri")
 
 
-def versions() -> dict[str, str]:
-    """Versions of the libraries that results depend on."""
-    return {name: _version(name) for name in _VERSIONED}
+def versions(*further: str) -> dict[str, str]:
+    """Versions of the libraries that results depend on, and of further ones."""
+    return {name: _version(name) for name in (*_VERSIONED, *further)}
 
 
 def _version(name: str) -> str:

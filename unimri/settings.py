@@ -53,7 +53,10 @@ def read_settings(kind: type[T], path: Path, again: str) -> T:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UnimriError(f"{path}: cannot be read; {again}") from error
-    return parse_settings(kind, text, str(path))
+    try:
+        return parse_settings(kind, text, str(path))
+    except UnimriError as error:
+        raise UnimriError(f"{error}; {again}") from None
 
 
 def _describe(error: Any) -> str:
@@ -63,5 +66,6 @@ def _describe(error: Any) -> str:
     if error["type"] == "missing":
         return f"{key}: missing; it must be given"
     message = error["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(error["input"], dict) else f" is {error['input']!r}"
+    # Of damaged JSON the input is all of it.
+    value = "" if isinstance(error["input"], dict) or error["type"] == "json_invalid" else f" is {error['input']!r}"
     return f"{key}{value}: {message[0].lower()}{message[1:]}".removeprefix(": ")

@@ -14,6 +14,7 @@ from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.folder import insert_aspin, load_model
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, undersample
 from unimri.physics.masks import Masks
+from unimri.settings import read_settings
 
 Reconstructor = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 """Zero-filled image and measured hybrid k-space, complex64 (B, H, W) both, sampled lines (bool) and the phase-encoding
@@ -40,7 +41,8 @@ def load_reconstructor(model: Path | None, anatomy: str, aspin: Path | None = No
 
     Parameters
     ----------
-    model : folder of a network; None for zero filling.
+    model : folder of a network; JSON file of a classical method, as `unimri.classical.tuning.tune` writes it; None for
+        zero filling.
     anatomy : whose ASPIN to use.
     aspin : its file, when it lies elsewhere than in the model's folder.
 
@@ -50,6 +52,13 @@ def load_reconstructor(model: Path | None, anatomy: str, aspin: Path | None = No
     """
     if model is None:
         return zero_filling
+    if model.suffix == ".json":
+        # Here, because sigpy takes seconds to import.
+        from unimri.classical.reconstruction import classical_reconstructor
+        from unimri.classical.settings import Tuned
+
+        tuned = read_settings(Tuned, model, "tune again to write it")
+        return classical_reconstructor(tuned.settings, tuned.weight)
     network = load_model(model, [anatomy] if aspin is None else [])
     if aspin is not None:
         if not isinstance(network, UniversalD5C5):

@@ -216,4 +216,6 @@ def load_masks(path: Path) -> Masks:
             about = json.loads(str(content["about"]))
             return Masks(content["masks"].astype(bool), about["acceleration"], about["axis"], about["name"])
     except (OSError, EOFError, ValueError, KeyError, BadZipFile, ValidationError) as fault:
-        raise UnimriError(f"{path}: not a mask that unimri wrote ({fault}); make it again with `unimri mask`") from None
+        raise UnimriError(
+            f"{path}: not a mask that unimri wrote ({fault}); make it again with `unimri masks draw`"
+        ) from None

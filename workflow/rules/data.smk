@@ -99,4 +99,4 @@ rule mask:
         settings=lambda wildcards: plan.mask(wildcards.sampling),
         code=plan.code("unimri.physics.masks"),
     shell:
-        "python -m unimri.cli mask {params.acceleration} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        "python -m unimri.cli masks draw {params.acceleration} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

@@ -1,3 +1,31 @@
+# Nothing random is in it: one for all seeds.
+rule tune:
+    input:
+        manifest=lambda wildcards: manifests([wildcards.anatomy]),
+        shards=lambda wildcards: shards([wildcards.anatomy]),
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
+    output:
+        f"{RESULTS}/{{sampling}}/classical/{{method}}/{{anatomy}}.json",
+    log:
+        f"{LOGS}/{{sampling}}/classical/{{method}}/{{anatomy}}.log",
+    benchmark:
+        f"{BENCHMARKS}/{{sampling}}/classical/{{method}}/{{anatomy}}.tsv"
+    wildcard_constraints:
+        method="total_variation|wavelet",
+    conda:
+        ENVIRONMENT
+    params:
+        data=f"{RESULTS}/data/{{anatomy}}",
+        settings=lambda wildcards: plan.classical(wildcards.method),
+        metrics=plan.metrics(),
+        slices=plan.config.classical.validation_slices,
+        code=plan.code("unimri.classical.tuning"),
+    shell:
+        "python -m unimri.cli tune {wildcards.method} {wildcards.anatomy} {params.data:q} {input.mask:q}"
+        " --settings {params.settings:q} --metrics {params.metrics:q} --slices {params.slices} --output {output:q}"
+        " > {log:q} 2>&1"
+
+
 rule evaluate:
     input:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),

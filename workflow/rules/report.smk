@@ -153,7 +153,7 @@ rule mask_picture:
     params:
         code=plan.code("unimri.evaluation.figures"),
     shell:
-        "python -m unimri.cli mask-picture {input:q} --output {output:q} > {log:q} 2>&1"
+        "python -m unimri.cli masks picture {input:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule data_report:

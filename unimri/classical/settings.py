@@ -1,0 +1,100 @@
+"""Settings of the classical methods, and what tuning leaves."""
+
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self
+
+import pywt
+from pydantic import Field, field_validator, model_validator
+
+from unimri.errors import UnimriError
+from unimri.settings import Settings
+
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Classical(Settings):
+    weights: list[Weight] = Field(
+        [1e-4, 3e-4, 1e-3, 3e-3, 1e-2],
+        min_length=2,
+        description="weights of the penalty to try, rising; tuning goes on in their ratio when the best is at an end",
+    )
+
+    @field_validator("weights")
+    @classmethod
+    def _rising(cls, weights: list[float]) -> list[float]:
+        if any(left >= right for left, right in pairwise(weights)):
+            raise ValueError("must rise")
+        return weights
+
+
+class TotalVariation(_Classical):
+    """Isotropic total variation."""
+
+    method: Literal["total_variation"] = "total_variation"
+    iterations: int = Field(40, ge=1, description="iterations of ADMM")
+
+
+class Wavelet(_Classical):
+    """L1 norm of undecimated wavelet coefficients."""
+
+    method: Literal["wavelet"] = "wavelet"
+    iterations: int = Field(30, ge=1, description="iterations of ADMM")
+    wavelet: str = Field("haar", description="PyWavelets' name of an orthogonal wavelet")
+    levels: int = Field(3, ge=1, le=8, description="levels of the transform")
+
+    @field_validator("wavelet")
+    @classmethod
+    def _orthogonal(cls, name: str) -> str:
+        if name not in pywt.wavelist(kind="discrete") or not pywt.Wavelet(name).orthogonal:
+            raise ValueError("no orthogonal wavelet; allowed: haar, db2, sym4, coif1, ...")
+        return name
+
+
+ClassicalMethod = Annotated[TotalVariation | Wavelet, Field(discriminator="method")]
+
+
+class ClassicalSettings(Settings):
+    """The classical methods; which of them are rows of Table 1 says `studies.classical`."""
+
+    total_variation: TotalVariation = Field(default_factory=TotalVariation)
+    wavelet: Wavelet = Field(default_factory=Wavelet)
+    validation_slices: int = Field(
+        24, ge=1, description="tune on at most this many validation slices of an anatomy, evenly spaced"
+    )
+
+    def of(self, method: str) -> TotalVariation | Wavelet:
+        """Settings of one method.
+
+        Raises
+        ------
+        UnimriError : when it is none of the classical ones.
+        """
+        for settings in (self.total_variation, self.wavelet):
+            if settings.method == method:
+                return settings
+        raise UnimriError(f"method {method!r} is not classical; allowed: total_variation, wavelet")
+
+
+class Tuned(Settings):
+    """A classical method whose weight is chosen: what reconstruction needs, and what it was made from.
+
+    `tried` has weight and mean PSNR in dB of each attempt, in order; weight 0 is zero filling. `inputs` has SHA-256 of
+    manifest and mask.
+    """
+
+    settings: ClassicalMethod
+    weight: float = Field(ge=0, allow_inf_nan=False)
+    psnr_db: float
+    tried: list[tuple[float, float]]
+    anatomy: str
+    slices: int
+    metrics: dict[str, Any]
+    inputs: dict[str, str]
+    code: str
+    versions: dict[str, str]
+
+    @model_validator(mode="after")
+    def _was_tried(self) -> Self:
+        if self.weight not in [weight for weight, _ in self.tried]:
+            raise ValueError(f"weight {self.weight:g} is none of those tried")
+        return self

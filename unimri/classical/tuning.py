@@ -1,0 +1,113 @@
+"""Choosing the weight of a classical method's penalty on validation."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from unimri.artifacts import sha256, write_json
+from unimri.classical.reconstruction import classical_reconstructor
+from unimri.classical.settings import TotalVariation, Tuned, Wavelet
+from unimri.data.store import PreparedData
+from unimri.evaluation.metrics import MetricSettings
+from unimri.evaluation.scoring import scores, some_slices
+from unimri.models.memory import keep_freed_memory
+from unimri.physics.masks import load_masks
+from unimri.provenance import code_digest, versions
+
+log = logging.getLogger(__name__)
+
+# How often the grid may grow, and what its end must gain over its neighbour for that: without noise the best weight has
+# no lower bound, and PSNR does not change any more.
+_EXTENSIONS = 4
+_GAIN_DB = 0.01
+
+
+def tune(
+    settings: TotalVariation | Wavelet,
+    anatomy: str,
+    data: Path,
+    mask: Path,
+    metrics: MetricSettings,
+    limit: int,
+    output: Path,
+) -> None:
+    """Choose the weight with the highest mean PSNR on validation, and write it with what was tried (`Tuned`) as JSON.
+
+    Zero filling is tried too, as weight 0, so that no method is below it on these slices. While the best weight is at
+    an end of the grid and 0.01 dB above its neighbour, the grid grows there by their ratio, four times at most.
+
+    Parameters
+    ----------
+    settings : the method, its grid and its iterations.
+    data : folder of prepared data.
+    limit : of validation slices, evenly spaced.
+
+    Raises
+    ------
+    UnimriError : when an input is missing or does not fit.
+    """
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    masks = load_masks(mask)
+    slices = PreparedData(data).split("validation")
+    numbers = some_slices(slices, limit)
+    tried: dict[float, float] = {}
+    with tqdm(desc=f"{settings.method} {anatomy}", unit="weight", disable=None) as bar:
+
+        def attempt(weight: float) -> None:
+            found = scores(classical_reconstructor(settings, weight), slices, numbers, masks, metrics)
+            tried[weight] = round(float(np.mean([score.psnr_db for _, _, score in found])), 6)
+            bar.set_postfix_str(f"{weight:g}: {tried[weight]:.2f} dB")
+            bar.update()
+
+        for weight in (0.0, *settings.weights):
+            attempt(weight)
+        for _ in range(_EXTENSIONS):
+            further = beyond_the_end(tried)
+            if further is None:
+                break
+            attempt(further)
+    best = max(tried, key=lambda weight: tried[weight])
+    log.info(
+        "%s, %s: weight %g, %.2f dB on %d validation slices; zero filling %.2f dB",
+        settings.method,
+        anatomy,
+        best,
+        tried[best],
+        len(numbers),
+        tried[0.0],
+    )
+    tuned = Tuned(
+        settings=settings,
+        weight=best,
+        psnr_db=tried[best],
+        tried=list(tried.items()),
+        anatomy=anatomy,
+        slices=len(numbers),
+        metrics=metrics.model_dump(),
+        inputs={"data": sha256(data / "manifest.csv"), "mask": sha256(mask)},
+        code=code_digest("unimri.classical.tuning"),
+        versions=versions("PyWavelets", "sigpy"),
+    )
+    write_json(output, tuned.model_dump())
+
+
+def beyond_the_end(tried: dict[float, float]) -> float | None:
+    """The next weight when the best of the grid is at an end that still gains; else None.
+
+    Parameters
+    ----------
+    tried : PSNR in dB by weight; weight 0, zero filling, is no part of the grid.
+    """
+    grid = sorted(weight for weight in tried if weight)
+    best = max(grid, key=lambda weight: tried[weight])
+    if best not in (grid[0], grid[-1]):
+        return None
+    neighbour = grid[1] if best == grid[0] else grid[-2]
+    if tried[best] - tried[neighbour] < _GAIN_DB:
+        return None
+    # Short, as in the configuration.
+    return float(f"{best * best / neighbour:.3g}")
