@@ -59,3 +59,4 @@ rule all:
         expand(f"{RESULTS}/figures/data/{{anatomy}}.png", anatomy=plan.anatomies),
         expand(f"{RESULTS}/masks/{{sampling}}.png", sampling=plan.samplings),
         f"{RESULTS}/tables/data.md",
+        f"{RESULTS}/report.html",

@@ -14,6 +14,7 @@ from unimri.errors import UnimriError
 from unimri.evaluation.methods import method as find_method
 from unimri.physics.masks import MaskTask
 from unimri.provenance import code_digest
+from unimri.report.assets import assets_digest
 from unimri.training.settings import Distillation, TrainingTask
 from unimri.training.stages import STAGES, StageName
 
@@ -256,6 +257,27 @@ class WorkflowPlan:
         origins = {own.simulated for own in self.config.anatomies.values()}
         kind = "simulated and real data" if len(origins) > 1 else "simulated data" if True in origins else "real data"
         return f"Trainings at {sampling}, seed {self.seeds[0]} ({kind})"
+
+    def report_inputs(self) -> list[str]:
+        """What the page shows: tables and figures. What a study did not make is left out of it."""
+        tables, figures = f"{self.results}/tables", f"{self.results}/figures"
+        names = ["table1.csv", "table1_deviation.csv", "orderings.csv", "parameters.csv", "data.csv", "origins.json"]
+        return [
+            *(f"{tables}/{name}" for name in names),
+            *(f"{figures}/{sampling}/{anatomy}.png" for sampling in self.samplings for anatomy in self.anatomies),
+            *(f"{figures}/{sampling}/curves.png" for sampling in self.samplings),
+            *(f"{figures}/data/{anatomy}.png" for anatomy in self.anatomies),
+            f"{figures}/data/histograms.png",
+            *(f"{self.results}/masks/{sampling}.png" for sampling in self.samplings),
+        ]
+
+    def report_code(self) -> str:
+        """Fingerprint of the page's code, templates, style and scripts."""
+        return f"{self.code('unimri.report.page')}{assets_digest()}"
+
+    def whole(self) -> str:
+        """The whole configuration."""
+        return _json(self.config)
 
     def models(self, sampling: str, seed: str, anatomy: str) -> str:
         """Model folder of every method, in the methods' order."""

@@ -156,3 +156,22 @@ rule data_report:
     shell:
         "python -m unimri.cli data-report {params.data:q} --origins {params.origins:q} --output {params.folder:q}"
         " --figure {output.histograms:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        plan.report_inputs(),
+    output:
+        f"{RESULTS}/report.html",
+    log:
+        f"{LOGS}/report.log",
+    benchmark:
+        f"{BENCHMARKS}/report.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        results=RESULTS,
+        config=plan.whole(),
+        code=plan.report_code(),
+    shell:
+        "python -m unimri.cli report {params.results:q} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
