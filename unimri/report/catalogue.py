@@ -99,9 +99,9 @@ class Table:
     deviation : a file of the same shape with deviations over seeds.
     anatomies : whether columns of anatomies follow the keys.
     pivot : (column that becomes columns, shown value, value below it), or none.
-    optional : columns that are shown when they are there.
     forest : whether a forest plot is drawn of each part.
     folded : whether the parts are folded away.
+    of_data : whether its numbers depend on the data, which then must be said to be simulated or real.
     """
 
     file: str
@@ -116,9 +116,14 @@ class Table:
     deviation: str | None = None
     anatomies: bool = False
     pivot: tuple[str, str, str] | None = None
-    optional: tuple[str, ...] = ()
     forest: bool = False
     folded: bool = False
+    of_data: bool = True
+
+    @property
+    def key(self) -> str:
+        """Its name in the page."""
+        return f"table-{self.file.partition('.')[0]}"
 
 
 TABLES = (
@@ -128,7 +133,7 @@ TABLES = (
         "Table 1: every method on every anatomy",
         "Mean over the test slices of each anatomy; average: mean over the anatomies. The best of each column is bold. "
         "With several seeds, ± is the standard deviation over them. In small print, where the paper has the number: "
-        "the paper's value, and ours minus the paper's. The paper's data and masks are other ones, so read the order "
+        "the paper's value, then ours minus the paper's. The paper's data and masks are other ones, so read the order "
         "of the methods before the distance from the paper.",
         ("acceleration", "method", "metric"),
         blocks=("acceleration", "metric"),
@@ -155,6 +160,7 @@ TABLES = (
         "Parameters",
         "What each method stores, and what a further anatomy costs.",
         ("method", "parameters", "times_backbone", "for_each_anatomy", "for_each_anatomy_percent"),
+        of_data=False,
     ),
     Table(
         "claims.csv",

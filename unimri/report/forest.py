@@ -25,7 +25,7 @@ def forest(rows: Sequence[Row], path: Path) -> Figure:
     """
     others = list(dict.fromkeys(row["other"] for row in rows))
     anatomies = list(dict.fromkeys(row["anatomy"] for row in rows))
-    figure = Figure(figsize=(1.9 * len(others) + 0.9, 0.3 * len(anatomies) + 1.0), layout="constrained")
+    figure = Figure(figsize=(1.7 * len(others) + 0.9, 0.3 * len(anatomies) + 1.0), layout="constrained")
     panels = figure.subplots(1, len(others), sharey=True, squeeze=False)[0]
     for axes, other in zip(panels, others, strict=True):
         _panel(axes, [row for row in rows if row["other"] == other], anatomies, path)
@@ -49,6 +49,7 @@ def _panel(axes: Axes, rows: Sequence[Row], anatomies: Sequence[str], path: Path
     axes.grid(visible=True, axis="x", color="0.92", lw=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=7, length=2)
+    axes.tick_params(axis="y", length=0)
     axes.margins(y=0.12)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

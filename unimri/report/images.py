@@ -95,7 +95,10 @@ def comparison(path: Path, key: str) -> dict[str, Any]:
         "names": ["Truth", *labels],
         "images": [_slice(image, grey) for image in (truth, *images)],
         "errors": ["", *(_error_map(error, limit) for error in errors)],
-        "scores": ["", *(f"{decimals(psnr)} dB, {decimals(ssim)} %" for psnr, ssim in scores)],
+        "scores": [
+            "",
+            *(f"{decimals(psnr)}\N{NO-BREAK SPACE}dB, {decimals(ssim)}\N{NO-BREAK SPACE}%" for psnr, ssim in scores),
+        ],
         "limit": f"{limit:.2g}",
     }
 

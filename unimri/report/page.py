@@ -60,7 +60,7 @@ def write_report(results: Path, config: dict[str, Any], output: Path) -> None:
     experiment = read_experiment(config)
     origins = _origins(tables, experiment)
     shown = [_shown(entry, tables, origins) for entry in TABLES if (tables / entry.file).is_file()]
-    figures = _figures(results)
+    figures = _figures(results, experiment)
     comparisons = [comparison(path, _key(path, results)) for path in _sampled(results, experiment, "npz")]
     spent = costs(results / "benchmarks")
     context: dict[str, Any] = {
@@ -77,6 +77,7 @@ def write_report(results: Path, config: dict[str, Any], output: Path) -> None:
         "provenance": provenance(results, config),
         "commands": commands(results, experiment),
         "changes": CHANGES,
+        "hidden_folder": results.is_absolute(),
         "style": assets.style(),
         "scripts": assets.scripts(),
         "decimals": decimals,
@@ -165,11 +166,17 @@ def _reconstruction(path: Path, results: Path, origins: Mapping[str, str]) -> Pi
     return picture_file(path, _key(path, results), title, alt, "Image, zoomed patch and error map of each method.")
 
 
-def _figures(results: Path) -> list[ShownFigures]:
+def _figures(results: Path, experiment: Experiment) -> list[ShownFigures]:
+    known = [*experiment.samplings, *experiment.anatomies]
+
+    def order(path: Path) -> tuple[list[int], str]:
+        names = path.relative_to(results).with_suffix("").parts
+        return [known.index(name) for name in names if name in known], path.as_posix()
+
     taken: set[Path] = set()
     found = []
     for entry in FIGURES:
-        paths = [path for path in sorted(results.glob(entry.pattern)) if path not in taken]
+        paths = [path for path in sorted(results.glob(entry.pattern), key=order) if path not in taken]
         taken |= set(paths)
         if paths:
             found.append(ShownFigures(entry, [_picture(entry, path, results) for path in paths]))

@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from unimri.errors import UnimriError
@@ -49,16 +49,29 @@ class Heading:
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part of a table: a heading and a grid.
+class Line:
+    """A row of cells, and whether it is Proposed's."""
 
-    `rows` are those of the file that it shows, for a figure beside it.
+    cells: list[Cell]
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a table.
+
+    Attributes
+    ----------
+    title : what sets it apart from the other parts; empty when it is the only one.
+    headings, lines : the grid.
+    rows : those of the file that it shows.
+    plot : a picture of them as a data URI, or nothing.
     """
 
     title: str
     headings: list[Heading]
-    cells: list[list[Cell]]
-    rows: list[Row] = field(default_factory=list)
+    lines: list[Line]
+    rows: list[Row]
     plot: str = ""
 
 
@@ -155,8 +168,14 @@ def _blocks(blocks: Sequence[str], rows: list[Row]) -> Iterable[tuple[str, list[
     for row in rows:
         found.setdefault(tuple(row[name] for name in blocks), []).append(row)
     for values, chosen in found.items():
-        named = [_word(name, COLUMNS[name], value) for name, value in zip(blocks, values, strict=True)]
+        named = [_named(name, value) for name, value in zip(blocks, values, strict=True)]
         yield ", ".join(named), chosen
+
+
+def _named(name: str, value: str) -> str:
+    """A part's name: a bare word says what it is."""
+    column = COLUMNS[name]
+    return f"{column.title.lower()} {value}" if column.kind == "text" else _word(name, column, value)
 
 
 def _join(entry: Table, row: Row, anatomy: str) -> tuple[str, ...]:
@@ -170,7 +189,7 @@ def _below(entry: Table, folder: Path) -> dict[tuple[str, ...], str]:
     path = folder / entry.beside
     _, rows = read_rows(path, [*entry.keys, "anatomy", "published", "difference"])
     return {
-        _join(entry, row, row["anatomy"]): f"paper {decimals(read_number(row, 'published', path))}, "
+        _join(entry, row, row["anatomy"]): f"{decimals(read_number(row, 'published', path))}, "
         f"{decimals(read_number(row, 'difference', path), signed=True)}"
         for row in rows
         if row["published"].strip()
@@ -217,7 +236,7 @@ def _part(
             spread = "" if math.isnan(deviation) or deviation == 0 else f" ± {decimals(deviation)}"
             best = bool(cell.sort) and float(cell.sort) == highest.get((_group(entry, row), name))
             cells.append(Cell(cell.text + spread, cell.sort, True, best, below.get(place, "")))
-        grid.append(cells)
+        grid.append(Line(cells, row.get("method") == "proposed"))
     headings = [Heading(COLUMNS[name].title, COLUMNS[name].kind not in _TEXTS) for name in keys]
     headings += [_anatomy_heading(name, origins) for name in values]
     return Part(title, headings, grid, rows)
@@ -268,7 +287,7 @@ def _pivoted(
             cell = _cell(shown, COLUMNS[shown], line[name], path)
             below = decimals(read_number(line[name], small, path), signed=True)
             cells.append(Cell(cell.text, cell.sort, True, own[name] == best, below))
-        grid.append(cells)
+        grid.append(Line(cells))
     headings = [Heading(COLUMNS[name].title) for name in keys]
     label = COLUMNS[across].title
     headings += [

@@ -18,7 +18,7 @@
     if (event.target === dialog) dialog.close();
   });
 
-  const slices = JSON.parse(one("comparisons").textContent);
+  const slices = JSON.parse(one("compare-data").textContent);
   if (slices.length) {
     const controls = { left: one("compare-left"), right: one("compare-right") };
     const images = { left: one("compare-first"), right: one("compare-second") };
@@ -34,7 +34,7 @@
         const map = errors && slice.errors[place];
         images[side].src = map || slice.images[place];
         images[side].alt = `${side}: ${name}${map ? ", error map" : ""}`;
-        one(`compare-${side}-score`).textContent = [name, slice.scores[place]].filter(Boolean).join(": ");
+        one(`compare-${side}-score`).replaceChildren(name, document.createElement("br"), slice.scores[place]);
       }
       one("compare-note").textContent =
         (slice.simulated ? "Simulated slice. " : "") +
