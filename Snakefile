@@ -31,7 +31,7 @@ ENVIRONMENT = f"{workflow.basedir}/envs/unimri.yaml"
 wildcard_constraints:
     sampling=r"[0-9.]+x(-[a-z0-9-]+)?",
     seed=r"[0-9]+",
-    anatomy=r"[a-z][a-z0-9_-]*",
+    anatomy="|".join(plan.anatomies),
     layer=r"[0-9]+",
     shard=r"shard-[0-9]+",
     base=r"pretrained|continued|distilled/layer[0-9]+",

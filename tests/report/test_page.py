@@ -89,7 +89,7 @@ def test_one_study_brings_its_own_table_alone(experiment: Experiment, config: di
     write_table(experiment.tables / "forgetting.csv", columns, rows)
     reader = Reader(written(experiment, config))
     assert [name for name in reader.ids() if name.startswith("table-")] == ["table-table1", "table-forgetting"]
-    assert ["whole network fine-tuned", "prostate", "brain", "36.50", "35.00", "−1.50", "0.03"] in [
+    assert ["fine-tuned", "prostate", "brain", "36.50", "35.00", "−1.50", "0.03"] in [
         [cell.strip() for cell in row] for row in reader.rows
     ]
 

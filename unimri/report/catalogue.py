@@ -74,7 +74,7 @@ WORDS = {
         "slice_maximum": "slice by slice, range: the slice's maximum",
         "volume_maximum": "whole volume, range: its maximum",
     },
-    "way": {"aspin": "ASPIN alone", "finetuned": "whole network fine-tuned", "scratch": "trained from scratch"},
+    "way": {"aspin": "ASPIN alone", "finetuned": "fine-tuned", "scratch": "from scratch"},
     "distilled_layer": {"none": "none (w/o MD)"},
 }
 """Plain words for what the files abbreviate, by column."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from unimri.evaluation.methods import method
 from unimri.report.tables import Row, metric_title, read_number
@@ -51,5 +52,6 @@ def _panel(axes: Axes, rows: Sequence[Row], anatomies: Sequence[str], path: Path
     axes.tick_params(labelsize=7, length=2)
     axes.tick_params(axis="y", length=0)
     axes.margins(y=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

@@ -8,14 +8,29 @@ rule tables:
             anatomy=plan.anatomies,
         ),
     output:
+        report(
+            f"{RESULTS}/tables/table1.csv",
+            caption="../report/table1.rst",
+            category="Tables",
+            labels={"table": "Table 1"},
+        ),
+        report(
+            f"{RESULTS}/tables/orderings.csv",
+            caption="../report/orderings.rst",
+            category="Tables",
+            labels={"table": "Orderings"},
+        ),
+        report(
+            f"{RESULTS}/tables/parameters.csv",
+            caption="../report/parameters.rst",
+            category="Tables",
+            labels={"table": "Parameters"},
+        ),
         expand(
             f"{RESULTS}/tables/{{table}}",
             table=[
-                "table1.csv",
                 "table1.md",
                 "table1_deviation.csv",
-                "orderings.csv",
-                "parameters.csv",
                 "parameters.md",
                 "origins.json",
             ],
@@ -54,7 +69,13 @@ rule picture:
             )
         ],
     output:
-        f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
+        report(
+            f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
+            caption="../report/picture.rst",
+            category="Reconstructions",
+            subcategory="{sampling}",
+            labels={"sampling": "{sampling}", "anatomy": "{anatomy}"},
+        ),
     log:
         f"{LOGS}/{{sampling}}/figures/{{anatomy}}.log",
     benchmark:
@@ -82,7 +103,12 @@ rule curves:
             for file in histories.values()
         ],
     output:
-        f"{RESULTS}/figures/{{sampling}}/curves.png",
+        report(
+            f"{RESULTS}/figures/{{sampling}}/curves.png",
+            caption="../report/curves.rst",
+            category="Training curves",
+            labels={"sampling": "{sampling}"},
+        ),
     log:
         f"{LOGS}/{{sampling}}/figures/curves.log",
     benchmark:
@@ -103,7 +129,12 @@ rule contact_sheet:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
         shards=lambda wildcards: shards([wildcards.anatomy]),
     output:
-        f"{RESULTS}/figures/data/{{anatomy}}.png",
+        report(
+            f"{RESULTS}/figures/data/{{anatomy}}.png",
+            caption="../report/contact_sheet.rst",
+            category="Data",
+            labels={"what": "contact sheet", "anatomy": "{anatomy}"},
+        ),
     log:
         f"{LOGS}/contact_sheet/{{anatomy}}.log",
     benchmark:
@@ -121,7 +152,12 @@ rule mask_picture:
     input:
         f"{RESULTS}/masks/{{sampling}}.npz",
     output:
-        f"{RESULTS}/masks/{{sampling}}.png",
+        report(
+            f"{RESULTS}/masks/{{sampling}}.png",
+            caption="../report/mask.rst",
+            category="Masks",
+            labels={"sampling": "{sampling}"},
+        ),
     log:
         f"{LOGS}/mask_picture/{{sampling}}.log",
     benchmark:
@@ -139,9 +175,19 @@ rule data_report:
         manifests=manifests(plan.anatomies),
         shards=shards(plan.anatomies),
     output:
-        counts=f"{RESULTS}/tables/data.csv",
+        counts=report(
+            f"{RESULTS}/tables/data.csv",
+            caption="../report/data.rst",
+            category="Data",
+            labels={"what": "counts", "anatomy": "all"},
+        ),
         page=f"{RESULTS}/tables/data.md",
-        histograms=f"{RESULTS}/figures/data/histograms.png",
+        histograms=report(
+            f"{RESULTS}/figures/data/histograms.png",
+            caption="../report/histograms.rst",
+            category="Data",
+            labels={"what": "histograms", "anatomy": "all"},
+        ),
     log:
         f"{LOGS}/data_report.log",
     benchmark:
@@ -162,7 +208,12 @@ rule report:
     input:
         plan.report_inputs(),
     output:
-        f"{RESULTS}/report.html",
+        report(
+            f"{RESULTS}/report.html",
+            caption="../report/page.rst",
+            category="The whole on one page",
+            labels={"what": "page"},
+        ),
     log:
         f"{LOGS}/report.log",
     benchmark:
