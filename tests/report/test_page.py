@@ -257,11 +257,19 @@ def test_what_was_left_out_is_counted_by_reason(page: Path) -> None:
     assert ["brain", "too few slices", "2"] in rows
 
 
-def test_provenance_names_digests_and_no_path_of_the_machine(experiment: Experiment, config: dict[str, Any]) -> None:
+def test_provenance_names_digests_and_no_path_or_file_of_the_user(
+    experiment: Experiment, config: dict[str, Any]
+) -> None:
     experiment.models()
     experiment.data()
     config["anatomies"]["brain"]["path"] = "../scans/Zaphod"
     config["anatomies"]["knee"]["splits"] = "Zaphod.csv"
+    config["anatomies"]["prostate"]["reader"] = {
+        "format": "nifti",
+        "exclude": ["Zaphod.nii"],
+        "patient_pattern": "Zaphod_",
+    }
+    config["preparation"]["key_file"] = "Zaphod.key"
     text = written(experiment, config)
     reader = Reader(text)
     assert hashlib.sha256(b"weights").hexdigest() in text

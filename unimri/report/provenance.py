@@ -11,7 +11,7 @@ import yaml
 
 from unimri.artifacts import sha256
 from unimri.errors import UnimriError
-from unimri.report.settings import without_paths
+from unimri.report.settings import shown_settings
 from unimri.report.tables import read_rows
 
 
@@ -50,7 +50,7 @@ class Provenance:
 
     Attributes
     ----------
-    configuration : as YAML, without the paths of the machine.
+    configuration : as YAML, without paths and patterns of file names.
     models, data : in the order of their files.
     versions : of libraries, with which the models were trained; several where they differ.
     machine : of the machine that made the page.
@@ -71,7 +71,7 @@ def provenance(results: Path, config: dict[str, Any]) -> Provenance:
     UnimriError : when a model's JSON or a manifest is damaged.
     """
     models, versions = _models(results)
-    configuration = yaml.safe_dump(without_paths(config), sort_keys=False, allow_unicode=True, default_flow_style=None)
+    configuration = yaml.safe_dump(shown_settings(config), sort_keys=False, allow_unicode=True, default_flow_style=None)
     return Provenance(configuration, models, _data(results), versions, _machine())
 
 

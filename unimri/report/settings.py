@@ -65,19 +65,28 @@ def read_experiment(config: dict[str, Any]) -> Experiment:
     return parse_settings(Experiment, config, "--config")
 
 
-HIDDEN = "(a path of the machine, not shown)"
-_PATHS = {"path", "splits", "private"}
+HIDDEN = "(not shown)"
+_PATHS = {"path", "splits", "private", "key_file"}
+# Patterns of a reader's user may hold names of files and patients; these are chosen from a list.
+_CHOICES = {"format", "plane"}
 
 
-def without_paths(config: Any) -> Any:
-    """Give a configuration without the paths of the machine: folders of scans, files of splits, what is absolute."""
+def shown_settings(config: Any) -> Any:
+    """Give a configuration without what the page must not say: paths of the machine, and a reader's own patterns."""
     if isinstance(config, dict):
-        return {
-            key: HIDDEN if key in _PATHS and isinstance(value, str) else without_paths(value)
-            for key, value in config.items()
-        }
+        return {key: _shown(key, value) for key, value in config.items()}
     if isinstance(config, list):
-        return [without_paths(value) for value in config]
+        return [shown_settings(value) for value in config]
     if isinstance(config, str) and (config.startswith(("/", "~", "\\")) or ".." in config or config[1:3] == ":\\"):
         return HIDDEN
     return config
+
+
+def _shown(key: str, value: Any) -> Any:
+    if key in _PATHS and isinstance(value, str):
+        return HIDDEN
+    if key == "reader" and isinstance(value, dict):
+        return {
+            name: own if name in _CHOICES or not isinstance(own, str | list) else HIDDEN for name, own in value.items()
+        }
+    return shown_settings(value)
