@@ -222,6 +222,12 @@ def test_claims_are_counted_and_the_others_named(page: Path) -> None:
     assert "Proposed is above every other method" not in summary
 
 
+def test_the_papers_orderings_are_counted(experiment: Experiment, config: dict[str, Any]) -> None:
+    rows = [("True", "True"), ("False", "True"), ("True", "False"), ("True", ""), ("False", "")]
+    write_table(experiment.tables / "orderings.csv", ["held", "published_held"], rows)
+    assert "1 of 2 of the paper's orderings came out" in Reader(written(experiment, config)).sections["summary"]
+
+
 def test_what_falls_short_follows_the_data(experiment: Experiment, config: dict[str, Any]) -> None:
     experiment.data()
     short = Reader(written(experiment, config)).sections["summary"]

@@ -17,7 +17,7 @@ from unimri.report.images import Picture, comparison, picture_file, svg
 from unimri.report.provenance import left_out, provenance
 from unimri.report.rerun import CHANGES, commands
 from unimri.report.settings import Experiment, read_experiment
-from unimri.report.summary import averages, claims, describe_network, methods_of, shortcomings
+from unimri.report.summary import averages, claims, describe_network, methods_of, orderings, shortcomings
 from unimri.report.tables import Part, decimals, notes, rate, read_rows, read_table
 from unimri.settings import read_settings
 
@@ -141,6 +141,7 @@ def _summary(tables: Path, experiment: Experiment, origins: Mapping[str, str]) -
         "splits": splits,
         "averages": averages(table1, path),
         "claims": found,
+        "orderings": orderings(tables),
         "shortcomings": shortcomings(tables, experiment, origins, data, found),
     }
 

@@ -74,6 +74,17 @@ def claims(tables: Path) -> Claims | None:
     return Claims(dict(counts), others)
 
 
+def orderings(tables: Path) -> str:
+    """Say how many of the paper's orderings came out; nothing when they were not compared."""
+    path = tables / "orderings.csv"
+    if not path.is_file():
+        return ""
+    _, rows = read_rows(path, ["held", "published_held"])
+    papers = [row for row in rows if row["published_held"] == "True"]
+    held = sum(row["held"] == "True" for row in papers)
+    return f"{held} of {len(papers)} of the paper's orderings came out: Proposed strictly above the other method."
+
+
 def shortcomings(
     tables: Path, experiment: Experiment, origins: Mapping[str, str], data: list[Row], found: Claims | None
 ) -> list[str]:
