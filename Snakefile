@@ -55,19 +55,6 @@ include: "workflow/rules/studies.smk"
 rule all:
     default_target: True
     input:
-        f"{RESULTS}/tables/table1.csv",
-        expand(
-            f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
-            sampling=plan.samplings,
-            anatomy=plan.anatomies,
-        ),
-        expand(f"{RESULTS}/figures/{{sampling}}/curves.png", sampling=plan.samplings),
-        expand(f"{RESULTS}/figures/data/{{anatomy}}.png", anatomy=plan.anatomies),
-        expand(f"{RESULTS}/masks/{{sampling}}.png", sampling=plan.samplings),
+        plan.report_inputs(),
         f"{RESULTS}/tables/data.md",
-        expand(f"{RESULTS}/tables/{{study}}.csv", study=plan.studies()),
-        expand(
-            f"{RESULTS}/figures/{{sampling}}/{{study}}.png",
-            sampling=plan.samplings,
-            study=[study for study in plan.studies() if study in PICTURED],
-        ),
+        f"{RESULTS}/report.html",

@@ -421,6 +421,16 @@ def tables(
 
 
 @app.command()
+def report(results: Path, config: Json, output: Output) -> None:
+    """Write one page with all that a finished experiment has: tables, figures, cost, provenance."""
+    from typing import Any
+
+    from unimri.report.page import write_report
+
+    write_report(results, parse_settings(dict[str, Any], config, "--config"), output)
+
+
+@app.command()
 def show(
     config: Annotated[
         list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")

@@ -16,6 +16,7 @@ from unimri.errors import UnimriError
 from unimri.evaluation.methods import method as find_method
 from unimri.physics.masks import MaskTask
 from unimri.provenance import code_digest
+from unimri.report.assets import assets_digest
 from unimri.training.settings import Distillation, TrainingTask
 from unimri.training.stages import STAGES, StageName
 
@@ -330,6 +331,38 @@ class WorkflowPlan:
         origins = {self.config.anatomies[name].simulated for name in anatomies}
         return "simulated and real data" if len(origins) > 1 else "simulated data" if True in origins else "real data"
 
+    def report_inputs(self) -> list[str]:
+        """What the page shows: tables and figures. What a study did not make is left out of it."""
+        tables, figures = f"{self.results}/tables", f"{self.results}/figures"
+        names = ["table1", "table1_deviation", "table1_published", "table_s2", "table_s2_published", "orderings"]
+        names += ["comparisons", "claims", "conventions", "parameters", "data", *self.studies()]
+        return [
+            *(f"{tables}/{name}.csv" for name in names),
+            f"{tables}/origins.json",
+            *(
+                f"{figures}/{sampling}/{anatomy}.{suffix}"
+                for sampling in self.samplings
+                for anatomy in self.anatomies
+                for suffix in ("png", "npz")
+            ),
+            *(
+                f"{figures}/{sampling}/{name}.png"
+                for sampling in self.samplings
+                for name in ("curves", *self.pictured())
+            ),
+            *(f"{figures}/data/{anatomy}.png" for anatomy in self.anatomies),
+            f"{figures}/data/histograms.png",
+            *(f"{self.results}/masks/{sampling}.png" for sampling in self.trained),
+        ]
+
+    def report_code(self) -> str:
+        """Fingerprint of the page's code, templates, style and scripts."""
+        return f"{self.code('unimri.report.page')}{assets_digest()}"
+
+    def whole(self) -> str:
+        """The whole configuration."""
+        return _json(self.config)
+
     def models(self, sampling: str, seed: str, anatomy: str) -> str:
         """Model folder of every method, in the methods' order."""
         return json.dumps({method: self.model(method, sampling, seed, anatomy) for method in self.methods})
@@ -346,6 +379,10 @@ class WorkflowPlan:
             "masks": bool(studies.masks),
         }
         return [name for name, wanted in made.items() if wanted]
+
+    def pictured(self) -> list[str]:
+        """Those of them that have a figure for each sampling."""
+        return [study for study in self.studies() if study in ("adaptation", "aspin_matrix")]
 
     def conditions(self, sampling: str) -> dict[str, dict[str, object]]:
         """What networks that were trained for a sampling are tried on: mask and noise, by the condition's name."""

@@ -39,6 +39,19 @@ def test_from_raw_files_to_the_table(finished: Path) -> None:
     assert "simulated" in (finished / "tables/table1.md").read_text()
 
 
+def test_the_page_shows_what_was_made(finished: Path) -> None:
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    for section in ("summary", "results", "figures", "curves", "data", "masks", "cost", "provenance", "rerun"):
+        assert f'<section id="{section}"' in page
+    # What no study made is left out.
+    assert '<section id="studies"' not in page
+    assert "Simulated data" in page
+
+
+def test_a_setting_that_trains_nothing_again_is_written_to_the_page(finished: Path) -> None:
+    assert planned(finished, {"training": {"checkpoint_minutes": 3}}) == {"report": 1}
+
+
 def test_plain_snakemake_finds_the_profile(finished: Path) -> None:
     run = snakemake(finished, "-n")
     assert "profiles/default" in run.stderr
@@ -55,7 +68,7 @@ def test_a_second_run_plans_nothing_and_neither_does_a_touch(finished: Path) -> 
 
 def test_omega_plans_s3_and_what_follows(finished: Path) -> None:
     jobs = planned(finished, {"distillation": {"omega": 0.5}})
-    assert jobs == {"distilled": 1, "adapted": 3, "evaluate": 5, "picture": 5, "curves": 1, "tables": 1}
+    assert jobs == {"distilled": 1, "adapted": 3, "evaluate": 5, "picture": 5, "curves": 1, "tables": 1, "report": 1}
 
 
 def test_another_seed_plans_its_trainings_and_their_tables(finished: Path) -> None:
@@ -69,6 +82,7 @@ def test_another_seed_plans_its_trainings_and_their_tables(finished: Path) -> No
         "adapted": 9,
         "evaluate": 30,
         "tables": 1,
+        "report": 1,
     }
 
 
@@ -88,6 +102,7 @@ def test_a_new_anatomy_plans_its_own_jobs_and_the_tables(finished: Path) -> None
         "contact_sheet": 1,
         "data_report": 1,
         "tables": 1,
+        "report": 1,
     }
 
 
@@ -106,6 +121,7 @@ def test_another_simulation_plans_its_preparation_and_what_follows(finished: Pat
         "contact_sheet": 1,
         "data_report": 1,
         "tables": 1,
+        "report": 1,
     }
 
 

@@ -21,8 +21,9 @@ from unimri.physics.masks import Masks
 
 HISTORY_COLUMNS = ("step", "train_loss", "validation_psnr_db")
 
-# One hue, even steps of lightness, black at zero: an error map that also reads in grey.
-_ERROR_MAP = "inferno"
+ERROR_MAP = "inferno"
+"""One hue, even steps of lightness, black at zero: an error map that also reads in grey."""
+
 _MARK = "#ffd23f"
 _PANEL_INCHES = 1.7
 _MIN_PANEL_PIXELS = 320
@@ -67,11 +68,8 @@ def reconstruction_figure(
     if missing := [label for label in reconstructions if label not in scores]:
         raise ValueError(f"no scores of {', '.join(missing)}")
     errors = {label: np.abs(image - truth) for label, image in reconstructions.items()}
-    if error_max is None:
-        highs = sorted(float(np.percentile(error, 99.9)) for error in errors.values())
-        error_max = highs[-2] if len(highs) > 1 else highs[-1]
-    error_max = error_max or 1e-6
-    grey: dict[str, Any] = {"cmap": "gray", "vmin": 0.0, "vmax": float(np.percentile(truth, 99.8)) or 1.0}
+    error_max = (error_limit(list(errors.values())) if error_max is None else error_max) or 1e-6
+    grey: dict[str, Any] = {"cmap": "gray", "vmin": 0.0, "vmax": grey_limit(truth)}
 
     grid = _Grid(columns=1 + len(errors), rows=3, side=max(truth.shape), top=0.55, right=0.75)
     figure = grid.figure
@@ -90,13 +88,24 @@ def reconstruction_figure(
             psnr, ssim = scores[label]
             _corner_text(whole, f"{psnr:.2f} dB\n{ssim:.2f} %")
             shown = grid.axes(2, number)
-            mappable = _picture(shown, errors[label], cmap=_ERROR_MAP, vmin=0.0, vmax=error_max)
+            mappable = _picture(shown, errors[label], cmap=ERROR_MAP, vmin=0.0, vmax=error_max)
     if errors:
         clipped = any(float(error.max()) > error_max for error in errors.values())
         bar = figure.colorbar(mappable, cax=grid.bar(2), extend="max" if clipped else "neither")
         bar.ax.tick_params(labelsize=_FONT_SIZE - 2)
         grid.note(2, 0, "|reconstruction − truth|,\none scale for all")
     _save(figure, output)
+
+
+def grey_limit(truth: NDArray[np.floating[Any]]) -> float:
+    """Upper end of the grey scale that a slice and its reconstructions share; the lower one is zero."""
+    return float(np.percentile(truth, 99.8)) or 1.0
+
+
+def error_limit(errors: Sequence[NDArray[np.floating[Any]]]) -> float:
+    """Upper end of the scale that error maps share: the largest 99.9th percentile, without the worst method's."""
+    highs = sorted(float(np.percentile(error, 99.9)) for error in errors)
+    return highs[-2] if len(highs) > 1 else highs[-1]
 
 
 def contact_sheet(slices: NDArray[np.floating[Any]], titles: Sequence[str], output: Path) -> None:

@@ -17,23 +17,58 @@ rule tables:
             **SCORES,
         ),
     output:
+        report(
+            f"{RESULTS}/tables/table1.csv",
+            caption="../report/table1.rst",
+            category="Tables",
+            labels={"table": "Table 1"},
+        ),
+        report(
+            f"{RESULTS}/tables/orderings.csv",
+            caption="../report/orderings.rst",
+            category="Tables",
+            labels={"table": "Orderings"},
+        ),
+        report(
+            f"{RESULTS}/tables/parameters.csv",
+            caption="../report/parameters.rst",
+            category="Tables",
+            labels={"table": "Parameters"},
+        ),
+        report(
+            f"{RESULTS}/tables/table_s2.csv",
+            caption="../report/table_s2.rst",
+            category="Tables",
+            labels={"table": "Table S2"},
+        ),
+        report(
+            f"{RESULTS}/tables/comparisons.csv",
+            caption="../report/comparisons.rst",
+            category="Tables",
+            labels={"table": "Comparisons with Proposed"},
+        ),
+        report(
+            f"{RESULTS}/tables/claims.csv",
+            caption="../report/claims.rst",
+            category="Tables",
+            labels={"table": "The paper's claims"},
+        ),
+        report(
+            f"{RESULTS}/tables/conventions.csv",
+            caption="../report/conventions.rst",
+            category="Tables",
+            labels={"table": "Conventions of PSNR and SSIM"},
+        ),
         expand(
             f"{RESULTS}/tables/{{table}}",
             table=[
-                "table1.csv",
                 "table1.md",
                 "table1_deviation.csv",
                 "table1_published.csv",
-                "table_s2.csv",
                 "table_s2.md",
                 "table_s2_published.csv",
-                "orderings.csv",
-                "comparisons.csv",
-                "conventions.csv",
-                "claims.csv",
                 "claims.md",
                 "claims_orderings.csv",
-                "parameters.csv",
                 "parameters.md",
                 "origins.json",
             ],
@@ -75,7 +110,13 @@ rule picture:
             )
         ],
     output:
-        picture=f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
+        picture=report(
+            f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
+            caption="../report/picture.rst",
+            category="Reconstructions",
+            subcategory="{sampling}",
+            labels={"sampling": "{sampling}", "anatomy": "{anatomy}"},
+        ),
         images=f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.npz",
     log:
         f"{LOGS}/{{sampling}}/figures/{{anatomy}}.log",
@@ -104,7 +145,12 @@ rule curves:
             for file in histories.values()
         ],
     output:
-        f"{RESULTS}/figures/{{sampling}}/curves.png",
+        report(
+            f"{RESULTS}/figures/{{sampling}}/curves.png",
+            caption="../report/curves.rst",
+            category="Training curves",
+            labels={"sampling": "{sampling}"},
+        ),
     log:
         f"{LOGS}/{{sampling}}/figures/curves.log",
     benchmark:
@@ -125,7 +171,12 @@ rule contact_sheet:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
         shards=lambda wildcards: shards([wildcards.anatomy]),
     output:
-        f"{RESULTS}/figures/data/{{anatomy}}.png",
+        report(
+            f"{RESULTS}/figures/data/{{anatomy}}.png",
+            caption="../report/contact_sheet.rst",
+            category="Data",
+            labels={"what": "contact sheet", "anatomy": "{anatomy}"},
+        ),
     log:
         f"{LOGS}/contact_sheet/{{anatomy}}.log",
     benchmark:
@@ -143,7 +194,12 @@ rule mask_picture:
     input:
         f"{RESULTS}/masks/{{sampling}}.npz",
     output:
-        f"{RESULTS}/masks/{{sampling}}.png",
+        report(
+            f"{RESULTS}/masks/{{sampling}}.png",
+            caption="../report/mask.rst",
+            category="Masks",
+            labels={"sampling": "{sampling}"},
+        ),
     log:
         f"{LOGS}/mask_picture/{{sampling}}.log",
     benchmark:
@@ -161,9 +217,19 @@ rule data_report:
         manifests=manifests(plan.anatomies),
         shards=shards(plan.anatomies),
     output:
-        counts=f"{RESULTS}/tables/data.csv",
+        counts=report(
+            f"{RESULTS}/tables/data.csv",
+            caption="../report/data.rst",
+            category="Data",
+            labels={"what": "counts", "anatomy": "all"},
+        ),
         page=f"{RESULTS}/tables/data.md",
-        histograms=f"{RESULTS}/figures/data/histograms.png",
+        histograms=report(
+            f"{RESULTS}/figures/data/histograms.png",
+            caption="../report/histograms.rst",
+            category="Data",
+            labels={"what": "histograms", "anatomy": "all"},
+        ),
     log:
         f"{LOGS}/data_report.log",
     benchmark:
@@ -178,3 +244,27 @@ rule data_report:
     shell:
         "python -m unimri.cli data-report {params.data:q} --origins {params.origins:q} --output {params.folder:q}"
         " --figure {output.histograms:q} > {log:q} 2>&1"
+
+
+rule report:
+    input:
+        plan.report_inputs(),
+    output:
+        report(
+            f"{RESULTS}/report.html",
+            caption="../report/page.rst",
+            category="The whole on one page",
+            labels={"what": "page"},
+        ),
+    log:
+        f"{LOGS}/report.log",
+    benchmark:
+        f"{BENCHMARKS}/report.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        results=RESULTS,
+        config=plan.whole(),
+        code=plan.report_code(),
+    shell:
+        "python -m unimri.cli report {params.results:q} --config {params.config:q} --output {output:q} > {log:q} 2>&1"

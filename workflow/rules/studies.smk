@@ -1,6 +1,3 @@
-PICTURED = ["adaptation", "aspin_matrix"]
-
-
 def conditions_masks(wildcards):
     return sorted(
         {
@@ -158,7 +155,12 @@ rule study_table:
     input:
         lambda wildcards: plan.study_scores(wildcards.study),
     output:
-        f"{RESULTS}/tables/{{study}}.csv",
+        report(
+            f"{RESULTS}/tables/{{study}}.csv",
+            caption="../report/study.rst",
+            category="Studies",
+            labels={"study": "{study}", "what": "table"},
+        ),
     log:
         f"{LOGS}/study_table/{{study}}.log",
     benchmark:
@@ -178,13 +180,18 @@ rule study_picture:
     input:
         f"{RESULTS}/tables/{{study}}.csv",
     output:
-        f"{RESULTS}/figures/{{sampling}}/{{study}}.png",
+        report(
+            f"{RESULTS}/figures/{{sampling}}/{{study}}.png",
+            caption="../report/study.rst",
+            category="Studies",
+            labels={"study": "{study}", "what": "{sampling}"},
+        ),
     log:
         f"{LOGS}/{{sampling}}/figures/{{study}}.log",
     benchmark:
         f"{BENCHMARKS}/{{sampling}}/figures/{{study}}.tsv"
     wildcard_constraints:
-        study="|".join(PICTURED),
+        study="adaptation|aspin_matrix",
     conda:
         ENVIRONMENT
     params:

@@ -1,0 +1,429 @@
+"""What stands on the page, and what does not."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from experiment import CONFIG, Experiment, write_table
+
+from unimri.errors import UnimriError
+from unimri.evaluation.paper import published
+from unimri.report.catalogue import COLUMNS, TABLES
+from unimri.report.page import write_report
+
+OPTIONAL = {"figures", "studies", "curves", "data", "masks", "cost"}
+
+
+class Reader(HTMLParser):
+    """Reads a page's elements, the text of each section, and the rows of each table."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.sections: dict[str, str] = {}
+        self.rows: list[list[str]] = []
+        self.bold: list[str] = []
+        self._open: list[str] = []
+        self._section = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._open.append(tag)
+        if tag in ("section", "article"):
+            self._section = dict(attrs).get("id") or ""
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th") and self.rows:
+            self.rows[-1].append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        # Elements without an end, such as img, stay open above it.
+        while self._open and self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if {"script", "style"} & set(self._open):
+            return
+        self.sections[self._section] = self.sections.get(self._section, "") + data
+        if self.rows and self.rows[-1] and "tr" in self._open:
+            self.rows[-1][-1] += data
+        if "strong" in self._open:
+            self.bold.append(data)
+
+    def ids(self) -> list[str]:
+        return [attributes["id"] or "" for _, attributes in self.elements if "id" in attributes]
+
+
+def written(experiment: Experiment, config: dict[str, Any]) -> str:
+    output = experiment.results / "report.html"
+    write_report(experiment.results, config, output)
+    return output.read_text(encoding="utf-8")
+
+
+def test_a_section_whose_inputs_are_not_there_is_left_out(experiment: Experiment, config: dict[str, Any]) -> None:
+    ids = set(Reader(written(experiment, config)).ids())
+    assert {"summary", "results", "table-table1", "provenance", "rerun"} <= ids
+    assert not OPTIONAL & ids
+    assert "table-robustness" not in ids
+
+
+def test_a_whole_experiment_has_every_section_and_table(page: Path) -> None:
+    reader = Reader(page.read_text(encoding="utf-8"))
+    assert set(reader.ids()) >= OPTIONAL | {entry.key for entry in TABLES}
+    links = {attributes.get("href") for tag, attributes in reader.elements if tag == "a"}
+    assert links >= {f"#{name}" for name in ("summary", "results", *OPTIONAL, "provenance", "rerun")}
+    assert {link[1:] for link in links if link and link.startswith("#")} <= set(reader.ids())
+
+
+def test_one_study_brings_its_own_table_alone(experiment: Experiment, config: dict[str, Any]) -> None:
+    columns = ["acceleration", "way", "new", "anatomy", "before", "after", "difference", "largest_pixel_change"]
+    rows = [(4, "finetuned", "prostate", "brain", 36.5, 35, -1.5, 0.03)]
+    write_table(experiment.tables / "forgetting.csv", columns, rows)
+    reader = Reader(written(experiment, config))
+    assert [name for name in reader.ids() if name.startswith("table-")] == ["table-table1", "table-forgetting"]
+    assert ["fine-tuned", "prostate", "brain", "36.50", "35.00", "−1.50", "0.03"] in [
+        [cell.strip() for cell in row] for row in reader.rows
+    ]
+
+
+def test_ids_are_unique_and_pictures_have_words(page: Path) -> None:
+    reader = Reader(page.read_text(encoding="utf-8"))
+    assert [name for name, count in Counter(reader.ids()).items() if count > 1] == []
+    pictures = [attributes for tag, attributes in reader.elements if tag == "img" and "src" in attributes]
+    assert len(pictures) > 10
+    assert all(len(attributes["alt"] or "") > 10 for attributes in pictures)
+
+
+def test_nothing_is_fetched(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for tag, attributes in Reader(text).elements:
+        for name in ("src", "srcset", "href", "data", "action", "poster", "background"):
+            target = attributes.get(name)
+            if target is None or tag == "a" or target.startswith("data:"):
+                continue
+            pytest.fail(f"<{tag} {name}={target[:60]}>")
+    assert "@import" not in text
+    outside = [a.get("href") or "" for tag, a in Reader(text).elements if tag == "a" and "#" not in (a["href"] or "#")]
+    assert outside == ["https://arxiv.org/abs/2103.05214"]
+
+
+@pytest.mark.parametrize("evil", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}"])
+def test_everything_is_escaped(experiment: Experiment, config: dict[str, Any], evil: str) -> None:
+    experiment.data()
+    quoted = '"' + evil.replace('"', '""') + '"'
+    write_table(experiment.results / "data/brain/skipped.csv", ["volume", "digest", "reason"], [("v", "d", quoted)])
+    columns = ["claim", "where", "statement", "orderings", "held", "supported", "contradicted", "verdict"]
+    write_table(experiment.tables / "claims.csv", columns, [(quoted, quoted, quoted, 1, 0, 0, 0, quoted)])
+    experiment.slices(experiment.results / "figures/4x/brain.npz", f"</script>{evil}", ["a", evil])
+    config["network"]["name"] = evil
+    text = written(experiment, config)
+    reader = Reader(text)
+    # As text it is there; as an element, an attribute or a script it is not.
+    assert evil in reader.sections["table-claims"]
+    assert text.count("<script") == 4
+    assert text.count("</script>") == 4
+    assert "<img src=x" not in text
+    assert all("onerror" not in attributes for _, attributes in reader.elements)
+
+
+def test_scripts_and_style_cannot_end_early() -> None:
+    from unimri.report import assets
+
+    assert all("</script" not in script.lower() for script in assets.scripts())
+    assert "</style" not in assets.style().lower()
+
+
+def test_libraries_come_with_their_licences(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "Copyright (c) 2021 Cloud Four" in text
+    assert "This is free and unencumbered software released into the public domain." in text
+
+
+def test_simulated_data_are_said_wherever_numbers_stand(page: Path) -> None:
+    reader = Reader(page.read_text(encoding="utf-8"))
+    for name in ("summary", "table-table1", "table-claims", "table-robustness", "table-forgetting", "figures"):
+        assert "Simulated data" in reader.sections[name]
+    assert "Every anatomy is simulated." in reader.sections["summary"]
+
+
+def test_mixed_data_are_told_apart_by_column(experiment: Experiment, config: dict[str, Any]) -> None:
+    experiment.origins({"brain": "real", "knee": "simulated", "prostate": "simulated"})
+    reader = Reader(written(experiment, config))
+    heading = next(row for row in reader.rows if row and "brain" in row[1])
+    assert [" ".join(cell.split()) for cell in heading] == [
+        "Method",
+        "brain real",
+        "knee simulated",
+        "prostate simulated",
+        "average mixed",
+    ]
+    assert "Simulated: knee, prostate; real: brain" in reader.sections["table-table1"]
+    assert "knee and prostate: simulated." in reader.sections["summary"]
+
+
+def test_real_scans_bring_a_warning(experiment: Experiment, config: dict[str, Any]) -> None:
+    experiment.data()
+    experiment.origins(dict.fromkeys(experiment.anatomies, "real"))
+    reader = Reader(written(experiment, config))
+    assert "Share it as you would share the scans" in reader.sections["data"]
+    assert "simulated" not in reader.sections["summary"].lower()
+
+
+def test_the_best_of_each_column_is_bold_and_the_paper_stands_below(
+    experiment: Experiment, config: dict[str, Any]
+) -> None:
+    columns = ["acceleration", "method", "metric", "brain", "average"]
+    rows = [
+        (4, "undersampled", "psnr_db", 28.1, 28.1),
+        (4, "shared", "psnr_db", 38.004, 38.5),
+        (4, "proposed", "psnr_db", 38.001, ""),
+    ]
+    write_table(experiment.tables / "table1.csv", columns, rows)
+    spread = [(4, "undersampled", "psnr_db", 0, 0), (4, "shared", "psnr_db", 0.126, 0.2)]
+    write_table(experiment.tables / "table1_deviation.csv", columns, [*spread, (4, "proposed", "psnr_db", "", "")])
+    paper = published()
+    wanted = paper[(paper.acceleration == 4) & (paper.method == "shared") & (paper.metric == "psnr_db")].brain.iloc[0]
+    write_table(
+        experiment.tables / "table1_published.csv",
+        ["acceleration", "method", "metric", "anatomy", "ours", "published", "difference"],
+        [(4, "shared", "psnr_db", "brain", 38.004, wanted, 38.004 - wanted)],
+    )
+    reader = Reader(written(experiment, config))
+    # Before rounding: two that read alike are not both the best.
+    rows_read = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in reader.rows if len(row) == 3}
+    assert rows_read["Undersampled"] == ["28.10", "28.10"]
+    assert rows_read["Shared"] == ["38.00 ± 0.1340.78, −2.78", "38.50 ± 0.20"]
+    assert rows_read["Proposed"] == ["38.00", "–"]
+    assert [text for text in reader.bold if "±" in text] == ["38.00 ± 0.13", "38.50 ± 0.20"]
+
+
+def test_lower_is_better_for_an_error(experiment: Experiment, config: dict[str, Any]) -> None:
+    columns = ["convention", "acceleration", "method", "metric", "brain", "average"]
+    rows = [("unit_range", 4, method, "nmse", value, value) for method, value in (("shared", 0.02), ("proposed", 0.01))]
+    write_table(experiment.tables / "conventions.csv", columns, rows)
+    bold = Reader(written(experiment, config)).bold
+    assert "0.0100" in bold
+    assert "0.0200" not in bold
+
+
+def test_claims_are_counted_and_the_others_named(page: Path) -> None:
+    summary = " ".join(Reader(page.read_text(encoding="utf-8")).sections["summary"].split())
+    for text in ("1 held", "1 in part", "1 not held", "1 not checked"):
+        assert text in summary
+    assert "not held One network is enough: Shared is above Independent" in summary
+    assert "Proposed is above every other method" not in summary
+
+
+def test_the_papers_orderings_are_counted(experiment: Experiment, config: dict[str, Any]) -> None:
+    rows = [("True", "True"), ("False", "True"), ("True", "False"), ("True", ""), ("False", "")]
+    write_table(experiment.tables / "orderings.csv", ["held", "published_held"], rows)
+    assert "1 of 2 of the paper's orderings came out" in Reader(written(experiment, config)).sections["summary"]
+
+
+def test_what_falls_short_follows_the_data(experiment: Experiment, config: dict[str, Any]) -> None:
+    experiment.data()
+    short = Reader(written(experiment, config)).sections["summary"]
+    assert "One seed:" in short
+    assert "Few test patients (brain 2, knee 2 and prostate 2)" in short
+    assert "64 × 64 pixels; the paper's are 320 × 320" in short
+    assert "The paper's claims were not checked" in short
+    assert "Robustness" in short
+
+    config["training"]["seeds"] = [1, 2, 3]
+    config["preparation"]["image_size"] = 320
+    experiment.other_results()
+    experiment.studies()
+    counts = [(name, split, 50, 50, 500) for name in experiment.anatomies for split in ("train", "test")]
+    write_table(experiment.tables / "data.csv", ["anatomy", "split", "patients", "volumes", "slices"], counts)
+    better = Reader(written(experiment, config)).sections["summary"]
+    for gone in ("One seed", "Few test patients", "pixels; the paper's", "were not checked", "Not made"):
+        assert gone not in better
+    assert "1 of the paper's claims could not be checked" in better
+
+
+def test_cost_is_summed_by_step(page: Path) -> None:
+    reader = Reader(page.read_text(encoding="utf-8"))
+    rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in reader.rows if len(row) == 5}
+    assert rows["shared"] == ["1", "0:01:02", "0:01:00", "512"]
+    assert rows["evaluate"] == ["2", "0:00:10", "0:00:08", "310"]
+    assert rows["mask"] == ["1", "0:00:00", "0:00:00", "–"]
+    assert rows["all"] == ["4", "0:01:12", "0:01:08", "512"]
+
+
+def test_what_was_left_out_is_counted_by_reason(page: Path) -> None:
+    rows = [[cell.strip() for cell in row] for row in Reader(page.read_text(encoding="utf-8")).rows]
+    assert ["brain", "too few slices", "2"] in rows
+
+
+def test_provenance_names_digests_and_no_path_or_file_of_the_user(
+    experiment: Experiment, config: dict[str, Any]
+) -> None:
+    experiment.models()
+    experiment.data()
+    config["anatomies"]["brain"]["path"] = "../scans/Zaphod"
+    config["anatomies"]["knee"]["splits"] = "Zaphod.csv"
+    config["anatomies"]["prostate"]["reader"] = {
+        "format": "nifti",
+        "exclude": ["Zaphod.nii"],
+        "patient_pattern": "Zaphod_",
+    }
+    config["preparation"]["key_file"] = "Zaphod.key"
+    text = written(experiment, config)
+    reader = Reader(text)
+    assert hashlib.sha256(b"weights").hexdigest() in text
+    assert "4x/seed2021/shared/model.safetensors" in text
+    assert "omega: 1.0e-06" in reader.sections["provenance"]
+    for secret in ("Zaphod", "/home/someone", str(experiment.results)):
+        assert secret not in text
+
+
+def test_commands_name_what_this_experiment_has(
+    experiment: Experiment, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config["training"]["seeds"] = [7]
+    config["distillation"]["layer"] = 2
+    monkeypatch.chdir(experiment.results.parent)
+    write_report(Path("results"), config, Path("report.html"))
+    text = Path("report.html").read_text(encoding="utf-8")
+    assert "snakemake results/4x/seed7/distilled/layer2/model.safetensors" in text
+    assert "snakemake results/4x/seed7/distilled/layer2/aspin/prostate.safetensors" in text
+
+
+def test_the_same_results_give_the_same_bytes(page: Path, tmp_path: Path) -> None:
+    write_report(page.parent, CONFIG, tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == page.read_bytes()
+
+
+def test_the_page_needs_no_torch() -> None:
+    code = "import sys, unimri.report.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_key_has_a_heading() -> None:
+    assert {key for entry in TABLES for key in entry.keys} <= set(COLUMNS)
+
+
+def without_table1(experiment: Experiment) -> Path:
+    path = experiment.tables / "table1.csv"
+    path.unlink()
+    return path
+
+
+def without_a_column(experiment: Experiment) -> Path:
+    path = experiment.tables / "claims.csv"
+    write_table(path, ["claim", "statement"], [("a", "b")])
+    return path
+
+
+def short_line(experiment: Experiment) -> Path:
+    path = experiment.tables / "table1.csv"
+    path.write_text(path.read_text() + "4,shared\n")
+    return path
+
+
+def no_number(experiment: Experiment) -> Path:
+    path = experiment.tables / "data.csv"
+    write_table(path, ["anatomy", "split", "patients", "volumes", "slices"], [("brain", "train", "many", 1, 1)])
+    return path
+
+
+def binary(experiment: Experiment) -> Path:
+    path = experiment.tables / "masks.csv"
+    path.write_bytes(b"\xff\xfe\x00mask")
+    return path
+
+
+def empty(experiment: Experiment) -> Path:
+    path = experiment.tables / "table1.csv"
+    path.write_text("")
+    return path
+
+
+def unknown_origin(experiment: Experiment) -> Path:
+    path = experiment.tables / "origins.json"
+    path.write_text(json.dumps({"brain": "borrowed"}))
+    return path
+
+
+def torn_picture(experiment: Experiment) -> Path:
+    path = experiment.results / "figures/4x/brain.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"no picture")
+    return path
+
+
+def pickled_slices(experiment: Experiment) -> Path:
+    path = experiment.results / "figures/4x/brain.npz"
+    path.parent.mkdir(parents=True)
+    np.savez(path, truth=np.zeros((4, 4)), images=np.array([{}], dtype=object), about=np.array("{}"))
+    return path
+
+
+def slices_that_do_not_fit(experiment: Experiment) -> Path:
+    path = experiment.results / "figures/4x/brain.npz"
+    experiment.slices(path, "brain", ["one", "two"])
+    with np.load(path) as content:
+        np.savez(path, truth=content["truth"], images=content["images"][:1], about=content["about"])
+    return path
+
+
+def torn_benchmark(experiment: Experiment) -> Path:
+    path = experiment.results / "benchmarks/mask/4x.tsv"
+    path.parent.mkdir(parents=True)
+    path.write_text("s\n")
+    return path
+
+
+def torn_model(experiment: Experiment) -> Path:
+    experiment.models()
+    path = experiment.results / "4x/seed2021/shared/model.json"
+    path.write_text("{")
+    return path
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        without_table1,
+        without_a_column,
+        short_line,
+        no_number,
+        binary,
+        empty,
+        unknown_origin,
+        torn_picture,
+        pickled_slices,
+        slices_that_do_not_fit,
+        torn_benchmark,
+        torn_model,
+    ],
+)
+def test_a_damaged_file_is_named(experiment: Experiment, config: dict[str, Any], damage: Any) -> None:
+    path = damage(experiment)
+    output = experiment.results / "report.html"
+    with pytest.raises(UnimriError) as fault:
+        write_report(experiment.results, config, output)
+    assert str(path) in str(fault.value)
+    assert "\n" not in str(fault.value)
+    assert not output.exists()
+
+
+def test_a_missing_setting_is_named(experiment: Experiment, config: dict[str, Any]) -> None:
+    del config["preparation"]
+    with pytest.raises(UnimriError, match=r"--config: preparation: missing"):
+        written(experiment, config)
+
+
+def test_the_command_writes_the_page(experiment: Experiment, config: dict[str, Any]) -> None:
+    output = experiment.results / "report.html"
+    command = [sys.executable, "-m", "unimri.cli", "report", str(experiment.results), "--config", json.dumps(config)]
+    assert subprocess.run([*command, "--output", str(output)], check=False).returncode == 0
+    assert output.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")

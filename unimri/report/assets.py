@@ -1,0 +1,36 @@
+"""The page's own files: templates, style, script, and the libraries that go into it."""
+
+import hashlib
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+_FOLDERS = ("templates", "static", "vendor")
+_LIBRARIES = ("sortable-tablesort/sortable.js", "image-compare/image-compare.js")
+
+
+def assets_digest() -> str:
+    """Digest of those files, as 16 hexadecimal digits: with the code's, what the page is made by."""
+    digest = hashlib.sha256()
+    for folder in _FOLDERS:
+        for path in sorted((FOLDER / folder).rglob("*")):
+            if path.is_file():
+                digest.update(path.relative_to(FOLDER).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def style() -> str:
+    """The page's style sheet."""
+    return _read("static/style.css")
+
+
+def scripts() -> list[str]:
+    """What the page runs, in order: the libraries, each with its licence, then the page's own lines."""
+    libraries = [
+        f"/*!\n{_read(f'vendor/{Path(library).parent}/LICENSE').strip()}\n*/\n{_read(f'vendor/{library}')}"
+        for library in _LIBRARIES
+    ]
+    return [*libraries, _read("static/report.js")]
+
+
+def _read(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")

@@ -1,0 +1,136 @@
+"""Pictures as text in the page: PNG files as they are, slices and error maps as small PNGs, plots as SVG."""
+
+import base64
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from unimri.errors import UnimriError
+from unimri.evaluation.figures import ERROR_MAP, error_limit, grey_limit
+from unimri.report.tables import decimals
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in the page.
+
+    Attributes
+    ----------
+    key : its name in the page.
+    source : a data URI.
+    title, alt, caption : its words.
+    width, height : in pixels.
+    """
+
+    key: str
+    source: str
+    title: str
+    alt: str
+    caption: str
+    width: int
+    height: int
+
+
+def picture_file(path: Path, key: str, title: str, alt: str, caption: str) -> Picture:
+    """Give a PNG file of the results, as it is.
+
+    Raises
+    ------
+    UnimriError : when it is no PNG.
+    """
+    again = "delete it and run snakemake again"
+    try:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            width, height = image.size
+    except (OSError, ValueError, SyntaxError) as fault:
+        raise UnimriError(f"{path}: cannot be read as PNG ({type(fault).__name__}); {again}") from None
+    return Picture(key, _uri("image/png", content), title, alt, caption, width, height)
+
+
+def comparison(path: Path, key: str) -> dict[str, Any]:
+    """Give what the slider shows of one slice.
+
+    Parameters
+    ----------
+    path : NPZ with truth (n, n), images (M, n, n), and the JSON text `about`.
+    key : its name in the page.
+
+    Returns
+    -------
+    key, title and simulated; the size n; names, images, errors and scores, the truth first, for each of which errors
+    and scores are empty text. Images share one grey scale and error maps one scale, those of the figures.
+
+    Raises
+    ------
+    UnimriError : when the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            truth, images = content["truth"].astype(np.float64), content["images"].astype(np.float64)
+            about = json.loads(str(content["about"]))
+        labels, scores = list(about["labels"]), [(float(psnr), float(ssim)) for psnr, ssim in about["scores"]]
+        title, simulated = str(about["title"]), bool(about["simulated"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as fault:
+        reason = " ".join(str(fault).split())
+        raise UnimriError(f"{path}: not the slices of a figure ({reason}); delete it and run snakemake again") from None
+    if images.shape != (len(labels), *truth.shape) or len(scores) != len(labels) or truth.ndim != 2 or not labels:
+        raise UnimriError(f"{path}: its arrays and labels do not fit together; delete it and run snakemake again")
+    errors = [np.abs(image - truth) for image in images]
+    grey, limit = grey_limit(truth), error_limit(errors) or 1e-6
+    return {
+        "key": key,
+        "title": title,
+        "simulated": simulated,
+        "size": int(truth.shape[1]),
+        "names": ["Truth", *labels],
+        "images": [_slice(image, grey) for image in (truth, *images)],
+        "errors": ["", *(_error_map(error, limit) for error in errors)],
+        "scores": [
+            "",
+            *(f"{decimals(psnr)}\N{NO-BREAK SPACE}dB, {decimals(ssim)}\N{NO-BREAK SPACE}%" for psnr, ssim in scores),
+        ],
+        "limit": f"{limit:.2g}",
+    }
+
+
+def svg(figure: Figure) -> str:
+    """Give a figure as a data URI. No date and no random name, so that equal figures are equal text."""
+    stream = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "unimri", "svg.fonttype": "path"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return _uri("image/svg+xml", stream.getvalue())
+
+
+def _levels(image: NDArray[np.float64], limit: float) -> NDArray[np.uint8]:
+    return np.round(255 * np.clip(image / limit, 0, 1)).astype(np.uint8)
+
+
+def _slice(image: NDArray[np.float64], limit: float) -> str:
+    return _png(Image.fromarray(_levels(image, limit)))
+
+
+def _error_map(error: NDArray[np.float64], limit: float) -> str:
+    shown = Image.fromarray(_levels(error, limit)).convert("P")
+    colours = mpl.colormaps[ERROR_MAP](np.arange(256), bytes=True)[:, :3]
+    shown.putpalette(colours.astype(np.uint8).tobytes())
+    return _png(shown)
+
+
+def _png(image: Image.Image) -> str:
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", optimize=True)
+    return _uri("image/png", stream.getvalue())
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

@@ -1,0 +1,146 @@
+"""What the results were made from: digests of models and data, versions, code, and the machine without its name."""
+
+import json
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unimri.artifacts import sha256
+from unimri.errors import UnimriError
+from unimri.report.settings import shown_settings
+from unimri.report.tables import read_rows
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model, or one anatomy's ASPIN.
+
+    Attributes
+    ----------
+    name : its file, below the results' folder.
+    parameters : that it adds; None for an ASPIN that was trained with its network and is counted there.
+    best : PSNR on validation in dB, of the epoch that was kept.
+    digest : SHA-256 of its weights.
+    code : digest of the code that trained it.
+    """
+
+    name: str
+    parameters: int | None
+    best: float
+    digest: str
+    code: str
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One prepared data set: SHA-256 of its manifest, and of each of its shards."""
+
+    anatomy: str
+    manifest: str
+    shards: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """All of it.
+
+    Attributes
+    ----------
+    configuration : as YAML, without paths and patterns of file names.
+    models, data : in the order of their files.
+    versions : of libraries, with which the models were trained; several where they differ.
+    machine : of the machine that made the page.
+    """
+
+    configuration: str
+    models: list[Model]
+    data: list[DataSet]
+    versions: dict[str, str]
+    machine: dict[str, str]
+
+
+def provenance(results: Path, config: dict[str, Any]) -> Provenance:
+    """Gather what the results were made from.
+
+    Raises
+    ------
+    UnimriError : when a model's JSON or a manifest is damaged.
+    """
+    models, versions = _models(results)
+    configuration = yaml.safe_dump(shown_settings(config), sort_keys=False, allow_unicode=True, default_flow_style=None)
+    return Provenance(configuration, models, _data(results), versions, _machine())
+
+
+def _models(results: Path) -> tuple[list[Model], dict[str, str]]:
+    found: list[Model] = []
+    versions: dict[str, set[str]] = {}
+    for path in sorted(results.glob("*x*/**/*.safetensors")):
+        if "last" in path.relative_to(results).parts:
+            continue
+        # A base anatomy's ASPIN was trained with its network, whose JSON speaks for both.
+        own = path.with_suffix(".json")
+        about = own if own.is_file() else path.parent.parent / "model.json"
+        content = _read(about)
+        try:
+            parameters, best = int(content["parameters"]), float(content["best_validation_psnr_db"])
+            code = str(content["code"])
+            for name, version in content["versions"].items():
+                versions.setdefault(str(name), set()).add(str(version))
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise UnimriError(f"{about}: does not say what its model was made from; train it again") from None
+        name = path.relative_to(results).as_posix()
+        found.append(Model(name, parameters if about == own else None, best, sha256(path), code))
+    return found, {name: ", ".join(sorted(known)) for name, known in sorted(versions.items())}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        content = None
+    if not isinstance(content, dict):
+        raise UnimriError(f"{path}: cannot be read as JSON; train its model again")
+    return content
+
+
+def _data(results: Path) -> list[DataSet]:
+    found = []
+    for path in sorted(results.glob("data/*/manifest.csv")):
+        _, rows = read_rows(path, ["shard", "shard_sha256"])
+        shards = {row["shard"]: row["shard_sha256"] for row in rows}
+        found.append(DataSet(path.parent.name, sha256(path), dict(sorted(shards.items()))))
+    return found
+
+
+def left_out(results: Path) -> list[tuple[str, str, int]]:
+    """Count the volumes that were left out: anatomy, reason, how many."""
+    counts: dict[tuple[str, str], int] = {}
+    for path in sorted(results.glob("data/*/skipped.csv")):
+        for row in read_rows(path, ["reason"])[1]:
+            place = (path.parent.name, row["reason"])
+            counts[place] = counts.get(place, 0) + 1
+    return [(anatomy, reason, number) for (anatomy, reason), number in counts.items()]
+
+
+def _machine() -> dict[str, str]:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": _processor(),
+        "cores": str(os.cpu_count()),
+        "memory": f"{memory / 2**30:.0f} GiB",
+        "system": platform.system(),
+        "Python": platform.python_version(),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.machine()
