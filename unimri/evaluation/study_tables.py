@@ -19,8 +19,10 @@ StudyName = Literal["robustness", "aspin_matrix", "adaptation", "forgetting", "m
 
 
 def robustness_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.DataFrame:
-    """Means over slices and seeds: acceleration (of the training), condition, method, metric, anatomies, average."""
-    return _wide(_read(files, ROBUSTNESS_COLUMNS), ["acceleration", "condition", "method"], anatomies)
+    """Means over slices and seeds: trained (the sampling), condition, method, metric, anatomies, average."""
+    scores = _read(files, ROBUSTNESS_COLUMNS)
+    trained = [f"{acceleration:g}x" for acceleration in scores["acceleration"]]
+    return _wide(scores.assign(trained=trained), ["trained", "condition", "method"], anatomies)
 
 
 def aspin_matrix_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.DataFrame:
