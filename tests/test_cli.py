@@ -130,6 +130,10 @@ def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
         tmp_path / "other.npz",
         *output,
     )
+    tuned = ("--output", tmp_path / "tuned.json")
+    fails("method 'ridge' is not classical; allowed: ", "tune", "ridge", "hip", data, tmp_path / "m.npz", *tuned)
+    fails("manifest.csv: no such file", "tune", "wavelet", "hip", tmp_path, tmp_path / "m.npz", *tuned)
+    assert not (tmp_path / "tuned.json").exists()
     model = ("--model", tmp_path / "model")
     fails("model.json: ", "evaluate", "shared", 0, "hip", data, tmp_path / "m.npz", *output, *model)
     assert not (tmp_path / "scores.csv").exists()
