@@ -119,7 +119,8 @@ def compare(
     frame with the columns acceleration, metric, anatomy (or `average`), above, below, difference, low, high (float64,
     in the metric's unit, to six decimals), patients, seeds (int64), few_patients (bool). The interval is NaN for one
     patient, for a method that lacks a seed that another has, and an average's when an anatomy's is; below
-    `FEW_PATIENTS` (an average: in any anatomy) the last column is true, and the interval is too narrow. Rows stand in the order of accelerations, metrics, pairs, anatomies.
+    `FEW_PATIENTS` (an average: in any anatomy) the last column is true, and the interval is too narrow. Rows stand in
+    the order of accelerations, metrics, pairs, anatomies.
     """
     columns, values = anatomies_of(table), cells(table)
     rows: list[dict[str, Any]] = []
