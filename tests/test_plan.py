@@ -117,3 +117,22 @@ def test_data_are_marked_simulated_or_real(default, tmp_path):
 def test_planning_needs_no_torch():
     command = "import sys, unimri.plan, unimri.data.prepare; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0
+
+
+def test_the_layers_beside_the_configured_one_are_rows_of_table_s2(default):
+    default["studies"]["layers"] = [5, 3, 1]
+    default["distillation"]["layer"] = 3
+    plan = WorkflowPlan(parse_config(default))
+    assert plan.layer_methods == ["layer1", "layer5"]
+    assert plan.model("layer1", "4x", "7", "brain") == "results/4x/seed7/distilled/layer1"
+    del default["studies"]["layers"]
+    assert WorkflowPlan(parse_config(default)).layer_methods == []
+
+
+def test_the_intervals_settings_are_the_configurations(default):
+    default["statistics"] = {"resamples": 123}
+    assert json.loads(WorkflowPlan(parse_config(default)).statistics()) == {
+        "resamples": 123,
+        "confidence": 0.95,
+        "seed": 0,
+    }

@@ -1,9 +1,13 @@
 import math
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from scores import row, write_scores, write_tables
+from typer.testing import CliRunner
 
+from unimri.artifacts import write_json
+from unimri.cli import app
 from unimri.errors import UnimriError
 from unimri.evaluation.averages import averages
 from unimri.evaluation.claims import CLAIM_COLUMNS, CLAIM_ORDERING_COLUMNS, check_claims, claimed_pairs, claims
@@ -13,6 +17,7 @@ from unimri.evaluation.paper import published
 from unimri.evaluation.parameters import parameter_table
 from unimri.evaluation.statistics import Pair, StatisticsSettings, compare
 
+ROOT = Path(__file__).parents[2]
 ANATOMIES = ["brain", "knee", "cardiac", "abdomen", "prostate"]
 SETTINGS = StatisticsSettings(resamples=100)
 PARAMETERS = parameter_table(144650, 1280, 5)
@@ -213,6 +218,18 @@ def test_the_checklist_as_files(tmp_path):
     (tmp_path / "claims.csv").write_text("claim\nx\n")
     with pytest.raises(UnimriError, match=r"claims\.csv: lacks the column"):
         read_summary(tmp_path)
+
+
+def test_show_says_how_many_claims_held(tmp_path):
+    write_scores(tmp_path / "a.csv", papers_scores((4,), ["brain"], patients=2))
+    tables = tmp_path / "results/tables"
+    write_tables([tmp_path / "a.csv"], {"brain": "simulated"}, tables)
+    write_json(tables / "origins.json", {"brain": "simulated"})
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text(f"results: {tmp_path}/results\n")
+    result = CliRunner().invoke(app, ["show", str(ROOT / "config.yaml"), str(overlay)])
+    assert result.exit_code == 0
+    assert f"{read_summary(tables)} {tables}/claims.md says which." in result.output
 
 
 def test_the_line_counts_each_claim_once():

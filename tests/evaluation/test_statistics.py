@@ -138,6 +138,18 @@ def test_a_method_without_an_anatomy_has_no_row_there():
     assert frame.notna().all(axis=None)
 
 
+def test_a_method_without_one_of_the_seeds_has_no_interval():
+    patients = {f"p{n}": (1.0 + n, 2.0 + n) for n in range(8)}
+    scores = scores_of({"hand": patients, "foot": patients}, seeds=(1, 2), others=("shared", "independent"))
+    lost = (scores["method"] == "shared") & (scores["anatomy"] == "hand") & (scores["seed"] == 2)
+    scores = scores[~lost]
+    frame = comparisons(scores, table1(scores, ["hand", "foot"]), SETTINGS).set_index(["metric", "anatomy", "other"])
+    for name in ("hand", AVERAGE):
+        assert frame.loc[("psnr_db", name, "shared"), ["low", "high", "p_value"]].isna().all()
+        assert frame.loc[("psnr_db", name, "independent")].notna().all()
+    assert frame.loc[("psnr_db", "foot", "shared")].notna().all()
+
+
 def test_the_interval_covers_what_it_should():
     # 200 experiments of 20 patients each as 200 anatomies: how often is the true difference inside?
     rng, truth = np.random.default_rng(11), 0.4

@@ -118,8 +118,9 @@ def compare(
     -------
     frame with the columns acceleration, metric, anatomy (or `average`), above, below, difference, low, high (float64,
     in the metric's unit, to six decimals), patients, seeds (int64), few_patients (bool). The interval is NaN for one
-    patient, and an average's for one patient in any anatomy; below `FEW_PATIENTS` (an average: in any anatomy) the last
-    column is true, and the interval is too narrow. Rows stand in the order of accelerations, metrics, pairs, anatomies.
+    patient, for a method that lacks a seed that another has, and an average's when an anatomy's is; below
+    `FEW_PATIENTS` (an average: in any anatomy) the last column is true, and the interval is too narrow. Rows stand in
+    the order of accelerations, metrics, pairs, anatomies.
     """
     columns, values = anatomies_of(table), cells(table)
     rows: list[dict[str, Any]] = []
@@ -261,7 +262,7 @@ def _times(drawn: NDArray[np.int64], count: int) -> NDArray[np.float64]:
 def _intervals(
     content: Mapping[str, _Anatomy], seeds: int, pairs: Sequence[tuple[int, int]], settings: StatisticsSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Ends of the intervals, each (pairs, metrics, anatomies and average)."""
+    """Ends of the intervals, each (pairs, metrics, anatomies and average); NaN where there is none."""
     sizes = {"": seeds, **{name: anatomy.patients for name, anatomy in content.items()}}
     # scipy draws from samples of two or more.
     drawn_from = [name for name, size in sizes.items() if size > 1]
@@ -272,7 +273,7 @@ def _intervals(
         alone = np.zeros((len(samples[0]), 1), dtype=np.int64)
         means = [anatomy.means(drawn.get(name, alone), drawn.get("", alone)) for name, anatomy in content.items()]
         columns = np.stack([*means, np.mean(means, axis=0)], axis=2)
-        # A method without scores of an anatomy has no row there, and scipy warns of NaN.
+        # scipy warns of NaN; what comes of a method without scores of an anatomy is taken out below.
         return np.nan_to_num(columns[above] - columns[below])
 
     missing = np.full((len(pairs), len(METRICS), len(content) + 1), math.nan)
@@ -288,11 +289,13 @@ def _intervals(
         method="percentile",
         rng=np.random.default_rng(settings.seed),
     )
-    single = [anatomy.patients == 1 for anatomy in content.values()]
-    ends = result.confidence_interval.low.copy(), result.confidence_interval.high.copy()
-    for end in ends:
-        end[..., [*single, any(single)]] = math.nan
-    return ends
+    known = np.array(
+        [(anatomy.patients > 1) & ~np.isnan(anatomy.sums).any(axis=(2, 3)) for anatomy in content.values()]
+    )
+    known = np.stack([*known, known.all(axis=0)], axis=2)
+    both = known[above] & known[below]
+    ends = result.confidence_interval
+    return np.where(both, ends.low, math.nan), np.where(both, ends.high, math.nan)
 
 
 def _patients_differences(anatomy: _Anatomy, methods: Sequence[str]) -> NDArray[np.float64]:
