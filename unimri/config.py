@@ -153,7 +153,7 @@ class Config(Settings):
                 f"training.stages.continued.epochs: {stages.continued.epochs} is not distilled's "
                 f"{stages.distilled.epochs}; the control must train for as long"
             )
-        masks = {self.mask.name: self.mask}
+        masks = {self.mask.name: self.mask} if self.studies.masks else {}
         for mask in (*self.studies.masks, *self.studies.robustness.masks):
             if masks.setdefault(mask.name, mask) != mask:
                 raise ValueError(
