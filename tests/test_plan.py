@@ -10,6 +10,7 @@ from unimri.config import parse_config
 from unimri.errors import UnimriError
 from unimri.evaluation.methods import METHODS
 from unimri.plan import WorkflowPlan
+from unimri.report.settings import read_experiment
 from unimri.training.settings import TrainingTask
 
 ROOT = Path(__file__).parents[1]
@@ -136,3 +137,25 @@ def test_the_intervals_settings_are_the_configurations(default):
         "confidence": 0.95,
         "seed": 0,
     }
+
+
+def test_the_page_is_given_no_path_of_a_scan(default, tmp_path):
+    (tmp_path / "Zaphod").mkdir()
+    default["anatomies"]["brain"] |= {"path": str(tmp_path / "Zaphod"), "reader": {"format": "dicom"}}
+    plan = WorkflowPlan(parse_config(default))
+    assert "Zaphod" not in plan.whole()
+    assert read_experiment(json.loads(plan.whole())).origins == {
+        "brain": "real",
+        "knee": "simulated",
+        "cardiac": "simulated",
+        "abdomen": "simulated",
+        "prostate": "simulated",
+    }
+
+
+def test_the_page_waits_for_every_figure(default):
+    default["accelerations"] = [4, 8]
+    inputs = WorkflowPlan(parse_config(default)).report_inputs()
+    assert len(set(inputs)) == len(inputs)
+    assert {f"results/figures/{rate}x/{name}.png" for rate in (4, 8) for name in ("prostate", "curves")} <= set(inputs)
+    assert {"results/tables/table1.csv", "results/figures/data/brain.png", "results/masks/8x.png"} <= set(inputs)

@@ -17,6 +17,7 @@ from unimri.evaluation.methods import method as find_method
 from unimri.physics.masks import MaskTask
 from unimri.provenance import code_digest
 from unimri.report.assets import assets_digest
+from unimri.report.settings import shown_settings
 from unimri.training.settings import Distillation, TrainingTask
 from unimri.training.stages import STAGES, StageName
 
@@ -360,8 +361,8 @@ class WorkflowPlan:
         return f"{self.code('unimri.report.page')}{assets_digest()}"
 
     def whole(self) -> str:
-        """The whole configuration."""
-        return _json(self.config)
+        """The whole configuration as the page may show it; Snakemake's report shows it too, as the rule's parameter."""
+        return json.dumps(shown_settings(self.config.model_dump(mode="json")))
 
     def models(self, sampling: str, seed: str, anatomy: str) -> str:
         """Model folder of every method, in the methods' order."""

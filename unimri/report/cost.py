@@ -10,6 +10,9 @@ from pathlib import Path
 from unimri.errors import UnimriError
 
 _SAMPLING_OR_SEED = re.compile(r"[0-9.]+x(-[a-z0-9-]+)?|seed[0-9]+")
+PAGE = "report"
+"""The rule that makes the page."""
+
 _RULES = {"metrics": "evaluate", "figures": "picture"}
 
 
@@ -35,13 +38,17 @@ class Cost:
 def costs(folder: Path) -> list[Cost]:
     """Sum the benchmarks below a folder by step, the most expensive first.
 
+    That of the page is left out: it is of the time before, and would make each page differ from the last.
+
     Raises
     ------
     UnimriError : when a benchmark is damaged.
     """
     found: dict[str, list[tuple[float, float, float]]] = {}
     for path in sorted(folder.rglob("*.tsv")):
-        found.setdefault(step_of(path.relative_to(folder)), []).append(_read(path))
+        step = step_of(path.relative_to(folder))
+        if step != PAGE:
+            found.setdefault(step, []).append(_read(path))
     summed = []
     for step, jobs in found.items():
         seconds, cpu, memory = zip(*jobs, strict=True)
