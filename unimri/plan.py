@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel
@@ -15,7 +16,7 @@ from unimri.data.store import shard_name
 from unimri.errors import UnimriError
 from unimri.evaluation.methods import method as find_method
 from unimri.physics.masks import MaskTask
-from unimri.provenance import code_digest
+from unimri.provenance import code_digest, files_digest
 from unimri.report.assets import assets_digest
 from unimri.report.settings import shown_settings
 from unimri.training.settings import Distillation, TrainingTask
@@ -355,6 +356,10 @@ class WorkflowPlan:
             f"{figures}/data/histograms.png",
             *(f"{self.results}/masks/{sampling}.png" for sampling in self.trained),
         ]
+
+    def published(self) -> str:
+        """Fingerprint of the paper's numbers and claims."""
+        return files_digest(Path(__file__).parent / "evaluation" / "published")
 
     def report_code(self) -> str:
         """Fingerprint of the page's code, templates, style and scripts."""

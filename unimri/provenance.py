@@ -37,6 +37,16 @@ def code_digest(*modules: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def files_digest(*folders: Path) -> str:
+    """Digest of the names and bytes of all files below folders, as 16 hexadecimal digits: for what is no Python."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                digest.update(path.relative_to(folder.parent).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def _closure(module: str) -> set[str]:
     found: set[str] = set()
     waiting = [module]

@@ -1,7 +1,8 @@
 """The page's own files: templates, style, script, and the libraries that go into it."""
 
-import hashlib
 from pathlib import Path
+
+from unimri.provenance import files_digest
 
 FOLDER = Path(__file__).parent
 _FOLDERS = ("templates", "static", "vendor")
@@ -10,12 +11,7 @@ _LIBRARIES = ("sortable-tablesort/sortable.js", "image-compare/image-compare.js"
 
 def assets_digest() -> str:
     """Digest of those files, as 16 hexadecimal digits: with the code's, what the page is made by."""
-    digest = hashlib.sha256()
-    for folder in _FOLDERS:
-        for path in sorted((FOLDER / folder).rglob("*")):
-            if path.is_file():
-                digest.update(path.relative_to(FOLDER).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return files_digest(*(FOLDER / folder for folder in _FOLDERS))
 
 
 def style() -> str:

@@ -86,6 +86,7 @@ rule tables:
         settings=plan.metrics(),
         statistics=plan.statistics(),
         layer=plan.config.distillation.layer,
+        published=plan.published(),
         code=plan.code(
             "unimri.evaluation.tables",
             "unimri.evaluation.parameters",
@@ -240,6 +241,7 @@ rule data_report:
         data=data_options(plan.anatomies),
         folder=subpath(output.counts, parent=True),
         origins=plan.provenance(),
+        published=plan.published(),
         code=plan.code("unimri.evaluation.data_report"),
     shell:
         "python -m unimri.cli data-report {params.data:q} --origins {params.origins:q} --output {params.folder:q}"
