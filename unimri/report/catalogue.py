@@ -174,8 +174,8 @@ TABLES = (
         "comparisons.csv",
         "results",
         "Proposed against each other method",
-        "Proposed minus the other method, with a confidence interval over patients. An interval that holds zero says that "
-        "the order may be chance. Corrected: for the number of comparisons.",
+        "Proposed minus the other method, with a confidence interval over patients. An interval that holds zero says "
+        "that the order may be chance. Corrected: for the number of comparisons.",
         (
             *("acceleration", "metric", "anatomy", "other", "difference", "low", "high"),
             *("patients", "seeds", "p_value", "p_corrected"),
