@@ -94,6 +94,20 @@ def test_one_study_brings_its_own_table_alone(experiment: Experiment, config: di
     ]
 
 
+def test_figures_come_in_the_configured_order_and_other_masks_last(
+    experiment: Experiment, config: dict[str, Any]
+) -> None:
+    config["accelerations"] = [10, 4]
+    for sampling in ("4x", "10x", "4x-other"):
+        for name in ("prostate", "brain"):
+            experiment.png(experiment.results / "figures" / sampling / f"{name}.png")
+    experiment.png(experiment.results / "figures/data/brain.png")
+    reader = Reader(written(experiment, config))
+    titles = [attributes["data-title"] for _, attributes in reader.elements if "data-title" in attributes]
+    shown = ["brain, 10×", "prostate, 10×", "brain, 4×", "prostate, 4×", "brain, 4×-other", "prostate, 4×-other"]
+    assert titles == [*(f"{title} (simulated)" for title in shown), "Contact sheet, brain"]
+
+
 def test_ids_are_unique_and_pictures_have_words(page: Path) -> None:
     reader = Reader(page.read_text(encoding="utf-8"))
     assert [name for name, count in Counter(reader.ids()).items() if count > 1] == []
@@ -218,7 +232,8 @@ def test_claims_are_counted_and_the_others_named(page: Path) -> None:
     summary = " ".join(Reader(page.read_text(encoding="utf-8")).sections["summary"].split())
     for text in ("1 held", "1 in part", "1 not held", "1 not checked"):
         assert text in summary
-    assert "not held One network is enough: Shared is above Independent" in summary
+    assert "Shared is above Independent (Table 1): not held" in summary
+    assert "Proposed is above w/o MD (Table 1): held in part (14 of 20)" in summary
     assert "Proposed is above every other method" not in summary
 
 

@@ -42,7 +42,7 @@ COLUMNS = {
     "held": Column("Held", "count"),
     "high": Column("to", "signed"),
     "largest_pixel_change": Column("Largest change of a pixel", "small"),
-    "low": Column("95 % from", "signed"),
+    "low": Column("Interval from", "signed"),
     "mask": Column("Mask"),
     "method": Column("Method", "method"),
     "metric": Column("Metric", "metric"),
@@ -174,8 +174,8 @@ TABLES = (
         "comparisons.csv",
         "results",
         "Proposed against each other method",
-        "Proposed minus the other method, with a 95 % interval over patients. An interval that holds zero says that "
-        "the order may be chance. Corrected: for the number of comparisons.",
+        "Proposed minus the other method, with a confidence interval over patients. An interval that holds zero says "
+        "that the order may be chance. Corrected: for the number of comparisons.",
         (
             *("acceleration", "metric", "anatomy", "other", "difference", "low", "high"),
             *("patients", "seeds", "p_value", "p_corrected"),

@@ -1,6 +1,6 @@
 """The page: gathers what the results folder has, and fills the templates."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -150,14 +150,22 @@ def _key(path: Path, results: Path) -> str:
     return "-".join(path.relative_to(results).with_suffix("").parts).replace(".", "-")
 
 
+def _order(results: Path, experiment: Experiment) -> Callable[[Path], tuple[list[int], str]]:
+    """Key of files that puts samplings and anatomies in the configured order, and others after them by name."""
+    known = [*experiment.samplings, *experiment.anatomies]
+
+    def place(path: Path) -> tuple[list[int], str]:
+        parts = path.relative_to(results).as_posix().rpartition(".")[0].split("/")
+        return [known.index(name) if name in known else len(known) for name in parts], path.as_posix()
+
+    return place
+
+
 def _sampled(results: Path, experiment: Experiment, kind: str) -> list[Path]:
     """Files of the figures of each sampling and anatomy that are there, in the configured order."""
-    places = [
-        results / "figures" / sampling / f"{anatomy}.{kind}"
-        for sampling in experiment.samplings
-        for anatomy in experiment.anatomies
-    ]
-    return [path for path in places if path.is_file()]
+    # A sampling's name starts with its acceleration; those of other masks come after those of Table 1.
+    there = [path for path in results.glob(f"figures/[0-9]*/*.{kind}") if path.stem in experiment.anatomies]
+    return sorted(there, key=_order(results, experiment))
 
 
 def _reconstruction(path: Path, results: Path, origins: Mapping[str, str]) -> Picture:
@@ -168,12 +176,7 @@ def _reconstruction(path: Path, results: Path, origins: Mapping[str, str]) -> Pi
 
 
 def _figures(results: Path, experiment: Experiment) -> list[ShownFigures]:
-    known = [*experiment.samplings, *experiment.anatomies]
-
-    def order(path: Path) -> tuple[list[int], str]:
-        names = path.relative_to(results).with_suffix("").parts
-        return [known.index(name) for name in names if name in known], path.as_posix()
-
+    order = _order(results, experiment)
     taken: set[Path] = set()
     found = []
     for entry in FIGURES:

@@ -10,10 +10,13 @@ from unimri.evaluation.layout import AVERAGE
 from unimri.evaluation.methods import method
 from unimri.report.catalogue import TABLES
 from unimri.report.settings import Experiment
-from unimri.report.tables import Row, decimals, metric_title, rate, read_number, read_rows
+from unimri.report.tables import Row, decimals, metric_title, rate, read_number, read_rows, verdict_state
 
 FEW_PATIENTS = 10
 """Fewer test patients of an anatomy than this are called few."""
+
+STATES = ("held", "in part", "not held", "not checked")
+"""Verdicts on a claim."""
 
 PAPER_SIZE = 320
 """Side of the paper's images, in pixels."""
@@ -29,10 +32,16 @@ class Averages:
 
 @dataclass(frozen=True)
 class Claims:
-    """How many of the paper's claims came out, by verdict, and those that did not hold."""
+    """How many of the paper's claims came out, by verdict, and those that did not hold.
+
+    Attributes
+    ----------
+    counts : by verdict.
+    others : what the paper states, where, the verdict in full and in short.
+    """
 
     counts: dict[str, int]
-    others: list[tuple[str, str, str]]
+    others: list[tuple[str, str, str, str]]
 
 
 def describe_network(experiment: Experiment) -> str:
@@ -68,10 +77,15 @@ def claims(tables: Path) -> Claims | None:
     path = tables / "claims.csv"
     if not path.is_file():
         return None
-    _, rows = read_rows(path, ["claim", "statement", "verdict"])
-    counts = Counter(row["verdict"] for row in rows)
-    others = [(row["claim"], row["statement"], row["verdict"]) for row in rows if row["verdict"].lower() != "held"]
-    return Claims(dict(counts), others)
+    _, rows = read_rows(path, ["statement", "where", "verdict"])
+    found = Counter(verdict_state(row["verdict"]) for row in rows)
+    others = [
+        (row["statement"], row["where"], row["verdict"], state)
+        for row in rows
+        if (state := verdict_state(row["verdict"])) != "held"
+    ]
+    # The expected ones in their order, then whatever else there is.
+    return Claims({state: found[state] for state in dict.fromkeys((*STATES, *found)) if found[state]}, others)
 
 
 def orderings(tables: Path) -> str:

@@ -141,6 +141,13 @@ def rate(text: str) -> str:
         return text
 
 
+def verdict_state(verdict: str) -> str:
+    """Sort a verdict, whose text may say more, into held, in part, not held and not checked."""
+    words = verdict.lower()
+    states = {"not checked": "not checked", "not held": "not held", "held in part": "in part", "held": "held"}
+    return next((state for start, state in states.items() if words.startswith(start)), words)
+
+
 def read_table(entry: Table, folder: Path, origins: Mapping[str, str]) -> list[Part]:
     """Read a table and what belongs beside it, and divide it into its parts.
 
@@ -312,7 +319,7 @@ def _cell(name: str, column: Column, row: Row, path: Path) -> Cell:
     if column.kind in _TEXTS:
         shown = _word(name, column, text)
         number = column.kind == "acceleration"
-        return Cell(shown, text if number else shown, number, state=text.lower() if name == "verdict" else "")
+        return Cell(shown, text if number else shown, number, state=verdict_state(text) if name == "verdict" else "")
     if name == "patients" and text == "all":
         return Cell("all", "Infinity", True)
     value = read_number(row, name, path)
