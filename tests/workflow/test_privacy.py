@@ -114,9 +114,10 @@ def forms(path: Path) -> list[bytes]:
     found = [content]
     for start in range(len(content) - 1):
         if content[start] == 0x78 or content[start : start + 2] == b"\x1f\x8b":
-            unpacker = zlib.decompressobj(47)
             try:
-                found.append(unpacker.decompress(content[start:]))
+                # Most are no beginning, which a few bytes tell.
+                zlib.decompressobj(47).decompress(content[start : start + 256])
+                found.append(zlib.decompressobj(47).decompress(content[start:]))
             except zlib.error:
                 continue
     if content.startswith(b"PK"):

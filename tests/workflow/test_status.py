@@ -41,18 +41,19 @@ def states(*overlays: Path) -> dict[tuple[str, str], tuple[str, str]]:
 def test_a_finished_experiment_is_done(copy: Path) -> None:
     found = states()
     assert Counter(stage for stage, _ in found) == {
-        "independent": 5,
+        "independent": 8,
         "shared": 1,
         "pretrained": 1,
-        "distilled": 1,
+        "distilled": 2,
         "continued": 1,
-        "adapted": 9,
+        "adapted": 15,
+        "finetuned": 6,
     }
     assert {state for state, _ in found.values()} == {"done"}
     run = subprocess.run(
         [sys.executable, "-m", "unimri.cli", "status", *map(str, CONFIGS)], capture_output=True, text=True, check=True
     )
-    assert "18 trainings: 18 done" in run.stdout
+    assert "34 trainings: 34 done" in run.stdout
 
 
 def test_what_a_change_makes_stale_is_said_with_the_reason(copy: Path, tmp_path: Path) -> None:
@@ -60,7 +61,8 @@ def test_what_a_change_makes_stale_is_said_with_the_reason(copy: Path, tmp_path:
     overlay.write_text("distillation: {omega: 0.5}\ntraining: {stages: {independent: {epochs: 3}}}\n")
     found = states(overlay)
     stale = {key: detail for key, (state, detail) in found.items() if state == "stale"}
-    assert stale.pop(("distilled", "distilled/layer3")) == "distillation.omega was 1e-06, now 0.5"
+    for layer in (1, 3):
+        assert stale.pop(("distilled", f"distilled/layer{layer}")) == "distillation.omega was 1e-06, now 0.5"
     assert {stage for stage, _ in stale} == {"independent"}
     assert set(stale.values()) == {"budget.epochs was 2, now 3"}
     manifest = copy / "data/prostate/manifest.csv"

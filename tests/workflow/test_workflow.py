@@ -34,7 +34,7 @@ def artifacts(results: Path) -> dict[str, bytes]:
 def test_from_raw_files_to_the_table(finished: Path) -> None:
     table = pd.read_csv(finished / "tables/table1.csv")
     assert list(table.columns) == list(published("table1").columns)
-    assert len(table) == 6 * 2
+    assert len(table) == 7 * 2
     assert table.drop(columns=["method", "metric"]).notna().all().all()
     assert "simulated" in (finished / "tables/table1.md").read_text()
 
@@ -66,9 +66,50 @@ def test_a_second_run_plans_nothing_and_neither_does_a_touch(finished: Path) -> 
     assert planned(finished) == {}
 
 
+# Of the studies: what hangs on Proposed, and what an anatomy of its own adds.
+ON_PROPOSED = {
+    "few_aspin": 3,
+    "few_finetuned": 6,
+    "evaluate_few": 9,
+    "robustness": 5,
+    "aspin_matrix": 5,
+    "forgetting": 1,
+}
+REPORTED = {"tables": 1, "study_table": 4, "study_picture": 2, "report": 1}
+AN_ANATOMY = {
+    "simulate": 1,
+    "index": 1,
+    "shard": 1,
+    "manifest": 1,
+    "independent": 1,
+    "adapted": 4,
+    "tune": 1,
+    "evaluate": 8,
+    "few_aspin": 1,
+    "few_finetuned": 2,
+    "few_scratch": 1,
+    "evaluate_few": 4,
+    "robustness": 1,
+    "forgetting": 1,
+    "picture": 1,
+    "curves": 1,
+    "contact_sheet": 1,
+    "data_report": 1,
+    **REPORTED,
+}
+
+
 def test_omega_plans_s3_and_what_follows(finished: Path) -> None:
     jobs = planned(finished, {"distillation": {"omega": 0.5}})
-    assert jobs == {"distilled": 1, "adapted": 3, "evaluate": 5, "picture": 5, "curves": 1, "tables": 1, "report": 1}
+    assert jobs == {
+        "distilled": 2,
+        "adapted": 6,
+        "evaluate": 10,
+        "picture": 5,
+        "curves": 1,
+        **ON_PROPOSED,
+        **REPORTED,
+    }
 
 
 def test_another_seed_plans_its_trainings_and_their_tables(finished: Path) -> None:
@@ -77,52 +118,47 @@ def test_another_seed_plans_its_trainings_and_their_tables(finished: Path) -> No
         "independent": 5,
         "shared": 1,
         "pretrained": 1,
-        "distilled": 1,
+        "distilled": 2,
         "continued": 1,
-        "adapted": 9,
-        "evaluate": 30,
-        "tables": 1,
-        "report": 1,
+        "adapted": 12,
+        "evaluate": 40,
+        **ON_PROPOSED,
+        "few_scratch": 3,
+        "evaluate_few": 12,
+        **REPORTED,
     }
 
 
 def test_a_new_anatomy_plans_its_own_jobs_and_the_tables(finished: Path) -> None:
     hip = yaml.safe_load((ROOT / "config.yaml").read_text())["anatomies"]["prostate"]
     jobs = planned(finished, {"anatomies": {"hip": hip}})
-    assert jobs == {
-        "simulate": 1,
-        "index": 1,
-        "shard": 1,
-        "manifest": 1,
-        "independent": 1,
-        "adapted": 3,
-        "evaluate": 6,
-        "picture": 1,
-        "curves": 1,
-        "contact_sheet": 1,
-        "data_report": 1,
-        "tables": 1,
-        "report": 1,
-    }
+    # Its ASPIN is tried on the others.
+    assert jobs == {**AN_ANATOMY, "aspin_matrix": 6}
 
 
 def test_another_simulation_plans_its_preparation_and_what_follows(finished: Path) -> None:
     jobs = planned(finished, {"anatomies": {"prostate": {"simulation": {"noise": 0.1}}}})
-    assert jobs == {
-        "simulate": 1,
-        "index": 1,
-        "shard": 1,
-        "manifest": 1,
-        "independent": 1,
-        "adapted": 3,
-        "evaluate": 6,
-        "picture": 1,
-        "curves": 1,
-        "contact_sheet": 1,
-        "data_report": 1,
-        "tables": 1,
+    assert jobs == {**AN_ANATOMY, "aspin_matrix": 5}
+
+
+def test_a_study_plans_what_it_alone_needs(finished: Path) -> None:
+    assert planned(finished, {"statistics": {"resamples": 300}}) == {"tables": 1, "report": 1}
+    noise = planned(finished, {"studies": {"robustness": {"noise": [0.05]}}})
+    assert noise == {"robustness": 5, "study_table": 1, "report": 1}
+    assert planned(finished, {"studies": {"patients": [1, 2]}}) == {
+        "few_aspin": 3,
+        "few_finetuned": 3,
+        "few_scratch": 3,
+        "evaluate_few": 9,
+        "study_table": 1,
+        "study_picture": 1,
         "report": 1,
     }
+    mask = planned(finished, {"studies": {"masks": [{"preset": "schlemper"}]}})
+    # The mask itself is there, for the robustness of the other's networks.
+    assert mask["independent"] == 5
+    assert mask["evaluate"] == 35
+    assert "simulate" not in mask
 
 
 def test_other_fractions_read_no_scan_again(finished: Path) -> None:
