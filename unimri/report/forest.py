@@ -11,13 +11,15 @@ from matplotlib.ticker import MaxNLocator
 from unimri.evaluation.methods import method
 from unimri.report.tables import Row, metric_title, read_number
 
+# As wide as the page's text, and no wider.
+_COLUMNS = 4
 _CLEAR, _OPEN = "#1b6ca8", "#8a8f98"
 
 
 def forest(rows: Sequence[Row], path: Path) -> Figure:
     """Draw Proposed minus each other method, one panel a method, one line an anatomy, with a line at zero.
 
-    An interval that holds zero is grey.
+    An interval that holds zero is grey; a dot is hollow when fewer than six patients stand behind it.
 
     Parameters
     ----------
@@ -26,13 +28,18 @@ def forest(rows: Sequence[Row], path: Path) -> Figure:
     """
     others = list(dict.fromkeys(row["other"] for row in rows))
     anatomies = list(dict.fromkeys(row["anatomy"] for row in rows))
-    figure = Figure(figsize=(1.7 * len(others) + 0.9, 0.3 * len(anatomies) + 1.0), layout="constrained")
-    panels = figure.subplots(1, len(others), sharey=True, squeeze=False)[0]
-    for axes, other in zip(panels, others, strict=True):
+    columns = min(len(others), _COLUMNS)
+    lines = math.ceil(len(others) / columns)
+    size = (1.9 * columns + 0.9, lines * (0.25 * len(anatomies) + 0.6) + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
+    for axes in grid.flat[len(others) :]:
+        axes.set_visible(False)
+    for axes, other in zip(grid.flat, others, strict=False):
         _panel(axes, [row for row in rows if row["other"] == other], anatomies, path)
         axes.set_title(method(other).label, fontsize=9, parse_math=False)
-    panels[0].set_yticks(range(len(anatomies)), [name.replace("$", r"\$") for name in anatomies], fontsize=8)
-    panels[0].invert_yaxis()
+    grid[0, 0].set_yticks(range(len(anatomies)), [name.replace("$", r"\$") for name in anatomies], fontsize=8)
+    grid[0, 0].invert_yaxis()
     figure.supxlabel(f"Proposed minus the other, {metric_title(rows[0]['metric'])}", fontsize=8)
     return figure
 
@@ -46,7 +53,8 @@ def _panel(axes: Axes, rows: Sequence[Row], anatomies: Sequence[str], path: Path
         colour = _CLEAR if known and not low <= 0 <= high else _OPEN
         if known:
             axes.plot([low, high], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
-        axes.plot([middle], [place], "o" if known else "x", color=colour, ms=4)
+        face = "white" if row.get("few_patients") == "True" else colour
+        axes.plot([middle], [place], "o" if known else "x", color=colour, markerfacecolor=face, ms=4)
     axes.grid(visible=True, axis="x", color="0.92", lw=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=7, length=2)
