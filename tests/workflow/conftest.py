@@ -8,11 +8,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def snakemake(results: Path, *arguments: str, overlays: tuple[Path, ...] = ()) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    results: Path, *arguments: str, overlays: tuple[Path, ...] = (), prefix: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     """Run the project's workflow with the tiny configuration, as a user would."""
     tiny = ROOT / "workflow/config/tiny.yaml"
     # Long option lists would swallow what follows them: the configuration goes last.
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
+    command = [*prefix, sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments]
     command += ["--directory", str(results.parent)]
     command += ["--configfile", str(ROOT / "config.yaml"), str(tiny), *map(str, overlays)]
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
