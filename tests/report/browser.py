@@ -35,7 +35,12 @@ def open_browser(profile: Path) -> webdriver.Chrome:
     for flag in (*FLAGS, f"--user-data-dir={profile}", "--window-size=1280,900"):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=Service(driver))
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    # Its own first page asks for much.
+    browser.get("about:blank")
+    for log in ("browser", "performance"):
+        browser.get_log(log)
+    return browser
 
 
 def requested(browser: webdriver.Chrome) -> list[str]:
