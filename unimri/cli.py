@@ -375,7 +375,7 @@ def curves(histories: Json, title: str, output: Output) -> None:
 @app.command()
 def contact_sheet(data: Path, output: Output) -> None:
     """Draw the middle slices of an anatomy's prepared volumes."""
-    from unimri.evaluation.pictures import picture_data
+    from unimri.evaluation.contact import picture_data
 
     picture_data(data, output)
 

@@ -326,7 +326,8 @@ def matrix_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     axes.set_xlabel("ASPIN of", fontsize=_FONT_SIZE)
     axes.set_ylabel("slices of", fontsize=_FONT_SIZE)
     axes.set_title(title, fontsize=_FONT_SIZE + 1, parse_math=False)
-    bar = figure.colorbar(shown, label="PSNR minus that of the own ASPIN (dB)")
+    bar = figure.colorbar(shown)
+    bar.set_label("PSNR minus that of the own ASPIN (dB)", fontsize=_FONT_SIZE - 1)
     bar.ax.tick_params(labelsize=_FONT_SIZE - 2)
     _save(figure, output)
 

@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from unimri.data.store import PreparedData, SliceSet
+from unimri.evaluation.layout import FORGETTING_COLUMNS
 from unimri.evaluation.metrics import MetricSettings, score_slice
 from unimri.evaluation.reconstruction import Reconstructor, network_reconstructor, reconstruct_slices
-from unimri.evaluation.text import write_csv
+from unimri.evaluation.text import exact_changes, write_csv
 from unimri.models.folder import load_model
 from unimri.models.memory import keep_freed_memory
 from unimri.physics.masks import Masks, load_masks
 
-COLUMNS = ["acceleration", "seed", "way", "new", "anatomy", "slices", "before", "after", "largest_pixel_change"]
 _BATCH = 8
 
 
@@ -30,7 +30,7 @@ def score_forgetting(
     settings: MetricSettings,
     output: Path,
 ) -> None:
-    """Reconstruct the test splits of old anatomies before and after new ones were learnt, and write `COLUMNS`.
+    """Reconstruct the test splits of old anatomies before and after new ones were learnt; write `FORGETTING_COLUMNS`.
 
     Parameters
     ----------
@@ -60,13 +60,8 @@ def score_forgetting(
         for (way, name), network in after.items():
             change = _change(first, network_reconstructor(network, anatomy), slices, masks, settings)
             rows.append((masks.acceleration, seed, way, name, anatomy, len(slices), *change))
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    write_csv(output, exact(frame))
-
-
-def exact(frame: pd.DataFrame) -> pd.DataFrame:
-    """With `largest_pixel_change` as text, which shows as zero only what is: six decimals would not."""
-    return frame.assign(largest_pixel_change=[f"{value:.6g}" for value in frame["largest_pixel_change"]])
+    frame = pd.DataFrame(rows, columns=FORGETTING_COLUMNS)
+    write_csv(output, exact_changes(frame))
 
 
 def _change(

@@ -10,6 +10,21 @@ AVERAGE = "average"
 METRIC_LABELS = {"psnr_db": "PSNR", "ssim_percent": "SSIM"}
 """The metrics by their names in files, in the order of Table 1."""
 
+ROBUSTNESS_COLUMNS = ["acceleration", "seed", "condition", "method", "anatomy", "volume", "slice", *METRIC_LABELS]
+MATRIX_COLUMNS = ["acceleration", "seed", "anatomy", "aspin", "volume", "slice", *METRIC_LABELS]
+FORGETTING_COLUMNS = [
+    "acceleration",
+    "seed",
+    "way",
+    "new",
+    "anatomy",
+    "slices",
+    "before",
+    "after",
+    "largest_pixel_change",
+]
+"""Columns of the files that the studies' scores are in."""
+
 Cell = tuple[float, str, str, str]
 """Acceleration, method, metric, and anatomy or `average`."""
 

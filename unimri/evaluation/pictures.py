@@ -9,7 +9,7 @@ import torch
 
 from unimri.artifacts import replacing
 from unimri.data.store import PreparedData
-from unimri.evaluation.figures import contact_sheet, reconstruction_figure
+from unimri.evaluation.figures import reconstruction_figure
 from unimri.evaluation.methods import method
 from unimri.evaluation.metrics import MetricSettings, score_slice
 from unimri.evaluation.reconstruction import load_reconstructor, reconstruct_slices
@@ -59,18 +59,3 @@ def picture_methods(
     }
     with replacing(output.with_suffix(".npz")) as temporary:
         np.savez(temporary, truth=truth, images=np.stack(list(images.values())), about=np.array(json.dumps(about)))
-
-
-def picture_data(data: Path, output: Path) -> None:
-    """Draw the middle slice of up to 24 volumes of an anatomy, with the split that each is in."""
-    prepared = PreparedData(data)
-    pictures, titles = [], []
-    for split in ("train", "validation", "test"):
-        slices = prepared.split(split)
-        middle: dict[str, list[int]] = {}
-        for number in range(len(slices)):
-            middle.setdefault(slices.volume_of(number)[0], []).append(number)
-        for numbers in list(middle.values())[:8]:
-            pictures.append(slices[numbers[len(numbers) // 2]])
-            titles.append(split)
-    contact_sheet(np.stack(pictures), titles, output)

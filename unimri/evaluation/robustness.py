@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 
 from unimri.data.store import PreparedData
-from unimri.evaluation.metrics import MetricSettings, Score
+from unimri.evaluation.layout import MATRIX_COLUMNS, ROBUSTNESS_COLUMNS
+from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.reconstruction import load_reconstructor, network_reconstructor
 from unimri.evaluation.scoring import scores, some_slices
 from unimri.evaluation.text import write_csv
@@ -16,9 +17,6 @@ from unimri.models.folder import load_model
 from unimri.models.memory import keep_freed_memory
 from unimri.physics.masks import load_masks
 from unimri.settings import Settings
-
-ROBUSTNESS_COLUMNS = ["acceleration", "seed", "condition", "method", "anatomy", "volume", "slice", *Score._fields]
-MATRIX_COLUMNS = ["acceleration", "seed", "anatomy", "aspin", "volume", "slice", *Score._fields]
 
 
 class Condition(Settings):

@@ -8,12 +8,9 @@ import numpy as np
 import pandas as pd
 
 from unimri.errors import UnimriError
-from unimri.evaluation.forgetting import COLUMNS as FORGETTING_COLUMNS
-from unimri.evaluation.forgetting import exact
-from unimri.evaluation.layout import AVERAGE, METRIC_LABELS
+from unimri.evaluation.layout import AVERAGE, FORGETTING_COLUMNS, MATRIX_COLUMNS, METRIC_LABELS, ROBUSTNESS_COLUMNS
 from unimri.evaluation.metrics import read_scores
-from unimri.evaluation.robustness import MATRIX_COLUMNS, ROBUSTNESS_COLUMNS
-from unimri.evaluation.text import write_csv
+from unimri.evaluation.text import exact_changes, write_csv
 
 StudyName = Literal["robustness", "aspin_matrix", "adaptation", "forgetting", "masks"]
 
@@ -69,7 +66,7 @@ def adaptation_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.Data
 
 
 def forgetting_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.DataFrame:
-    """Means over seeds of `unimri.evaluation.forgetting.COLUMNS`, and the largest of the largest changes.
+    """Means over seeds of `unimri.evaluation.layout.FORGETTING_COLUMNS`, and the largest of the largest changes.
 
     Returns
     -------
@@ -81,7 +78,7 @@ def forgetting_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.Data
     table = grouped[["before", "after"]].mean()
     table["difference"] = table["after"] - table["before"]
     table["largest_pixel_change"] = grouped["largest_pixel_change"].max()
-    return exact(table.reset_index())
+    return exact_changes(table.reset_index())
 
 
 def masks_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.DataFrame:

@@ -186,7 +186,7 @@ rule contact_sheet:
         ENVIRONMENT
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        code=plan.code("unimri.evaluation.pictures"),
+        code=plan.code("unimri.evaluation.contact"),
     shell:
         "python -m unimri.cli contact-sheet {params.data:q} --output {output:q} > {log:q} 2>&1"
 
