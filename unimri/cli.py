@@ -21,6 +21,7 @@ ORIGINS = "origins.json"
 
 Json = Annotated[str, typer.Option(help="Settings as JSON.")]
 Output = Annotated[Path, typer.Option(help="What to write.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Score at most so many slices, evenly spaced.")]
 Pairs = Annotated[list[str] | None, typer.Option(help="ANATOMY=FOLDER; may be given several times.")]
 
 
@@ -278,7 +279,7 @@ def robustness(
     models: Json,
     settings: Json,
     output: Output,
-    slices: Annotated[int | None, typer.Option(help="Score at most so many, evenly spaced.")] = None,
+    slices: Limit = None,
 ) -> None:
     """Score methods on samplings and noise that they were not trained for."""
     from unimri.evaluation.metrics import MetricSettings
@@ -300,13 +301,14 @@ def aspin_matrix(
     aspin: Annotated[list[str], typer.Option(help="Anatomy whose ASPIN to try; may be given several times.")],
     settings: Json,
     output: Output,
+    slices: Limit = None,
 ) -> None:
     """Score an anatomy with each anatomy's ASPIN."""
     from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.robustness import score_aspins
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
-    score_aspins(anatomy, seed, data, mask, model, aspin, metrics, output)
+    score_aspins(anatomy, seed, data, mask, model, aspin, slices, metrics, output)
 
 
 @app.command()

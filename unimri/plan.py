@@ -404,6 +404,11 @@ class WorkflowPlan:
     def _mask(self, sampling: str) -> str:
         return f"{self.results}/masks/{sampling}.npz"
 
+    def slices(self) -> str:
+        """The option that says how many slices those studies score."""
+        limit = self.config.studies.slices
+        return "" if limit is None else f"--slices {limit}"
+
     def tried_models(self, sampling: str, seed: str, anatomy: str) -> dict[str, str | None]:
         """Models of the methods whose robustness is tried."""
         return {

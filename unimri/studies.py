@@ -26,7 +26,6 @@ class Robustness(Settings):
     )
     accelerations: list[Annotated[float, Field(gt=1)]] = Field([], description="others than the trained one")
     masks: list[MaskSettings] = Field([], description="others than the trained one, at the trained acceleration")
-    slices: int | None = Field(None, ge=1, description="score at most so many of an anatomy, evenly spaced; null: all")
     noise: list[Annotated[float, Field(gt=0)]] = Field(
         [],
         description="standard deviations of complex Gaussian noise in k-space, each of real and imaginary part, on the "
@@ -57,6 +56,12 @@ class Studies(Settings):
         [], description="other masks, with each of which all of Table 1 is trained and scored again"
     )
     robustness: Robustness = Field(default_factory=Robustness)
+    slices: int | None = Field(
+        None,
+        ge=1,
+        description="robustness and the matrix of ASPINs score at most so many slices of an anatomy, evenly spaced; "
+        "null: all",
+    )
     aspin_matrix: bool = Field(True, description="score each anatomy with every anatomy's ASPIN")
 
     @field_validator("controls")

@@ -94,6 +94,7 @@ def test_each_anatomy_does_as_table_1_with_its_own_aspin_and_otherwise_with_anot
             study / "4x.npz",
             study / "model",
             ANATOMIES,
+            None,
             metrics,
             tmp_path / f"{anatomy}.csv",
         )

@@ -80,6 +80,7 @@ def score_aspins(
     mask: Path,
     model: Path,
     aspins: list[str],
+    limit: int | None,
     settings: MetricSettings,
     output: Path,
 ) -> None:
@@ -89,6 +90,7 @@ def score_aspins(
     ----------
     model : folder of a universal network that has them all.
     aspins : the anatomies whose ASPINs are tried.
+    limit : score at most so many slices, evenly spaced.
 
     Raises
     ------
@@ -98,7 +100,7 @@ def score_aspins(
     keep_freed_memory()
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
-    numbers = some_slices(slices, None)
+    numbers = some_slices(slices, limit)
     network = load_model(model, aspins)
     rows = [
         (masks.acceleration, seed, anatomy, aspin, volume, place, score.psnr_db, score.ssim_percent)

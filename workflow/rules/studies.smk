@@ -46,11 +46,7 @@ rule robustness:
         models=lambda wildcards: json.dumps(
             plan.tried_models(wildcards.sampling, wildcards.seed, wildcards.anatomy)
         ),
-        limit=(
-            ""
-            if plan.config.studies.robustness.slices is None
-            else f"--slices {plan.config.studies.robustness.slices}"
-        ),
+        limit=plan.slices(),
         settings=plan.metrics(),
         code=plan.code("unimri.evaluation.robustness"),
     shell:
@@ -77,11 +73,12 @@ rule aspin_matrix:
         data=f"{RESULTS}/data/{{anatomy}}",
         model=f"{RESULTS}/{{sampling}}/seed{{seed}}/{plan.distilled}",
         aspins=[f"--aspin={anatomy}" for anatomy in plan.anatomies],
+        limit=plan.slices(),
         settings=plan.metrics(),
         code=plan.code("unimri.evaluation.robustness"),
     shell:
         "python -m unimri.cli aspin-matrix {wildcards.anatomy} {wildcards.seed} {params.data:q} {input.mask:q} {params.model:q}"
-        " {params.aspins:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        " {params.aspins:q} {params.limit} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule forgetting:
