@@ -102,6 +102,8 @@ def overlay(scans: Path, folder: Path, **preparation: Any) -> Path:
             "abdomen": None,
         },
         "preparation": preparation,
+        # They are made from prepared data alone.
+        "studies": {"layers": [], "patients": [], "classical": []},
     }
     path = folder / "overlay.yaml"
     path.write_text(yaml.safe_dump(content))
