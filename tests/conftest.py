@@ -5,10 +5,20 @@ from pathlib import Path
 import pytest
 
 
+# Before xdist, which reads the groups in its own hook.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Those that run the whole workflow take longest, and so begin first.
-    items.sort(key=lambda item: Path(item.path).parent.name != "workflow")
     for item in items:
         path = Path(item.path)
         shared = "finished" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("workflow" if shared else path.name))
+    # Those that run the whole workflow take longest, and so begin first.
+    items.sort(key=lambda item: Path(item.path).parent.name != "workflow")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    grouped = getattr(session.config.option, "loadgroup", False)
+    if grouped and any("@" not in item.nodeid for item in session.items):
+        raise pytest.UsageError(
+            "pytest-xdist does not group tests with this pytest; each process would run the workflow"
+        )
