@@ -41,10 +41,12 @@ def test_from_raw_files_to_the_table(finished: Path) -> None:
 
 def test_the_page_shows_what_was_made(finished: Path) -> None:
     page = (finished / "report.html").read_text(encoding="utf-8")
-    for section in ("summary", "results", "figures", "curves", "data", "masks", "cost", "provenance", "rerun"):
+    sections = ("summary", "results", "figures", "studies", "curves", "data", "masks", "cost", "provenance", "rerun")
+    for section in sections:
         assert f'<section id="{section}"' in page
     # What no study made is left out.
-    assert '<section id="studies"' not in page
+    assert 'id="table-adaptation"' in page
+    assert 'id="table-masks"' not in page
     assert "Simulated data" in page
 
 
