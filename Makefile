@@ -23,4 +23,4 @@ test: setup
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	mypy
-	pytest -n auto --dist loadgroup
+	pytest -n auto --dist loadgroup --no-loadscope-reorder

@@ -483,13 +483,15 @@ def status(
 
 
 @app.callback()
-def _start() -> None:
+def _start(context: typer.Context) -> None:
     # Standard output goes to the rules' logs, which stay with the results: what we log names no patient and no file.
     # What pydicom and nibabel say repeats values of headers, and goes nowhere.
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     ours = logging.getLogger("unimri")
     ours.addHandler(handler)
+    # Another command may follow in the same process, on another standard output.
+    context.call_on_close(lambda: ours.removeHandler(handler))
     ours.setLevel(logging.INFO)
     logging.getLogger().addHandler(logging.NullHandler())
     warnings.simplefilter("ignore")

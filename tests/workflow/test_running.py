@@ -1,6 +1,7 @@
-"""How a training is run is not what it is: neither processes nor checkpoints make anything again."""
+"""How a training is run is not what it is: neither processes nor checkpoints train anything again."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from conftest import snakemake
 pytestmark = pytest.mark.slow
 
 
-def test_how_a_training_is_run_plans_nothing(finished: Path) -> None:
+def test_how_a_training_is_run_plans_only_the_page_that_shows_it(finished: Path) -> None:
     overlay = finished.parent / "running.yaml"
     overlay.write_text(yaml.safe_dump({"training": {"processes": 2, "checkpoint_minutes": 1, "logger": "tensorboard"}}))
-    run = snakemake(finished, "-n", overlays=(overlay,))
-    assert "Nothing to be done" in run.stdout + run.stderr
+    run = snakemake(finished, "-n", "--quiet", "rules", overlays=(overlay,))
+    planned = dict(re.findall(r"^([a-z_]+) +(\d+)$", run.stdout + run.stderr, flags=re.MULTILINE))
+    assert planned == {"report": "1", "all": "1", "total": "2"}
 
 
 def test_a_resource_says_how_many_processes_share_a_training(finished: Path, tmp_path: Path) -> None:
