@@ -161,7 +161,9 @@ class Config(Settings):
                 )
         for sampling in self.samplings.values():
             try:
-                draw_masks(sampling.mask, self.preparation.image_size, sampling.acceleration)
+                # One shows whether it fits; a bank takes long.
+                one = sampling.mask.model_copy(update={"per_slice": False})
+                draw_masks(one, self.preparation.image_size, sampling.acceleration)
             except UnimriError as error:
                 raise ValueError(f"sampling {sampling.name}: {error}") from None
         return self

@@ -10,9 +10,9 @@ from tqdm import tqdm
 from unimri.artifacts import sha256, write_json
 from unimri.classical.reconstruction import classical_reconstructor
 from unimri.classical.settings import TotalVariation, Tuned, Wavelet
-from unimri.data.store import PreparedData
+from unimri.data.store import PreparedData, evenly_spaced
 from unimri.evaluation.metrics import MetricSettings
-from unimri.evaluation.scoring import scores, some_slices
+from unimri.evaluation.scoring import scores
 from unimri.models.memory import keep_freed_memory
 from unimri.physics.masks import load_masks
 from unimri.provenance import code_digest, versions
@@ -53,7 +53,7 @@ def tune(
     keep_freed_memory()
     masks = load_masks(mask)
     slices = PreparedData(data).split("validation")
-    numbers = some_slices(slices, limit)
+    numbers = evenly_spaced(len(slices), limit)
     tried: dict[float, float] = {}
     with tqdm(desc=f"{settings.method} {anatomy}", unit="weight", disable=None) as bar:
 

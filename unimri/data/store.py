@@ -164,6 +164,12 @@ class PreparedData:
         return SliceSet(self.folder, some, self.image_size, self._memory_limit)
 
 
+def evenly_spaced(count: int, limit: int | None) -> NDArray[np.int64]:
+    """Which of `count` slices: at most `limit`, evenly spaced; all when it is None."""
+    chosen = np.linspace(0, count - 1, count if limit is None else min(limit, count))
+    return chosen.round().astype(np.int64)
+
+
 class SliceSet:
     """Slices of some volumes of a store, float32 (n, n) in [0, 1].
 

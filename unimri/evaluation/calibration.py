@@ -18,12 +18,11 @@ from tabulate import tabulate
 from torch import Tensor
 from tqdm import tqdm
 
-from unimri.data.store import PreparedData
+from unimri.data.store import PreparedData, evenly_spaced
 from unimri.errors import UnimriError
 from unimri.evaluation.layout import anatomies_of
 from unimri.evaluation.metrics import PSNR_CEILING_DB
 from unimri.evaluation.paper import published
-from unimri.evaluation.scoring import some_slices
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, to_hybrid
 from unimri.physics.masks import Gaussian1D, draw_masks
 from unimri.settings import parse_settings
@@ -235,7 +234,7 @@ def _yaml(mask: Gaussian1D, remark: str) -> str:
 def _images(folder: Path, limit: int) -> Tensor:
     """Training slices, float32 (B, n, n)."""
     split = PreparedData(folder).split("train")
-    return torch.from_numpy(split.batch(some_slices(split, limit)))
+    return torch.from_numpy(split.batch(evenly_spaced(len(split), limit)))
 
 
 def _psnr(images: Tensor, truth: Tensor) -> float:

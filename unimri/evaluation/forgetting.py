@@ -1,23 +1,20 @@
 """Forgetting: how the reconstructions of old anatomies change when a new one is learnt."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from unimri.data.store import PreparedData, SliceSet
 from unimri.evaluation.layout import FORGETTING_COLUMNS
 from unimri.evaluation.metrics import MetricSettings, score_slice
-from unimri.evaluation.reconstruction import Reconstructor, network_reconstructor, reconstruct_slices
+from unimri.evaluation.reconstruction import Reconstructor, batches, network_reconstructor, reconstruct_slices
 from unimri.evaluation.text import exact_changes, write_csv
 from unimri.models.folder import load_model
 from unimri.models.memory import keep_freed_memory
 from unimri.physics.masks import Masks, load_masks
-
-_BATCH = 8
 
 
 def score_forgetting(
@@ -39,7 +36,6 @@ def score_forgetting(
         the new anatomy's ASPIN inserted too.
     new : anatomies that S4 has added to it.
     finetuned : folder of the network that fine-tuning on a new anatomy made of it, by that anatomy.
-
     output : the CSV. `before` and `after` are mean PSNR in dB; `largest_pixel_change` is the largest difference of any
         pixel's magnitude, on the slices' scale of [0, 1].
 
@@ -56,27 +52,25 @@ def score_forgetting(
     rows = []
     for anatomy, folder in data.items():
         slices = PreparedData(folder).split("test")
-        first = network_reconstructor(before, anatomy)
-        for (way, name), network in after.items():
-            change = _change(first, network_reconstructor(network, anatomy), slices, masks, settings)
+        networks = [network_reconstructor(network, anatomy) for network in (before, *after.values())]
+        changes = _changes(networks, slices, masks, settings)
+        for (way, name), change in zip(after, changes, strict=True):
             rows.append((masks.acceleration, seed, way, name, anatomy, len(slices), *change))
     frame = pd.DataFrame(rows, columns=FORGETTING_COLUMNS)
     write_csv(output, exact_changes(frame))
 
 
-def _change(
-    first: Reconstructor, second: Reconstructor, slices: SliceSet, masks: Masks, settings: MetricSettings
-) -> tuple[float, float, float]:
-    scores: list[list[float]] = [[], []]
-    largest = 0.0
-    for start in range(0, len(slices), _BATCH):
-        numbers = np.arange(start, min(start + _BATCH, len(slices)))
-        images: list[NDArray[np.float32]] = [
-            reconstruct_slices(reconstructor, slices, numbers, masks) for reconstructor in (first, second)
-        ]
-        largest = max(largest, float(np.abs(images[0] - images[1]).max()))
-        for place, number in enumerate(numbers):
-            truth = slices[int(number)]
+def _changes(
+    networks: Sequence[Reconstructor], slices: SliceSet, masks: Masks, settings: MetricSettings
+) -> list[tuple[float, float, float]]:
+    """Mean PSNR of the first and of each other network, and the largest difference of a pixel between the two."""
+    scores: list[list[float]] = [[] for _ in networks]
+    largest = [0.0] * (len(networks) - 1)
+    for numbers in batches(np.arange(len(slices))):
+        first, *others = (reconstruct_slices(network, slices, numbers, masks) for network in networks)
+        largest = [max(old, float(np.abs(first - other).max())) for old, other in zip(largest, others, strict=True)]
+        for truth, *images in zip(slices.batch(numbers), first, *others, strict=True):
             for found, image in zip(scores, images, strict=True):
-                found.append(score_slice(truth, image[place], settings).psnr_db)
-    return float(np.mean(scores[0])), float(np.mean(scores[1])), largest
+                found.append(score_slice(truth, image, settings).psnr_db)
+    before, *after = (float(np.mean(found)) for found in scores)
+    return [(before, mean, change) for mean, change in zip(after, largest, strict=True)]

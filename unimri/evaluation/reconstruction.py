@@ -16,6 +16,8 @@ from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, undersample
 from unimri.physics.masks import Masks
 from unimri.settings import read_settings
 
+_BATCH = 8
+
 Reconstructor = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 """Zero-filled image and measured hybrid k-space, complex64 (B, H, W) both, sampled lines (bool) and the phase-encoding
 axis, as `unimri.physics.fourier.undersample` gives them, to the reconstruction, complex64 (B, H, W)."""
@@ -65,6 +67,11 @@ def load_reconstructor(model: Path | None, anatomy: str, aspin: Path | None = No
             raise UnimriError(f"{model}: a plain network; the ASPIN {aspin} belongs to a universal one")
         insert_aspin(network, anatomy, aspin, model)
     return network_reconstructor(network, anatomy)
+
+
+def batches(numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """Divide numbers of slices into batches that are reconstructed together."""
+    return np.split(numbers, range(_BATCH, len(numbers), _BATCH))
 
 
 @torch.no_grad()

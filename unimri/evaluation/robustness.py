@@ -7,11 +7,11 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from unimri.data.store import PreparedData
+from unimri.data.store import PreparedData, evenly_spaced
 from unimri.evaluation.layout import MATRIX_COLUMNS, ROBUSTNESS_COLUMNS
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.reconstruction import load_reconstructor, network_reconstructor
-from unimri.evaluation.scoring import scores, some_slices
+from unimri.evaluation.scoring import scores
 from unimri.evaluation.text import write_csv
 from unimri.models.folder import load_model
 from unimri.models.memory import keep_freed_memory
@@ -60,15 +60,16 @@ def score_conditions(
     torch.set_num_threads(1)
     keep_freed_memory()
     slices = PreparedData(data).split("test")
-    numbers = some_slices(slices, limit)
+    numbers = evenly_spaced(len(slices), limit)
+    masks = {name: load_masks(condition.mask) for name, condition in conditions.items()}
     rows = []
     for method, model in models.items():
         reconstructor = load_reconstructor(model, anatomy)
         for name, condition in conditions.items():
-            masks = load_masks(condition.mask)
+            found = scores(reconstructor, slices, numbers, masks[name], settings, condition.noise)
             rows += [
                 (acceleration, seed, name, method, anatomy, volume, place, score.psnr_db, score.ssim_percent)
-                for volume, place, score in scores(reconstructor, slices, numbers, masks, settings, condition.noise)
+                for volume, place, score in found
             ]
     write_csv(output, pd.DataFrame(rows, columns=ROBUSTNESS_COLUMNS))
 
@@ -100,7 +101,7 @@ def score_aspins(
     keep_freed_memory()
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
-    numbers = some_slices(slices, limit)
+    numbers = evenly_spaced(len(slices), limit)
     network = load_model(model, aspins)
     rows = [
         (masks.acceleration, seed, anatomy, aspin, volume, place, score.psnr_db, score.ssim_percent)

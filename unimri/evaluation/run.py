@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 
 from unimri.data.store import PreparedData, SliceSet
 from unimri.evaluation.metrics import MetricSettings, SliceScore, score_slice, score_slice_by_itself, write_scores
-from unimri.evaluation.reconstruction import Reconstructor, load_reconstructor, reconstruct_slices
+from unimri.evaluation.reconstruction import Reconstructor, batches, load_reconstructor, reconstruct_slices
 from unimri.evaluation.volumes import VolumeScore, score_volume, volumes_file, write_volume_scores
 from unimri.models.memory import keep_freed_memory
 from unimri.physics.masks import Masks, load_masks
-
-_BATCH = 8
 
 
 def evaluate(
@@ -62,5 +60,4 @@ def evaluate(
 def _reconstruct(
     reconstructor: Reconstructor, slices: SliceSet, numbers: NDArray[np.int64], masks: Masks
 ) -> NDArray[np.float32]:
-    batches = np.split(numbers, range(_BATCH, len(numbers), _BATCH))
-    return np.concatenate([reconstruct_slices(reconstructor, slices, batch, masks) for batch in batches])
+    return np.concatenate([reconstruct_slices(reconstructor, slices, batch, masks) for batch in batches(numbers)])

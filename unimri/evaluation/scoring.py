@@ -7,16 +7,8 @@ from numpy.typing import NDArray
 
 from unimri.data.store import SliceSet
 from unimri.evaluation.metrics import MetricSettings, Score, score_slice
-from unimri.evaluation.reconstruction import Reconstructor, reconstruct_slices
+from unimri.evaluation.reconstruction import Reconstructor, batches, reconstruct_slices
 from unimri.physics.masks import Masks
-
-_BATCH = 8
-
-
-def some_slices(slices: SliceSet, limit: int | None) -> NDArray[np.int64]:
-    """Numbers of at most `limit` slices, evenly spaced; of all when it is None: int64."""
-    count = len(slices) if limit is None else min(limit, len(slices))
-    return np.linspace(0, len(slices) - 1, count).round().astype(np.int64)
 
 
 def scores(
@@ -38,7 +30,7 @@ def scores(
     -------
     For each slice its volume's key, its number in the volume, and its score.
     """
-    for batch in np.split(numbers, range(_BATCH, len(numbers), _BATCH)):
+    for batch in batches(numbers):
         images = reconstruct_slices(reconstructor, slices, batch, masks, noise)
         for number, image in zip(batch, images, strict=True):
             volume, place, _ = slices.volume_of(int(number))

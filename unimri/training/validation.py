@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unimri.data.store import SliceSet
+from unimri.data.store import SliceSet, evenly_spaced
 from unimri.training.distributed import Team
 
 # Slices (b, H, W), their numbers (b,) and their anatomy, to reconstruction and truth (b, H, W).
@@ -49,7 +49,7 @@ def examples(
     For each its anatomy, truth and magnitude of the reconstruction, float32 (H, W) both.
     """
     for anatomy, slices in held_out.items():
-        chosen = _chosen(len(slices), limit)
+        chosen = evenly_spaced(len(slices), limit)
         for start in range(0, len(chosen), _BATCH):
             numbers = chosen[start : start + _BATCH]
             image, target = reconstruct(slices.batch(numbers), numbers, anatomy)  # (b, H, W) both
@@ -57,17 +57,11 @@ def examples(
                 yield anatomy, truth, magnitude
 
 
-def _chosen(count: int, limit: int | None) -> NDArray[np.int64]:
-    """Which of `count` slices: at most `limit`, evenly spaced."""
-    chosen = np.linspace(0, count - 1, count if limit is None else min(limit, count))
-    return chosen.round().astype(np.int64)
-
-
 def _mean_psnr(
     slices: SliceSet, anatomy: str, reconstruct: Reconstruct, limit: int | None, team: Team, pause: Callable[[], None]
 ) -> float:
     """Mean PSNR of magnitude, in dB with range 1, over (at most `limit`, evenly spaced) slices."""
-    chosen = _chosen(len(slices), limit)
+    chosen = evenly_spaced(len(slices), limit)
     scores = np.zeros(len(chosen))
     for first in range(0, len(chosen), _BATCH * team.size):
         start = first + _BATCH * team.rank
