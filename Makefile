@@ -8,10 +8,10 @@ TORCH ?= $(shell grep '^torch==' envs/requirements.lock)
 setup: .venv/.installed
 
 # torch first and alone, as TORCH says, so that no other package chooses its build.
-.venv/.installed: pyproject.toml envs/requirements.lock
+.venv/.installed: pyproject.toml workflow/executor/pyproject.toml envs/requirements.lock
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c envs/requirements.lock -e '.[test]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c envs/requirements.lock -e '.[test]' -e workflow/executor
 	touch $@
 
 reproduce: setup

@@ -1,11 +1,14 @@
 import json
 import shlex
 import sys
+from pathlib import Path
 
 from snakemake.utils import min_version
 
 from unimri.config import parse_config
 from unimri.errors import UnimriError
+from unimri.machine import machine_resources
+from unimri.occupancy import occupy
 from unimri.plan import WorkflowPlan
 
 min_version("9.0")
@@ -18,6 +21,22 @@ try:
     plan = WorkflowPlan(parse_config(config))
 except UnimriError as fault:
     sys.exit(f"unimri: {fault}")
+
+# One machine: what it has bounds what runs on it at once, unless --resources does. Where jobs are submitted (--jobs), their
+# scheduler has the bounds.
+if workflow.is_main_process and workflow.resource_settings.nodes is None:
+    for resource, amount in machine_resources().items():
+        if resource not in workflow.global_resources:
+            workflow.register_resource(resource, amount)
+
+
+onstart:
+    # In place of Snakemake's own locks, which a killed Snakemake leaves behind.
+    try:
+        locks = occupy(Path(RESULTS), Path(PRIVATE))
+    except UnimriError as fault:
+        sys.exit(f"unimri: {fault}")
+
 
 # So that an environment of --sdm conda, which holds the libraries only, finds the package.
 shell.prefix(f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}:$PYTHONPATH; ")

@@ -230,18 +230,24 @@ def load_config(path: Path, *overlays: Path) -> Config:
     """
     content: dict[str, Any] = {}
     for file in (path, *overlays):
-        content = _merged(content, _read(file))
+        content = _merged(content, read_yaml(file))
     return parse_config(content)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read the settings of a YAML file.
+
+    Raises
+    ------
+    UnimriError : when it is missing, is not YAML, or holds no settings.
+    """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
         reason = " ".join(str(fault).split())
         raise UnimriError(f"{path}: cannot be read as YAML ({reason}); check the path and the file") from None
     if not isinstance(content, dict):
-        raise UnimriError(f"{path}: holds no settings; start from the config.yaml that comes with the project")
+        raise UnimriError(f"{path}: holds no settings; start from the file that comes with the project")
     return content
 
 

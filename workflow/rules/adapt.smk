@@ -22,8 +22,7 @@ rule adapted:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task("adapted", wildcards.seed),
         folder=subpath(output.aspin, parent=True),

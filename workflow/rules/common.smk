@@ -1,5 +1,23 @@
 import os
 
+from unimri.needs import needs
+
+
+# On a cluster, seconds on the machine that Snakemake runs on.
+localrules:
+    all,
+    mask,
+    manifest,
+    tables,
+    curves,
+    contact_sheet,
+    mask_picture,
+    data_report,
+    study_table,
+    study_picture,
+    report,
+
+
 # exec: a signal that a scheduler sends to the shell reaches the training. Snakemake compares this text before it fills
 # it in: another number of processes, of minutes, or another logger trains nothing again.
 TRAIN = (
@@ -7,6 +25,19 @@ TRAIN = (
     " --checkpoints {params.checkpoints:q} {params.data:q} --processes {resources.processes}"
     " --checkpoint-minutes {plan.config.training.checkpoint_minutes} {plan.logging}"
 )
+
+
+def asked(kind):
+    def of(name):
+        return lambda wildcards, attempt: getattr(
+            needs(kind, plan.config).of_attempt(attempt), name
+        )
+
+    return dict(mem_mb=of("memory_mb"), runtime=of("minutes"))
+
+
+LIGHT, READING, SCORING = asked("light"), asked("reading"), asked("scoring")
+TRAINING = asked("training") | dict(gpu=plan.gpus, processes=plan.processes, nodes=1)
 CHECKPOINTS = f"{RESULTS}/checkpoints"
 TRAINING_CODE = plan.code("unimri.training.run")
 MODEL = ["model.safetensors", "model.json", "history.csv", "last/model.safetensors"]

@@ -7,6 +7,8 @@ rule simulate:
         f"{BENCHMARKS}/simulate/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **READING,
     params:
         settings=lambda wildcards: plan.simulation(wildcards.anatomy),
         seed=plan.config.seed,
@@ -28,6 +30,8 @@ rule index:
         f"{BENCHMARKS}/index/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **READING,
     params:
         folder=subpath(output[0], parent=True),
         settings=lambda wildcards: plan.index(wildcards.anatomy),
@@ -52,6 +56,8 @@ rule shard:
         f"{BENCHMARKS}/shard/{{anatomy}}/{{shard}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **READING,
     params:
         settings=lambda wildcards: plan.shard(wildcards.anatomy),
         code=plan.code("unimri.data.prepare"),
@@ -75,6 +81,8 @@ rule manifest:
         f"{BENCHMARKS}/manifest/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **LIGHT,
     params:
         folder=subpath(output.manifest, parent=True),
         settings=plan.fractions(),
@@ -94,6 +102,8 @@ rule mask:
         f"{BENCHMARKS}/mask/{{sampling}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **LIGHT,
     params:
         acceleration=lambda wildcards: plan.acceleration(wildcards.sampling),
         settings=lambda wildcards: plan.mask(wildcards.sampling),

@@ -14,6 +14,8 @@ rule tune:
         method="total_variation|wavelet",
     conda:
         ENVIRONMENT
+    resources:
+        **SCORING,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         settings=lambda wildcards: plan.classical(wildcards.method),
@@ -43,6 +45,8 @@ rule evaluate:
         f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **SCORING,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         model=lambda wildcards: [

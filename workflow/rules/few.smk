@@ -25,8 +25,7 @@ rule few_aspin:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task(
             "adapted", wildcards.seed, patients=wildcards.patients
@@ -65,8 +64,7 @@ rule few_finetuned:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task(
             "finetuned", wildcards.seed, patients=wildcards.patients
@@ -99,8 +97,7 @@ rule few_scratch:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task(
             "independent", wildcards.seed, patients=wildcards.patients

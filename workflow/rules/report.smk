@@ -79,6 +79,8 @@ rule tables:
         f"{BENCHMARKS}/tables.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **LIGHT,
     params:
         folder=subpath(output[0], parent=True),
         anatomies=plan.provenance(),
@@ -125,6 +127,8 @@ rule picture:
         f"{BENCHMARKS}/{{sampling}}/figures/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **SCORING,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         models=lambda wildcards: plan.models(
@@ -158,6 +162,8 @@ rule curves:
         f"{BENCHMARKS}/{{sampling}}/figures/curves.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **LIGHT,
     params:
         histories=lambda wildcards: plan.curves(wildcards.sampling),
         title=lambda wildcards: plan.curves_title(wildcards.sampling),
@@ -184,6 +190,8 @@ rule contact_sheet:
         f"{BENCHMARKS}/contact_sheet/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **LIGHT,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         code=plan.code("unimri.evaluation.contact"),
@@ -207,6 +215,8 @@ rule mask_picture:
         f"{BENCHMARKS}/mask_picture/{{sampling}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **LIGHT,
     params:
         code=plan.code("unimri.evaluation.figures"),
     shell:
@@ -237,6 +247,8 @@ rule data_report:
         f"{BENCHMARKS}/data_report.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **LIGHT,
     params:
         data=data_options(plan.anatomies),
         folder=subpath(output.counts, parent=True),
@@ -264,6 +276,8 @@ rule report:
         f"{BENCHMARKS}/report.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **LIGHT,
     params:
         results=RESULTS,
         config=plan.whole(),

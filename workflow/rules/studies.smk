@@ -39,6 +39,8 @@ rule robustness:
         f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/robustness/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **SCORING,
     params:
         acceleration=lambda wildcards: plan.acceleration(wildcards.sampling),
         data=f"{RESULTS}/data/{{anatomy}}",
@@ -69,6 +71,8 @@ rule aspin_matrix:
         f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/aspin_matrix/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **SCORING,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         model=f"{RESULTS}/{{sampling}}/seed{{seed}}/{plan.distilled}",
@@ -100,6 +104,8 @@ rule forgetting:
         f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/forgetting.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **SCORING,
     params:
         data=data_options(plan.config.base),
         model=f"{RESULTS}/{{sampling}}/seed{{seed}}/{plan.distilled}",
@@ -132,6 +138,8 @@ rule evaluate_few:
         f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/adaptation/{{way}}/{{patients}}/metrics/{{anatomy}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **SCORING,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         model=lambda wildcards: [
@@ -164,6 +172,8 @@ rule study_table:
         f"{BENCHMARKS}/study_table/{{study}}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **LIGHT,
     params:
         anatomies=lambda wildcards: [
             f"--anatomy={anatomy}" for anatomy in plan.study_anatomies(wildcards.study)
@@ -191,6 +201,8 @@ rule study_picture:
         study="adaptation|aspin_matrix",
     conda:
         ENVIRONMENT
+    resources:
+        **LIGHT,
     params:
         acceleration=lambda wildcards: plan.acceleration(wildcards.sampling),
         title=lambda wildcards: plan.study_title(wildcards.study, wildcards.sampling),

@@ -16,8 +16,7 @@ rule independent:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task("independent", wildcards.seed),
         folder=subpath(output[0], parent=True),
@@ -45,8 +44,7 @@ rule shared:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task("shared", wildcards.seed),
         folder=subpath(output[0], parent=True),
@@ -75,8 +73,7 @@ rule shared_all:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task("shared", wildcards.seed),
         folder=subpath(output[0], parent=True),
@@ -105,8 +102,7 @@ rule shared_instance_norm:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task("shared_instance_norm", wildcards.seed),
         folder=subpath(output[0], parent=True),
@@ -136,8 +132,7 @@ rule pretrained:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task("pretrained", wildcards.seed),
         folder=subpath(output[0], parent=True),
@@ -176,8 +171,7 @@ rule distilled:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task("distilled", wildcards.seed, wildcards.layer),
         folder=subpath(output[0], parent=True),
@@ -215,8 +209,7 @@ rule continued:
         ENVIRONMENT
     threads: plan.threads
     resources:
-        gpu=plan.gpus,
-        processes=plan.processes,
+        **TRAINING,
     params:
         task=lambda wildcards: plan.task("continued", wildcards.seed),
         folder=subpath(output[0], parent=True),

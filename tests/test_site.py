@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+import yte
+
+from unimri.errors import UnimriError
+from unimri.site import Site, read_site
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("UNIMRI_SITE", str(tmp_path / "site.yaml"))
+    return tmp_path / "site.yaml"
+
+
+def profile() -> dict:
+    with (ROOT / "workflow/profiles/slurm/config.yaml").open() as file:
+        return yte.process_yaml(file, require_use_yte=True)
+
+
+def test_without_a_file_the_defaults_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("UNIMRI_SITE", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert read_site() == Site()
+    (tmp_path / "site.yaml").write_text("partition: long")
+    assert read_site().partition == "long"
+
+
+def test_the_profile_holds_what_the_site_says(site: Path) -> None:
+    site.write_text("{account: all, partition: my-cpu, jobs: 7, resources: {shared: {runtime: 90}}}")
+    filled = profile()
+    assert filled["jobs"] == 7
+    # As Python expressions, or `all` would be the function of that name.
+    assert filled["default-resources"] == {"slurm_account": "'all'", "slurm_partition": "'my-cpu'"}
+    assert filled["set-resources"] == {"shared": {"runtime": 90}}
+    assert filled["unimri-slurm-gpu-partition"] is None
+
+
+def test_a_site_that_says_nothing_leaves_out_what_snakemake_would_refuse(site: Path) -> None:
+    site.write_text("{jobs: 1}")
+    assert profile()["default-resources"] is None
+    assert profile()["set-resources"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("{jobs: 0}", "jobs is 0: input should be greater than or equal to 1"),
+        ("{partitions: cpu}", "partitions: unknown key"),
+        ("{status_command: sstat}", "status_command is 'sstat'"),
+        ("just text", "holds no settings"),
+        ("{", "cannot be read as YAML"),
+    ],
+)
+def test_a_wrong_file_is_told_in_one_line(site: Path, text: str, says: str) -> None:
+    site.write_text(text)
+    with pytest.raises(UnimriError) as fault:
+        read_site()
+    assert says in str(fault.value)
+    assert str(site) in str(fault.value)
+
+
+def test_a_file_that_is_named_and_missing_is_an_error(site: Path) -> None:
+    with pytest.raises(UnimriError, match="UNIMRI_SITE: .* is no file"):
+        read_site()

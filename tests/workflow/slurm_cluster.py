@@ -1,0 +1,176 @@
+"""A real SLURM on the loopback, for the tests: munged, slurmctld and slurmd, without systemd, control groups or accounting."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
+# Snakemake's executor strips SLURM_CONF before it starts a job's step: SLURM's files must lie where SLURM looks for them.
+FOLDER = Path("/etc/slurm")
+GPUS = 4
+
+
+def missing() -> str | None:
+    """Why no SLURM can be started here, or None."""
+    if os.geteuid() != 0:
+        return "SLURM's daemons are started by root"
+    if absent := [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]:
+        return f"no {', '.join(absent)}: Debian's slurm-wlm and munge have them"
+    if (FOLDER / "slurm.conf").exists():
+        return "a SLURM is configured here already"
+    return None
+
+
+class Cluster:
+    """One node that says it has 8 processors and 4 GPUs.
+
+    Parameters
+    ----------
+    state : an empty folder for all that SLURM keeps.
+    """
+
+    def __init__(self, state: Path) -> None:
+        self._state, self._daemons = state, {}
+        self._host = socket.gethostname().split(".")[0]
+        self._links: list[Path] = []
+
+    def start(self) -> None:
+        for name in ("ctld", "spool", "log"):
+            (self._state / name).mkdir()
+        self._write_configuration()
+        self._start_munge()
+        self._start("slurmctld")
+        self.start_node()
+        wait(lambda: self._ask("sinfo", "--noheader", "--partition=cpu", "--format=%t") == "idle", "the node")
+
+    def stop(self) -> None:
+        """Stop what was started, and nothing else."""
+        subprocess.run(["scancel", "--user=root"], check=False)
+        for daemon in reversed(self._daemons.values()):
+            daemon.terminate()
+        for daemon in self._daemons.values():
+            daemon.wait(30)
+        for link in self._links:
+            link.unlink(missing_ok=True)
+
+    def start_node(self) -> None:
+        self._start("slurmd")
+
+    def kill_node(self) -> None:
+        """Kill slurmd, whose jobs run on."""
+        self._daemons["slurmd"].kill()
+        self._daemons.pop("slurmd").wait(30)
+
+    def jobs(self, name: str, states: str | None = None) -> dict[str, tuple[str, str, str]]:
+        """Comment (rule and wildcards), partition and state of every job by its number; without `states`, if not over."""
+        options = [f"--states={states}"] if states else []
+        ask = ["squeue", "--noheader", "--array", f"--name={name}", "--format=%i|%k|%P|%T", *options]
+        lines = self._ask(*ask).splitlines()
+        rows = [line.split("|") for line in lines]
+        return {number: (comment, partition, state) for number, comment, partition, state in rows}
+
+    def cancel(self, number: str) -> None:
+        subprocess.run(["scancel", number], check=True)
+
+    def run_out_of_time(self, number: str) -> None:
+        subprocess.run(["scontrol", "update", f"JobId={number}", "EndTime=now"], check=True)
+
+    def _start(self, program: str) -> None:
+        with (self._state / "log" / f"{program}.out").open("ab") as log:
+            self._daemons[program] = subprocess.Popen(
+                [shutil.which(program, path="/usr/sbin"), "-D"], stdout=log, stderr=log, start_new_session=True
+            )
+
+    def _start_munge(self) -> None:
+        if subprocess.run(["sh", "-c", "munge -n | unmunge"], capture_output=True, check=False).returncode == 0:
+            return
+        for folder in ("/run/munge", "/var/log/munge", "/var/lib/munge"):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            shutil.chown(folder, "munge", "munge")
+            Path(folder).chmod(0o755)
+        with (self._state / "log/munged.out").open("ab") as log:
+            self._daemons["munged"] = subprocess.Popen(
+                ["runuser", "-u", "munge", "--", "/usr/sbin/munged", "--foreground"], stdout=log, stderr=log
+            )
+        command = ["sh", "-c", "munge -n | unmunge"]
+        wait(lambda: subprocess.run(command, capture_output=True, check=False).returncode == 0, "munge")
+
+    def _write_configuration(self) -> None:
+        state, host = self._state, self._host
+        for gpu in range(GPUS):
+            # slurmd wants a character device, or CUDA_VISIBLE_DEVICES is never set: the numbers of /dev/null.
+            os.mknod(state / f"gpu{gpu}", 0o600 | 0o020000, os.makedev(1, 3))
+        (state / "gres.conf").write_text(f"AutoDetect=off\nName=gpu Type=fake File={state}/gpu[0-{GPUS - 1}]\n")
+        (state / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
+        (state / "slurm.conf").write_text(
+            f"""ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+CredType=cred/munge
+SlurmctldPort=16817
+SlurmdPort=16818
+StateSaveLocation={state}/ctld
+SlurmdSpoolDir={state}/spool
+SlurmctldPidFile={state}/slurmctld.pid
+SlurmdPidFile={state}/slurmd.pid
+SlurmctldLogFile={state}/log/slurmctld.log
+SlurmdLogFile={state}/log/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory
+SchedulerType=sched/backfill
+SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=1
+MpiDefault=none
+ReturnToService=2
+MinJobAge=300
+KillWait=5
+SlurmdTimeout=60
+InactiveLimit=0
+DefMemPerCPU=512
+SlurmdParameters=config_overrides
+GresTypes=gpu
+NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=32000 Gres=gpu:fake:{GPUS} State=UNKNOWN
+PartitionName=cpu Nodes={host} Default=YES MaxTime=2:00:00 State=UP
+PartitionName=gpu Nodes={host} Default=NO MaxTime=2:00:00 State=UP
+"""
+        )
+        FOLDER.mkdir(exist_ok=True)
+        for name in ("slurm.conf", "gres.conf", "cgroup.conf"):
+            link = FOLDER / name
+            link.unlink(missing_ok=True)
+            link.symlink_to(state / name)
+            self._links.append(link)
+
+    def _ask(self, *command: str) -> str:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def wait(until: Callable[[], bool], what: str, seconds: float = 120) -> None:
+    """Wait for something, and fail when it does not come."""
+    end = time.monotonic() + seconds
+    while not until():
+        if time.monotonic() > end:
+            raise TimeoutError(f"waited {seconds} s for {what}")
+        time.sleep(0.1)
+
+
+def frozen(number: int) -> bool:
+    """Whether a process has stopped itself."""
+    return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def thaw(number: int) -> None:
+    os.kill(number, signal.SIGCONT)

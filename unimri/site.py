@@ -1,0 +1,71 @@
+"""What a cluster asks for: one small file of the site's own, read by workflow/profiles/slurm."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from unimri.config import read_yaml
+from unimri.errors import UnimriError
+from unimri.settings import Settings, parse_settings
+
+FILE = "site.yaml"
+VARIABLE = "UNIMRI_SITE"
+
+
+class Site(Settings):
+    """One cluster, and what it grants."""
+
+    account: str | None = Field(None, description="account that jobs are billed to; null: your default one")
+    partition: str | None = Field(None, description="partition of jobs without a GPU; null: the cluster's default")
+    gpu_partition: str | None = Field(None, description="partition of jobs with GPUs; null: `partition`")
+    qos: str | None = Field(None, description="quality of service")
+    constraint: str | None = Field(None, description="features that nodes must have")
+    jobs: int = Field(50, ge=1, description="most jobs that are submitted at once")
+    cores: int = Field(8, ge=1, description="most CPUs of one job")
+    memory_mb: int = Field(64000, ge=1000, description="most memory of one job, in MB")
+    gpus: int = Field(1, ge=0, description="most GPUs of one job")
+    minutes: int = Field(24 * 60, ge=1, description="longest time of one job, in minutes: the partition's limit")
+    retries: int = Field(
+        5, ge=0, description="how often a job that failed, was cancelled or ran out of time or memory is tried again"
+    )
+    together: int = Field(8, ge=1, description="small jobs that share one submission")
+    status_command: Literal["sacct", "squeue"] = Field(
+        "sacct", description="what says how jobs stand; squeue where the cluster keeps no accounts of jobs"
+    )
+    status_seconds: int = Field(40, ge=1, description="between two questions how jobs stand")
+    latency_seconds: int = Field(60, ge=0, description="how late the file system may show a file of another node")
+    resources: dict[str, dict[str, int | str]] = Field(
+        {}, description="what single rules ask for instead: {independent: {runtime: 2880, mem_mb: 32000}}"
+    )
+
+    @property
+    def default_resources(self) -> dict[str, str]:
+        """What every job asks for, as Snakemake's `default-resources` takes it: text as a Python expression."""
+        named = {
+            "slurm_account": self.account,
+            "slurm_partition": self.partition,
+            "qos": self.qos,
+            "constraint": self.constraint,
+        }
+        return {name: repr(value) for name, value in named.items() if value is not None}
+
+
+def read_site() -> Site:
+    """The site's settings: of the file that the variable UNIMRI_SITE names, else of `site.yaml` in the working folder.
+
+    Without either the defaults.
+
+    Raises
+    ------
+    UnimriError : when the named file is missing, or a setting is wrong.
+    """
+    named = os.environ.get(VARIABLE)
+    path = Path(named or FILE)
+    if not path.is_file():
+        if named:
+            raise UnimriError(f"{VARIABLE}: {path} is no file; correct the path")
+        return Site()
+    content: dict[str, Any] = read_yaml(path)
+    return parse_settings(Site, content, str(path))
