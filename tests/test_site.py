@@ -63,5 +63,5 @@ def test_a_wrong_file_is_told_in_one_line(site: Path, text: str, says: str) -> N
 
 
 def test_a_file_that_is_named_and_missing_is_an_error(site: Path) -> None:
-    with pytest.raises(UnimriError, match="UNIMRI_SITE: .* is no file"):
+    with pytest.raises(UnimriError, match=r"UNIMRI_SITE: .* is no file"):
         read_site()

@@ -1,4 +1,4 @@
-"""A real SLURM on the loopback, for the tests: munged, slurmctld and slurmd, without systemd, control groups or accounting."""
+"""A real SLURM on the loopback, for the tests: without systemd, control groups or accounting."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
-# Snakemake's executor strips SLURM_CONF before it starts a job's step: SLURM's files must lie where SLURM looks for them.
+# Snakemake's executor strips SLURM_CONF before it starts a job's step: SLURM's files must lie where it looks itself.
 FOLDER = Path("/etc/slurm")
 GPUS = 4
 
@@ -67,7 +67,7 @@ class Cluster:
         self._daemons.pop("slurmd").wait(30)
 
     def jobs(self, name: str, states: str | None = None) -> dict[str, tuple[str, str, str]]:
-        """Comment (rule and wildcards), partition and state of every job by its number; without `states`, if not over."""
+        """Comment (rule and wildcards), partition and state of jobs by their numbers; without `states`, if not over."""
         options = [f"--states={states}"] if states else []
         ask = ["squeue", "--noheader", "--array", f"--name={name}", "--format=%i|%k|%P|%T", *options]
         lines = self._ask(*ask).splitlines()
@@ -142,7 +142,7 @@ InactiveLimit=0
 DefMemPerCPU=512
 SlurmdParameters=config_overrides
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=32000 Gres=gpu:fake:{GPUS} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:fake:{GPUS} State=UNKNOWN
 PartitionName=cpu Nodes={host} Default=YES MaxTime=2:00:00 State=UP
 PartitionName=gpu Nodes={host} Default=NO MaxTime=2:00:00 State=UP
 """

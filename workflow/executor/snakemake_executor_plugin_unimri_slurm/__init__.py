@@ -16,11 +16,12 @@ beside them. This one
 import asyncio
 import getpass
 import hashlib
+import json
 import shlex
 import subprocess
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -84,6 +85,12 @@ class Executor(slurm.Executor):
             else:
                 self._submit_job(together[0])
 
+    async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncGenerator[SubmittedJobInfo, None]:
+        async for job in super().check_active_jobs(active_jobs):
+            yield job
+        # That asks ever more seldom, up to every three minutes, while no job ends: what follows would wait.
+        self.next_seconds_between_status_checks = self.workflow.executor_settings.init_seconds_before_status_checks
+
     def get_partition_arg(self, job: JobExecutorInterface) -> str:
         partition = self.workflow.executor_settings.gpu_partition
         if partition and job.resources.get("gpu"):
@@ -103,6 +110,9 @@ class Executor(slurm.Executor):
         alive = self._alive()
         # What is not ready waits for another job, which will change what it is made from.
         ready = {*jobs, *self.workflow.dag.ready_jobs} if alive else ()
+        for file in self._outputs_file("any").parent.glob("*"):
+            if file.name not in {f"{number}.json" for number in alive}:
+                file.unlink()
         wanted = {number for job in ready if (number := self._same(job, alive))}
         unwanted = sorted(alive - wanted)
         if unwanted:
@@ -114,16 +124,32 @@ class Executor(slurm.Executor):
         return wanted
 
     def _same(self, job: JobExecutorInterface, alive: set[str]) -> str | None:
-        """Number of the SLURM job that is making all of `job` from the same things, if there is one."""
+        """Number of the SLURM job that is making all of `job` and from the same things, if there is one."""
         persistence, members = self.workflow.persistence, list(_members(job))
-        numbers = [persistence.external_jobids(member) for member in members]
-        if any(len(found) != 1 or found != numbers[0] for found in numbers) or numbers[0][0] not in alive:
-            return None
+        outputs = {str(output) for member in members for output in member.output}
         for member in members:
             changed = persistence.params_changed(member) or any(persistence.code_changed(member))
             if changed or any(persistence.input_changed(member)) or not persistence.has_metadata(member):
                 return None
-        return str(numbers[0][0])
+        return next((number for number in sorted(alive) if outputs <= self._outputs(number)), None)
+
+    def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
+        # In a file of our own: Snakemake's mark of an incomplete file forgets the number as soon as the job has begun.
+        file = self._outputs_file(job_info.external_jobid)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        outputs = [str(output) for member in _members(job_info.job) for output in member.output]
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(outputs), encoding="utf-8")
+        partial.replace(file)
+        super().report_job_submission(job_info, register_job)
+
+    def _outputs_file(self, number: str) -> Path:
+        return Path(self.workflow.persistence.path) / "unimri_slurm" / f"{number}.json"
+
+    def _outputs(self, number: str) -> set[str]:
+        """What a SLURM job makes; nothing when it is not known."""
+        file = self._outputs_file(number)
+        return set(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else set()
 
     def _taken_over(self, job: JobExecutorInterface) -> bool:
         if not self._left_running:
