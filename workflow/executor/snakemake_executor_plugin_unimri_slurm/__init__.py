@@ -160,7 +160,7 @@ class Executor(slurm.Executor):
         self._left_running.discard(number)
         self.run_job_pre(job)
         self.logger.info(
-            f"Job {job.jobid} runs already, since an earlier Snakemake, as SLURM job {number}: taken over."
+            f"Job {job.jobid} runs already as SLURM job {number} of an earlier Snakemake: taken over."
         )
         info = SubmittedJobInfo(job, external_jobid=number, aux={"slurm_logfile": self.slurm_logdir / f"{number}.log"})
         self.report_job_submission(info)
