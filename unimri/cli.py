@@ -482,6 +482,32 @@ def status(
     typer.echo(f"\n{len(found)} trainings: {', '.join(f'{number} {state}' for state, number in counts.items())}")
 
 
+@app.command()
+def borrow(
+    source: Annotated[Path, typer.Argument(help="Folder in which another checkout ran snakemake.")],
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
+    ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy instead of linking; also what is linked by now.")] = False,
+) -> None:
+    """Take over what another checkout has finished: `snakemake` makes only what differs. Writes nothing there."""
+    from tabulate import tabulate
+
+    from unimri.borrow import borrow as run
+    from unimri.borrow import total
+    from unimri.config import load_config
+
+    loaded = load_config(*(config or [Path("config.yaml")]))
+    found = run(source, Path(), loaded.results, loaded.private, copy)
+    header = ["folder", "files", "of jobs", "jobs here already", "jobs made here"]
+    typer.echo(tabulate(found, header, tablefmt="plain"))
+    whole = total(found)
+    typer.echo(
+        f"\n{'Copied' if copy else 'Linked'} {whole.files} files of {whole.jobs} jobs; {whole.present} jobs were here "
+        f"already, and {whole.kept} made here were left as they are. `snakemake -n` shows what is left to run."
+    )
+
+
 @app.callback()
 def _start(context: typer.Context) -> None:
     # Standard output goes to the rules' logs, which stay with the results: what we log names no patient and no file.

@@ -1,0 +1,307 @@
+"""`unimri borrow` on hand-made checkouts, whose records are written by Snakemake itself."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from snakemake.persistence import MetadataRecord
+from snakemake.persistence.file import FilePersistence
+from typer.testing import CliRunner
+
+from unimri.borrow import Borrowed, borrow, total
+from unimri.cli import app
+from unimri.errors import UnimriError
+
+ROOT = Path(__file__).parents[1]
+RESULTS, PRIVATE = Path("results"), Path("private")
+MODEL = "results/4x/seed1/pretrained"
+# By job: what it makes. The path of one is too long for the name of one record.
+JOBS = {
+    "manifest": ["results/data/brain/manifest.csv", "results/data/brain/sources.csv"],
+    "pretrained": [f"{MODEL}/model.safetensors", f"{MODEL}/model.json", f"{MODEL}/aspin/brain.safetensors"],
+    "tables": [f"results/tables/{'long' * 30}/{'name' * 30}.csv"],
+    "report": ["results/report.html"],
+}
+SIMULATED = "results/simulated/brain"
+# Long ago, and not a whole number of seconds.
+MADE_NS = 1_600_000_000_123_456_789
+
+
+def write(path: Path, text: str, number: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, ns=(MADE_NS, MADE_NS + number * 10**9))
+
+
+def record(folder: Path, key: str, rule: str, start: float = 1.0) -> None:
+    found = MetadataRecord(
+        rule=rule, log=[f"results/logs/{rule}.log"], params=["'a'"], starttime=start, record_format_version=6
+    )
+    FilePersistence(path=folder / ".snakemake")._write_record(key, found)
+
+
+def records(folder: Path) -> dict[str, bytes]:
+    files = [path for path in (folder / ".snakemake/metadata").rglob("*") if path.is_file()]
+    return {path.name: path.read_bytes() for path in files}
+
+
+def state(folder: Path) -> dict[str, tuple]:
+    """Kind, time and content of all that is in a folder, and of the folder."""
+    found = {}
+    for path in (folder, *folder.rglob("*")):
+        about = path.lstat()
+        content = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
+        found[str(path.relative_to(folder))] = (about.st_mode, about.st_mtime_ns, content)
+    return found
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A finished checkout, with much beside its finished outputs."""
+    source = tmp_path / "source"
+    for number, (rule, keys) in enumerate(JOBS.items()):
+        for key in keys:
+            write(source / key, f"content of {key}", number)
+            record(source, key, rule)
+    for name in ("one/a.dcm", "one/b.dcm", "two/a.dcm"):
+        write(source / SIMULATED / name, name)
+    write(source / SIMULATED / ".snakemake_timestamp", "")
+    record(source, SIMULATED, "simulate")
+    for key in (
+        "results/logs/pretrained.log",
+        "results/benchmarks/pretrained.tsv",
+        "results/checkpoints/1.safetensors",
+    ):
+        write(source / key, "no output")
+    write(source / "private/brain/shard-000.json", "names")
+    record(source, "private/brain/shard-000.json", "index")
+    return source
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Path:
+    here = tmp_path / "here"
+    here.mkdir()
+    return here
+
+
+def take(source: Path, here: Path, copy: bool = False) -> list[Borrowed]:
+    return borrow(source, here, RESULTS, PRIVATE, copy)
+
+
+OUTPUTS = [key for keys in JOBS.values() for key in keys]
+
+
+def test_finished_outputs_are_linked_and_nothing_is_written_to_the_source(source: Path, here: Path) -> None:
+    before = state(source)
+    found = take(source, here)
+    assert state(source) == before
+    assert found == [
+        Borrowed("4x", 3, 1, 0, 0),
+        Borrowed("data", 2, 1, 0, 0),
+        Borrowed("report.html", 1, 1, 0, 0),
+        Borrowed("simulated", 3, 1, 0, 0),
+        Borrowed("tables", 1, 1, 0, 0),
+    ]
+    assert total(found) == Borrowed("all", 10, 5, 0, 0)
+    for key in OUTPUTS:
+        assert (here / key).readlink() == source / key
+        assert (here / key).lstat().st_mtime_ns == (source / key).stat().st_mtime_ns
+    private = next(name for name in records(source) if name not in records(here))
+    assert records(here) == {name: text for name, text in records(source).items() if name != private}
+    files = {str(path.relative_to(here)) for path in here.rglob("*") if ".snakemake/" not in str(path)}
+    assert not any("logs" in file or "private" in file or "checkpoints" in file for file in files)
+    assert not any(path.is_symlink() for path in here.rglob("*") if path.is_dir())
+
+
+def test_a_folder_that_is_an_output_is_a_folder_of_links(source: Path, here: Path) -> None:
+    take(source, here)
+    folder = here / SIMULATED
+    assert (folder / "one/b.dcm").readlink() == source / SIMULATED / "one/b.dcm"
+    # Snakemake writes to this one.
+    assert not (folder / ".snakemake_timestamp").is_symlink()
+    assert (folder / ".snakemake_timestamp").stat().st_mtime_ns == MADE_NS
+    shutil.rmtree(folder)
+    assert (source / SIMULATED / "one/b.dcm").is_file()
+
+
+def test_what_is_not_finished_stays(source: Path, here: Path) -> None:
+    FilePersistence(path=source / ".snakemake")._mark_incomplete("results/report.html", None)
+    (source / JOBS["tables"][0]).unlink()
+    persistence = FilePersistence(path=source / ".snakemake")
+    torn = Path(persistence._record_path(persistence._metadata_path, JOBS["manifest"][0]))
+    torn.write_text(torn.read_text()[:20])
+    take(source, here)
+    for key in ("results/report.html", JOBS["tables"][0], JOBS["manifest"][0]):
+        assert not (here / key).exists()
+    assert (here / JOBS["manifest"][1]).is_file()
+
+
+def test_nothing_private_is_taken_from_below_the_results(source: Path, here: Path) -> None:
+    write(source / "results/private/brain/shard-000.json", "names")
+    record(source, "results/private/brain/shard-000.json", "index")
+    borrow(source, here, RESULTS, Path("results/private"))
+    assert not (here / "results/private").exists()
+    assert len(records(here)) == len(OUTPUTS) + 1
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_a_second_time_changes_nothing(source: Path, here: Path, copy: bool) -> None:
+    take(source, here, copy)
+    before = state(here)
+    assert total(take(source, here, copy)) == Borrowed("all", 0, 0, 5, 0)
+    assert state(here) == before
+
+
+def test_a_job_of_which_anything_was_made_here_is_left_alone(source: Path, here: Path) -> None:
+    write(here / MODEL / "model.json", "mine")
+    record(here, f"{MODEL}/model.json", "pretrained", start=2.0)
+    before = state(here / MODEL)
+    assert take(source, here)[0] == Borrowed("4x", 0, 0, 0, 1)
+    assert state(here / MODEL) == before
+    assert (here / "results/report.html").is_symlink()
+
+
+def test_copies_can_be_written_and_need_the_source_no_more(source: Path, here: Path) -> None:
+    for path in source.rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        take(source, here)
+        assert total(take(source, here, copy=True)).files == 10
+    finally:
+        for path in (source, *source.rglob("*")):
+            path.chmod(0o755)
+    assert not [path for path in here.rglob("*") if path.is_symlink()]
+    for key in [*OUTPUTS, f"{SIMULATED}/two/a.dcm"]:
+        assert (here / key).read_bytes() == (source / key).read_bytes()
+        assert (here / key).stat().st_mtime_ns == (source / key).stat().st_mtime_ns
+        assert (here / key).stat().st_mode & 0o200
+    assert total(take(source, here)).files == 0
+
+
+def test_links_to_a_source_that_has_moved_are_made_again(source: Path, here: Path) -> None:
+    take(source, here)
+    moved = source.rename(source.with_name("moved"))
+    assert total(take(moved, here)).files == 10
+    assert (here / OUTPUTS[0]).readlink() == moved / OUTPUTS[0]
+    assert (here / SIMULATED / "one/a.dcm").read_text() == "one/a.dcm"
+
+
+def test_what_the_source_has_made_again_is_taken_again(source: Path, here: Path) -> None:
+    take(source, here)
+    for number, key in enumerate((*JOBS["manifest"], SIMULATED)):
+        record(source, key, "manifest" if number < 2 else "simulate", start=5.0)
+    write(source / JOBS["manifest"][0], "again", 50)
+    write(source / SIMULATED / "three/a.dcm", "again")
+    found = {part.folder: part.files for part in take(source, here)}
+    assert found == {"4x": 0, "data": 2, "report.html": 0, "simulated": 4, "tables": 0}
+    assert (here / JOBS["manifest"][0]).lstat().st_mtime_ns == MADE_NS + 50 * 10**9
+    assert (here / SIMULATED / "three/a.dcm").is_file()
+    assert set(records(here).items()) <= set(records(source).items())
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_wherever_it_is_killed_no_file_lacks_its_record(
+    source: Path, here: Path, monkeypatch: pytest.MonkeyPatch, copy: bool
+) -> None:
+    take(source, here.with_name("whole"), copy)
+    own, steps = os.utime, 0
+
+    def dies(after: int):
+        done = 0
+
+        def utime(*arguments, **options):
+            nonlocal done
+            done += 1
+            if done > after:
+                raise KeyboardInterrupt
+            own(*arguments, **options)
+
+        return utime
+
+    while True:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "utime", dies(steps))
+            try:
+                take(source, here, copy)
+                break
+            except KeyboardInterrupt:
+                made = [key for key in (*OUTPUTS, SIMULATED) if (here / key).exists()]
+                recorded = FilePersistence(path=here / ".snakemake")
+                assert all(recorded._read_record(key) is not None for key in made)
+                assert not list(here.rglob(".partial-*"))
+        shutil.rmtree(here)
+        steps += 1
+    assert steps == 14
+    # Killed after one, and then again to the end.
+    shutil.rmtree(here)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "utime", dies(2))
+        with pytest.raises(KeyboardInterrupt):
+            take(source, here, copy)
+    leftover = here / "results/simulated/.partial-1-brain/one"
+    leftover.mkdir(parents=True)
+    take(source, here, copy)
+    assert records(here) == records(here.with_name("whole"))
+    names = {str(path.relative_to(here)) for path in here.rglob("*")}
+    assert names == {str(path.relative_to(here.with_name("whole"))) for path in here.with_name("whole").rglob("*")}
+
+
+def test_what_lies_behind_links_is_found_where_it_is(source: Path, here: Path, tmp_path: Path) -> None:
+    shutil.move(source / "results/data", tmp_path / "disk")
+    (source / "results/data").symlink_to(tmp_path / "disk")
+    take(source, here)
+    assert (here / "results/data/brain/manifest.csv").readlink() == tmp_path / "disk/brain/manifest.csv"
+    # One who borrows from the borrower needs the first alone.
+    third = tmp_path / "third"
+    third.mkdir()
+    take(here, third)
+    assert (third / OUTPUTS[2]).readlink() == source / OUTPUTS[2]
+    assert (third / SIMULATED / "one/a.dcm").readlink() == source / SIMULATED / "one/a.dcm"
+
+
+def fails(says: str, source: Path, here: Path, results: Path = RESULTS) -> None:
+    before = state(here)
+    with pytest.raises(UnimriError, match=says):
+        borrow(source, here, results, PRIVATE)
+    assert state(here) == before
+
+
+def test_what_cannot_be_borrowed_is_said_with_the_mend(
+    source: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails("results is /data/results: only a folder below", source, here, Path("/data/results"))
+    fails(r"results is \.\./results: only", source, here, Path("../results"))
+    fails("nowhere: no such folder; give the folder in which", source.with_name("nowhere"), here)
+    fails("Snakemake has kept no records there", here, source)
+    fails("results-mine: no such folder; `results` must be the same", source, here, Path("results-mine"))
+    fails("these are the results of this very folder", source, source)
+    (here / "results").symlink_to(source / "results")
+    fails("these are the results of this very folder", source, here)
+    (here / "results").unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "access", lambda path, mode: Path(path).name != "a.dcm")
+        fails(r"a\.dcm: cannot be read; let its owner run `chmod -R a\+rX results \.snakemake`", source, here)
+    for path in (source / "results").iterdir():
+        path.rename(path.with_name(f"not-{path.name}"))
+    fails("holds no finished output; run snakemake there first", source, here)
+
+
+def test_nothing_is_borrowed_while_snakemake_runs_here(source: Path, here: Path) -> None:
+    persistence = FilePersistence(path=here / ".snakemake")
+    persistence._write_locks("output", ["results/report.html"])
+    with pytest.raises(UnimriError, match="Snakemake is running here; wait for it, or `snakemake --unlock`"):
+        take(source, here)
+    assert not (here / "results").exists()
+
+
+def test_the_command_says_what_it_did(source: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(here)
+    tiny = str(ROOT / "workflow/config/tiny.yaml")
+    run = CliRunner().invoke(app, ["borrow", "../source", str(ROOT / "config.yaml"), tiny], catch_exceptions=False)
+    assert run.stdout.splitlines()[1].split() == ["4x", "3", "1", "0", "0"]
+    assert "Linked 10 files of 5 jobs; 0 jobs were here already, and 0 made here" in run.stdout
+    assert "`snakemake -n` shows" in run.stdout
+    assert run.stderr == ""
+    assert (here / "results/report.html").readlink() == source / "results/report.html"
