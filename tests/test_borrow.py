@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from unimri.borrow import Borrowed, borrow, total
 from unimri.cli import app
 from unimri.errors import UnimriError
+from unimri.occupancy import occupy
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PRIVATE = Path("results"), Path("private")
@@ -289,11 +290,12 @@ def test_what_cannot_be_borrowed_is_said_with_the_mend(
 
 
 def test_nothing_is_borrowed_while_snakemake_runs_here(source: Path, here: Path) -> None:
-    persistence = FilePersistence(path=here / ".snakemake")
-    persistence._write_locks("output", ["results/report.html"])
-    with pytest.raises(UnimriError, match="Snakemake is running here; wait for it, or `snakemake --unlock`"):
+    (lock,) = occupy(here / "results")
+    with pytest.raises(UnimriError, match="another Snakemake works on it"):
         take(source, here)
-    assert not (here / "results").exists()
+    assert {path.name for path in (here / "results").iterdir()} == {".lock", ".lock.json"}
+    lock.release()
+    assert take(source, here)
 
 
 def test_the_command_says_what_it_did(source: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

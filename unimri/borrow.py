@@ -14,6 +14,7 @@ from tqdm.utils import CallbackIOWrapper
 
 from unimri.artifacts import replacing
 from unimri.errors import UnimriError
+from unimri.occupancy import occupy
 
 # Carries the time of a folder that is an output. Snakemake writes to it when it touches the folder: never a link.
 _TIMESTAMP = ".snakemake_timestamp"
@@ -101,12 +102,14 @@ def borrow(source: Path, here: Path, results: Path, private: Path, copy: bool = 
     _check(source, here, results)
     jobs = _jobs(source.resolve(), results, private)
     records = FilePersistence(path=here.resolve() / ".snakemake")
-    if any(True for _ in records._read_locks()):
-        raise UnimriError(f"{here}: Snakemake is running here; wait for it, or `snakemake --unlock` if it was killed")
+    locks = occupy(here / results)
     try:
         return _borrow(jobs, here, results, records, copy)
     except OSError as fault:
         raise UnimriError(f"{fault.filename or here}: {fault.strerror}; mend that and borrow again") from fault
+    finally:
+        for lock in locks:
+            lock.release()
 
 
 def total(parts: Iterable[Borrowed]) -> Borrowed:

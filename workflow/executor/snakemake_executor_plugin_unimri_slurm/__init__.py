@@ -159,9 +159,7 @@ class Executor(slurm.Executor):
             return False
         self._left_running.discard(number)
         self.run_job_pre(job)
-        self.logger.info(
-            f"Job {job.jobid} runs already as SLURM job {number} of an earlier Snakemake: taken over."
-        )
+        self.logger.info(f"Job {job.jobid} runs already as SLURM job {number} of an earlier Snakemake: taken over.")
         info = SubmittedJobInfo(job, external_jobid=number, aux={"slurm_logfile": self.slurm_logdir / f"{number}.log"})
         self.report_job_submission(info)
         return True
