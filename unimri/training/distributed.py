@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from unimri.errors import UnimriError
 
@@ -59,8 +59,7 @@ class Team:
     def sum(self, numbers: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over the processes, number by number. All must call it, with equally many."""
         total = torch.tensor(np.asarray(numbers, np.float64))
-        if self.size > 1:
-            dist.all_reduce(total)
+        self._add_up(total)
         return total.numpy()
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -73,10 +72,21 @@ class Team:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])  # (numbers that learn,)
-        dist.all_reduce(flat)
+        self._add_up(flat)
         flat /= self.size
         for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view(gradient.shape))
+
+    def _add_up(self, tensor: Tensor) -> None:
+        """Replace numbers by their sums over the processes."""
+        if self.size == 1:
+            return
+        try:
+            dist.all_reduce(tensor)
+        except RuntimeError as error:
+            raise UnimriError(
+                f"process {self.rank} has lost another one; the same command goes on from the last checkpoint"
+            ) from error
 
     @contextmanager
     def agreeing(self) -> Iterator[None]:
