@@ -114,7 +114,12 @@ class _Crash:
         self.left, self.folders = number, tuple(str(folder / name) for name in ("output", "checkpoints"))
 
     def __call__(self, event: str, details: tuple[object, ...]) -> None:
-        if event in ("open", "os.rename", "os.remove", "os.mkdir") and str(details[0]).startswith(self.folders):
+        reads = event == "open" and details[1] in ("r", "rb")
+        if (
+            event in ("open", "os.rename", "os.remove", "os.mkdir")
+            and not reads
+            and str(details[0]).startswith(self.folders)
+        ):
             self.left -= 1
             if self.left == 0:
                 os._exit(137)

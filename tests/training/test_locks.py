@@ -29,10 +29,9 @@ def said(log: Path, line: str) -> Callable[[], bool]:
     return lambda: log.exists() and line in log.read_text()
 
 
-@pytest.fixture
-def expected(commands, tmp_path) -> dict[str, str]:
-    folder = tmp_path / "expected"
-    folder.mkdir()
+@pytest.fixture(scope="module")
+def expected(commands, tmp_path_factory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("expected")
     assert finish(start(commands("independent", folder), folder / "log")) == [0]
     return tree(folder / "output")
 
