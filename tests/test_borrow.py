@@ -48,9 +48,11 @@ def records(folder: Path) -> dict[str, bytes]:
 
 
 def state(folder: Path) -> dict[str, tuple]:
-    """Kind, time and content of all that is in a folder, and of the folder."""
+    """Kind, time and content of all that is in a folder, and of the folder, but for the lock on its results."""
     found = {}
     for path in (folder, *folder.rglob("*")):
+        if path == folder / "results" or path.name.startswith(".lock"):
+            continue
         about = path.lstat()
         content = str(path.readlink()) if path.is_symlink() else path.read_bytes() if path.is_file() else ""
         found[str(path.relative_to(folder))] = (about.st_mode, about.st_mtime_ns, content)

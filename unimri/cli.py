@@ -199,7 +199,10 @@ def train(
     base: Annotated[Path | None, typer.Option(help="Universal model that S3 and S4 start from.")] = None,
     teacher: Pairs = None,
     processes: Annotated[
-        int, typer.Option(min=1, help="Processes that share each batch; torchrun's own go first.")
+        int, typer.Option(min=1, help="Processes on each node that share each batch; torchrun's own go first.")
+    ] = 1,
+    nodes: Annotated[
+        int, typer.Option(min=1, help="Nodes that share each batch; srun starts this same command once on each.")
     ] = 1,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="How much work may be lost.")] = 10,
     logger: Annotated[str | None, typer.Option(help="tensorboard, mlflow or wandb.")] = None,
@@ -214,8 +217,8 @@ def train(
     from unimri.training.settings import Running, TrainingTask
 
     settings = parse_settings(TrainingTask, task, "--task")
-    if processes > 1 and not is_launched():
-        sys.exit(launch(processes, settings.threads, sys.argv[1:]))
+    if processes * nodes > 1 and not is_launched():
+        sys.exit(launch(nodes, processes, settings.threads, sys.argv[1:]))
     files = Files(_pairs(data), mask, base, _pairs(teacher))
     callbacks: list[Callback] = [Display()]
     running = parse_settings(Running, {"logger": logger, "picture_epochs": picture_epochs}, "--logger")

@@ -100,9 +100,10 @@ class WorkflowPlan:
         # The rows of Table S2 that Table 1 does not have.
         own = config.distillation.layer
         self.layer_methods = [f"layer{layer}" for layer in sorted(set(config.studies.layers) - {own})]
-        # What a training asks of the scheduler: a GPU for each process, unless it is told to stay on the CPU.
-        self.processes = config.training.processes
-        self.gpus = 0 if config.training.device == "cpu" else self.processes
+        # What a training asks of the scheduler: a GPU for each process of all nodes, unless it is told to stay on the
+        # CPU, and the CPUs of one node.
+        self.processes, self.nodes = config.training.processes, config.training.nodes
+        self.gpus = 0 if config.training.device == "cpu" else self.processes * self.nodes
         self.threads = config.training.threads * self.processes
         training = config.training
         self.logging = (

@@ -1,6 +1,5 @@
 """Where each training of an experiment stands, from the artifacts alone."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from unimri.training.checkpoints import Checkpoints
 from unimri.training.device import resolve
 from unimri.training.fingerprint import fingerprint, training_code
 from unimri.training.inputs import Files
+from unimri.training.results import read_about
 from unimri.training.settings import TrainingTask
 
 State = Literal["done", "stale", "under way", "stopped", "ready", "waiting"]
@@ -50,11 +50,11 @@ def standings(plan: WorkflowPlan) -> Iterator[Standing]:
 
 def _standing(plan: WorkflowPlan, sampling: str, seed: str, training: PlannedTraining) -> tuple[State, str]:
     planned = TrainingTask.model_validate_json(plan.task(training.stage, seed, training.layer, training.patients))
-    made = _read(Path(training.about))
+    made = read_about(Path(training.about))
     try:
         digests = _files(plan, sampling, seed, training).digests()
-    except (OSError, UnimriError) as fault:
-        missing = getattr(fault, "filename", None) or str(fault).split(": ", 1)[0]
+    except UnimriError as fault:
+        missing = str(fault).split(": ", 1)[0]
         return ("stale", f"its input {missing} is gone") if made else ("waiting", f"for {missing}")
     task = resolve(planned)
     if made is not None:
@@ -76,14 +76,6 @@ def _files(plan: WorkflowPlan, sampling: str, seed: str, training: PlannedTraini
         base=None if training.base is None else Path(training.base),
         teachers={name: teachers / name for name in training.anatomies} if training.stage == "distilled" else None,
     )
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _differences(

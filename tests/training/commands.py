@@ -68,16 +68,20 @@ def start_team(
 
     The logs' names end in the ranks. `others`: ranks that are given other arguments.
     """
+    return [
+        start((others or {}).get(rank, given), log.with_name(f"{log.name}{rank}"), environment)
+        for rank, environment in enumerate(team_environments(size))
+    ]
+
+
+def team_environments(size: int) -> list[dict[str, str]]:
+    """What torchrun sets in each of `size` processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     common = {"TORCHELASTIC_RUN_ID": "test", "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
     return [
-        start(
-            (others or {}).get(rank, given),
-            log.with_name(f"{log.name}{rank}"),
-            {name: str(value) for name, value in (common | {"RANK": rank, "LOCAL_RANK": rank}).items()},
-        )
+        {name: str(value) for name, value in (common | {"RANK": rank, "LOCAL_RANK": rank}).items()}
         for rank in range(size)
     ]
 
@@ -110,7 +114,12 @@ class _Crash:
         self.left, self.folders = number, tuple(str(folder / name) for name in ("output", "checkpoints"))
 
     def __call__(self, event: str, details: tuple[object, ...]) -> None:
-        if event in ("open", "os.rename", "os.remove", "os.mkdir") and str(details[0]).startswith(self.folders):
+        reads = event == "open" and details[1] in ("r", "rb")
+        if (
+            event in ("open", "os.rename", "os.remove", "os.mkdir")
+            and not reads
+            and str(details[0]).startswith(self.folders)
+        ):
             self.left -= 1
             if self.left == 0:
                 os._exit(137)

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from unimri.artifacts import sha256, write_json
@@ -13,7 +12,7 @@ from unimri.classical.settings import TotalVariation, Tuned, Wavelet
 from unimri.data.store import PreparedData, evenly_spaced
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.scoring import scores
-from unimri.models.memory import keep_freed_memory
+from unimri.models.process import settle
 from unimri.physics.masks import load_masks
 from unimri.provenance import code_digest, versions
 
@@ -49,8 +48,7 @@ def tune(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    torch.set_num_threads(1)
-    keep_freed_memory()
+    settle()
     masks = load_masks(mask)
     slices = PreparedData(data).split("validation")
     numbers = evenly_spaced(len(slices), limit)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-import torch
 from pydantic import Field
 
 from unimri.data.store import PreparedData, evenly_spaced
@@ -14,7 +13,7 @@ from unimri.evaluation.reconstruction import load_reconstructor, network_reconst
 from unimri.evaluation.scoring import scores
 from unimri.evaluation.text import write_csv
 from unimri.models.folder import load_model
-from unimri.models.memory import keep_freed_memory
+from unimri.models.process import settle
 from unimri.physics.masks import load_masks
 from unimri.settings import Settings
 
@@ -57,8 +56,7 @@ def score_conditions(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    torch.set_num_threads(1)
-    keep_freed_memory()
+    settle()
     slices = PreparedData(data).split("test")
     numbers = evenly_spaced(len(slices), limit)
     masks = {name: load_masks(condition.mask) for name, condition in conditions.items()}
@@ -97,8 +95,7 @@ def score_aspins(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    torch.set_num_threads(1)
-    keep_freed_memory()
+    settle()
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
     numbers = evenly_spaced(len(slices), limit)

@@ -3,14 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from unimri.data.store import PreparedData, SliceSet
 from unimri.evaluation.metrics import MetricSettings, SliceScore, score_slice, score_slice_by_itself, write_scores
 from unimri.evaluation.reconstruction import Reconstructor, batches, load_reconstructor, reconstruct_slices
 from unimri.evaluation.volumes import VolumeScore, score_volume, volumes_file, write_volume_scores
-from unimri.models.memory import keep_freed_memory
+from unimri.models.process import settle
 from unimri.physics.masks import Masks, load_masks
 
 
@@ -40,8 +39,7 @@ def evaluate(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    torch.set_num_threads(1)
-    keep_freed_memory()
+    settle()
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
     reconstructor = load_reconstructor(model, anatomy, aspin)

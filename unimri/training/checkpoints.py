@@ -53,10 +53,15 @@ class Checkpoints:
     ----------
     folder : of all trainings' checkpoints.
     fingerprint : of all that the training is made from.
+
+    Attributes
+    ----------
+    lock : file that the process that trains holds locked.
     """
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self._folder, self._fingerprint = folder, fingerprint
+        self.lock = folder / f".{fingerprint}.lock"
         # The newest two that are known to be good, newest first.
         self._good: list[Path] = []
         self._step = 0

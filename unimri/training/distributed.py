@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from unimri.errors import UnimriError
 
@@ -30,11 +30,11 @@ class Team:
     Attributes
     ----------
     rank, size : number of this process (from 0), and how many there are.
-    device : what this process computes on.
+    place : its number among those of its machine.
     """
 
-    def __init__(self, device: torch.device, rank: int = 0, size: int = 1) -> None:
-        self.device, self.rank, self.size = device, rank, size
+    def __init__(self, rank: int = 0, size: int = 1, place: int = 0) -> None:
+        self.rank, self.size, self.place = rank, size, place
 
     @property
     def leads(self) -> bool:
@@ -58,10 +58,9 @@ class Team:
 
     def sum(self, numbers: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over the processes, number by number. All must call it, with equally many."""
-        total = torch.tensor(np.asarray(numbers, np.float64), device=self.device)
-        if self.size > 1:
-            dist.all_reduce(total)
-        return total.cpu().numpy()
+        total = torch.tensor(np.asarray(numbers, np.float64))
+        self._add_up(total)
+        return total.numpy()
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Give all processes the mean of their gradients: that of the whole batch's loss, their parts being equal.
@@ -73,10 +72,21 @@ class Team:
             return
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([gradient.flatten() for gradient in gradients])  # (numbers that learn,)
-        dist.all_reduce(flat)
+        self._add_up(flat)
         flat /= self.size
         for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(mean.view(gradient.shape))
+
+    def _add_up(self, tensor: Tensor) -> None:
+        """Replace numbers by their sums over the processes."""
+        if self.size == 1:
+            return
+        try:
+            dist.all_reduce(tensor)
+        except RuntimeError as error:
+            raise UnimriError(
+                f"process {self.rank} has lost another one; the same command goes on from the last checkpoint"
+            ) from error
 
     @contextmanager
     def agreeing(self) -> Iterator[None]:
@@ -116,24 +126,14 @@ def join(device: str) -> Iterator[Team]:
 
     Parameters
     ----------
-    device : cpu (processes talk through gloo) or cuda (nccl; each takes one GPU of its machine).
-
-    Raises
-    ------
-    UnimriError : when a machine has fewer GPUs than processes.
+    device : cpu or cuda, where gradients are. They are averaged through gloo or nccl; all else goes through gloo, which
+        needs no GPU to be chosen yet.
     """
     if not dist.is_torchelastic_launched():
-        yield Team(torch.device(device))
+        yield Team()
         return
-    place = torch.device(device)
-    if device == "cuda":
-        local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-        if local >= gpus:
-            raise UnimriError(f"processes: more than the {gpus} GPUs of this machine; start one for each GPU")
-        place = torch.device("cuda", local)
-        torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     try:
-        yield Team(place, dist.get_rank(), dist.get_world_size())
+        yield Team(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
     finally:
         dist.destroy_process_group()

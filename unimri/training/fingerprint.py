@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from unimri.provenance import code_digest
 from unimri.training.settings import TrainingTask
@@ -13,6 +14,11 @@ def training_code() -> str:
     return code_digest("unimri.training.run")
 
 
+def made_from(task: TrainingTask, digests: Mapping[str, str]) -> dict[str, Any]:
+    """All that a training's result depends on, as JSON has it; parameters as in `fingerprint`."""
+    return {"task": task.model_dump(mode="json"), "inputs": dict(digests), "code": training_code()}
+
+
 def fingerprint(task: TrainingTask, digests: Mapping[str, str]) -> str:
     """32 hexadecimal digits of settings, inputs and code.
 
@@ -21,5 +27,5 @@ def fingerprint(task: TrainingTask, digests: Mapping[str, str]) -> str:
     task : with device and precision chosen (`unimri.training.device.resolve`).
     digests : of the inputs (`unimri.training.inputs.Files.digests`).
     """
-    made_from = json.dumps([task.model_dump(), digests, training_code()], sort_keys=True)
-    return hashlib.sha256(made_from.encode()).hexdigest()[:32]
+    content = json.dumps(made_from(task, digests), sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:32]

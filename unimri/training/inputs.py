@@ -31,14 +31,19 @@ class Files:
     teachers: Mapping[str, Path] | None = None
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of every input, by what it is to the training."""
+        """SHA-256 of every input, by what it is to the training.
+
+        Raises
+        ------
+        UnimriError : when one cannot be read.
+        """
         named = {f"data/{anatomy}": folder / "manifest.csv" for anatomy, folder in self.data.items()}
         named["mask"] = self.mask
         if self.base is not None:
             named["base"] = self.base / WEIGHTS
             named |= {f"base/aspin/{name}": aspin_path(self.base, name) for name in _base_anatomies(self.base)}
         named |= {f"teacher/{anatomy}": folder / WEIGHTS for anatomy, folder in (self.teachers or {}).items()}
-        return {name: sha256(path) for name, path in named.items()}
+        return {name: _digest(path) for name, path in named.items()}
 
 
 def starting_network(task: TrainingTask, files: Files) -> D5C5:
@@ -61,6 +66,13 @@ def starting_network(task: TrainingTask, files: Files) -> D5C5:
             network.add_anatomy(anatomy).start_from(known)
         return network.train()
     return build_network(task.network, stage.normalisation, files.data).train()
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise UnimriError(f"{path}: cannot be read; make it first, or correct the path") from error
 
 
 def _base_anatomies(base: Path) -> list[str]:

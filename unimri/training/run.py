@@ -1,5 +1,6 @@
 """One training from prepared data to a model's folder: builds what the engine needs for any stage."""
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from unimri.data.store import PreparedData
 from unimri.errors import UnimriError
 from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.folder import is_base, load_model
-from unimri.models.memory import keep_freed_memory
+from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
 from unimri.provenance import versions
@@ -23,14 +24,18 @@ from unimri.training.checkpoints import Checkpoints, Progress, writing
 from unimri.training.device import resolve
 from unimri.training.distributed import Team, join
 from unimri.training.engine import Training, train
-from unimri.training.fingerprint import fingerprint, training_code
+from unimri.training.fingerprint import fingerprint, made_from
+from unimri.training.gpus import placed
 from unimri.training.inputs import Files, starting_network
 from unimri.training.interruption import noticing_signals
+from unimri.training.locks import alone
 from unimri.training.losses import attention_transfer, mean_absolute_error
-from unimri.training.results import write_results
+from unimri.training.results import are_made, write_results
 from unimri.training.settings import Running, TrainingTask
 from unimri.training.stages import STAGES
 from unimri.training.validation import examples, validation_scores
+
+log = logging.getLogger(__name__)
 
 
 def run_training(
@@ -47,7 +52,8 @@ def run_training(
     network) with the weights of the best validation, and `last/` with the last ones. S4 writes `{anatomy}.safetensors`,
     `.json`, `.history.csv` and `last/{anatomy}.safetensors` instead.
 
-    Under `torchrun` all its processes call this alike, and share the work.
+    Under `torchrun` all its processes call this alike, and share the work. While another process trains the same, it
+    waits; results that are there and are of this very training stay as they are.
 
     Parameters
     ----------
@@ -64,34 +70,41 @@ def run_training(
     """
     # First of all, so that the fingerprint and the record of what was done hold what was chosen.
     task = resolve(task)
-    torch.set_num_threads(task.threads)
-    keep_freed_memory()  # every step needs again what the one before it freed
+    settle(task.threads)
     with noticing_signals() as interruption, join(task.device) as team:
         with team.agreeing():
-            network, training = _set_up(task, files, team)
             digests = files.digests()
         name = fingerprint(task, digests)
         team.check_same(name, "other settings, inputs or code, or another precision,")
-        kept = Checkpoints(checkpoints, name)
-        if team.leads:
-            kept.remove_leftovers()
-        progress = train(training, kept, team, interruption, callbacks, checkpoint_minutes)
-        with team.agreeing():
+        kept, only = Checkpoints(checkpoints, name), next(iter(files.data)) if STAGES[task.stage].only_aspin else None
+        with alone(kept.lock, task.stage, team, interruption):
+            made = team.leads and are_made(output, only, made_from(task, digests))
+            if team.sum([made]).any():
+                log.info("%s: already made; nothing is left to do", task.stage)
+            else:
+                if team.leads:
+                    kept.remove_leftovers()
+                with placed(task.device, team) as device:
+                    with team.agreeing():
+                        network, training = _set_up(task, files, team, device)
+                    progress = train(training, kept, team, interruption, callbacks, checkpoint_minutes)
+                with team.agreeing():
+                    if team.leads:
+                        with writing(output, f"nothing is trained again, it goes on from {kept.describe_last()}"):
+                            about = _about(training, progress, digests)
+                            write_results(network, progress, about, output, files.base, only)
             if team.leads:
-                only = training.anatomies[0] if STAGES[task.stage].only_aspin else None
-                with writing(output, f"nothing is trained again, it goes on from {kept.describe_last()}"):
-                    write_results(network, progress, _about(training, progress, digests), output, files.base, only)
                 kept.clear()
 
 
-def _set_up(task: TrainingTask, files: Files, team: Team) -> tuple[D5C5, Training]:
+def _set_up(task: TrainingTask, files: Files, team: Team, device: torch.device) -> tuple[D5C5, Training]:
     stage = STAGES[task.stage]
     torch.manual_seed(task.seed)
     masks = load_masks(files.mask)
     data = {anatomy: PreparedData(folder) for anatomy, folder in files.data.items()}
     for prepared in data.values():
         masks.check_size(prepared.image_size)
-    network = starting_network(task, files).to(team.device)
+    network = starting_network(task, files).to(device)
 
     train_sets = {name: prepared.split("train") for name, prepared in data.items()}
     counts = {name: len(slices) for name, slices in train_sets.items()}
@@ -100,8 +113,8 @@ def _set_up(task: TrainingTask, files: Files, team: Team) -> tuple[D5C5, Trainin
             name: prepared.some_patients("train", task.patients, task.seed) for name, prepared in data.items()
         }
     batches = Batches(train_sets, counts, task, stage.in_turn, team.part(task.optimisation.batch_size))
-    undersampled = _Undersampler(masks, team.device, task.optimisation.precision)
-    teachers = {name: load_model(folder).to(team.device) for name, folder in (files.teachers or {}).items()}
+    undersampled = _Undersampler(masks, device, task.optimisation.precision)
+    teachers = {name: load_model(folder).to(device) for name, folder in (files.teachers or {}).items()}
     if stage.distils and set(teachers) != set(data):
         raise UnimriError(f"distillation: teachers for {sorted(teachers)}, data for {sorted(data)}; give one each")
 
@@ -151,9 +164,7 @@ def _about(training: Training, progress: Progress, digests: dict[str, str]) -> d
     return {
         "network": task.network.model_dump(),
         "normalisation": STAGES[task.stage].normalisation,
-        "task": task.model_dump(),
-        "inputs": digests,
-        "code": training_code(),
+        **made_from(task, digests),
         "versions": versions(),
         "processes": progress.processes,
         "parameters": sum(parameter.numel() for parameter in training.learning),

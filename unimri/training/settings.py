@@ -57,7 +57,12 @@ class Running(Settings):
         10, ge=0, description="how much work may be lost when a training is killed; 0: a checkpoint after each step"
     )
     processes: int = Field(
-        1, ge=1, description="processes that share each batch of a training: GPUs, or CPUs with `threads` each"
+        1,
+        ge=1,
+        description="processes of one machine that share each batch of a training: GPUs, or CPUs with `threads` each",
+    )
+    nodes: int = Field(
+        1, ge=1, description="machines of a cluster that share each batch of a training, with `processes` each"
     )
     logger: LoggerName | None = Field(
         None,
