@@ -134,18 +134,14 @@ class WorkflowPlan:
         path = self.config.anatomies[anatomy].path
         if path is None:
             return ""
+        # Text and not Path, and a folder at a time: a data set may have half a million files.
         digest = hashlib.sha256()
-        for folder, folders, files in os.walk(path):
-            # Hidden ones are passed over as the readers pass them over: a file manager writes some unasked.
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            below = os.path.relpath(folder, path)
-            # Text and not Path: a data set may have half a million files.
-            for file in sorted(name for name in files if not name.startswith(".")):
-                try:
-                    size = os.stat(f"{folder}/{file}").st_size  # noqa: PTH116
-                except OSError:
-                    size = -1
-                digest.update(os.fsencode(f"{below}/{file}") + f"\0{size}\0".encode())
+        waiting = ["."]
+        while waiting:
+            below = waiting.pop()
+            files, folders = _listed(f"{path}/{below}")
+            digest.update(os.fsencode("".join([f"{below}/{name}\0{size}\0" for name, size in files])))
+            waiting += [name if below == "." else f"{below}/{name}" for name in reversed(folders)]
         return digest.hexdigest()[:16]
 
     def index(self, anatomy: str) -> str:
@@ -469,6 +465,30 @@ class WorkflowPlan:
             for way, patients, anatomy in self.few()
             if (way, patients) == ("finetuned", ALL_PATIENTS)
         }
+
+
+def _listed(folder: str) -> tuple[list[tuple[str, int]], list[str]]:
+    """Files of a folder with their bytes, -1 where they cannot be known, and folders in it, both by name.
+
+    Hidden ones are passed over as the readers pass them over: a file manager writes some unasked. Links to folders are
+    not followed. What cannot be opened holds nothing.
+    """
+    files, folders = [], []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                try:
+                    if not entry.is_dir():
+                        files.append((entry.name, entry.stat().st_size))
+                    elif not entry.is_symlink():
+                        folders.append(entry.name)
+                except OSError:
+                    files.append((entry.name, -1))
+    except OSError:
+        return [], []
+    return sorted(files), sorted(folders)
 
 
 def _json(settings: BaseModel) -> str:

@@ -3,9 +3,9 @@
 from typing import Literal
 
 import numpy as np
+import skimage
 from numpy.typing import NDArray
 from pydantic import Field
-from skimage.transform import resize
 
 from unimri.settings import Settings
 
@@ -54,7 +54,7 @@ def fit_slices(volume: NDArray[np.float32], fit: Fit, settings: SliceSettings) -
         factors = (length / settings.image_size for length in volume.shape[1:])
         sigma = [settings.smoothing * factor if factor > 1 else 0.0 for factor in factors]
     for index, slice_ in enumerate(volume):
-        fitted[index] = resize(
+        fitted[index] = skimage.transform.resize(
             slice_, size, order=1, anti_aliasing=True, anti_aliasing_sigma=sigma, preserve_range=True
         )
     return np.clip(fitted, 0, None, out=fitted)

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import skimage
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from unimri.errors import UnimriError
 from unimri.evaluation.text import significant, write_csv
@@ -126,7 +126,7 @@ def score_slice(
             f"allowed: at most {min(reference.shape)}"
         )
     truth, image = reference.astype(np.float64), reconstruction.astype(np.float64)
-    ssim = structural_similarity(
+    ssim = skimage.metrics.structural_similarity(
         truth,
         image,
         data_range=settings.data_range,
@@ -141,7 +141,7 @@ def psnr(reference: NDArray[np.floating[Any]], reconstruction: NDArray[np.floati
     """PSNR in dB of arrays of one shape, as in `score_slice`: computed in float64, `PSNR_CEILING_DB` at most."""
     truth, image = reference.astype(np.float64), reconstruction.astype(np.float64)
     with np.errstate(divide="ignore"):
-        return min(float(peak_signal_noise_ratio(truth, image, data_range=data_range)), PSNR_CEILING_DB)
+        return min(float(skimage.metrics.peak_signal_noise_ratio(truth, image, data_range=data_range)), PSNR_CEILING_DB)
 
 
 def score_slice_by_itself(

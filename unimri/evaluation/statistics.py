@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.stats import bootstrap, permutation_test, rankdata, wilcoxon
 
 from unimri.evaluation.layout import AVERAGE, anatomies_of, cells
 from unimri.evaluation.methods import METHODS
@@ -216,10 +216,12 @@ def signed_rank_p(differences: NDArray[np.float64]) -> float:
     if not len(others):
         return 1.0
     if len(np.unique(np.abs(others))) == len(others) or len(others) > _EXACT_WITH_TIES:
-        return float(wilcoxon(others).pvalue)
+        return float(scipy.stats.wilcoxon(others).pvalue)
     # scipy's own way with ties ranks all 2^n signs one by one, which takes seconds.
-    signed_ranks = np.sign(others) * rankdata(np.abs(others))
-    signs = permutation_test([signed_ranks], np.sum, permutation_type="samples", vectorized=True, n_resamples=np.inf)
+    signed_ranks = np.sign(others) * scipy.stats.rankdata(np.abs(others))
+    signs = scipy.stats.permutation_test(
+        [signed_ranks], np.sum, permutation_type="samples", vectorized=True, n_resamples=np.inf
+    )
     return float(signs.pvalue)
 
 
@@ -279,7 +281,7 @@ def _intervals(
     missing = np.full((len(pairs), len(METRICS), len(content) + 1), math.nan)
     if all(anatomy.patients == 1 for anatomy in content.values()):
         return missing, missing.copy()
-    result = bootstrap(
+    result = scipy.stats.bootstrap(
         [np.arange(sizes[name]) for name in drawn_from],
         statistic,
         n_resamples=settings.resamples,

@@ -6,10 +6,10 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
-from scipy.ndimage import gaussian_filter
 
 Image = NDArray[np.float32]
 Points = NDArray[np.float64]
@@ -154,7 +154,7 @@ class Plane:
             ImageDraw.Draw(drawing).line(corners, fill=level, width=max(1, round(wanted)), joint="curve")
         cover = np.asarray(drawing.reduce(_SUBPIXELS), dtype=np.float32) / np.float32(255)
         if soft:
-            cover = gaussian_filter(cover, soft / self.spacing, truncate=3)
+            cover = scipy.ndimage.gaussian_filter(cover, soft / self.spacing, truncate=3)
         return (slice(int(top), int(bottom)), slice(int(left), int(right))), cover
 
     def mask(self, points: Points, soft: float = 0.0) -> Image:

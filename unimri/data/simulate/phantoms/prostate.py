@@ -1,7 +1,7 @@
 """A pelvis in axial slices about the prostate: its zones, rectum, bladder, muscles and bones."""
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+import scipy
 
 from unimri.data.simulate.phantoms.canvas import (
     Canvas,
@@ -98,7 +98,7 @@ class Prostate(Phantom):
             self._paint_above(canvas, signal, grain)
         self._paint_gland(canvas, signal, grain, patches)
         if contrast == "ADC":
-            canvas.signal = gaussian_filter(canvas.signal, _ADC_BLUR / plane.spacing)
+            canvas.signal = scipy.ndimage.gaussian_filter(canvas.signal, _ADC_BLUR / plane.spacing)
         return canvas
 
     def _paint_pelvis(self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field) -> None:

@@ -3,9 +3,8 @@
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.ndimage import map_coordinates
-from scipy.sparse import csr_array
 
 from unimri.data.simulate.phantoms.canvas import Plane
 
@@ -26,15 +25,15 @@ def _bspline_taps(positions: NDArray[np.float64], cells: int) -> tuple[NDArray[n
 
 
 @lru_cache(maxsize=64)
-def _grid_weights(count: int, spacing: float, scale: float, cells: int) -> csr_array:
+def _grid_weights(count: int, spacing: float, scale: float, cells: int) -> "scipy.sparse.csr_array":
     # Cached, since the slices of a volume share their grid. Sparse, since only four weights a row are not
     # zero, and since the last bits of a dense product would depend on the number of threads.
     positions = (np.arange(count, dtype=np.float64) - (count - 1) / 2) * (spacing / scale)
     neighbours, weights = _bspline_taps(positions, cells)
-    return csr_array((weights.ravel(), neighbours.ravel(), np.arange(0, 4 * count + 1, 4)), (count, cells))
+    return scipy.sparse.csr_array((weights.ravel(), neighbours.ravel(), np.arange(0, 4 * count + 1, 4)), (count, cells))
 
 
-def _spline(rows: csr_array, layer: Image, columns: csr_array) -> Image:
+def _spline(rows: "scipy.sparse.csr_array", layer: Image, columns: "scipy.sparse.csr_array") -> Image:
     """Interpolate a layer to the grid that the weights of its rows and columns stand for."""
     sampled: Image = np.ascontiguousarray((columns @ np.ascontiguousarray((rows @ layer).T)).T)
     return sampled
@@ -86,5 +85,5 @@ class Noise:
         layer = _spline(finer, self._layer(z), finer)
         origin = (cells * _UPSAMPLING - 1) / 2
         coordinates = np.stack([y * (_UPSAMPLING / dy) + origin, x * (_UPSAMPLING / dx) + origin])
-        sampled: Image = map_coordinates(layer, coordinates, order=1, mode="grid-wrap", output=np.float32)
+        sampled: Image = scipy.ndimage.map_coordinates(layer, coordinates, order=1, mode="grid-wrap", output=np.float32)
         return sampled

@@ -1,0 +1,43 @@
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+ENVS = ROOT / "envs"
+LOCK = (ENVS / "requirements.lock").read_text().split()
+
+
+def name(requirement: str) -> str:
+    """A package's name, without version and in one spelling."""
+    return re.sub(r"[-_.]+", "-", re.split("[<>=]", requirement)[0]).lower()
+
+
+def test_the_lock_has_one_version_of_all_that_the_package_needs():
+    locked = [name(requirement) for requirement in LOCK]
+    assert len(set(locked)) == len(locked)
+    assert all("==" in requirement for requirement in LOCK)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {
+        name(requirement) for requirement in (*project["dependencies"], *project["optional-dependencies"]["test"])
+    }
+    assert needed <= set(locked)
+
+
+def test_the_conda_environment_is_the_lock():
+    environment = yaml.safe_load((ENVS / "unimri.yaml").read_text())
+    assert environment["dependencies"][:2] == ["python=3.11", "pip"]
+    assert environment["dependencies"][2]["pip"] == LOCK
+
+
+def test_the_containers_have_the_locks_torch_and_one_python():
+    dockerfile, definition = (ENVS / "Dockerfile").read_text(), (ENVS / "apptainer.def").read_text()
+    (torch,) = [requirement for requirement in LOCK if requirement.startswith("torch==")]
+    assert f'ARG TORCH="{torch}"\n' in dockerfile
+    assert f"    TORCH={torch}\n" in definition
+    version, digest = re.findall(r"^FROM python:(\S+)@(sha256:[0-9a-f]{64})$", dockerfile, flags=re.MULTILINE)[0]
+    assert version.startswith("3.11.")
+    assert f"# {version};" in definition
+    assert f"From: python@{digest}\n" in definition
+    assert set(re.findall(r"torch==[0-9.]+", dockerfile + definition)) == {torch}
