@@ -22,6 +22,11 @@ try:
 except UnimriError as fault:
     sys.exit(f"unimri: {fault}")
 
+
+# For --sdm apptainer.
+container: plan.config.container
+
+
 # One machine: what it has bounds what runs on it at once, unless --resources does. Where jobs are submitted (--jobs), their
 # scheduler has the bounds.
 if workflow.is_main_process and workflow.resource_settings.nodes is None:

@@ -102,6 +102,7 @@ class Config(Settings):
         Path("private"),
         description="folder of the lists that join keys to names of patients and files",
     )
+    container: str | None = Field(None, description="image that --sdm apptainer runs jobs in: a file or an address")
     accelerations: list[Annotated[float, Field(gt=1)]] = Field(min_length=1)
     anatomies: dict[AnatomyName, AnatomySettings]
     preparation: PreparationSettings = Field(default_factory=PreparationSettings)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Literal
 
 from pydantic import BaseModel
@@ -106,6 +107,7 @@ class WorkflowPlan:
         self.gpus = 0 if config.training.device == "cpu" else self.processes * self.nodes
         self.threads = config.training.threads * self.processes
         training = config.training
+        self.launcher = Template(training.launcher).safe_substitute(nodes=self.nodes, threads=self.threads)
         self.logging = (
             f"--logger {training.logger} --picture-epochs {training.picture_epochs}" if training.logger else ""
         )

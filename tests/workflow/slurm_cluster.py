@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from pathlib import Path
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel")
 # Snakemake's executor strips SLURM_CONF before it starts a job's step: SLURM's files must lie where it looks itself.
 FOLDER = Path("/etc/slurm")
-GPUS = 4
+NODES = ("n1", "n2")
+GPUS = 2  # of a node
 
 
 def missing() -> str | None:
@@ -27,7 +29,7 @@ def missing() -> str | None:
 
 
 class Cluster:
-    """One node that says it has 8 processors and 4 GPUs.
+    """Two nodes, both this machine, that say they have 4 processors and 2 GPUs each.
 
     Parameters
     ----------
@@ -40,13 +42,15 @@ class Cluster:
         self._links: list[Path] = []
 
     def start(self) -> None:
-        for name in ("ctld", "spool", "log"):
+        for name in ("ctld", "spool-n1", "spool-n2", "log"):
             (self._state / name).mkdir()
         self._write_configuration()
         self._start_munge()
         self._start("slurmctld")
-        self.start_node()
-        wait(lambda: self._ask("sinfo", "--noheader", "--partition=cpu", "--format=%t") == "idle", "the node")
+        for node in NODES:
+            self.start_node(node)
+        ask = ["sinfo", "--noheader", "--partition=cpu", "--format=%D %t"]
+        wait(lambda: self._ask(*ask) == f"{len(NODES)} idle", "the nodes")
 
     def stop(self) -> None:
         """Stop what was started, and nothing else."""
@@ -58,13 +62,13 @@ class Cluster:
         for link in self._links:
             link.unlink(missing_ok=True)
 
-    def start_node(self) -> None:
-        self._start("slurmd")
+    def start_node(self, node: str) -> None:
+        self._start("slurmd", "-N", node)
 
-    def kill_node(self) -> None:
+    def kill_node(self, node: str) -> None:
         """Kill slurmd, whose jobs run on."""
-        self._daemons["slurmd"].kill()
-        self._daemons.pop("slurmd").wait(30)
+        self._daemons[f"slurmd-N{node}"].kill()
+        self._daemons.pop(f"slurmd-N{node}").wait(30)
 
     def jobs(self, name: str, states: str | None = None) -> dict[str, tuple[str, str, str]]:
         """Comment (rule and wildcards), partition and state of jobs by their numbers; without `states`, if not over."""
@@ -80,10 +84,14 @@ class Cluster:
     def run_out_of_time(self, number: str) -> None:
         subprocess.run(["scontrol", "update", f"JobId={number}", "EndTime=now"], check=True)
 
-    def _start(self, program: str) -> None:
-        with (self._state / "log" / f"{program}.out").open("ab") as log:
-            self._daemons[program] = subprocess.Popen(
-                [shutil.which(program, path="/usr/sbin"), "-D"], stdout=log, stderr=log, start_new_session=True
+    def _start(self, program: str, *options: str) -> None:
+        name = program + "".join(options)
+        with (self._state / "log" / f"{name}.out").open("ab") as log:
+            self._daemons[name] = subprocess.Popen(
+                [shutil.which(program, path="/usr/sbin"), "-D", *options],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def _start_munge(self) -> None:
@@ -104,7 +112,7 @@ class Cluster:
         state, host = self._state, self._host
         for gpu in range(GPUS):
             # slurmd wants a character device, or CUDA_VISIBLE_DEVICES is never set: the numbers of /dev/null.
-            os.mknod(state / f"gpu{gpu}", 0o600 | 0o020000, os.makedev(1, 3))
+            os.mknod(state / f"gpu{gpu}", stat.S_IFCHR | 0o600, os.makedev(1, 3))
         (state / "gres.conf").write_text(f"AutoDetect=off\nName=gpu Type=fake File={state}/gpu[0-{GPUS - 1}]\n")
         (state / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
         (state / "slurm.conf").write_text(
@@ -115,13 +123,12 @@ SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
 SlurmctldPort=16817
-SlurmdPort=16818
 StateSaveLocation={state}/ctld
-SlurmdSpoolDir={state}/spool
+SlurmdSpoolDir={state}/spool-%n
 SlurmctldPidFile={state}/slurmctld.pid
-SlurmdPidFile={state}/slurmd.pid
+SlurmdPidFile={state}/slurmd-%n.pid
 SlurmctldLogFile={state}/log/slurmctld.log
-SlurmdLogFile={state}/log/slurmd.log
+SlurmdLogFile={state}/log/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
@@ -142,9 +149,10 @@ InactiveLimit=0
 DefMemPerCPU=512
 SlurmdParameters=config_overrides
 GresTypes=gpu
-NodeName={host} NodeAddr=127.0.0.1 CPUs=8 RealMemory=64000 Gres=gpu:fake:{GPUS} State=UNKNOWN
-PartitionName=cpu Nodes={host} Default=YES MaxTime=2:00:00 State=UP
-PartitionName=gpu Nodes={host} Default=NO MaxTime=2:00:00 State=UP
+NodeName=DEFAULT CPUs=4 RealMemory=32000 Gres=gpu:fake:{GPUS} State=UNKNOWN
+NodeName=n[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[16818-16819]
+PartitionName=cpu Nodes=n[1-2] Default=YES MaxTime=2:00:00 State=UP
+PartitionName=gpu Nodes=n[1-2] Default=NO MaxTime=2:00:00 State=UP
 """
         )
         FOLDER.mkdir(exist_ok=True)

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.slow
 
 def test_how_a_training_is_run_plans_only_the_page_that_shows_it(finished: Path) -> None:
     overlay = finished.parent / "running.yaml"
-    overlay.write_text(yaml.safe_dump({"training": {"processes": 2, "checkpoint_minutes": 1, "logger": "tensorboard"}}))
+    overlay.write_text(
+        yaml.safe_dump({"training": {"processes": 2, "nodes": 2, "checkpoint_minutes": 1, "logger": "tensorboard"}})
+    )
     run = snakemake(finished, "-n", "--quiet", "rules", overlays=(overlay,))
     planned = dict(re.findall(r"^([a-z_]+) +(\d+)$", run.stdout + run.stderr, flags=re.MULTILINE))
     assert planned == {"report": "1", "all": "1", "total": "2"}

@@ -1,5 +1,6 @@
 """The workflow through a real SLURM: as on one machine, whatever happens to jobs, to SLURM and to Snakemake itself."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT
-from slurm_cluster import Cluster, missing, thaw, wait
+from slurm_cluster import NODES, Cluster, missing, thaw, wait
 from snakemake_executor_plugin_unimri_slurm import run_name
 
 pytestmark = pytest.mark.slow
@@ -66,18 +67,21 @@ class Run:
         self.freezer = folder / "freezer"
         self.freezer.mkdir(exist_ok=True)
 
-    def start(self, settings: dict, log: str, site: dict) -> subprocess.Popen:
+    def start(self, settings: dict, log: str, site: dict, *arguments: str) -> subprocess.Popen:
+        """Start it; without `arguments` it makes Table 1."""
         (self.folder / "small.yaml").write_text(yaml.safe_dump(settings))
         (self.folder / "site.yaml").write_text(yaml.safe_dump(site))
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--workflow-profile", str(ROOT / "workflow/profiles/slurm"), "--directory", str(self.folder)]
-        command += ["results/tables/table1.csv", "--configfile", str(ROOT / "config.yaml")]
+        command += [*(arguments or ["results/tables/table1.csv"]), "--configfile", str(ROOT / "config.yaml")]
         command += [str(ROOT / "workflow/config/tiny.yaml"), str(self.folder / "small.yaml")]
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(Path(__file__).parent / "freezer"),
             "FREEZER": str(self.freezer),
             "UNIMRI_SITE": str(self.folder / "site.yaml"),
+            # Both nodes are this machine, and their names are known to SLURM alone.
+            "MASTER_ADDR": "127.0.0.1",
         }
         with (self.folder / log).open("wb") as output:
             return subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=self.folder)
@@ -149,6 +153,17 @@ def _rule(comment: str) -> str:
     return comment.removeprefix("rule_").partition("_wildcards_")[0]
 
 
+def test_a_training_is_shared_by_two_nodes(calm: Run, tmp_path: Path) -> None:
+    shutil.copytree(calm.folder, tmp_path / "run")
+    run = Run(tmp_path / "run")
+    settings = SMALL | {"training": SMALL["training"] | {"nodes": 2}}
+    model = "results/4x/seed2021/shared/model.json"
+    assert run.start(settings, "log", SITE | {"gpus": 2}, model, "--forcerun", "shared").wait(200) == 0, run.says("log")
+    assert json.loads((run.folder / model).read_text())["processes"] == [2]
+    log = (run.folder / "results/logs/4x/seed2021/shared.log").read_text()
+    assert log.count("INFO shared ") == 2
+
+
 def test_whatever_happens_trainings_go_on_and_the_tables_come_out(calm: Run, cluster: Cluster, tmp_path: Path) -> None:
     shutil.copytree(calm.folder, tmp_path / "run")
     run = Run(tmp_path / "run")
@@ -166,8 +181,9 @@ def test_whatever_happens_trainings_go_on_and_the_tables_come_out(calm: Run, clu
     cancelled = run.job(cluster, brain)
     cluster.cancel(cancelled)
     cluster.run_out_of_time(run.job(cluster, "rule_pretrained_wildcards_4x_2021"))
-    cluster.kill_node()
-    cluster.start_node()
+    for node in NODES:
+        cluster.kill_node(node)
+        cluster.start_node(node)
     wait(lambda: run.says("first.log").count("Trying to restart job") >= 3, "what failed to be tried again")
     # A training that ends when nobody watches.
     first.kill()

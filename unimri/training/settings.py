@@ -64,6 +64,10 @@ class Running(Settings):
     nodes: int = Field(
         1, ge=1, description="machines of a cluster that share each batch of a training, with `processes` each"
     )
+    launcher: str = Field(
+        "srun --kill-on-bad-exit=1 --nodes=$nodes --ntasks=$nodes --ntasks-per-node=1 --cpus-per-task=$threads",
+        description="what starts a training once on each of its nodes, when there are several",
+    )
     logger: LoggerName | None = Field(
         None,
         description="where trainings tell their course to, beside history.csv: losses, learning rate, PSNR and SSIM on "
