@@ -1,13 +1,16 @@
-"""How a training is run is not what it is: neither processes nor checkpoints train anything again."""
+"""How a workflow is run is not what it makes: what changes nothing, what bounds it, and who may run it."""
 
 import json
 import re
 import shutil
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from conftest import snakemake
+
+from unimri.occupancy import occupy
 
 pytestmark = pytest.mark.slow
 
@@ -30,3 +33,28 @@ def test_a_resource_says_how_many_processes_share_a_training(finished: Path, tmp
     assert run.returncode == 0, run.stderr[-3000:]
     assert json.loads((results / "4x/seed2021/pretrained/model.json").read_text())["processes"] == [2]
     assert not list((results / "checkpoints").iterdir())
+
+
+def test_what_the_machine_has_bounds_what_runs_at_once(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
+    run = snakemake(tmp_path / "results", "--cores", "1", "results/masks/4x.npz")
+    assert run.returncode == 0, run.stderr
+    (provided,) = [line for line in run.stderr.splitlines() if line.startswith("Provided resources: ")]
+    assert 'gpu=Resource("gpu", 2)' in provided
+    memory = re.search(r'mem_mb=Resource\("mem_mb", (\d+)\)', provided)
+    assert int(memory[1]) == psutil.virtual_memory().total // 10**6
+
+
+def test_a_second_snakemake_is_refused_and_changes_nothing(finished: Path) -> None:
+    mask = finished / "masks/4x.npz"
+    before = mask.stat().st_mtime_ns, mask.read_bytes()
+    (lock,) = occupy(finished)
+    run = snakemake(finished, "--cores", "1", "--forcerun", "mask", "--until", "mask")
+    lock.release()
+    assert run.returncode == 1
+    (line,) = [line for line in run.stderr.splitlines() if line.startswith("unimri: ")]
+    assert line.startswith("unimri: results: another Snakemake works on it (")
+    assert "Traceback" not in run.stderr
+    assert (mask.stat().st_mtime_ns, mask.read_bytes()) == before
