@@ -27,18 +27,22 @@ except UnimriError as fault:
 container: plan.config.container
 
 
-# One machine: what it has bounds what runs on it at once, unless --resources does. Where jobs are submitted (--jobs), their
-# scheduler has the bounds.
-if workflow.is_main_process and workflow.resource_settings.nodes is None:
+# One machine, or the part of it that a scheduler has granted: what it has bounds what runs on it at once, unless --resources
+# does. Where jobs are submitted (--jobs), their scheduler has the bounds.
+if workflow.resource_settings.nodes is None:
     for resource, amount in machine_resources().items():
         if resource not in workflow.global_resources:
             workflow.register_resource(resource, amount)
 
 
+# Kept for as long as this process lives.
+LOCKS = []
+
+
 onstart:
     # In place of Snakemake's own locks, which a killed Snakemake leaves behind.
     try:
-        locks = occupy(Path(RESULTS), Path(PRIVATE))
+        LOCKS.extend(occupy(Path(RESULTS), Path(PRIVATE)))
     except UnimriError as fault:
         sys.exit(f"unimri: {fault}")
 

@@ -13,13 +13,14 @@ if "FREEZER" in os.environ and "train" in sys.orig_argv:
     folder = Path(os.environ["FREEZER"])
     output = sys.orig_argv[sys.orig_argv.index("--output") + 1]
     name = output.partition("seed2021/")[2].replace("/", "-")
-    written = False
+    written = done = False
 
     def freeze(event: str, details: tuple[object, ...]) -> None:
-        global written
+        global written, done
         if event == "os.rename" and "/checkpoints/" in str(details[1]):
             written = True  # the event comes before the deed
-        elif written and event == "open" and (folder / name).exists():
+        elif written and event == "open" and not done and (folder / name).exists():
+            done = True
             (folder / name).unlink()
             (folder / f"{name}.frozen").write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGSTOP)

@@ -67,6 +67,7 @@ class Executor(slurm.Executor):
         self.logger.info(f"Jobs of this folder are called {self.run_uuid} in SLURM: squeue --name={self.run_uuid}")
         # Jobs of an earlier Snakemake that are wanted as they are, by their number in SLURM; None until we have looked.
         self._left_running: set[str] | None = None
+        self._in_arrays: set[JobExecutorInterface] = set()
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
         if self._left_running is None:
@@ -103,7 +104,17 @@ class Executor(slurm.Executor):
 
     def run_array_jobs(self, jobs: list[JobExecutorInterface]) -> None:
         self._keep_record(jobs)
+        self._in_arrays.update(jobs)
         super().run_array_jobs(jobs)
+        self._in_arrays.difference_update(jobs)
+
+    def format_job_exec(self, job: JobExecutorInterface) -> str:
+        command = super().format_job_exec(job)
+        if job in self._in_arrays:
+            return command
+        # Not by steps of the allocation, each with a Snakemake of its own and one after the other: those of a group run
+        # at once, on the CPUs that the group has asked for.
+        return command.replace(self.additional_general_args(), "--executor local")
 
     def _look_around(self, jobs: list[JobExecutorInterface]) -> set[str]:
         """What an earlier Snakemake left running and is wanted; the rest is cancelled, and gone on return."""
