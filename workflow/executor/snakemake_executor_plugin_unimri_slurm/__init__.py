@@ -65,8 +65,9 @@ class Executor(slurm.Executor):
         super().__post_init__(test_mode)
         self.run_uuid = run_name(Path(self.workflow.workdir_init))
         self.logger.info(f"Jobs of this folder are called {self.run_uuid} in SLURM: squeue --name={self.run_uuid}")
-        # Jobs of an earlier Snakemake that are wanted as they are, by their number in SLURM; None until we have looked.
+        # Numbers in SLURM of jobs of an earlier Snakemake that are wanted as they are; None until we have looked.
         self._left_running: set[str] | None = None
+        self._met: set[JobExecutorInterface] = set()
         self._in_arrays: set[JobExecutorInterface] = set()
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
@@ -99,14 +100,14 @@ class Executor(slurm.Executor):
         return super().get_partition_arg(job)
 
     def run_job(self, job: JobExecutorInterface) -> None:
-        self._keep_record([job])
-        super().run_job(job)
+        if self._keep_record([job]):
+            super().run_job(job)
 
     def run_array_jobs(self, jobs: list[JobExecutorInterface]) -> None:
-        self._keep_record(jobs)
-        self._in_arrays.update(jobs)
-        super().run_array_jobs(jobs)
-        self._in_arrays.difference_update(jobs)
+        if self._keep_record(jobs):
+            self._in_arrays.update(jobs)
+            super().run_array_jobs(jobs)
+            self._in_arrays.difference_update(jobs)
 
     def format_job_exec(self, job: JobExecutorInterface) -> str:
         command = super().format_job_exec(job)
@@ -137,20 +138,20 @@ class Executor(slurm.Executor):
     def _same(self, job: JobExecutorInterface, alive: set[str]) -> str | None:
         """Number of the SLURM job that is making all of `job` and from the same things, if there is one."""
         persistence, members = self.workflow.persistence, list(_members(job))
-        outputs = {str(output) for member in members for output in member.output}
         for member in members:
             changed = persistence.params_changed(member) or any(persistence.code_changed(member))
             if changed or any(persistence.input_changed(member)) or not persistence.has_metadata(member):
                 return None
-        return next((number for number in sorted(alive) if outputs <= self._outputs(number)), None)
+        return next((number for number in sorted(alive) if _outputs(job) <= self._outputs(number)), None)
 
     def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
         # In a file of our own: Snakemake's mark of an incomplete file forgets the number as soon as the job has begun.
         file = self._outputs_file(job_info.external_jobid)
         file.parent.mkdir(parents=True, exist_ok=True)
-        outputs = [str(output) for member in _members(job_info.job) for output in member.output]
+        # Several jobs, if one that was taken over makes all of them.
+        outputs = self._outputs(job_info.external_jobid) | _outputs(job_info.job)
         partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(outputs), encoding="utf-8")
+        partial.write_text(json.dumps(sorted(outputs)), encoding="utf-8")
         partial.replace(file)
         super().report_job_submission(job_info, register_job)
 
@@ -163,21 +164,27 @@ class Executor(slurm.Executor):
         return set(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else set()
 
     def _taken_over(self, job: JobExecutorInterface) -> bool:
-        if not self._left_running:
+        if not self._left_running or job in self._met:
             return False
+        # What fails is tried again, and not taken over again.
+        self._met.add(job)
         number = self._same(job, self._left_running)
         if number is None:
             return False
-        self._left_running.discard(number)
         self.run_job_pre(job)
         self.logger.info(f"Job {job.jobid} runs already as SLURM job {number} of an earlier Snakemake: taken over.")
         info = SubmittedJobInfo(job, external_jobid=number, aux={"slurm_logfile": self.slurm_logdir / f"{number}.log"})
         self.report_job_submission(info)
         return True
 
-    def _keep_record(self, jobs: Iterable[JobExecutorInterface]) -> None:
-        members = [member for job in jobs for member in _members(job)]
-        asyncio.run(self._record(members))
+    def _keep_record(self, jobs: list[JobExecutorInterface]) -> bool:
+        try:
+            asyncio.run(self._record([member for job in jobs for member in _members(job)]))
+        except OSError as fault:
+            for job in jobs:
+                self._report_job_error_threadsafe(SubmittedJobInfo(job), f"Not submitted: {fault}.")
+            return False
+        return True
 
     async def _record(self, members: list[Any]) -> None:
         persistence = self.workflow.persistence
@@ -211,3 +218,7 @@ class Executor(slurm.Executor):
 
 def _members(job: JobExecutorInterface) -> Iterable[Any]:
     return job.jobs if job.is_group() else [job]
+
+
+def _outputs(job: JobExecutorInterface) -> set[str]:
+    return {str(output) for member in _members(job) for output in member.output}
