@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import Literal
@@ -88,6 +89,8 @@ class WorkflowPlan:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        # Fingerprint of modules and what they import, the same for all jobs of a rule.
+        self.code = cache(code_digest)
         self.results = config.results.as_posix()
         self.private = config.private.as_posix()
         self.anatomies = list(config.anatomies)
@@ -115,10 +118,6 @@ class WorkflowPlan:
         for name, anatomy in config.anatomies.items():
             if anatomy.path is not None and not anatomy.path.is_dir():
                 raise UnimriError(f"config: anatomies.{name}.path: {anatomy.path} is no folder; correct the path")
-
-    def code(self, *modules: str) -> str:
-        """Fingerprint of modules and what they import."""
-        return code_digest(*modules)
 
     def simulation(self, anatomy: str) -> str:
         """Settings of a simulated data set."""

@@ -139,9 +139,10 @@ def score_slice(
 
 def psnr(reference: NDArray[np.floating[Any]], reconstruction: NDArray[np.floating[Any]], data_range: float) -> float:
     """PSNR in dB of arrays of one shape, as in `score_slice`: computed in float64, `PSNR_CEILING_DB` at most."""
-    truth, image = reference.astype(np.float64), reconstruction.astype(np.float64)
+    # Not by scikit-image's function, which is the same: its module loads scipy.stats, a fifth of a small job's time.
+    error = np.mean((reference.astype(np.float64) - reconstruction.astype(np.float64)) ** 2)
     with np.errstate(divide="ignore"):
-        return min(float(skimage.metrics.peak_signal_noise_ratio(truth, image, data_range=data_range)), PSNR_CEILING_DB)
+        return min(float(10 * np.log10(data_range**2 / error)), PSNR_CEILING_DB)
 
 
 def score_slice_by_itself(

@@ -16,6 +16,7 @@ from unimri.training.callbacks import Callback, Course
 from unimri.training.checkpoints import Checkpoints, Progress
 from unimri.training.distributed import Team
 from unimri.training.interruption import InterruptedTraining, Interruption
+from unimri.training.optimiser import Adam
 from unimri.training.schedule import learning_rate_factor
 from unimri.training.settings import TrainingTask
 
@@ -81,7 +82,7 @@ def train(
     network.requires_grad_(False)
     for parameter in learning:
         parameter.requires_grad_(True)
-    optimiser = optim.Adam(learning, lr=task.budget.learning_rate, weight_decay=task.optimisation.weight_decay)
+    optimiser = Adam(learning, lr=task.budget.learning_rate, weight_decay=task.optimisation.weight_decay)
     progress = checkpoints.load(network, optimiser)
     team.check_same(f"{progress.step} {len(progress.history)}", "found another checkpoint")
     progress.processes = sorted({*progress.processes, team.size})

@@ -46,7 +46,14 @@ if plan.nodes > 1:
     LAUNCH = plan.launcher
     TRAINING |= dict(mpi=plan.launcher, tasks=plan.nodes, tasks_per_gpu=0)
 CHECKPOINTS = f"{RESULTS}/checkpoints"
-TRAINING_CODE = plan.code("unimri.training.run")
+
+
+def code(*modules):
+    # Asked for by jobs, and not when rules are read: on a cluster each job has a Snakemake that plans it alone.
+    return lambda wildcards: plan.code(*modules)
+
+
+TRAINING_CODE = code("unimri.training.run")
 MODEL = ["model.safetensors", "model.json", "history.csv", "last/model.safetensors"]
 BASE_ASPINS = [f"aspin/{anatomy}.safetensors" for anatomy in plan.config.base]
 

@@ -12,7 +12,7 @@ rule simulate:
     params:
         settings=lambda wildcards: plan.simulation(wildcards.anatomy),
         seed=plan.config.seed,
-        code=plan.code("unimri.data.simulate.simulate"),
+        code=code("unimri.data.simulate.simulate"),
     shell:
         "python -m unimri.cli simulate {params.seed} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
@@ -37,7 +37,7 @@ rule index:
         settings=lambda wildcards: plan.index(wildcards.anatomy),
         listing=lambda wildcards: plan.raw_listing(wildcards.anatomy),
         seed=plan.config.seed,
-        code=plan.code("unimri.data.index"),
+        code=code("unimri.data.index"),
     shell:
         "python -m unimri.cli index {wildcards.anatomy} {input.raw:q} {params.seed} --settings {params.settings:q}"
         " --output {params.folder:q} 2>&1 > {log:q} | cat >&2"
@@ -60,7 +60,7 @@ rule shard:
         **READING,
     params:
         settings=lambda wildcards: plan.shard(wildcards.anatomy),
-        code=plan.code("unimri.data.prepare"),
+        code=code("unimri.data.prepare"),
     shell:
         "python -m unimri.cli shard {input.index:q} {input.raw:q} --settings {params.settings:q}"
         " --output {output.shard:q} 2>&1 > {log:q} | cat >&2"
@@ -87,7 +87,7 @@ rule manifest:
         folder=subpath(output.manifest, parent=True),
         settings=plan.fractions(),
         seed=plan.config.seed,
-        code=plan.code("unimri.data.prepare"),
+        code=code("unimri.data.prepare"),
     shell:
         "python -m unimri.cli manifest {input:q} {params.seed} --settings {params.settings:q}"
         " --output {params.folder:q} > {log:q} 2>&1"
@@ -107,6 +107,6 @@ rule mask:
     params:
         acceleration=lambda wildcards: plan.acceleration(wildcards.sampling),
         settings=lambda wildcards: plan.mask(wildcards.sampling),
-        code=plan.code("unimri.physics.masks"),
+        code=code("unimri.physics.masks"),
     shell:
         "python -m unimri.cli masks draw {params.acceleration} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"

@@ -21,7 +21,7 @@ rule tune:
         settings=lambda wildcards: plan.classical(wildcards.method),
         metrics=plan.metrics(),
         slices=plan.config.classical.validation_slices,
-        code=plan.code("unimri.classical.tuning"),
+        code=code("unimri.classical.tuning"),
     shell:
         "python -m unimri.cli tune {wildcards.method} {wildcards.anatomy} {params.data:q} {input.mask:q}"
         " --settings {params.settings:q} --metrics {params.metrics:q} --slices {params.slices} --output {output:q}"
@@ -62,7 +62,7 @@ rule evaluate:
             if folder is not None
         ],
         settings=plan.metrics(),
-        code=plan.code("unimri.evaluation.run"),
+        code=code("unimri.evaluation.run"),
     shell:
         "python -m unimri.cli evaluate {wildcards.method} {wildcards.seed} {wildcards.anatomy} {params.data:q} {input.mask:q}"
         " --settings {params.settings:q} --output {output.slices:q} {params.model:q} > {log:q} 2>&1"

@@ -89,7 +89,7 @@ rule tables:
         statistics=plan.statistics(),
         layer=plan.config.distillation.layer,
         published=plan.published(),
-        code=plan.code(
+        code=code(
             "unimri.evaluation.tables",
             "unimri.evaluation.parameters",
             "unimri.models.folder",
@@ -136,7 +136,7 @@ rule picture:
         ),
         settings=plan.metrics(),
         simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
-        code=plan.code("unimri.evaluation.pictures"),
+        code=code("unimri.evaluation.pictures"),
     shell:
         "python -m unimri.cli picture {wildcards.anatomy} {params.data:q} {input.mask:q} {params.simulated}"
         " --models {params.models:q} --settings {params.settings:q} --output {output.picture:q} > {log:q} 2>&1"
@@ -167,7 +167,7 @@ rule curves:
     params:
         histories=lambda wildcards: plan.curves(wildcards.sampling),
         title=lambda wildcards: plan.curves_title(wildcards.sampling),
-        code=plan.code("unimri.evaluation.curves"),
+        code=code("unimri.evaluation.curves"),
     shell:
         "python -m unimri.cli curves {params.title:q} --histories {params.histories:q} --output {output:q}"
         " > {log:q} 2>&1"
@@ -194,7 +194,7 @@ rule contact_sheet:
         **LIGHT,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        code=plan.code("unimri.evaluation.contact"),
+        code=code("unimri.evaluation.contact"),
     shell:
         "python -m unimri.cli contact-sheet {params.data:q} --output {output:q} > {log:q} 2>&1"
 
@@ -218,7 +218,7 @@ rule mask_picture:
     resources:
         **LIGHT,
     params:
-        code=plan.code("unimri.evaluation.figures"),
+        code=code("unimri.evaluation.figures"),
     shell:
         "python -m unimri.cli masks picture {input:q} --output {output:q} > {log:q} 2>&1"
 
@@ -254,7 +254,7 @@ rule data_report:
         folder=subpath(output.counts, parent=True),
         origins=plan.provenance(),
         published=plan.published(),
-        code=plan.code("unimri.evaluation.data_report"),
+        code=code("unimri.evaluation.data_report"),
     shell:
         "python -m unimri.cli data-report {params.data:q} --origins {params.origins:q} --output {params.folder:q}"
         " --figure {output.histograms:q} > {log:q} 2>&1"
@@ -281,6 +281,6 @@ rule report:
     params:
         results=RESULTS,
         config=plan.whole(),
-        code=plan.report_code(),
+        code=lambda wildcards: plan.report_code(),
     shell:
         "python -m unimri.cli report {params.results:q} --config {params.config:q} --output {output:q} > {log:q} 2>&1"
