@@ -10,7 +10,8 @@ import pytest
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         path = Path(item.path)
-        shared = "finished" in getattr(item, "fixturenames", ())
+        # Those through SLURM wait for that run only at their end.
+        shared = "finished" in getattr(item, "fixturenames", ()) and path.name != "test_slurm.py"
         item.add_marker(pytest.mark.xdist_group("workflow" if shared else path.name))
     # Those that run the whole workflow take longest, and so begin first.
     items.sort(key=lambda item: Path(item.path).parent.name != "workflow")

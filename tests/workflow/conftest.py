@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,10 +23,15 @@ def snakemake(
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results folder of one whole tiny run, from raw files to the tables."""
-    results = tmp_path_factory.mktemp("workflow") / "results"
-    (results.parent / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
-    run = snakemake(results, "--cores", "2")
-    assert run.returncode == 0, run.stderr[-3000:]
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The results folder of one whole tiny run, from raw files to the tables; one for all processes of the tests."""
+    base = tmp_path_factory.getbasetemp()
+    results = (base if worker_id == "master" else base.parent) / "workflow/results"
+    results.parent.mkdir(exist_ok=True)
+    with FileLock(results.parent.with_suffix(".lock")):
+        if not results.parent.with_suffix(".done").exists():
+            (results.parent / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
+            run = snakemake(results, "--cores", "2")
+            assert run.returncode == 0, run.stderr[-3000:]
+            results.parent.with_suffix(".done").touch()
     return results
