@@ -1,6 +1,7 @@
 """Nothing that says whose scans they are comes out of the workflow."""
 
 import io
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -103,7 +104,13 @@ def overlay(scans: Path, folder: Path, **preparation: Any) -> Path:
         },
         "preparation": preparation,
         # They are made from prepared data alone.
-        "studies": {"layers": [], "patients": [], "classical": []},
+        "studies": {
+            "controls": [],
+            "layers": [],
+            "patients": [],
+            "classical": [],
+            "robustness": {"accelerations": [], "masks": [], "noise": []},
+        },
     }
     path = folder / "overlay.yaml"
     path.write_text(yaml.safe_dump(content))
@@ -114,14 +121,14 @@ def forms(path: Path) -> list[bytes]:
     """All that a file's bytes can be read as: as they are, UTF-16 as ASCII, unpacked, the values of HDF5."""
     content = path.read_bytes()
     found = [content]
-    for start in range(len(content) - 1):
-        if content[start] == 0x78 or content[start : start + 2] == b"\x1f\x8b":
-            try:
-                # Most are no beginning, which a few bytes tell.
-                zlib.decompressobj(47).decompress(content[start : start + 256])
-                found.append(zlib.decompressobj(47).decompress(content[start:]))
-            except zlib.error:
-                continue
+    for beginning in re.finditer(b"\x78|\x1f\x8b", content):
+        start = beginning.start()
+        try:
+            # Most are no beginning, which a few bytes tell.
+            zlib.decompressobj(47).decompress(content[start : start + 256])
+            found.append(zlib.decompressobj(47).decompress(content[start:]))
+        except zlib.error:
+            continue
     if content.startswith(b"PK"):
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             found += [archive.read(name) for name in archive.namelist()]
