@@ -18,6 +18,7 @@ from unimri.training import run
 from unimri.training.callbacks import Callback
 from unimri.training.checkpoints import Checkpoints
 from unimri.training.interruption import InterruptedTraining
+from unimri.training.optimiser import Adam
 from unimri.training.progress import Display
 from unimri.training.run import run_training
 from unimri.training.schedule import learning_rate_factor
@@ -85,14 +86,14 @@ def test_the_epochs_line_says_stage_anatomy_step_loss_speed_and_time(experiment,
 def gradient_norms(monkeypatch) -> list[float]:
     """Norm of the whole gradient that each step of Adam to come is given."""
     norms: list[float] = []
-    inner = torch.optim.Adam.step
+    inner = Adam.step
 
     def step(self, *arguments):
         gradients = [p.grad.flatten() for group in self.param_groups for p in group["params"] if p.grad is not None]
         norms.append(torch.cat(gradients).double().norm().item())
         return inner(self, *arguments)
 
-    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    monkeypatch.setattr(Adam, "step", step)
     return norms
 
 
