@@ -1,19 +1,41 @@
 import json
-import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from unimri.cli import main
+
 NIFTI = {"reader": {"format": "nifti"}, "fit": "resize", "preparation": {"image_size": 16}}
 DICOM = {"reader": {"format": "dicom"}, "fit": "crop", "preparation": {"image_size": 16, "crop": 16}}
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "unimri.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+class Result(NamedTuple):
+    returncode: object
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: object) -> Result:
+    """Run `unimri` in this process: importing torch for each command would take longest."""
+    code: object = 0
+    stdout, stderr = StringIO(), StringIO()
+    with redirect_stdout(stdout), redirect_stderr(stderr), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["unimri", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+            # As Python does with a text.
+            if isinstance(code, str):
+                print(code, file=sys.stderr)
+                code = 1
+    return Result(code, stdout.getvalue(), stderr.getvalue())
 
 
 def fails(says: str, *arguments: object) -> None:
