@@ -10,8 +10,8 @@ setup: .venv/.installed
 # torch first and alone, as TORCH says, so that no other package chooses its build.
 .venv/.installed: pyproject.toml workflow/executor/pyproject.toml envs/requirements.lock
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check $(TORCH)
-	.venv/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c envs/requirements.lock -e '.[test]' -e workflow/executor
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c envs/requirements.lock -e '.[test]' -e workflow/executor
 	touch $@
 
 reproduce: setup
