@@ -31,8 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     with FileLock(results.parent.with_suffix(".lock")):
         if not results.parent.with_suffix(".done").exists():
             (results.parent / "config.yaml").write_bytes((ROOT / "config.yaml").read_bytes())
-            # More than there are: the tests of other processes, which take processors too, end sooner than these.
-            run = snakemake(results, "--cores", "4")
+            run = snakemake(results, "--cores", "2")
             assert run.returncode == 0, run.stderr[-3000:]
             results.parent.with_suffix(".done").touch()
     return results
