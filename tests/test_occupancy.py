@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -53,3 +55,14 @@ def test_what_cannot_be_locked_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnimriError, match="file: cannot be locked \\(File exists\\)"):
         occupy(tmp_path / "file")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
+def test_without_locks_it_warns_and_leaves_none_behind(tmp_path: Path, monkeypatch, caplog, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert occupy(tmp_path) == occupy(tmp_path) == []
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert f"{tmp_path}: no locks ({os.strerror(number)})" in caplog.text

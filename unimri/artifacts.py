@@ -30,10 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync(path.parent)
     except BaseException:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        else:
-            temporary.unlink(missing_ok=True)
+        remove(temporary)
         raise
 
 
@@ -45,10 +42,18 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def remove_leftovers(folder: Path, name: str) -> None:
-    """Remove what a killed process left of files that it was writing to `folder`, whose names match the pattern."""
+    """Remove what a killed process left of what it was writing to `folder` under names that match the pattern."""
     for temporary in folder.glob(f".partial-*-{name}"):
-        temporary.unlink(missing_ok=True)
+        remove(temporary)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -12,7 +12,7 @@ from snakemake.persistence.file import FilePersistence  # type: ignore[import-un
 from tqdm import tqdm
 from tqdm.utils import CallbackIOWrapper
 
-from unimri.artifacts import replacing
+from unimri.artifacts import remove, remove_leftovers, replacing
 from unimri.errors import UnimriError
 from unimri.occupancy import occupy
 
@@ -255,25 +255,17 @@ def _take(job: list[_Output], here: Path, records: FilePersistence, copy: bool, 
     for output in job:
         path = here / output.key
         if _record(records, output.key) != output.record:
-            _remove(path)
+            remove(path)
             records._write_record(output.key, MetadataRecord.model_validate(output.record))
     for output in job:
         path = here / output.key
         path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in path.parent.glob(f".partial-*-{path.name}"):
-            _remove(leftover)
+        remove_leftovers(path.parent, path.name)
         with replacing(path) as temporary:
             if output.target.is_dir():
                 _take_folder(output.target, temporary, copy, bar)
             else:
                 _take_file(output.target, temporary, copy, bar)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _take_folder(target: Path, folder: Path, copy: bool, bar: "tqdm[Any]") -> None:

@@ -175,10 +175,5 @@ def wait(until: Callable[[], bool], what: str, seconds: float = 120) -> None:
         time.sleep(0.1)
 
 
-def frozen(number: int) -> bool:
-    """Whether a process has stopped itself."""
-    return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-
-
 def thaw(number: int) -> None:
     os.kill(number, signal.SIGCONT)

@@ -11,8 +11,8 @@ import torch
 from filelock import BaseFileLock
 
 from unimri.errors import UnimriError
+from unimri.locks import try_lock
 from unimri.training.distributed import Team
-from unimri.training.locks import try_lock
 
 log = logging.getLogger(__name__)
 

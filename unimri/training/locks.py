@@ -1,17 +1,14 @@
-"""Locks between processes: two that are asked for the same training do not both train.
+"""Two processes that are asked for the same training do not both train."""
 
-The kernel holds them, so that a lock is gone when its holder is, however that ended.
-"""
-
-import errno
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import BaseFileLock
 
+from unimri.locks import NO_LOCKS, try_lock
 from unimri.training.checkpoints import writing
 from unimri.training.distributed import Team
 from unimri.training.interruption import InterruptedTraining, Interruption
@@ -20,29 +17,6 @@ log = logging.getLogger(__name__)
 
 # Seconds between two looks at a lock that another process holds.
 _PATIENCE = 0.5
-# What a file system says that has no locks.
-_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
-
-
-def try_lock(path: Path) -> BaseFileLock | None:
-    """Lock a file, made if it is not there; None when another process has.
-
-    Raises
-    ------
-    OSError : when it cannot be made, or its file system has no locks.
-    """
-    # A soft lock would outlive a holder that was killed.
-    lock = FileLock(path, fallback_to_soft=False)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return None
-    except OSError as fault:
-        # Over NFS: its holder removed it after we had opened it.
-        if fault.errno == errno.ESTALE:
-            return None
-        raise
-    return lock
 
 
 @contextmanager
@@ -97,7 +71,7 @@ def _look(path: Path) -> tuple[BaseFileLock | None, bool]:
         try:
             lock = try_lock(path)
         except OSError as fault:
-            if fault.errno not in _NO_LOCKS:
+            if fault.errno not in NO_LOCKS:
                 raise
             log.warning("%s: no locks (%s); mind that nothing is trained twice at once", path.parent, fault.strerror)
             path.unlink(missing_ok=True)

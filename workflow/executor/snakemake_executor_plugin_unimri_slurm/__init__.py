@@ -32,6 +32,8 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
+from unimri.artifacts import write_json
+
 
 @dataclass
 class ExecutorSettings(slurm.ExecutorSettings):
@@ -123,7 +125,7 @@ class Executor(slurm.Executor):
         # What is not ready waits for another job, which will change what it is made from.
         ready = {*jobs, *self.workflow.dag.ready_jobs} if alive else ()
         for file in self._outputs_file("any").parent.glob("*"):
-            if file.name not in {f"{number}.json" for number in alive}:
+            if file.stem not in alive:
                 file.unlink()
         wanted = {number for job in ready if (number := self._same(job, alive))}
         unwanted = sorted(alive - wanted)
@@ -146,13 +148,9 @@ class Executor(slurm.Executor):
 
     def report_job_submission(self, job_info: SubmittedJobInfo, register_job: bool = True) -> None:
         # In a file of our own: Snakemake's mark of an incomplete file forgets the number as soon as the job has begun.
-        file = self._outputs_file(job_info.external_jobid)
-        file.parent.mkdir(parents=True, exist_ok=True)
         # Several jobs, if one that was taken over makes all of them.
         outputs = self._outputs(job_info.external_jobid) | _outputs(job_info.job)
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(sorted(outputs)), encoding="utf-8")
-        partial.replace(file)
+        write_json(self._outputs_file(job_info.external_jobid), sorted(outputs))
         super().report_job_submission(job_info, register_job)
 
     def _outputs_file(self, number: str) -> Path:
