@@ -83,6 +83,7 @@ include: "workflow/rules/few.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/studies.smk"
+include: "workflow/rules/models.smk"
 
 
 rule all:
@@ -91,3 +92,4 @@ rule all:
         plan.report_inputs(),
         f"{RESULTS}/tables/data.md",
         f"{RESULTS}/report.html",
+        expand(f"{RESULTS}/models/{{sampling}}", sampling=plan.samplings),

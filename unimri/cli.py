@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
+from unimri.deploy.commands import scans
 from unimri.errors import UnimriError
 from unimri.settings import parse_settings, read_settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Universal undersampled MRI reconstruction.")
 masks = typer.Typer(no_args_is_help=True, help="Masks: which phase-encoding lines are kept.")
 app.add_typer(masks, name="masks")
+app.add_typer(scans)
 
 # Beside the tables: which anatomies in them are simulated and which real.
 ORIGINS = "origins.json"
@@ -97,11 +99,9 @@ def inspect(
     from tabulate import tabulate
 
     from unimri.data.inspect import inspect as run
-    from unimri.data.read.registry import ReaderChoice
+    from unimri.data.inspect import parse_reader
 
-    named = reader if reader.lstrip().startswith("{") else json.dumps({"format": reader})
-    settings = parse_settings(ReaderChoice, f'{{"reader": {named}}}', "--reader").reader
-    findings = list(run(folder, settings))
+    findings = list(run(folder, parse_reader(reader)))
     rows = [
         (
             found.patient,

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from unimri.config import Config
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
+from unimri.deploy.task import ModelTask, Part
 from unimri.errors import UnimriError
 from unimri.evaluation.methods import method as find_method
 from unimri.physics.masks import MaskTask
@@ -247,6 +248,45 @@ class WorkflowPlan:
         files = [f"{model}/model.safetensors", f"{model}/model.json"]
         plain = method in ("independent", "shared", "shared_instance_norm", "shared_all")
         return files if plain else [*files, f"{model}/aspin/{anatomy}.safetensors"]
+
+    def released(self, sampling: str) -> str:
+        """Folder of the network that is given to others: Proposed, with the first seed."""
+        model = self.model("proposed", sampling, self.seeds[0], self.anatomies[0])
+        assert model is not None
+        return model
+
+    def released_files(self, sampling: str) -> list[str]:
+        """Its files, with every anatomy's ASPIN."""
+        files = [
+            file
+            for anatomy in self.anatomies
+            for file in self.model_files("proposed", sampling, self.seeds[0], anatomy)
+        ]
+        return list(dict.fromkeys(files))
+
+    def released_scores(self, sampling: str) -> list[str]:
+        """The scores that its card shows."""
+        return [
+            f"{self._models(sampling, self.seeds[0])}/metrics/{method}/{anatomy}.csv"
+            for method in ("proposed", "undersampled")
+            for anatomy in self.anatomies
+        ]
+
+    def model_task(self, sampling: str) -> str:
+        """What that model says of itself."""
+        own = self.config.samplings[sampling]
+        task = ModelTask(
+            name=f"unimri-{sampling}",
+            acceleration=own.acceleration,
+            mask=own.mask,
+            metrics=self.config.metrics,
+            anatomies={
+                name: Part(origin="simulated" if part.simulated else "real", role=part.role)
+                for name, part in self.config.anatomies.items()
+            },
+            settings=shown_settings(self.config.model_dump(mode="json")),
+        )
+        return _json(task)
 
     def trainings(self, sampling: str, seed: str) -> list["PlannedTraining"]:
         """Every training for one sampling with one seed, in the order of the stages."""

@@ -1,5 +1,6 @@
 """What a data set holds, and what would be left out and why: a look before anything is written."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from unimri.data.read.error import ReadError
-from unimri.data.read.registry import ReaderSettings, find_scans
+from unimri.data.read.registry import ReaderChoice, ReaderSettings, find_scans
+from unimri.settings import parse_settings
 
 
 class Finding(NamedTuple):
@@ -31,6 +33,18 @@ class Finding(NamedTuple):
     orientation: str
     largest: float | None
     fault: str
+
+
+def parse_reader(text: str) -> ReaderSettings:
+    """A reader's settings from its name, such as dicom, or from JSON.
+
+    Raises
+    ------
+    UnimriError
+        When there is no such reader, or a setting is wrong.
+    """
+    named = text if text.lstrip().startswith("{") else json.dumps({"format": text})
+    return parse_settings(ReaderChoice, f'{{"reader": {named}}}', "--reader").reader
 
 
 def inspect(folder: Path, reader: ReaderSettings) -> Iterator[Finding]:

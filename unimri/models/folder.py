@@ -84,10 +84,20 @@ def insert_aspin(network: UniversalD5C5, anatomy: str, path: Path, base: Path) -
     """
     tensors, note = load_tensors(path)
     expected = {"anatomy": anatomy, "base_sha256": sha256(base / WEIGHTS)}
-    if note != expected:
+    # An adapter's note says more; see `unimri.deploy.adapters`.
+    if not isinstance(note, dict) or any(note.get(key) != value for key, value in expected.items()):
         raise UnimriError(f"{path}: not the ASPIN of {anatomy!r} on the base {base}; fit it on this base with S4")
-    aspin = network.add_anatomy(anatomy)
-    _load(aspin, tensors, path)
+    fill_aspin(network, anatomy, tensors, path)
+
+
+def fill_aspin(network: UniversalD5C5, anatomy: str, tensors: dict[str, Tensor], path: Path) -> None:
+    """Add an ASPIN to a network, with the tensors `gamma` and `beta` that were read from a file.
+
+    Raises
+    ------
+    UnimriError : when they have other shapes than the network's, or it has an ASPIN of that name.
+    """
+    _load(network.add_anatomy(anatomy), tensors, path)
 
 
 def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:

@@ -1,0 +1,332 @@
+"""S4 on a user's own scans: a new anatomy for 1,280 numbers, in one file, with a short report."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from tqdm import tqdm
+
+from unimri.artifacts import remove, sha256, write_text
+from unimri.data.inspect import Finding, inspect, parse_reader
+from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
+from unimri.data.read.files import files_below
+from unimri.data.read.registry import ReaderSettings
+from unimri.data.split import Fractions
+from unimri.data.store import PreparedData
+from unimri.deploy.adapters import ENDING, check_name, save_adapter
+from unimri.deploy.archive import opened
+from unimri.deploy.build import typical_error
+from unimri.deploy.description import Adaptation, AnatomyDescription, ModelDescription, Quality
+from unimri.deploy.model import Model
+from unimri.deploy.scale import scale_factor
+from unimri.deploy.scores import ZERO_FILLING
+from unimri.errors import UnimriError
+from unimri.evaluation.figures import reconstruction_figure
+from unimri.evaluation.metrics import Score, score_slice
+from unimri.evaluation.text import markdown_table
+from unimri.models.cascade import UniversalD5C5
+from unimri.models.folder import WEIGHTS, insert_aspin, load_model
+from unimri.models.process import settle
+from unimri.physics.fourier import PHASE_AXES, lines, undersample
+from unimri.physics.masks import Masks, save_masks
+from unimri.provenance import code_digest, versions
+from unimri.settings import Settings
+from unimri.training.callbacks import Callback
+from unimri.training.inputs import Files
+from unimri.training.losses import mean_absolute_error
+from unimri.training.run import run_training
+from unimri.training.settings import Budget, Optimisation, TrainingTask
+
+# The paper's side of a slice, and the least of them that make an epoch worth its name.
+_LARGEST_SIDE = 320
+_STEPS = 200
+
+
+class AdaptationSettings(Settings):
+    """How an ASPIN is fitted; None: as the model's own new anatomies were, or by the scans."""
+
+    size: int | None = Field(
+        None, ge=32, le=1024, description="side, in the scanner's pixels, of the centre that is learnt from"
+    )
+    epochs: int | None = Field(None, ge=1)
+    learning_rate: float | None = Field(None, gt=0)
+    seed: int = Field(0, ge=0)
+    threads: int = Field(1, ge=1)
+    device: Literal["auto", "cpu", "cuda"] = "cpu"
+    origin: Literal["real", "simulated"] = Field("real", description="what the scans are; reports say so")
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What came out: the adapter, the report, and mean scores on the test patients, by method."""
+
+    adapter: Path
+    report: Path
+    scores: dict[str, Score]
+
+
+def adapt(
+    folder: Path,
+    name: str,
+    model: Path,
+    reader: ReaderSettings,
+    output: Path,
+    settings: AdaptationSettings,
+    tell: Callable[[str], None] = lambda line: None,
+    callbacks: Sequence[Callback] = (),
+) -> Adapted:
+    """Fit the ASPIN of a new anatomy, compare it on patients that it has not seen, and write it with a report.
+
+    Parameters
+    ----------
+    folder : the scans, of three patients at least, fully sampled.
+    name : of the anatomy.
+    model : folder or one file of the model; it is not changed.
+    reader : how the folder is laid out.
+    output : folder that gets `{name}.aspin.safetensors`, `{name}.md` and `{name}.png`.
+    settings : how to fit.
+    tell : told, a line at a time, what is done.
+    callbacks : of the training.
+
+    Raises
+    ------
+    UnimriError : when the name is taken, the scans do not do, or the output is there.
+    """
+    check_name(name)
+    adapter = output / f"{name}{ENDING}"
+    if adapter.exists():
+        raise UnimriError(f"{adapter}: is there already; remove it, or give another name or folder")
+    with opened(model) as base:
+        description = ModelDescription.load(base)
+        description.check_files(base)
+        if name in description.anatomies:
+            raise UnimriError(f"anatomy {name!r}: the model has it already; give another name")
+        size = _look(list(inspect(folder, reader)), settings, tell)
+        # Kept when it is interrupted: the same command then goes on.
+        work = output / f".{name}-work"
+        preparation = PreparationSettings(
+            image_size=size,
+            crop=size,
+            fractions=Fractions(train=0.6, validation=0.2, test=0.2),
+            on_error="skip",
+        )
+        prepare(
+            name,
+            folder,
+            PreparationTask(reader=reader, fit="crop", preparation=preparation),
+            work / "data",
+            settings.seed,
+        )
+        data = PreparedData(work / "data")
+        masks = Model.load(base).masks(size)
+        save_masks(masks, work / "mask.npz")
+        task = _task(description, settings, len(data.split("train")))
+        _tell_time(task, base, data, masks, tell)
+        files = Files({name: work / "data"}, work / "mask.npz", base)
+        run_training(task, files, work / "aspin", work / "checkpoints", callbacks)
+
+        settle(settings.threads)
+        network = load_model(base, [])
+        assert isinstance(network, UniversalD5C5)
+        insert_aspin(network, name, work / f"aspin/{name}.safetensors", base)
+        about = AnatomyDescription(
+            origin=settings.origin,
+            role="new",
+            scale_factor=scale_factor(data, masks),
+            largest_error=typical_error(network, name, data, masks),
+            training_patients=_patients(data, "train"),
+            adaptation=Adaptation(
+                training_slices=len(data.split("train")),
+                validation_slices=len(data.split("validation")),
+                image_size=size,
+                seed=settings.seed,
+                epochs=task.budget.epochs,
+                learning_rate=task.budget.learning_rate,
+                data_sha256=sha256(work / "data/manifest.csv"),
+                code=code_digest("unimri.deploy.adapt"),
+                versions=versions(),
+            ),
+        )
+        fitted = work / f"{name}{ENDING}"
+        save_adapter(network.aspin_of(name), name, sha256(base / WEIGHTS), about, fitted)
+        in_use = Model.load(base)
+        in_use.add_aspin(fitted)
+        scores = _compare(in_use, name, data, output, settings.origin == "simulated")
+        about = about.model_copy(update={"quality": _quality(scores, name, data)})
+        save_adapter(network.aspin_of(name), name, sha256(base / WEIGHTS), about, adapter)
+    report = output / f"{name}.md"
+    write_text(report, _report(name, description, about, scores))
+    remove(work)
+    return Adapted(adapter, report, scores)
+
+
+def guess_reader(folder: Path) -> ReaderSettings:
+    """The reader of what most files of a folder are: DICOM, NIfTI or HDF5.
+
+    Raises
+    ------
+    UnimriError : when the folder holds none of them.
+    """
+    files = files_below(folder)
+    counts = {
+        "nifti": sum(path.name.endswith((".nii", ".nii.gz")) for path in files),
+        "fastmri-h5": sum(path.suffix == ".h5" for path in files),
+    }
+    best = max(counts, key=lambda name: counts[name])
+    return parse_reader(best if counts[best] else "dicom")
+
+
+def _look(found: list[Finding], settings: AdaptationSettings, tell: Callable[[str], None]) -> int:
+    """Check what was found, say it, and give the side of the slices to learn from."""
+    usable = [one for one in found if one.shape is not None]
+    patients = {one.patient for one in usable}
+    slices = sum(one.shape[0] for one in usable if one.shape)
+    for one in found:
+        if one.fault:
+            tell(f"left out: {one.fault}")
+    left_out = len(found) - len(usable)
+    tell(f"{len(patients)} patients, {len(usable)} volumes, {slices} slices; {left_out} volumes left out")
+    if len(patients) < 3:
+        raise UnimriError(
+            f"{len(patients)} patient(s) with usable scans, but three at least are needed: to train, validate and test "
+            "on; give more scans, or say with --reader what makes a patient"
+        )
+    largest = max(max(one.shape[1:]) for one in usable if one.shape)
+    return settings.size or min(_LARGEST_SIDE, largest + largest % 2)
+
+
+def _task(description: ModelDescription, settings: AdaptationSettings, slices: int) -> TrainingTask:
+    training = description.settings["training"]
+    own = training["stages"]["adapted"]
+    optimisation = Optimisation(**training["optimisation"])
+    steps = math.ceil(slices / optimisation.batch_size)
+    epochs = settings.epochs or max(int(own["epochs"]), math.ceil(_STEPS / steps))
+    return TrainingTask(
+        stage="adapted",
+        network=description.settings["network"],
+        budget=Budget(epochs=epochs, learning_rate=settings.learning_rate or own["learning_rate"]),
+        optimisation=optimisation.model_copy(update={"steps_per_epoch": None, "precision": "auto"}),
+        seed=settings.seed,
+        threads=settings.threads,
+        device=settings.device,
+    )
+
+
+def _tell_time(task: TrainingTask, base: Path, data: PreparedData, masks: Masks, tell: Callable[[str], None]) -> None:
+    """Measure one step and say what all of them will take."""
+    settle(task.threads)
+    network = load_model(base)
+    assert isinstance(network, UniversalD5C5)
+    device = "cuda" if task.device != "cpu" and torch.cuda.is_available() else "cpu"
+    network.to(device).requires_grad_(False)
+    name = network.anatomies[0]
+    aspin = network.aspin_of(name).requires_grad_(True)
+    axis, train = PHASE_AXES[masks.axis], data.split("train")
+    sampled = lines(torch.from_numpy(masks.masks[:1]), axis).to(device)
+    truth = torch.from_numpy(train.batch([0])).to(device)
+    seconds = math.inf
+    for _ in range(3):
+        started = time.perf_counter()
+        image, _ = network(*undersample(truth, sampled, axis), sampled, axis, name)
+        mean_absolute_error(image, truth).backward()  # type: ignore[no-untyped-call]
+        aspin.zero_grad()
+        seconds = min(seconds, time.perf_counter() - started)
+    shown = task.budget.epochs * (len(train) + len(data.split("validation")) / 3)
+    tell(
+        f"{len(train)} training slices of {data.image_size} x {data.image_size} pixels, {task.budget.epochs} epochs: "
+        f"about {tqdm.format_interval(shown * seconds)} at {1 / seconds:.1f} slices/s"
+    )
+
+
+def _patients(data: PreparedData, split: str) -> int:
+    return int(data.manifest.loc[data.manifest["split"] == split, "patient"].nunique())
+
+
+def _compare(model: Model, name: str, data: PreparedData, output: Path, simulated: bool) -> dict[str, Score]:
+    """Mean scores over the test slices of zero filling and of each ASPIN; draws the middle slice."""
+    slices, settings = data.split("test"), model.description.metrics
+    methods = [ZERO_FILLING, name, *(other for other in model.anatomies if other != name)]
+    found: dict[str, list[Score]] = {method: [] for method in methods}
+    middle, drawn = len(slices) // 2, None
+    for _, _, numbers in tqdm(list(slices.volumes()), desc="compare", unit="volume", disable=None):
+        truth = slices.batch(numbers)
+        kspace, mask = model.undersample(truth)
+        images: dict[str, NDArray[np.float32]] = {ZERO_FILLING: model.zero_fill(kspace)}
+        images |= {anatomy: model.reconstruct(kspace, mask, anatomy) for anatomy in methods[1:]}
+        for method, volume in images.items():
+            found[method] += [score_slice(one, own, settings) for one, own in zip(truth, volume, strict=True)]
+        if middle in numbers:
+            place = int(np.flatnonzero(numbers == middle)[0])
+            drawn = truth[place], {method: volume[place] for method, volume in images.items()}
+    scores = {method: Score(*np.mean(rows, axis=0).tolist()) for method, rows in found.items()}
+    assert drawn is not None
+    truth, shown = drawn
+    labels = {method: _label(method, name) for method in methods}
+    reconstruction_figure(
+        truth,
+        {labels[method]: image for method, image in shown.items()},
+        {labels[method]: score_slice(truth, image, settings) for method, image in shown.items()},
+        f"{name}, {model.acceleration:g}x, a test slice",
+        output / f"{name}.png",
+        simulated=simulated,
+    )
+    return scores
+
+
+def _label(method: str, name: str) -> str:
+    return method if method == ZERO_FILLING else f"ASPIN {method}{' (new)' if method == name else ''}"
+
+
+def _quality(scores: dict[str, Score], name: str, data: PreparedData) -> Quality:
+    own, zero_filled = scores[name], scores[ZERO_FILLING]
+    return Quality(
+        slices=len(data.split("test")),
+        patients=_patients(data, "test"),
+        psnr_db=round(own.psnr_db, 4),
+        ssim_percent=round(own.ssim_percent, 4),
+        zero_filled_psnr_db=round(zero_filled.psnr_db, 4),
+        zero_filled_ssim_percent=round(zero_filled.ssim_percent, 4),
+    )
+
+
+def _report(name: str, model: ModelDescription, about: AnatomyDescription, scores: dict[str, Score]) -> str:
+    quality, adaptation = about.quality, about.adaptation
+    assert quality is not None
+    assert adaptation is not None
+    others = {anatomy: score for anatomy, score in scores.items() if anatomy not in (ZERO_FILLING, name)}
+    nearest = max(others, key=lambda anatomy: others[anatomy].psnr_db)
+    gain = scores[name].psnr_db - scores[ZERO_FILLING].psnr_db
+    over = scores[name].psnr_db - others[nearest].psnr_db
+    rows = [
+        [_label(method, name), f"{score.psnr_db:.2f}", f"{score.ssim_percent:.2f}"]
+        for method, score in sorted(scores.items(), key=lambda pair: pair[1].psnr_db)
+    ]
+    verdict = "is worth its numbers" if over > 0 else f"is no better than the ASPIN of {nearest}, which could be used"
+    return (
+        "\n\n".join(
+            [
+                f"# {name}, adapted",
+                f"An ASPIN for {name} on {model.name} ({model.acceleration:g}x), fitted to {about.training_patients} "
+                f"{about.origin} patient(s), {adaptation.training_slices} slices of {adaptation.image_size} x "
+                f"{adaptation.image_size} pixels, in {adaptation.epochs} epochs. The base and the other ASPINs are as "
+                "they were.",
+                f"On {quality.patients} test patient(s), {quality.slices} slices, it gains {gain:+.2f} dB over zero "
+                f"filling and {over:+.2f} dB over {nearest}, the nearest of the model's own anatomies: it {verdict}."
+                + (" So few test patients say little." if quality.patients < 5 else ""),
+                markdown_table(["Method", "PSNR (dB)", "SSIM (%)"], rows),
+                f"{model.metrics.description}, intensities of a volume in [0, 1]; retrospective undersampling with the "
+                "model's own mask, the scale estimated from what was measured, as `unimri reconstruct` does.",
+                f"![A test slice]({name}.png)",
+                f"Use it: `unimri reconstruct SCAN --aspin {name}{ENDING} --anatomy {name} -o OUT`, or "
+                f"`unimri aspins add {name}{ENDING}`.",
+            ]
+        )
+        + "\n"
+    )

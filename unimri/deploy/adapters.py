@@ -1,0 +1,169 @@
+"""Adapters: ASPINs for single files, `shoulder.aspin.safetensors`, that are added to a model and taken out again."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from unimri.artifacts import replacing, sha256
+from unimri.deploy.card import write_texts
+from unimri.deploy.description import AnatomyDescription, ModelDescription
+from unimri.errors import UnimriError
+from unimri.models.aspin import Aspin
+from unimri.models.cascade import UniversalD5C5
+from unimri.models.folder import WEIGHTS, aspin_path, fill_aspin, load_model, load_tensors, save_tensors
+from unimri.settings import parse_settings
+
+ENDING = ".aspin.safetensors"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter, read.
+
+    Attributes
+    ----------
+    anatomy : its name.
+    base_sha256 : of the weights of the base that it was fitted to.
+    description : where it comes from.
+    tensors : gamma and beta, float32 (cascades, normalised layers, width) each.
+    """
+
+    anatomy: str
+    base_sha256: str
+    description: AnatomyDescription
+    tensors: dict[str, Tensor]
+
+    def check_base(self, model: ModelDescription, path: Path) -> None:
+        """Raise UnimriError unless the adapter was fitted to this model's base, and brings a new anatomy."""
+        if self.base_sha256 != model.files.get(WEIGHTS):
+            raise UnimriError(f"{path}: was fitted to another base than {model.name}'s; fit it with `unimri adapt`")
+        if self.anatomy in model.anatomies:
+            raise UnimriError(f"{path}: the model has an ASPIN for {self.anatomy!r} already; remove that one first")
+
+    def insert(self, network: UniversalD5C5, path: Path) -> None:
+        """Put it into a network."""
+        fill_aspin(network, self.anatomy, self.tensors, path)
+
+
+def save_adapter(aspin: Aspin, anatomy: str, base_sha256: str, description: AnatomyDescription, path: Path) -> None:
+    """Write an adapter.
+
+    Raises
+    ------
+    UnimriError : when the file's name does not end as an adapter's.
+    """
+    if not path.name.endswith(ENDING):
+        raise UnimriError(f"{path}: an adapter's name must end in {ENDING}")
+    note = {"anatomy": anatomy, "base_sha256": base_sha256, "description": description.model_dump(mode="json")}
+    save_tensors(path, {"gamma": aspin.gamma, "beta": aspin.beta}, note)
+
+
+def load_adapter(path: Path) -> Adapter:
+    """Read an adapter.
+
+    Raises
+    ------
+    UnimriError : when the file is missing, damaged, or no adapter.
+    """
+    tensors, note = load_tensors(path)
+    if not isinstance(note, dict) or set(note) != {"anatomy", "base_sha256", "description"}:
+        raise UnimriError(f"{path}: is no adapter; `unimri adapt` and `unimri aspins export` write them")
+    anatomy, base = note["anatomy"], note["base_sha256"]
+    if not (isinstance(anatomy, str) and isinstance(base, str)):
+        raise UnimriError(f"{path}: is no adapter; its note is damaged")
+    check_name(anatomy)
+    return Adapter(anatomy, base, parse_settings(AnatomyDescription, note["description"], str(path)), tensors)
+
+
+def check_name(anatomy: str) -> None:
+    """Raise UnimriError unless a text can be the name of an anatomy, and of its file."""
+    if not (anatomy.isascii() and anatomy[:1].isalpha() and anatomy.replace("-", "").replace("_", "").isalnum()):
+        raise UnimriError(f"anatomy {anatomy!r}: give a name of letters, digits, - and _, such as shoulder")
+    if anatomy != anatomy.lower() or anatomy == "auto":
+        raise UnimriError(f"anatomy {anatomy!r}: give another name, in small letters")
+
+
+def add_adapter(folder: Path, path: Path) -> str:
+    """Add an adapter to a model's folder; give its anatomy. The base and the other ASPINs are not touched.
+
+    Raises
+    ------
+    UnimriError : when it does not fit the model, or the model has that anatomy.
+    """
+    description = _changeable(folder)
+    adapter = load_adapter(path)
+    adapter.check_base(description, path)
+    network = load_model(folder, [])
+    assert isinstance(network, UniversalD5C5)
+    adapter.insert(network, path)
+    target = aspin_path(folder, adapter.anatomy)
+    note = {"anatomy": adapter.anatomy, "base_sha256": adapter.base_sha256}
+    save_tensors(target, adapter.tensors, note)
+    anatomies = description.anatomies | {adapter.anatomy: adapter.description}
+    write_texts(folder, description.model_copy(update={"anatomies": anatomies}))
+    return adapter.anatomy
+
+
+def remove_aspin(folder: Path, anatomy: str) -> None:
+    """Take an anatomy out of a model's folder.
+
+    Raises
+    ------
+    UnimriError : when the model does not have it, or its base was trained on it.
+    """
+    description = _changeable(folder)
+    own = _known(description, anatomy)
+    if own.role == "base":
+        raise UnimriError(f"anatomy {anatomy!r}: the base was trained on it; only ASPINs that were added are removed")
+    rest = {name: kept for name, kept in description.anatomies.items() if name != anatomy}
+    aspin_path(folder, anatomy).unlink()
+    write_texts(folder, description.model_copy(update={"anatomies": rest}))
+
+
+def export_aspin(folder: Path, anatomy: str, output: Path) -> None:
+    """Write an anatomy of a model to an adapter of its own, for others who have the same base.
+
+    Raises
+    ------
+    UnimriError : when the model does not have it, or `output` is there.
+    """
+    description = ModelDescription.load(folder)
+    own = _known(description, anatomy)
+    if output.exists():
+        raise UnimriError(f"{output}: is there already; remove it, or give another name")
+    network = load_model(folder, [anatomy])
+    assert isinstance(network, UniversalD5C5)
+    save_adapter(network.aspin_of(anatomy), anatomy, sha256(folder / WEIGHTS), own, output)
+
+
+def install(source: Path, models: Path) -> Path:
+    """Copy a model's folder to where models are found; give its folder there.
+
+    Raises
+    ------
+    UnimriError : when there is one of its name.
+    """
+    description = ModelDescription.load(source)
+    description.check_files(source)
+    target = models / description.name
+    if target.exists():
+        raise UnimriError(f"{target}: is there already; `unimri models remove {description.name}` first")
+    with replacing(target) as temporary:
+        shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(".*"))
+    return target
+
+
+def _changeable(folder: Path) -> ModelDescription:
+    if not folder.is_dir():
+        raise UnimriError(f"{folder}: is one file; unpack it with `unimri models add`, and name the folder")
+    description = ModelDescription.load(folder)
+    description.check_files(folder)
+    return description
+
+
+def _known(description: ModelDescription, anatomy: str) -> AnatomyDescription:
+    if anatomy not in description.anatomies:
+        raise UnimriError(f"anatomy {anatomy!r}: not in the model; it has {', '.join(description.anatomies)}")
+    return description.anatomies[anatomy]

@@ -1,0 +1,127 @@
+"""The model card: a model's description in words, generated from it alone."""
+
+from pathlib import Path
+
+from tabulate import tabulate
+
+from unimri.artifacts import write_text
+from unimri.deploy.description import AnatomyDescription, ModelDescription, digests
+
+CARD = "README.md"
+
+
+def write_texts(folder: Path, description: ModelDescription) -> None:
+    """Write a model's card and, last, its description with the digests of all files that are there."""
+    write_text(folder / CARD, model_card(description))
+    description.model_copy(update={"files": digests(folder)}).save(folder)
+
+
+def model_card(model: ModelDescription) -> str:
+    """What the model is, what it is for and not for, how good it is, and on what: markdown."""
+    parts = [
+        f"# {model.name}",
+        f"A universal network that reconstructs {_list(list(model.anatomies))} from {model.acceleration:g}x "
+        "undersampled Cartesian k-space, after Liu, Wang, Liu and Zhou, Universal Undersampled MRI Reconstruction "
+        "(MICCAI 2021). One base serves all anatomies; each has its own instance normalisation (ASPIN).",
+        "## Quality",
+        _origin(model),
+        _quality(model),
+        "## Conventions",
+        _conventions(model),
+        "## Intended use",
+        "Research on reconstruction of undersampled MRI: to reconstruct scans like those that it was trained on, to "
+        "compare methods, and to adapt to a new anatomy from a few fully sampled patients (`unimri adapt`).",
+        "## Limits",
+        _limits(model),
+        "## Origin",
+        f"Trained by unimri {model.versions.get('unimri', '?')} with torch {model.versions.get('torch', '?')}. "
+        "`description.json` holds the whole configuration and the SHA-256 of every file; `model.json` what the base "
+        "was trained from. `unimri models verify` compares them.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def origin_of(model: ModelDescription) -> str:
+    """What it was trained on: simulated scans, real ones, or both."""
+    origins = sorted({own.origin for own in model.anatomies.values()})
+    return f"{' and '.join(origins)} scans"
+
+
+def _origin(model: ModelDescription) -> str:
+    origins = {own.origin for own in model.anatomies.values()}
+    if origins == {"simulated"}:
+        return "**All data are simulated**: these numbers are of simulated scans and say nothing of real ones."
+    if origins == {"real"}:
+        return "All data are real scans."
+    named = [name for name, own in model.anatomies.items() if own.origin == "simulated"]
+    return f"**Simulated data**: {_list(named)}. The others are real scans."
+
+
+def _quality(model: ModelDescription) -> str:
+    return (
+        f"{quality_table(model)}\n\n"
+        "Means over the slices of the test split, of zero filling and of the model, at "
+        f"{model.image_size} x {model.image_size} pixels; {model.metrics.description}."
+    )
+
+
+def quality_table(model: ModelDescription, layout: str = "pipe") -> str:
+    """What each anatomy's ASPIN comes from and scores, as a table in one of tabulate's layouts."""
+    header = ["Anatomy", "Data", "Part", "Training patients", "Test slices", "PSNR (dB)", "SSIM (%)"]
+    rows = [
+        [name, own.origin, _part(own), str(own.training_patients), *_scores(own)]
+        for name, own in model.anatomies.items()
+    ]
+    return str(tabulate(rows, header, tablefmt=layout, disable_numparse=True))
+
+
+def _part(own: AnatomyDescription) -> str:
+    if own.adaptation is not None:
+        return "added: ASPIN alone, fitted to a user's scans"
+    return {"base": "base", "new": "added: ASPIN alone"}[own.role]
+
+
+def _scores(own: AnatomyDescription) -> list[str]:
+    found = own.quality
+    if found is None:
+        return ["–", "–", "–"]
+    return [
+        f"{found.slices} of {found.patients} patients",
+        f"{found.zero_filled_psnr_db:.2f} → {found.psnr_db:.2f}",
+        f"{found.zero_filled_ssim_percent:.2f} → {found.ssim_percent:.2f}",
+    ]
+
+
+def _conventions(model: ModelDescription) -> str:
+    mask = ", ".join(f"{key} {value}" for key, value in model.mask.model_dump().items() if key not in ("name", "kind"))
+    factors = ", ".join(f"{name} {own.scale_factor:.3f}" for name, own in model.anatomies.items())
+    return "\n".join(
+        [
+            f"- Mask: {model.mask.kind} ({mask}); phase encoding steps through {model.mask.axis}. For another number "
+            "of lines it is drawn anew by the same rule.",
+            "- k-space: centred (DC at n // 2), orthonormal; measured lines stay exactly as they were measured.",
+            "- Intensity: a volume is divided by the largest magnitude of its zero-filled images times a factor "
+            f"({factors}), and multiplied again on output.",
+        ]
+    )
+
+
+def _limits(model: ModelDescription) -> str:
+    simulated = [name for name, own in model.anatomies.items() if own.origin == "simulated"]
+    lines = [
+        "- Not a medical device; not for diagnosis. Structures that were not measured can be invented or lost.",
+        f"- Trained for {model.acceleration:g}x with its own mask: other accelerations and masks lose quality.",
+        "- Trained on magnitude images, whose phase is zero, of one coil. Phase in measured k-space, and coils that "
+        "are reconstructed one by one, are unlike what it learnt.",
+        f"- Trained at {model.image_size} x {model.image_size} pixels. Other sizes work; how well is for their user "
+        "to check.",
+    ]
+    if simulated:
+        lines.insert(
+            1, f"- Knows {_list(simulated)} from simulations alone: for trying the software, not for real scans."
+        )
+    return "\n".join(lines)
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,306 @@
+"""A model in use: k-space in, images out, in NumPy or PyTorch."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from unimri.deploy.adapters import load_adapter
+from unimri.deploy.archive import opened
+from unimri.deploy.choice import Choice, choose
+from unimri.deploy.description import ModelDescription
+from unimri.deploy.find import find_model
+from unimri.deploy.kspace import Acquisition, Axis, acquisition
+from unimri.deploy.scale import estimated_scale
+from unimri.errors import UnimriError
+from unimri.models.cascade import UniversalD5C5
+from unimri.models.folder import list_anatomies, load_model
+from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, to_hybrid, to_image, to_kspace
+from unimri.physics.masks import Masks, draw_masks
+
+Array = TypeVar("Array", NDArray[Any], Tensor)
+
+AUTO = "auto"
+"""In place of an anatomy: the model chooses; see `unimri.deploy.choice`."""
+
+# Of a batch: eight slices of 320 x 320 take some 400 MB.
+_PIXELS = 8 * 320 * 320
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What `Model.reconstruct_volume` gives.
+
+    Attributes
+    ----------
+    images : complex64 (slices, coils, rows, columns), on the input's own scale.
+    zero_filled : the same, without the network.
+    anatomy : whose ASPIN was used.
+    choice : how it was chosen, where the model chose.
+    acceleration : lines over lines kept.
+    """
+
+    images: Tensor
+    zero_filled: Tensor
+    anatomy: str
+    choice: Choice | None
+    acceleration: float
+
+
+class Model:
+    """A universal network with its ASPINs, its mask and its conventions.
+
+    Attributes
+    ----------
+    description : its conventions, scores and origin.
+    network : in evaluation mode.
+    """
+
+    def __init__(self, description: ModelDescription, network: UniversalD5C5) -> None:
+        self.description = description
+        self.network = network
+
+    @classmethod
+    def load(cls, path: Path | str | None = None) -> Self:
+        """Load a model from its folder or its one file; the default model when `path` is None.
+
+        Raises
+        ------
+        UnimriError : when there is none, or its files are damaged or do not fit one another.
+        """
+        with opened(find_model(path)) as folder:
+            return cls._load(folder)
+
+    @classmethod
+    def _load(cls, folder: Path) -> Self:
+        description = ModelDescription.load(folder)
+        description.check_files(folder)
+        network = load_model(folder)
+        if not isinstance(network, UniversalD5C5):
+            raise UnimriError(f"{folder}: its network has no ASPIN; only a universal one can be used")
+        if set(list_anatomies(folder)) != set(description.anatomies):
+            raise UnimriError(
+                f"{folder}: has ASPINs of {', '.join(list_anatomies(folder))}, and its description speaks of "
+                f"{', '.join(description.anatomies)}; copy the model again"
+            )
+        return cls(description, network)
+
+    @property
+    def anatomies(self) -> list[str]:
+        """The anatomies that it has an ASPIN for."""
+        return list(self.description.anatomies)
+
+    @property
+    def acceleration(self) -> float:
+        """What it was trained for: lines over lines kept."""
+        return self.description.acceleration
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move the network to a device."""
+        self.network.to(device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def add_aspin(self, path: Path) -> str:
+        """Load an adapter, `*.aspin.safetensors`, into the network, in memory alone; give its anatomy.
+
+        Raises
+        ------
+        UnimriError : when the file is damaged, or belongs to another base.
+        """
+        adapter = load_adapter(path)
+        adapter.check_base(self.description, path)
+        adapter.insert(self.network, path)
+        anatomies = self.description.anatomies | {adapter.anatomy: adapter.description}
+        self.description = self.description.model_copy(update={"anatomies": anatomies})
+        return adapter.anatomy
+
+    def masks(self, size: int, acceleration: float | None = None) -> Masks:
+        """The model's masks for any number of lines: those of its training where `size` is its own.
+
+        Parameters
+        ----------
+        size : phase-encoding lines N.
+        acceleration : the model's own when None.
+        """
+        return draw_masks(self.description.mask, size, acceleration or self.acceleration)
+
+    def undersample(self, images: Array, acceleration: float | None = None) -> tuple[Array, NDArray[np.bool_]]:
+        """Undersample magnitude images as the model's training did.
+
+        Parameters
+        ----------
+        images : real (rows, columns) or (slices, rows, columns), NumPy or tensor.
+        acceleration : the model's own when None.
+
+        Returns
+        -------
+        kspace : complex64 of the same shape and kind, centred, zero where not sampled.
+        mask : bool (1, N) or (slices, N).
+
+        Raises
+        ------
+        UnimriError : when the images have another number of axes, or the acceleration leaves no line.
+        """
+        tensor = images if isinstance(images, Tensor) else torch.from_numpy(np.ascontiguousarray(images))
+        if tensor.ndim not in (2, 3) or tensor.is_complex():
+            raise UnimriError(f"images have shape {tuple(tensor.shape)}; give real (slices, rows, columns)")
+        axis = PHASE_AXES[self.description.mask.axis]
+        kept = self.masks(tensor.shape[axis], acceleration).of_slices(np.arange(len(tensor) if tensor.ndim == 3 else 1))
+        shown = torch.from_numpy(kept).to(tensor.device)  # (B or 1, N)
+        shown = shown[:, None, :] if axis == -1 else shown[:, :, None]
+        kspace = to_kspace(tensor.float()) * (shown if tensor.ndim == 3 else shown[0])
+        return (kspace if isinstance(images, Tensor) else kspace.numpy()), kept
+
+    def zero_fill(self, kspace: Array) -> Array:
+        """The magnitude image of undersampled k-space without the network; shapes as `reconstruct`."""
+        samples = kspace if isinstance(kspace, Tensor) else torch.from_numpy(np.ascontiguousarray(kspace))
+        images = to_image(samples.to(torch.complex64))
+        magnitude = images.abs() if images.ndim < 4 else torch.linalg.vector_norm(images.abs(), dim=1)
+        return magnitude if isinstance(kspace, Tensor) else magnitude.numpy()
+
+    def reconstruct(
+        self,
+        kspace: Array,
+        mask: NDArray[Any] | Tensor | None = None,
+        anatomy: str | None = None,
+        axis: Axis | None = None,
+        *,
+        fallback: str | None = None,
+        magnitude: bool = True,
+        progress: Callable[[int], None] | None = None,
+    ) -> Array:
+        """Reconstruct a slice or a volume.
+
+        Parameters
+        ----------
+        kspace : (rows, columns), (slices, rows, columns) or (slices, coils, rows, columns), any size; complex, or real
+            with real and imaginary part on a last axis of two. DC at n // 2, as fastMRI's files have it. All slices are
+            of one volume: they share one intensity scale.
+        mask : (N,), (slices, N), or any shape that broadcasts against `kspace`: True or not 0 where a phase-encoding
+            line was sampled. None: the lines that are not zero.
+        anatomy : one of `anatomies`, or "auto"; may be left out where the model has one alone.
+        axis : which lines phase encoding steps through, "columns" or "rows"; None: told by the mask, or as in training.
+        fallback : the anatomy to use where "auto" finds that the input is like none; None: that is an error.
+        magnitude : give the magnitude, of several coils the root sum of squares; else each coil's complex image.
+        progress : told how many slices are done, after each batch.
+
+        Returns
+        -------
+        float32 (rows, columns) or (slices, rows, columns), or complex64 of `kspace`'s shape, on the input's own scale;
+        NumPy for NumPy, a tensor on the input's device for a tensor.
+
+        Raises
+        ------
+        UnimriError : when shapes do not fit, values are not finite, the anatomy is not known, or "auto" finds none.
+        """
+        given = acquisition(kspace, mask, axis, self.description.mask.axis)
+        made = self.reconstruct_volume(given, anatomy, fallback=fallback, progress=progress)
+        images = combine(made.images) if magnitude else made.images  # (slices, [coils,] rows, columns)
+        if not magnitude and given.dimensions < 4:
+            images = images[:, 0]
+        images = images[0] if given.dimensions == 2 else images
+        if isinstance(kspace, Tensor):
+            return images.to(kspace.device)
+        return images.cpu().numpy()
+
+    @torch.no_grad()
+    def reconstruct_volume(
+        self,
+        given: Acquisition,
+        anatomy: str | None = None,
+        *,
+        fallback: str | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Reconstruction:
+        """Reconstruct one volume that has been brought into shape; parameters and errors as `reconstruct`."""
+        samples = given.kspace
+        sampled = lines(given.mask, given.axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
+        zero_filled = to_image(samples)  # (slices, coils, rows, columns)
+        choice = None
+        if anatomy == AUTO:
+            choice = self._choose(zero_filled, given)
+            if choice.unlike and fallback is None:
+                raise UnimriError(f"anatomy: {choice.unlike}; name one of {', '.join(self.anatomies)}, or a fallback")
+            anatomy = fallback if choice.unlike else choice.anatomy
+        name = self._known(anatomy)
+        scale = estimated_scale(zero_filled, self.description.anatomies[name].scale_factor)  # (coils, 1, 1)
+        slices, coils, rows, columns = samples.shape
+        images = torch.empty(samples.shape, dtype=torch.complex64)
+        step = max(1, _PIXELS // (rows * columns))
+        # A coil is an image of its own: (slice, coil) pairs in one row.
+        pairs = [(number, coil) for number in range(slices) for coil in range(coils)]
+        for first in range(0, len(pairs), step):
+            numbers, of_coils = (list(part) for part in zip(*pairs[first : first + step], strict=True))
+            own = scale[of_coils]  # (b, 1, 1)
+            shown = (sampled[numbers] if len(sampled) > 1 else sampled).to(self.device)
+            filled = (zero_filled[numbers, of_coils] / own).to(self.device)  # (b, rows, columns)
+            image = self._network(to_hybrid(filled, given.axis) * shown, shown, given.axis, name)
+            images[numbers, of_coils] = image.cpu() * own.cpu()
+            if progress is not None:
+                progress(numbers[-1] + 1 if of_coils[-1] == coils - 1 else numbers[-1])
+        return Reconstruction(images, zero_filled.cpu(), name, choice, given.acceleration)
+
+    def _network(self, measured: Tensor, sampled: Tensor, axis: int, anatomy: str) -> Tensor:
+        image, _ = self.network(from_hybrid(measured, axis), measured, sampled, axis, anatomy)
+        return cast(Tensor, image)
+
+    def _known(self, anatomy: str | None) -> str:
+        if anatomy is None and len(self.anatomies) == 1:
+            return self.anatomies[0]
+        if anatomy not in self.anatomies:
+            said = "not given" if anatomy is None else f"{anatomy!r} is not known to the model"
+            raise UnimriError(f"anatomy: {said}; allowed: {', '.join(self.anatomies)}, {AUTO}")
+        return anatomy
+
+    def _choose(self, zero_filled: Tensor, given: Acquisition) -> Choice:
+        # The coil that has seen most; the others would say the same.
+        strongest = int(zero_filled.abs().square().sum((0, 2, 3)).argmax())
+        filled = zero_filled[:, strongest]
+        factors = [own.scale_factor for own in self.description.anatomies.values()]
+        scale = filled.abs().max() * float(np.mean(factors))
+
+        def reconstruct(measured: Tensor, sampled: Tensor, anatomy: str) -> Tensor:
+            image = self._network(measured.to(self.device), sampled.to(self.device), given.axis, anatomy)
+            return to_hybrid(image, given.axis).cpu()
+
+        usual = {name: own.largest_error for name, own in self.description.anatomies.items()}
+        measured = (to_hybrid(filled / scale, given.axis) * lines(given.mask, given.axis)).cpu()
+        return choose(reconstruct, measured, given.mask.cpu().numpy(), given.axis, usual)
+
+
+def combine(images: Tensor) -> Tensor:
+    """Magnitude, of several coils the root sum of squares: complex (slices, coils, ...) to float32 (slices, ...)."""
+    return images[:, 0].abs() if images.shape[1] == 1 else torch.linalg.vector_norm(images.abs(), dim=1)
+
+
+def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[Path | str] = ()) -> Model:
+    """Load a model; the default one, which `make reproduce` trains, without a path.
+
+    Parameters
+    ----------
+    path : of its folder or its one file, or its name; see `unimri.deploy.find`.
+    device : "cpu", "cuda", or "auto" for a GPU if there is one.
+    aspins : adapters to load beside the model's own ASPINs.
+
+    Raises
+    ------
+    UnimriError : when there is none, its files are damaged or do not fit one another, or there is no such device.
+    """
+    model = Model.load(path)
+    for aspin in aspins:
+        model.add_aspin(Path(aspin))
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UnimriError("device: cuda, but there is no GPU that torch can use; set cpu or auto")
+    return model.to(device)

@@ -1,0 +1,15 @@
+"""How a command that runs networks on its own uses the machine."""
+
+import os
+
+from unimri.models.process import settle
+
+
+def cpu_threads() -> int:
+    """CPUs that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_machine(threads: int | None) -> None:
+    """Compute with so many CPU threads; None: with as many as this process may use."""
+    settle(threads or cpu_threads())

@@ -1,0 +1,217 @@
+"""Whole scans: each volume in, its reconstruction out in the format that it came in."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from unimri.deploy.choice import Choice
+from unimri.deploy.find import find_model
+from unimri.deploy.kspace import Acquisition, acquisition
+from unimri.deploy.model import Model, combine, load
+from unimri.errors import UnimriError
+from unimri.evaluation.metrics import MetricSettings, Score, score_slice
+from unimri.formats.output import check_output
+from unimri.formats.registry import find_sources
+from unimri.formats.scan import Images, KSpace, Made, Source
+from unimri.physics.fourier import to_image, to_kspace
+from unimri.provenance import versions
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted.
+
+    Attributes
+    ----------
+    anatomy : a name, or "auto"; None where the model has one alone.
+    fallback : the anatomy where "auto" finds that the input is like none; None: that volume is refused.
+    acceleration : of retrospective undersampling; None: the model's own.
+    mask : bool (N,), the lines to keep, instead of those that the input or the model says.
+    format : name of the input's format where it is not to be told by its content.
+    as_png : write slices as pictures and not in the input's format.
+    deidentify : leave out whatever tells who was scanned, and when.
+    """
+
+    anatomy: str | None = None
+    fallback: str | None = None
+    acceleration: float | None = None
+    mask: NDArray[np.bool_] | None = None
+    format: str | None = None
+    as_png: bool = False
+    deidentify: bool = False
+
+
+class Outcome(NamedTuple):
+    """What became of one volume.
+
+    Attributes
+    ----------
+    name, number : of the volume, see `unimri.formats.scan.Source`: the name is for whoever may see the scans.
+    model, anatomy : that were used; blank when the volume was refused.
+    choice : how the anatomy was chosen, where the model chose.
+    acceleration : lines over lines kept.
+    zero_filled, own : scores of each slice, where the truth is known: PSNR and SSIM by the largest intensity of the
+        truth's volume. Empty where it is not.
+    fault : why there is no reconstruction, and the mend; blank when there is one.
+    """
+
+    name: str
+    number: int
+    model: str = ""
+    anatomy: str = ""
+    choice: Choice | None = None
+    acceleration: float = 0.0
+    slices: int = 0
+    zero_filled: tuple[Score, ...] = ()
+    own: tuple[Score, ...] = ()
+    fault: str = ""
+
+
+class Models:
+    """Gives the model of each volume: the one that was named or, of those that are found, the nearest in acceleration.
+
+    Parameters
+    ----------
+    named : path or name of a model; None: choose among those that are found.
+    device, aspins : see `unimri.load`.
+    """
+
+    def __init__(self, named: Path | str | None, device: str, aspins: Sequence[Path]) -> None:
+        self._named, self._device, self._aspins = named, device, aspins
+        self._loaded: dict[Path, Model] = {}
+
+    def of(self, acceleration: float | None) -> Model:
+        """The model for an acceleration; None: the first that is found."""
+        path = find_model(self._named, acceleration)
+        if path not in self._loaded:
+            self._loaded[path] = load(path, self._device, self._aspins)
+        return self._loaded[path]
+
+
+def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> Iterator[Outcome]:
+    """Reconstruct every volume of a file or folder, one after the other; give what became of each.
+
+    One volume is in memory at a time. One that cannot be read or reconstructed is told of and left out; the others go
+    on.
+
+    Parameters
+    ----------
+    source : file or folder.
+    output : see `unimri.formats.scan.Source.target`.
+    models : chooses the model of each volume.
+    wanted : how.
+
+    Raises
+    ------
+    UnimriError : before anything is read, when nothing is found, no model is, or the output is there or lies over the
+        input.
+    """
+    sources = find_sources(source, wanted.format)
+    check_output(sources, output, wanted.deidentify, wanted.as_png)
+    models.of(wanted.acceleration)
+    for one in tqdm(sources, desc="reconstruct", unit="volume", disable=True if len(sources) == 1 else None):
+        try:
+            yield _reconstruct(one, output, models, wanted)
+        except UnimriError as fault:
+            yield Outcome(one.name, one.number, fault=str(fault))
+
+
+@dataclass(frozen=True)
+class _Input:
+    """A volume to reconstruct: what was measured of it, and what is known of its truth."""
+
+    given: Acquisition
+    truth: NDArray[np.float32] | None
+    size: tuple[int, int] | None
+    retrospective: bool
+
+
+def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) -> Outcome:
+    content = source.read()
+    if isinstance(content, KSpace) and not (content.complete or _is_whole(content)):
+        usual = content.axis
+        given = acquisition(content.kspace, content.mask if wanted.mask is None else wanted.mask, usual, usual)
+        model, volume = models.of(given.acceleration), _Input(given, content.truth, content.size, False)
+    else:
+        model = models.of(wanted.acceleration)
+        volume = _undersampled(content, model, wanted)
+    slices = len(volume.given.kspace)
+    with tqdm(total=slices, desc="slices", unit="slice", disable=None, leave=False) as bar:
+        made = model.reconstruct_volume(
+            volume.given, wanted.anatomy, fallback=wanted.fallback, progress=lambda done: _move(bar, done)
+        )
+    images, zero_filled = (_cropped(combine(part).numpy(), volume.size) for part in (made.images, made.zero_filled))
+    note = Made(
+        model.description.name,
+        made.anatomy,
+        made.acceleration,
+        volume.retrospective,
+        versions()["unimri"],
+        wanted.deidentify,
+    )
+    source.write(images, output, note, 16 if wanted.as_png else None)
+    return Outcome(
+        source.name,
+        source.number,
+        model.description.name,
+        made.anatomy,
+        made.choice,
+        made.acceleration,
+        slices,
+        _scores(volume.truth, zero_filled, model.description.metrics),
+        _scores(volume.truth, images, model.description.metrics),
+    )
+
+
+def _is_whole(content: KSpace) -> bool:
+    """Whether no mask is given and no line is zero."""
+    if content.mask is not None:
+        return bool(content.mask.all())
+    other = -2 if content.axis == "columns" else -1
+    return bool(np.any(content.kspace != 0, axis=other).all())
+
+
+def _undersampled(content: Images | KSpace, model: Model, wanted: Request) -> _Input:
+    """Leave lines of a whole scan out."""
+    if isinstance(content, Images):
+        kspace, size, truth = to_kspace(torch.from_numpy(content.images))[:, None], None, content.images
+        axis = model.description.mask.axis
+    else:
+        kspace, size, axis = torch.from_numpy(content.kspace), content.size, content.axis
+        kspace = kspace if kspace.ndim == 4 else kspace[:, None]
+        truth = _cropped(combine(to_image(kspace)).numpy(), size) if content.truth is None else content.truth
+    mask = wanted.mask
+    if mask is None:
+        lines = kspace.shape[-1 if axis == "columns" else -2]
+        mask = model.masks(lines, wanted.acceleration).of_slices(np.arange(len(kspace)))
+    return _Input(acquisition(kspace, mask, axis, axis), truth, size, True)
+
+
+def _cropped(images: NDArray[np.float32], size: tuple[int, int] | None) -> NDArray[np.float32]:
+    """The centre of (slices, rows, columns), with fastMRI's offset, so that pixels are those of its reconstructions."""
+    for axis, kept in zip((1, 2), size or (), strict=False):
+        length = images.shape[axis]
+        start = max(0, length - kept) // 2
+        images = images.take(range(start, start + min(kept, length)), axis)
+    return images
+
+
+def _scores(
+    truth: NDArray[np.float32] | None, images: NDArray[np.float32], settings: MetricSettings
+) -> tuple[Score, ...]:
+    if truth is None or truth.shape != images.shape or not (largest := float(truth.max())):
+        return ()
+    window = 11 if settings.gaussian else settings.ssim_window
+    if min(truth.shape[1:]) < window:
+        return ()
+    return tuple(score_slice(one / largest, own / largest, settings) for one, own in zip(truth, images, strict=True))
+
+
+def _move(bar: Any, done: int) -> None:
+    bar.update(done - bar.n)

@@ -1,0 +1,25 @@
+"""What a model of a finished experiment is made from, in words that the workflow has without torch."""
+
+from typing import Any, Literal
+
+from unimri.evaluation.metrics import MetricSettings
+from unimri.physics.masks import MaskSettings
+from unimri.settings import Settings
+
+
+class Part(Settings):
+    """An anatomy of the experiment."""
+
+    origin: Literal["simulated", "real"]
+    role: Literal["base", "new"]
+
+
+class ModelTask(Settings):
+    """All that a model is made from, apart from files."""
+
+    name: str
+    acceleration: float
+    mask: MaskSettings
+    metrics: MetricSettings
+    anatomies: dict[str, Part]
+    settings: dict[str, Any]
