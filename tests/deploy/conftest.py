@@ -1,0 +1,74 @@
+"""A small model as the workflow makes it, with weights that nobody trained."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from unimri.deploy.card import write_texts
+from unimri.deploy.description import AnatomyDescription, ModelDescription, Quality
+from unimri.evaluation.metrics import MetricSettings
+from unimri.models.cascade import UniversalD5C5
+from unimri.models.folder import aspin_path, save_aspin, save_base
+from unimri.models.settings import CascadeSettings
+from unimri.physics.masks import Gaussian1D
+
+NETWORK = CascadeSettings(cascades=2, convolutions=3, width=4, last_convolution="default")
+SCALES = {"brain": 1.1, "knee": 1.3}
+
+
+def make_model(folder: Path, seed: int = 0) -> Path:
+    """Write a model of brain (base) and knee (new) for 4x at 32 x 32."""
+    torch.manual_seed(seed)
+    network = UniversalD5C5(NETWORK, SCALES)
+    for aspin in network.aspins.values():
+        torch.nn.init.normal_(aspin.gamma, 1.0, 0.3)
+        torch.nn.init.normal_(aspin.beta, 0.0, 0.3)
+    save_base(network, folder)
+    for name in SCALES:
+        save_aspin(network.aspin_of(name), name, folder, aspin_path(folder, name))
+    about = {"network": NETWORK.model_dump(), "normalisation": "aspin", "inputs": {"data/brain": "0", "mask": "0"}}
+    (folder / "model.json").write_text(json.dumps(about))
+    quality = Quality(
+        slices=4, patients=2, psnr_db=30.0, ssim_percent=90.0, zero_filled_psnr_db=25.0, zero_filled_ssim_percent=70.0
+    )
+    stage = {"epochs": 1, "learning_rate": 0.01}
+    description = ModelDescription(
+        name="tiny-4x",
+        acceleration=4,
+        mask=Gaussian1D(sigma=0.09, seed=3),
+        image_size=32,
+        metrics=MetricSettings(),
+        anatomies={
+            name: AnatomyDescription(
+                origin="simulated",
+                role="base" if name == "brain" else "new",
+                scale_factor=factor,
+                training_patients=6,
+                quality=quality,
+            )
+            for name, factor in SCALES.items()
+        },
+        settings={
+            "network": NETWORK.model_dump(),
+            "training": {"stages": {"adapted": stage}, "optimisation": {"batch_size": 2, "validation_slices": 2}},
+        },
+        versions={"unimri": "0.1.0", "torch": "2"},
+        files={},
+    )
+    write_texts(folder, description)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Not to be changed."""
+    return make_model(tmp_path_factory.mktemp("models") / "tiny-4x")
+
+
+@pytest.fixture
+def model_folder(shared_model: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(shared_model, tmp_path / "tiny-4x"))
