@@ -1,5 +1,6 @@
 """The header of a derived image."""
 
+from copy import deepcopy
 from datetime import datetime
 from typing import Any
 
@@ -70,7 +71,8 @@ def derived(source: Any, made: Made, series: str, now: datetime) -> Dataset:
     dataset = Dataset()
     for element in source:
         if not element.tag.is_private and element.tag not in _DROPPED and element.tag.group >> 8 not in _DRAWN:
-            dataset.add(element)
+            # Elements are shared otherwise, and what is set here would be set there.
+            dataset.add(deepcopy(element))
     dataset.remove_private_tags()
     dataset.SOPInstanceUID, dataset.SeriesInstanceUID = generate_uid(), series
     dataset.file_meta = FileMetaDataset()
@@ -123,6 +125,10 @@ def encode(dataset: Any, scale: Scale, images: NDArray[np.float32], order: list[
             group.pop(Tag("FrameVOILUTSequence"), None)
         if "PresentationLUTShape" in dataset:
             dataset.PresentationLUTShape = "IDENTITY"
+        for item in (dataset, *_groups(dataset, "PixelValueTransformationSequence")):
+            if "RescaleIntercept" in item:
+                item.RescaleIntercept = "0"
+            item.pop(Tag("RealWorldValueMappingSequence"), None)
     dataset.PhotometricInterpretation, dataset.SamplesPerPixel = "MONOCHROME2", 1
     if not scale.kept:
         _rescale(dataset, float(scale.slopes[0]))

@@ -80,8 +80,9 @@ _TERMS = {
         "FrameType": "DERIVED PRIMARY M NONE",
         "ImagedNucleus": "1H 3HE 7LI 13C 19F 23NA 31P 129XE",
         "ImageType": "DERIVED PRIMARY SECONDARY M OTHER NONE NORM ND DIS2D DIS3D FFE SE IR M_FFE M_SE M_IR T1 T2",
-        "InPlanePhaseEncodingDirection": "ROW COL ROW COLUMN",
+        "InPlanePhaseEncodingDirection": "ROW COL COLUMN",
         "LossyImageCompression": "00 01",
+        "Modality": "CT MR OT",
         "MRAcquisitionType": "2D 3D",
         "PatientPosition": "HFP HFS HFDR HFDL FFDR FFDL FFP FFS",
         "PhotometricInterpretation": "MONOCHROME1 MONOCHROME2",
@@ -161,7 +162,9 @@ def deidentified(dataset: Any, source: Any, made: Made) -> Dataset:
     result.SeriesInstanceUID = dataset.SeriesInstanceUID
     result.StudyInstanceUID = _new_uid(source.get("StudyInstanceUID"))
     result.FrameOfReferenceUID = _new_uid(source.get("FrameOfReferenceUID"))
-    result.Modality, result.SeriesNumber = "MR", NUMBER_OFFSET
+    result.SeriesNumber = NUMBER_OFFSET
+    if "Modality" not in result:
+        result.Modality = "OT"
     for keyword in _EMPTY:
         setattr(result, keyword, "")
     result.SeriesDescription, result.DerivationDescription = made.short[:64], made.sentence[:1024]

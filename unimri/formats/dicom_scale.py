@@ -14,7 +14,8 @@ class FrameScale:
 
     Attributes
     ----------
-    slope, intercept : 1 and 0 where the header has none.
+    slope, intercept : 1 and 0 where the header has none. Where large values are dark (MONOCHROME1), readers subtract
+        from the largest, and the intercept goes.
     bits, signed : of stored integers.
     linear : whether slope and intercept can be used: there is no table, and the slope is not zero.
     """
@@ -32,6 +33,8 @@ class FrameScale:
         # pydicom rescales only when both are there.
         if slope is None or intercept is None:
             slope, intercept = 1.0, 0.0
+        if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+            intercept = 0.0
         linear = "ModalityLUTSequence" not in rescale and np.isfinite([slope, intercept]).all() and slope != 0
         bits = int(dataset.get("BitsStored") or 16)
         return cls(float(slope), float(intercept), bits, bool(dataset.get("PixelRepresentation")), bool(linear))

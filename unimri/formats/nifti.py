@@ -66,16 +66,18 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, ma
     if dtype.kind != present.kind and dtype.kind == "f":
         slope, inter, stored = 1.0, 0.0, volume.astype(np.float64)
     header.set_data_dtype(dtype)
-    header.set_slope_inter(slope, inter)
     header["descrip"] = made.short.encode("ascii", "replace")[:79]
     if made.deidentify:
         for field in ("aux_file", "db_name", "intent_name"):
             if field in header:
                 header[field] = b""
         header.extensions.clear()
+    # None: the affine stays in the header as it was coded there.
+    image = type(source)(stored.astype(dtype), None, header)
+    # An image forgets the scale of the header that it is given.
+    image.header.set_slope_inter(slope, inter)
     with replacing(target) as temporary:
-        # None: the affine stays in the header as it was coded there.
-        nib.save(type(source)(stored.astype(dtype), None, header), temporary)
+        nib.save(image, temporary)
     return [target]
 
 
