@@ -32,7 +32,7 @@ def noise(*shape: int, seed: int = 0) -> NDArray[np.complex64]:
 
 
 def image_of(kspace: NDArray[np.complex64]) -> NDArray[np.float64]:
-    """Magnitude, coils by root sum of squares, by numpy: (slices, [coils,] rows, columns) to (slices, rows, columns)."""
+    """Magnitude, coils by root sum of squares, by numpy."""
     axes = (-2, -1)
     images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace.astype(complex), axes), norm="ortho"), axes)
     return np.abs(images) if kspace.ndim == 3 else np.sqrt((np.abs(images) ** 2).sum(axis=1))

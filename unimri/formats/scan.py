@@ -179,7 +179,10 @@ class Source:
         ends = self.format.suffixes
         if not as_png and output.name.lower().endswith(ends) and not output.is_dir():
             return output
-        place = Path(f"volume-{self.number:04d}{ends[-1] if ends else ''}" if deidentify else self.name)
+        place = Path(self.name)
+        # "." names nobody.
+        if deidentify and place.name:
+            place = Path(f"volume-{self.number:04d}{ends[-1] if ends else ''}")
         if as_png:
             end = next((end for end in reversed(ends) if place.name.lower().endswith(end)), "")
             place = place.with_name(place.name[: len(place.name) - len(end)]) if end else place
