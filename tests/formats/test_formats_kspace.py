@@ -116,7 +116,7 @@ def test_files_that_do_not_fit_are_told(tmp_path, datasets, says):
 
 def test_damaged_files_are_found_with_their_fault(tmp_path):
     path = write_fastmri(tmp_path / "in" / "a.h5", kspace=noise(SLICES, ROWS, COLUMNS))
-    write_fastmri(tmp_path / "in" / "b.h5", kspace=noise(SLICES, ROWS, COLUMNS))
+    write_fastmri(tmp_path / "in" / "b.h5", kspace=noise(SLICES, ROWS, COLUMNS), mask=LINES)
     path.write_bytes(path.read_bytes()[:700])
     damaged, whole = find_sources(tmp_path / "in")
     with pytest.raises(ReadError, match=r"a\.h5: .*again"):
@@ -129,12 +129,13 @@ def test_a_reconstruction_is_written_as_fastmri_does_and_names_nobody(tmp_path, 
     kspace = noise(SLICES, COILS, ROWS, COLUMNS)
     path = tmp_path / "in" / "sub" / "scan.h5"
     if kind == "ismrmrd":
-        write_ismrmrd(path, kspace)
+        write_ismrmrd(path, kspace, np.flatnonzero(LINES))
     else:
-        write_fastmri(path, kspace=kspace)
+        write_fastmri(path, kspace=kspace, mask=LINES)
     (source,) = find_sources(tmp_path / "in")
     assert source.format.name == kind
-    images = source.read().truth
+    np.testing.assert_array_equal(source.read().mask, LINES)
+    images = image_of(kspace).astype(np.float32)
     assert source.write(images, tmp_path / "out", made) == [tmp_path / "out" / "sub" / "scan.h5"]
     with h5py.File(tmp_path / "out" / "sub" / "scan.h5") as file:
         assert list(file) == ["reconstruction"]
