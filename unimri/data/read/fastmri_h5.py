@@ -120,13 +120,20 @@ def read_slices(path: Path, use: Use = "reconstruction") -> NDArray[np.float32]:
             raise ReadError(
                 path, "is undersampled (it has a `mask`)", "remove it: only fully sampled files have a ground truth"
             )
-        volume = _reconstruction(file, path) if use == "reconstruction" else None
+        volume = reconstruction(file, path) if use == "reconstruction" else None
         if volume is None:
             volume = _kspace(file, path)
     return magnitude(volume, path)
 
 
-def _reconstruction(file: Any, path: Path) -> NDArray[np.float32] | None:
+def reconstruction(file: Any, path: Path) -> NDArray[np.float32] | None:
+    """The file's own reconstruction, (slices, rows, columns), on its own scale; None where it has none.
+
+    Raises
+    ------
+    ReadError
+        When it has another number of axes or no real numbers.
+    """
     present = (dataset(file, name, path) for name in RECONSTRUCTIONS)
     found = next((stored for stored in present if stored is not None), None)
     if found is None:
@@ -141,7 +148,14 @@ def _reconstruction(file: Any, path: Path) -> NDArray[np.float32] | None:
     return volume
 
 
-def _kspace(file: Any, path: Path) -> NDArray[np.float32]:
+def kspace_dataset(file: Any, path: Path) -> Any:
+    """The k-space of an open file, not yet read: (slices, rows, columns) or (slices, coils, rows, columns).
+
+    Raises
+    ------
+    ReadError
+        When there is none, when it is not complex or has another number of axes, or when one slice is too large.
+    """
     found = dataset(file, "kspace", path)
     if found is None:
         raise ReadError(path, "has no k-space that images could be made of", "check the folder and the format")
@@ -155,13 +169,24 @@ def _kspace(file: Any, path: Path) -> NDArray[np.float32]:
         raise ReadError(path, "its k-space is not complex", "give complex64 numbers")
     if prod(found.shape[1:]) > MAX_READ:
         raise ReadError(path, "one slice of its k-space is too large", AGAIN)
+    return found
+
+
+def _kspace(file: Any, path: Path) -> NDArray[np.float32]:
+    found = kspace_dataset(file, path)
     rows, columns = found.shape[-2:]
-    size = _size(file, rows, columns, path)
+    size = image_size(file, rows, columns, path)
     return np.stack([combined(as_complex64(slice_).reshape(-1, rows, columns), size) for slice_ in found])
 
 
-def _size(file: Any, rows: int, columns: int, path: Path) -> tuple[int, int]:
-    """Rows and columns of the image that k-space of `rows` x `columns` gives; see `read_slices`."""
+def image_size(file: Any, rows: int, columns: int, path: Path) -> tuple[int, int]:
+    """Rows and columns of the image that k-space of `rows` x `columns` gives; see `read_slices`.
+
+    Raises
+    ------
+    ReadError
+        When the header is there and does not say.
+    """
     stored = dataset(file, "ismrmrd_header", path)
     if stored is None:
         return (rows + 1) // 2, columns

@@ -4,6 +4,7 @@ The files are read with h5py: the `ismrmrd` package opens them for writing, foll
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -117,14 +118,57 @@ def read_slices(path: Path) -> NDArray[np.float32]:
         all equal.
     """
     with open_hdf5(path) as file:
-        header = _header(file, path)
-        _check_encoding(header, path)
-        lines = dataset(_group(file, path), "data", path)
-        if lines is None or lines.ndim != 1:
-            raise ReadError(path, "has no acquisitions", "check the folder and the format")
-        size = matrix(header, "reconSpace", path)
-        images = [combined(kspace, size) for kspace in _kspaces(lines, header, path)]
+        lines, header, size = _parts(file, path)
+        layout = _layout(lines, header, path)
+        images = [combined(kspace, size) for kspace in _kspaces(lines, layout, path)]
     return magnitude(np.stack(images), path)
+
+
+@dataclass(frozen=True)
+class RawScan:
+    """The lines of a file on their grid.
+
+    Attributes
+    ----------
+    kspace : (images, coils, readout, phase encoding), complex64, DC at n // 2; zero where nothing was measured.
+    sampled : (images, phase encoding), the lines that were measured.
+    complete : whether every line between the encoding's limits was, and these lie around the centre. A grid that is
+        larger than what the scan was to measure has lines that were not sampled all the same.
+    size : pixels along readout and phase encoding of the image that the header's reconSpace asks for.
+    """
+
+    kspace: NDArray[np.complex64]
+    sampled: NDArray[np.bool_]
+    complete: bool
+    size: tuple[int, int]
+
+
+def read_kspace(path: Path) -> RawScan:
+    """Read the k-space of a file, fully sampled or not; images, averages and what is left out as in `read_slices`.
+
+    Raises
+    ------
+    ReadError
+        As `read_slices` does, but for lines of phase encoding that are missing.
+    """
+    with open_hdf5(path) as file:
+        lines, header, size = _parts(file, path)
+        layout = _layout(lines, header, path, partial=True)
+        check_size((len(layout.sampled), layout.coils, *layout.grid), path)
+        kspace = np.empty((len(layout.sampled), layout.coils, *layout.grid), np.complex64)
+        for index, image in enumerate(_kspaces(lines, layout, path)):
+            kspace[index] = image
+    return RawScan(kspace, layout.sampled, layout.complete, size)
+
+
+def _parts(file: Any, path: Path) -> tuple[Any, Element, tuple[int, int]]:
+    """Acquisitions, header, and pixels of the image."""
+    header = _header(file, path)
+    _check_encoding(header, path)
+    lines = dataset(_group(file, path), "data", path)
+    if lines is None or lines.ndim != 1:
+        raise ReadError(path, "has no acquisitions", "check the folder and the format")
+    return lines, header, matrix(header, "reconSpace", path)
 
 
 def _group(file: Any, path: Path) -> Any:
@@ -164,18 +208,48 @@ class _Span(NamedTuple):
         return slice(self.start, self.start + self.length)
 
 
-def _span(first: int, last: int, centre: int, grid: int, path: Path) -> _Span:
+def _is_centred(first: int, last: int, centre: int) -> bool:
+    return abs((centre - first) - (last - centre)) <= ASYMMETRY
+
+
+def _span(first: int, last: int, centre: int, grid: int, path: Path, partial: bool = False) -> _Span:
     """Put points of which `centre` is DC on a grid of `grid` points whose DC is at grid // 2."""
     span = _Span(first, last, grid // 2 - (centre - first))
-    if abs((centre - first) - (last - centre)) > ASYMMETRY:
+    if not partial and not _is_centred(first, last, centre):
         raise ReadError(path, "is undersampled (partial Fourier or partial echo)", UNDERSAMPLED)
     if span.length < 1 or span.start < 0 or span.start + span.length > grid:
         raise ReadError(path, "its points do not fit the header's encodedSpace", "export the file again")
     return span
 
 
-def _kspaces(stored: Any, header: Element, path: Path) -> Iterator[NDArray[np.complex64]]:
-    """K-space of one image after the other: (coils, readout, phase encoding), filled with zeros."""
+@dataclass(frozen=True)
+class _Layout:
+    """Which line belongs where.
+
+    Attributes
+    ----------
+    numbers : of the lines among the file's acquisitions.
+    images : the image that each belongs to.
+    columns : the place of each on the grid.
+    coils, samples : of each line.
+    grid : points along readout and phase encoding.
+    readout : where the samples go.
+    sampled, complete : see `RawScan`.
+    """
+
+    numbers: NDArray[np.intp]
+    images: NDArray[np.intp]
+    columns: NDArray[np.int_]
+    coils: int
+    samples: int
+    grid: tuple[int, int]
+    readout: _Span
+    sampled: NDArray[np.bool_]
+    complete: bool
+
+
+def _layout(stored: Any, header: Element, path: Path, partial: bool = False) -> _Layout:
+    """Lay out the lines; ones that are missing raise ReadError unless `partial`."""
     numbers, heads = _imaging(stored, path)
     first = heads[0]
     for name in ("number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post"):
@@ -189,29 +263,38 @@ def _kspaces(stored: Any, header: Element, path: Path) -> Iterator[NDArray[np.co
     centre = int(first["center_sample"]) or samples // 2
     readout = _span(int(first["discard_pre"]), samples - 1 - int(first["discard_post"]), centre, x, path)
     steps = heads["idx"]["kspace_encode_step_1"].astype(int)
-    phase = _phase(header, steps, y, path)
+    phase, centred = _phase(header, steps, y, path, partial)
     keys = np.stack([heads["idx"][name] for name in COUNTERS], axis=1)
     images, image_of_line = np.unique(keys, axis=0, return_inverse=True)
     # That every line is there, before the first is read.
     present = np.unique(np.stack([image_of_line, steps], axis=1), axis=0)
-    if len(present) < len(images) * phase.length:
+    complete = len(present) == len(images) * phase.length
+    if not complete and not partial:
         raise ReadError(path, "is undersampled (lines are missing)", UNDERSAMPLED)
     if coils * x * y > MAX_READ or x * y > MAX_PADDING * readout.length * phase.length:
         raise ReadError(path, "its header's encodedSpace is too large", "export the file again")
     check_size((len(images), x, y), path)
-    data = stored.fields("data")
-    for image in range(len(images)):
-        kspace = np.zeros((coils, x, y), np.complex64)
-        counts = np.zeros(y, np.float32)
-        for line in np.flatnonzero(image_of_line == image):
-            values = data[numbers[line]]
-            if values.size != 2 * coils * samples:
+    columns = phase.start + steps - phase.first
+    sampled = np.zeros((len(images), y), np.bool_)
+    sampled[image_of_line, columns] = True
+    return _Layout(numbers, image_of_line, columns, coils, samples, (x, y), readout, sampled, complete and centred)
+
+
+def _kspaces(stored: Any, layout: _Layout, path: Path) -> Iterator[NDArray[np.complex64]]:
+    """K-space of one image after the other: (coils, readout, phase encoding), filled with zeros."""
+    data, readout = stored.fields("data"), layout.readout
+    for image in range(len(layout.sampled)):
+        kspace = np.zeros((layout.coils, *layout.grid), np.complex64)
+        counts = np.zeros(layout.grid[1], np.float32)
+        for line in np.flatnonzero(layout.images == image):
+            values = data[layout.numbers[line]]
+            if values.size != 2 * layout.coils * layout.samples:
                 raise ReadError(path, "a line has another length than its header says", AGAIN)
-            measured = values.view(np.complex64).reshape(coils, samples)
-            column = phase.start + steps[line] - phase.first
+            measured = values.view(np.complex64).reshape(layout.coils, layout.samples)
+            column = layout.columns[line]
             kspace[:, readout.place, column] += measured[:, readout.first : readout.last + 1]
             counts[column] += 1
-        kspace[:, :, phase.place] /= counts[phase.place]
+        kspace[:, :, layout.sampled[image]] /= counts[layout.sampled[image]]
         yield kspace
 
 
@@ -247,12 +330,16 @@ def _flagged(heads: NDArray[Any], *bits: int) -> NDArray[np.bool_]:
     return flagged
 
 
-def _phase(header: Element, steps: NDArray[np.int_], y: int, path: Path) -> _Span:
-    """The phase-encoding lines that an image must have: those of the header's limits, else those that occur."""
+def _phase(header: Element, steps: NDArray[np.int_], y: int, path: Path, partial: bool) -> tuple[_Span, bool]:
+    """The phase-encoding lines that an image must have, and whether they lie around the centre.
+
+    They are those of the header's limits, else those that occur.
+    """
     limits = "encoding/encodingLimits/kspace_encoding_step_1"
     if not text_at(header, f"{limits}/maximum"):
-        return _span(int(steps.min()), int(steps.max()), y // 2, y, path)
+        first, last, centre = int(steps.min()), int(steps.max()), y // 2
+        return _span(first, last, centre, y, path, partial), _is_centred(first, last, centre)
     first, last, centre = (number_at(header, f"{limits}/{name}", path) for name in ("minimum", "maximum", "center"))
     if steps.min() < first or steps.max() > last:
         raise ReadError(path, "has lines outside the header's encodingLimits", "export the file again")
-    return _span(first, last, centre, y, path)
+    return _span(first, last, centre, y, path, partial), _is_centred(first, last, centre)

@@ -43,7 +43,7 @@ def find(folder: Path, settings: NiftiSettings) -> list[Scan]:
     scans = []
     for path in files_below(folder):
         place = path.relative_to(folder)
-        if path.name.endswith((".nii", ".nii.gz")) and not _excluded(place, settings.exclude):
+        if path.name.endswith((".nii", ".nii.gz")) and not excluded(place, settings.exclude):
             grouped = settings.patient == "folder" and len(place.parts) > 1
             patient = patient_by_pattern(place, settings.patient_pattern) or (
                 place.parts[0] if grouped else place.as_posix()
@@ -65,5 +65,6 @@ def open_scan(settings: NiftiSettings, patient: str, name: str, sources: tuple[P
     )
 
 
-def _excluded(place: Path, patterns: list[str]) -> bool:
+def excluded(place: Path, patterns: list[str]) -> bool:
+    """Whether a part of a path below the root matches a pattern; case does not matter."""
     return any(fnmatch(part.lower(), pattern.lower()) for part in place.parts for pattern in patterns)

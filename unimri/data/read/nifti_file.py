@@ -81,6 +81,18 @@ def slice_orientation(path: Path, plane: Plane = "native") -> str:
     return describe(affine)
 
 
+def load(path: Path) -> Any:
+    """The image as nibabel gives it, its voxels not yet read: header, affine, shape, dtype and scale.
+
+    Raises
+    ------
+    ReadError
+        When the header cannot be read.
+    """
+    with _telling(path):
+        return nib.load(path)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     if path.suffix != ".gz":
