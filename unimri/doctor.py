@@ -191,7 +191,7 @@ def remarks(machine: Machine) -> list[str]:
         )
     if machine.load > machine.cores:
         found.append(
-            f"The machine is busy ({machine.load:.1f} processes on {machine.cores} core(s)): it is faster than measured."
+            f"The machine is busy ({machine.load:.1f} processes on {machine.cores} core(s)), and so slower than it is."
         )
     return found
 
