@@ -191,7 +191,7 @@ def remarks(machine: Machine) -> list[str]:
         )
     if machine.load > machine.cores:
         found.append(
-            f"The machine is busy ({machine.load:.1f} processes on {machine.cores} core(s)), and so slower than it is."
+            f"The machine is busy ({machine.load:.1f} processes on {machine.cores} core(s)): it can do more than measured."
         )
     return found
 
@@ -307,7 +307,11 @@ def _decoders() -> list[tuple[str, str]]:
 
 def _rate(size: int, machine: Machine) -> str:
     rate = images_per_second(size, machine.device)
-    return f"{rate:.3g} slices/s, {1e3 / rate:.3g} ms a slice"
+    return f"{_three_digits(rate)} slices/s, {_three_digits(1e3 / rate)} ms a slice"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _section(title: str, rows: Iterable[tuple[str, str]]) -> str:
