@@ -191,7 +191,7 @@ def remarks(machine: Machine) -> list[str]:
         )
     if machine.load > machine.cores:
         found.append(
-            f"The machine is busy ({machine.load:.1f} processes on {machine.cores} core(s)): it can do more than measured."
+            f"The machine is busy ({machine.load:.1f} processes on {machine.cores} core(s)): idle it is faster."
         )
     return found
 
