@@ -11,7 +11,7 @@ LOCK = (ENVS / "requirements.lock").read_text().split()
 
 def name(requirement: str) -> str:
     """A package's name, without version and in one spelling."""
-    return re.sub(r"[-_.]+", "-", re.split("[<>=]", requirement)[0]).lower()
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=\[]", requirement)[0]).lower()
 
 
 def test_the_lock_has_one_version_of_all_that_the_package_needs():
@@ -19,9 +19,8 @@ def test_the_lock_has_one_version_of_all_that_the_package_needs():
     assert len(set(locked)) == len(locked)
     assert all("==" in requirement for requirement in LOCK)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed = {
-        name(requirement) for requirement in (*project["dependencies"], *project["optional-dependencies"]["test"])
-    }
+    extras = project["optional-dependencies"]
+    needed = {name(requirement) for requirement in (*project["dependencies"], *extras["test"], *extras["docs"])}
     assert needed <= set(locked)
 
 

@@ -5,18 +5,35 @@ import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from unimri.deploy.commands import PANEL as SCANS
 from unimri.deploy.commands import scans
 from unimri.errors import UnimriError
 from unimri.settings import parse_settings, read_settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Universal undersampled MRI reconstruction.")
+# The panels of `unimri --help`, in their order.
+EXPERIMENT, STEPS = "The experiment", "Steps of the workflow"
+
+
+class _ByPanel(TyperGroup):
+    """Lists commands panel by panel: what a person calls stands before what rules call."""
+
+    def list_commands(self, *context: Any) -> list[str]:
+        panels, last = [SCANS, EXPERIMENT, STEPS], ("inspect", "doctor")
+        return sorted(
+            super().list_commands(*context),
+            key=lambda name: (panels.index(getattr(self.commands[name], "rich_help_panel", STEPS)), name in last),
+        )
+
+
+app = typer.Typer(cls=_ByPanel, no_args_is_help=True, help="Universal undersampled MRI reconstruction.")
 masks = typer.Typer(no_args_is_help=True, help="Masks: which phase-encoding lines are kept.")
-app.add_typer(masks, name="masks")
 app.add_typer(scans)
+app.add_typer(masks, name="masks", rich_help_panel=EXPERIMENT)
 
 # Beside the tables: which anatomies in them are simulated and which real.
 ORIGINS = "origins.json"
@@ -44,7 +61,7 @@ def _numbers(text: str, option: str) -> list[float]:
         raise UnimriError(f"{option}: {text!r} is no list of numbers; give it as 4,6") from None
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def simulate(settings: Json, seed: int, output: Output) -> None:
     """Write a simulated data set in a real one's format."""
     from unimri.data.simulate.settings import SimulationSettings
@@ -53,7 +70,7 @@ def simulate(settings: Json, seed: int, output: Output) -> None:
     run(parse_settings(SimulationSettings, settings, "--settings"), output, seed)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def index(anatomy: str, folder: Path, seed: int, settings: Json, output: Output) -> None:
     """List the scans of a data set by shard. The lists join keys to names: keep their folder private."""
     from unimri.data.index import IndexTask, index_scans, save_index
@@ -61,7 +78,7 @@ def index(anatomy: str, folder: Path, seed: int, settings: Json, output: Output)
     save_index(index_scans(anatomy, folder, parse_settings(IndexTask, settings, "--settings"), seed), output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def shard(index: Path, folder: Path, settings: Json, output: Output) -> None:
     """Read, fit and scale the scans of one shard, and write it as HDF5."""
     from unimri.data.index import Index
@@ -70,7 +87,7 @@ def shard(index: Path, folder: Path, settings: Json, output: Output) -> None:
     prepare_shard(Index.load(index), folder, parse_settings(ShardTask, settings, "--settings"), output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def manifest(shards: list[Path], seed: int, settings: Json, output: Output) -> None:
     """Divide the patients of all shards (their JSON files) into splits, and write the manifest."""
     from unimri.data.prepare import finish
@@ -81,7 +98,7 @@ def manifest(shards: list[Path], seed: int, settings: Json, output: Output) -> N
     finish(contents, parse_settings(Fractions, settings, "--settings"), seed, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def prepare(anatomy: str, folder: Path, seed: int, settings: Json, output: Output) -> None:
     """Do all of that in one go: find, read, fit, scale and split scans, and write HDF5 shards with a manifest."""
     from unimri.data.prepare import PreparationTask
@@ -90,7 +107,7 @@ def prepare(anatomy: str, folder: Path, seed: int, settings: Json, output: Outpu
     run(anatomy, folder, parse_settings(PreparationTask, settings, "--settings"), output, seed)
 
 
-@app.command()
+@app.command(rich_help_panel=SCANS)
 def inspect(
     folder: Path,
     reader: Annotated[str, typer.Option(help="Name of a reader, such as dicom, or its settings as JSON.")],
@@ -189,7 +206,7 @@ def calibrate_masks(
     typer.echo(report(found))
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def train(
     task: Json,
     mask: Path,
@@ -232,7 +249,7 @@ def train(
         run_training(settings, files, output, checkpoints, callbacks, checkpoint_minutes)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def evaluate(
     method: str,
     seed: Annotated[int, typer.Argument(help="Of the method's training.")],
@@ -252,7 +269,7 @@ def evaluate(
     run(method, seed, anatomy, data, mask, model, metrics, output, aspin)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def tune(
     method: str,
     anatomy: str,
@@ -272,7 +289,7 @@ def tune(
     run(chosen, anatomy, data, mask, parse_settings(MetricSettings, metrics, "--metrics"), slices, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def robustness(
     anatomy: str,
     acceleration: Annotated[float, typer.Argument(help="Of the methods' trainings.")],
@@ -294,7 +311,7 @@ def robustness(
     score_conditions(anatomy, acceleration, seed, data, tried, folders, slices, metrics, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def aspin_matrix(
     anatomy: str,
     seed: int,
@@ -314,7 +331,7 @@ def aspin_matrix(
     score_aspins(anatomy, seed, data, mask, model, aspin, slices, metrics, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def forgetting(
     seed: int,
     mask: Path,
@@ -333,7 +350,7 @@ def forgetting(
     score_forgetting(seed, _pairs(data), mask, model, new or [], _pairs(finetuned), metrics, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def study_table(
     study: str,
     scores: list[Path],
@@ -347,7 +364,7 @@ def study_table(
     write_study_table(name, scores, anatomy, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def study_picture(study: str, table: Path, acceleration: float, title: str, output: Output) -> None:
     """Draw one acceleration of the table of a study: adaptation or aspin_matrix."""
     from unimri.evaluation.study_pictures import PictureName, draw_study
@@ -356,7 +373,7 @@ def study_picture(study: str, table: Path, acceleration: float, title: str, outp
     draw_study(name, table, acceleration, title, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def picture(
     anatomy: str, data: Path, mask: Path, models: Json, settings: Json, simulated: bool, output: Output
 ) -> None:
@@ -369,7 +386,7 @@ def picture(
     picture_methods(anatomy, data, mask, folders, metrics, simulated, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def curves(histories: Json, title: str, output: Output) -> None:
     """Draw the training curves of all stages side by side."""
     from unimri.evaluation.curves import draw_curves
@@ -377,7 +394,7 @@ def curves(histories: Json, title: str, output: Output) -> None:
     draw_curves(parse_settings(dict[str, dict[str, Path]], histories, "--histories"), title, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def contact_sheet(data: Path, output: Output) -> None:
     """Draw the middle slices of an anatomy's prepared volumes."""
     from unimri.evaluation.contact import picture_data
@@ -385,7 +402,7 @@ def contact_sheet(data: Path, output: Output) -> None:
     picture_data(data, output)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def data_report(data: Pairs, origins: Json, output: Output, figure: Output) -> None:
     """Count what was prepared, beside the paper's counts, say what was left out, and draw histograms."""
     from unimri.evaluation.data_report import write_data_report
@@ -393,7 +410,7 @@ def data_report(data: Pairs, origins: Json, output: Output, figure: Output) -> N
     write_data_report(_pairs(data), parse_settings(dict[str, str], origins, "--origins"), output, figure)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def tables(
     scores: list[Path],
     anatomies: Json,
@@ -425,17 +442,15 @@ def tables(
     write_json(output / ORIGINS, origins)
 
 
-@app.command()
+@app.command(rich_help_panel=STEPS)
 def report(results: Path, config: Json, output: Output) -> None:
     """Write one page with all that a finished experiment has: tables, figures, cost, provenance."""
-    from typing import Any
-
     from unimri.report.page import write_report
 
     write_report(results, parse_settings(dict[str, Any], config, "--config"), output)
 
 
-@app.command()
+@app.command(rich_help_panel=EXPERIMENT)
 def show(
     config: Annotated[
         list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
@@ -464,7 +479,7 @@ def show(
     )
 
 
-@app.command()
+@app.command(rich_help_panel=EXPERIMENT)
 def status(
     config: Annotated[
         list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
@@ -485,7 +500,7 @@ def status(
     typer.echo(f"\n{len(found)} trainings: {', '.join(f'{number} {state}' for state, number in counts.items())}")
 
 
-@app.command()
+@app.command(rich_help_panel=EXPERIMENT)
 def borrow(
     source: Annotated[Path, typer.Argument(help="Folder in which another checkout ran snakemake.")],
     config: Annotated[
@@ -511,8 +526,32 @@ def borrow(
     )
 
 
+@app.command(rich_help_panel=SCANS)
+def doctor() -> None:
+    """Say what is installed, which device there is, how fast it is, and what would be slow and why."""
+    from unimri.doctor import diagnose
+
+    found = diagnose()
+    typer.echo(found.text)
+    if found.faults:
+        raise UnimriError("; ".join(found.faults))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from unimri.doctor import own_version
+
+        typer.echo(f"unimri {own_version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def _start(context: typer.Context) -> None:
+def _start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
     # Standard output goes to the rules' logs, which stay with the results: what we log names no patient and no file.
     # What pydicom and nibabel say repeats values of headers, and goes nowhere.
     handler = logging.StreamHandler(sys.stdout)

@@ -23,12 +23,13 @@ def resolve(task: TrainingTask) -> TrainingTask:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     precision = task.optimisation.precision
     if precision == "auto":
-        precision = "bfloat16" if _computes_in_bfloat16(device) else "float32"
+        precision = "bfloat16" if computes_in_bfloat16(device) else "float32"
     optimisation = task.optimisation.model_copy(update={"precision": precision})
     return task.model_copy(update={"device": device, "optimisation": optimisation})
 
 
-def _computes_in_bfloat16(device: str) -> bool:
+def computes_in_bfloat16(device: str) -> bool:
+    """Whether a device, 'cpu' or 'cuda', has instructions for bfloat16; without them it is emulated."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()

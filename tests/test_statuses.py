@@ -1,0 +1,100 @@
+"""Exit statuses, as docs/commands.md promises them: 0 done, 1 a fault of the input, 2 wrong usage, 130, 143 stopped."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from test_cli import run
+
+from unimri.cli import EXPERIMENT, SCANS, STEPS
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_done_is_0_and_says_nothing_on_standard_error():
+    for arguments in (["--version"], ["--help"], ["masks", "draw", "--help"]):
+        result = run(*arguments)
+        assert (result.returncode, result.stderr) == (0, "")
+    assert run("--version").stdout == f"unimri {version('unimri')}\n"
+
+
+def test_a_fault_of_the_input_is_1_and_one_line(tmp_path):
+    result = run("inspect", tmp_path / "nowhere", "--reader", "dicom")
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("unimri: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["reconstrukt"], "reconstrukt"),
+        (["inspect"], "FOLDER"),
+        (["inspect", "x", "--plane", "axial"], "--plane"),
+        (["simulate", "many", "--settings", "{}", "--output", "x"], "seed"),
+    ],
+)
+def test_wrong_usage_is_2_and_says_how_to_get_help(arguments, says):
+    result = run(*arguments)
+    assert result.returncode == 2
+    assert says.lower() in result.stderr.lower()
+    assert "--help" in result.stderr
+
+
+# 143 is how a shell says that the signal 15 ended a process.
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_what_is_stopped_ends_with_the_signals_status(number, status, tmp_path):
+    # A pipe that nobody writes to: the command waits for it.
+    pipe = tmp_path / "overlay.yaml"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "unimri.cli", "status", ROOT / "config.yaml", pipe]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None:
+        try:
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+            break
+        except OSError:
+            # It has not opened the pipe yet.
+            time.sleep(0.05)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    os.close(writer)
+    assert process.returncode == status
+    assert "Traceback" not in errors
+
+
+def test_help_is_grouped_with_what_a_person_calls_first():
+    text = run("--help").stdout
+    titles = [title for title in re.findall(r"─ ([A-Z][a-z ]+) ─", text) if title != "Options"]
+    assert titles == [SCANS, EXPERIMENT, STEPS]
+
+
+def test_completion_scripts_are_shown():
+    for shell in ("bash", "zsh", "fish"):
+        result = subprocess.run(
+            [sys.executable, "-c", "from unimri.cli import app; app(prog_name='unimri')", "--show-completion", shell],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
+        )
+        assert result.returncode == 0, result.stderr
+        assert "_UNIMRI_COMPLETE" in result.stdout
+
+
+def test_a_word_is_completed():
+    environment = os.environ | {"_UNIMRI_COMPLETE": "complete_bash", "COMP_WORDS": "unimri ins", "COMP_CWORD": "1"}
+    result = subprocess.run(
+        [sys.executable, "-c", "from unimri.cli import app; app(prog_name='unimri')"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert result.stdout.split() == ["inspect"]

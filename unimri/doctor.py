@@ -1,0 +1,337 @@
+"""`unimri doctor`: what is installed, which device there is, how fast it is, and what would be slow and why."""
+
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from tabulate import tabulate
+
+from unimri.machine import machine_resources
+
+PACKAGE = "unimri"
+# Instruction sets that the convolutions' library chooses its code by, as torch names and as people know them.
+INSTRUCTIONS = {"avx2": "AVX2", "avx512_f": "AVX-512", "avx512_bf16": "AVX-512 BF16", "amx_bf16": "AMX BF16"}
+SIZES = (64, 320)
+# In bytes: what the rules ask for at 320 x 320, and the system.
+ENOUGH_MEMORY = 6 * 10**9
+
+
+class Extra(NamedTuple):
+    """What works only with further packages.
+
+    Attributes
+    ----------
+    purpose : what for.
+    packages : names as on PyPI; all of them are needed.
+    command : what installs them.
+    """
+
+    purpose: str
+    packages: tuple[str, ...]
+    command: str
+
+
+EXTRAS = (
+    Extra("export to ONNX", ("onnx", "onnxruntime", "onnxscript"), "pip install 'unimri[export]'"),
+    Extra("ISMRMRD's own library", ("ismrmrd",), "pip install ismrmrd"),
+    Extra(
+        "jobs on SLURM",
+        ("snakemake-executor-plugin-unimri-slurm",),
+        "pip install -e workflow/executor, in a checkout",
+    ),
+    Extra("watching in TensorBoard", ("tensorboard",), "pip install tensorboard"),
+    Extra("tests and lint", ("pytest", "ruff", "mypy"), "pip install 'unimri[test]'"),
+    Extra("this documentation's site", ("mkdocs-material", "mkdocstrings-python"), "pip install 'unimri[docs]'"),
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What computes.
+
+    Attributes
+    ----------
+    processor : its name.
+    x86 : whether it is one of Intel's kind, 64 bits.
+    cores : that this process may use.
+    threads : that torch uses without being told.
+    instructions : those of `INSTRUCTIONS` that the processor has, by torch's names; empty where torch cannot tell.
+    bfloat16 : whether `device` computes in it without emulation.
+    device : 'cpu' or 'cuda', what `device: auto` chooses.
+    gpu : the GPU's name and memory, or None when torch can use none.
+    gpus : how many GPUs the system has, whether torch can use them or not.
+    memory : of machine or container, in bytes.
+    load : processes that wanted a core in the last minute, on average.
+    """
+
+    processor: str
+    x86: bool
+    cores: int
+    threads: int
+    instructions: frozenset[str]
+    bfloat16: bool
+    device: str
+    gpu: str | None
+    gpus: int
+    memory: int
+    load: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What `unimri doctor` found.
+
+    Attributes
+    ----------
+    text : all of it, to be printed.
+    faults : what must be mended before `unimri` works, each a sentence with the mend.
+    """
+
+    text: str
+    faults: list[str]
+
+
+def own_version() -> str:
+    """The version of the installed package, or why there is none."""
+    try:
+        return importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed: run from a checkout)"
+
+
+def diagnose() -> Diagnosis:
+    """Look at packages and machine, and measure the network for about two seconds."""
+    # Not at the top: it needs packages, and these may be what is missing.
+    from unimri.deploy.find import search_path
+
+    packages, faults = check_packages(_requirements())
+    parts = [_section("Versions", [(PACKAGE, own_version()), ("Python", platform.python_version()), *packages])]
+    extras = [(extra.purpose, _standing(extra)) for extra in EXTRAS]
+    parts.append(_section("Optional", extras))
+    places = [(str(path), "there" if path.is_dir() else "not there") for path in search_path()]
+    parts.append(_section("Models are looked for in", places))
+    # Without torch or another package nothing below can be imported.
+    if not faults:
+        machine = look()
+        speeds = [(f"{size} x {size}", _rate(size, machine)) for size in SIZES]
+        parts += [
+            _section("Machine", _describe(machine)),
+            _section("Compressed DICOM", _decoders()),
+            _section(f"Speed of a universal D5C5, {machine.device}", speeds),
+        ]
+        slow = remarks(machine)
+        parts.append("\n".join(["What would be slow", *(f"  - {remark}" for remark in slow or ["nothing"])]))
+    parts.append("All that is needed is there." if not faults else "Something is missing.")
+    return Diagnosis("\n\n".join(parts), faults)
+
+
+def check_packages(requirements: Iterable[Requirement]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Compare what is installed with what is needed.
+
+    Parameters
+    ----------
+    requirements : as the package's metadata have them.
+
+    Returns
+    -------
+    For each package its name and version, in the order given; and a sentence for each that is missing or does not fit.
+    """
+    found, faults = [], []
+    for requirement in requirements:
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            found.append((requirement.name, "missing"))
+            faults.append(f"{requirement.name} is missing; run `pip install '{requirement}'`")
+            continue
+        found.append((requirement.name, version))
+        if not requirement.specifier.contains(version, prereleases=True):
+            faults.append(f"{requirement.name} {version} does not fit; run `pip install '{requirement}'`")
+    return found, faults
+
+
+def remarks(machine: Machine) -> list[str]:
+    """What would be slow on a machine and why, a sentence for each, with the mend where there is one."""
+    found = []
+    if machine.gpu is None and machine.gpus:
+        found.append(
+            f"The system has {machine.gpus} GPU(s) and torch can use none: install a build of torch for your CUDA "
+            "(README, 'Which torch'), and see that `nvidia-smi` and its driver are new enough."
+        )
+    elif machine.gpu is None:
+        found.append(
+            "There is no GPU. The default experiment is made for that; trainings at the paper's sizes take core years "
+            "(docs/performance.md)."
+        )
+    if machine.device == "cpu" and not machine.bfloat16:
+        found.append(
+            "The processor has no instructions for bfloat16, which would be emulated: `precision: auto` trains in "
+            "float32, which takes longer."
+        )
+    if machine.device == "cpu" and machine.x86 and machine.instructions.isdisjoint({"avx2", "avx512_f"}):
+        found.append("The processor shows neither AVX2 nor AVX-512: convolutions run several times slower.")
+    if "QEMU" in machine.processor:
+        found.append("The processor is QEMU's, which may hide instruction sets: give the virtual machine the host's.")
+    if machine.threads == 1 and machine.cores > 1:
+        found.append(
+            f"torch uses one of {machine.cores} cores, because OMP_NUM_THREADS or the like says so. Trainings take "
+            "`training.threads` all the same."
+        )
+    if machine.threads > machine.cores:
+        found.append(
+            f"torch uses {machine.threads} threads on {machine.cores} core(s): set OMP_NUM_THREADS={machine.cores}."
+        )
+    if machine.memory < ENOUGH_MEMORY:
+        found.append(
+            f"{machine.memory / 1e9:.1f} GB of memory are little for 320 x 320, where a training or an evaluation "
+            f"takes {ENOUGH_MEMORY / 1e9:g} GB or more."
+        )
+    if machine.load > machine.cores:
+        found.append(
+            f"The machine is busy ({machine.load:.1f} processes on {machine.cores} core(s)): idle it is faster."
+        )
+    return found
+
+
+def look() -> Machine:
+    """The machine at hand. Imports torch."""
+    import torch
+
+    from unimri.training.device import computes_in_bfloat16
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    gpu = None
+    if device == "cuda":
+        properties = torch.cuda.get_device_properties(0)
+        gpu = f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
+    capabilities = torch.cpu.get_capabilities()
+    resources = machine_resources()
+    return Machine(
+        processor=_processor(),
+        x86=platform.machine().lower() in ("x86_64", "amd64"),
+        cores=_cores(),
+        threads=torch.get_num_threads(),
+        instructions=frozenset(name for name in INSTRUCTIONS if capabilities.get(name)),
+        bfloat16=computes_in_bfloat16(device),
+        device=device,
+        gpu=gpu,
+        gpus=resources["gpu"],
+        memory=resources["mem_mb"] * 10**6,
+        load=psutil.getloadavg()[0],
+    )
+
+
+def images_per_second(size: int, device: str, seconds: float = 0.8) -> float:
+    """Measure the forward pass of a universal D5C5 of full width, a slice at a time, after one to warm up.
+
+    Parameters
+    ----------
+    size : rows and columns of the slice.
+    device : 'cpu' or 'cuda'.
+    seconds : how long to measure; one more slice is always finished.
+    """
+    import torch
+
+    from unimri.models.cascade import UniversalD5C5
+    from unimri.models.memory import keep_freed_memory
+    from unimri.models.settings import CascadeSettings
+    from unimri.physics.fourier import undersample
+
+    keep_freed_memory()
+    network = UniversalD5C5(CascadeSettings(), ["one"]).eval().to(device)
+    image = torch.rand(1, size, size, generator=torch.Generator().manual_seed(0)).to(device)
+    sampled = (torch.arange(size, device=device) % 4 == 0)[None, None]
+    zero_filled, measured = undersample(image, sampled, -1)
+
+    def reconstruct() -> None:
+        network(zero_filled, measured, sampled, -1, "one")
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    with torch.no_grad():
+        reconstruct()
+        count, start = 0, time.perf_counter()
+        while (elapsed := time.perf_counter() - start) < seconds:
+            reconstruct()
+            count += 1
+    return count / elapsed
+
+
+def _requirements() -> list[Requirement]:
+    """What the package needs, by its metadata; nothing is known of a checkout that is not installed."""
+    try:
+        texts = importlib.metadata.requires(PACKAGE) or []
+    except importlib.metadata.PackageNotFoundError:
+        return [Requirement("torch"), Requirement("numpy")]
+    found = map(Requirement, texts)
+    return sorted(
+        (one for one in found if one.marker is None or one.marker.evaluate({"extra": ""})),
+        key=lambda one: canonicalize_name(one.name),
+    )
+
+
+def _standing(extra: Extra) -> str:
+    versions = []
+    for name in extra.packages:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            return f"not installed: {extra.command}"
+    return ", ".join(versions)
+
+
+def _describe(machine: Machine) -> list[tuple[str, str]]:
+    known = [label for name, label in INSTRUCTIONS.items() if name in machine.instructions]
+    return [
+        ("system", f"{platform.system()} {platform.machine()}"),
+        ("processor", f"{machine.processor}, {machine.cores} core(s), torch uses {machine.threads} thread(s)"),
+        ("instructions", ", ".join(known) or "none of those that matter"),
+        ("GPU", machine.gpu or "none that torch can use"),
+        ("`device: auto` is", machine.device),
+        ("`precision: auto` is", "bfloat16" if machine.bfloat16 else "float32"),
+        ("memory", f"{machine.memory / 1e9:.1f} GB, {psutil.virtual_memory().available / 1e9:.1f} GB of it free"),
+    ]
+
+
+def _decoders() -> list[tuple[str, str]]:
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+
+    kinds = {"RLE": RLELossless, "JPEG 2000": JPEG2000Lossless, "JPEG Lossless": JPEGLosslessSV1}
+    kinds |= {"JPEG-LS": JPEGLSLossless}
+    return [(kind, "can be read" if get_decoder(uid).is_available else "cannot be read") for kind, uid in kinds.items()]
+
+
+def _rate(size: int, machine: Machine) -> str:
+    rate = images_per_second(size, machine.device)
+    return f"{_three_digits(rate)} slices/s, {_three_digits(1e3 / rate)} ms a slice"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _section(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    table = tabulate([("", *row) for row in rows], tablefmt="plain", disable_numparse=True)
+    return f"{title}\n{table}"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count() or 1
