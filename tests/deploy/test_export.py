@@ -15,7 +15,7 @@ from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, to_hybrid, to_image, to_kspace, undersample
 
-SETTINGS = CascadeSettings(cascades=2, convolutions=3, width=3, last_convolution="default")
+SETTINGS = CascadeSettings(cascades=2, convolutions=2, width=3, last_convolution="default")
 SMALLEST = CascadeSettings(cascades=1, convolutions=2, width=2, last_convolution="default")
 ABOUT = {"anatomy": "brain", "acceleration": "4", "base_sha256": "0" * 64}
 

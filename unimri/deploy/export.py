@@ -86,10 +86,10 @@ def _transform(size: int) -> tuple[Tensor, Tensor]:
     # As tensors: what is computed with a Python number that stands for any size, ONNX cannot have everywhere.
     count = torch.full((1, 1), size)
     place = torch.arange(size) - size // 2
-    # Turns are taken out in whole numbers: a large angle's cosine is not exact in float32.
-    turns = torch.remainder(place[:, None] * place, count).to(torch.float32)
-    angle, scale = turns * (2 * torch.pi) / count, count.to(torch.float32).rsqrt()
-    return angle.cos() * scale, angle.sin() * scale
+    # Whole turns are taken out, and float64 is used, because the rounding of a matrix adds up over all its products.
+    turns = torch.remainder(place[:, None] * place, count).to(torch.float64)
+    angle, scale = turns * (2 * torch.pi) / count, count.to(torch.float64).rsqrt()
+    return (angle.cos() * scale).to(torch.float32), (angle.sin() * scale).to(torch.float32)
 
 
 def _apply(channels: Tensor, cosines: Tensor, sines: Tensor, axis: int, forward: bool) -> Tensor:
