@@ -17,7 +17,7 @@ class UNet(nn.Module):
         self, image: Tensor, aspin: tuple[Tensor, Tensor] | None, layer: int | None
     ) -> tuple[Tensor, Tensor | None]:
         fine = self.step(0, image, aspin)  # (B, width, H, W)
-        coarse = self.step(1, F.avg_pool2d(fine, 2, ceil_mode=True), aspin)  # (B, width, H / 2, W / 2)
+        coarse = self.step(1, F.avg_pool2d(fine, 3, stride=2, padding=1), aspin)  # (B, width, H / 2, W / 2)
         wide = F.interpolate(coarse, size=fine.shape[-2:], mode="nearest")
         merged = self.step(2, fine + wide, aspin)  # (B, width, H, W)
         last = self.convolutions[3]
