@@ -1,18 +1,21 @@
-"""Run in a process of its own: prints, as JSON, what rules are given by a configuration with the example's kinds."""
+"""Run in a process of its own: prints, as JSON, what rules are given by the example's overlay."""
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 
-from unimri.config import parse_config, read_yaml
+from unimri.config import load_config
 from unimri.plan import WorkflowPlan
 
-content = read_yaml(Path(sys.argv[1]))
-ball = {"role": "new", "reader": {"format": "decathlon"}, "fit": "resize", "simulation": {"anatomy": "ball"}}
-content["anatomies"] |= {"ball": ball, "block": ball | {"reader": {"format": "npy-folder"}}}
-content |= {"mask": {"kind": "centre-only"}, "network": {"name": "small-unet"}}
-content["studies"] |= {"robustness": None}
-plan = WorkflowPlan(parse_config(content))
+root = Path(sys.argv[1])
+overlay = root / "examples/unimri-example-plugins/overlay.yaml"
+# Not simulated, so that the example's reader is planned too.
+block = {"role": "new", "reader": {"format": "npy-folder"}, "fit": "resize", "path": str(root)}
+with tempfile.TemporaryDirectory() as folder:
+    more = Path(folder, "more.yaml")
+    more.write_text(json.dumps({"anatomies": {"block": block}}))
+    plan = WorkflowPlan(load_config(root / "config.yaml", overlay, more))
 print(
     json.dumps(
         {

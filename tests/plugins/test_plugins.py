@@ -87,7 +87,7 @@ def plan(example: tuple[Path, Path]) -> dict[str, str]:
 
 def planned(*path: Path) -> dict[str, str]:
     """What the rules of an experiment with the example's kinds are given, with these folders on Python's path."""
-    done = run([str(Path(__file__).with_name("plans.py")), str(ROOT / "config.yaml")], *path)
+    done = run([str(Path(__file__).with_name("plans.py")), str(ROOT)], *path)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -162,10 +162,9 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path) -> None:
 
 def test_the_page_quotes_the_example() -> None:
     page = (ROOT / "docs/extending.md").read_text()
-    files = {path.name: path.read_text() for path in EXAMPLE.rglob("*") if path.suffix in (".py", ".toml")}
-    quoted = re.findall(r"^```(?:python|toml)\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-    assert quoted
-    assert [block for block in quoted if not any(block in text for text in files.values())] == []
+    quoted = re.findall(r'^```\w+ title="(.*?)"\n(.*?)^```$', page, flags=re.MULTILINE | re.DOTALL)
+    assert len(quoted) == page.count("```") // 2
+    assert [name for name, block in quoted if block not in (ROOT / name).read_text()] == []
     # Each kind is shown whole.
-    for name in ("reader.py", "mask.py", "backbone.py", "unet.py", "phantom.py"):
-        assert files[name] in quoted, name
+    whole = {Path(name).name for name, block in quoted if block == (ROOT / name).read_text()}
+    assert {"reader.py", "mask.py", "backbone.py", "unet.py", "phantom.py", "overlay.yaml"} <= whole
