@@ -12,7 +12,7 @@ setup: .venv/.installed
 .venv/.installed: pyproject.toml workflow/executor/pyproject.toml envs/requirements.lock
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c envs/requirements.lock -e '.[test,docs]' -e workflow/executor
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -c envs/requirements.lock -e '.[test,docs,export]' -e workflow/executor
 	touch $@
 
 reproduce: setup

@@ -20,7 +20,8 @@ def test_the_lock_has_one_version_of_all_that_the_package_needs():
     assert all("==" in requirement for requirement in LOCK)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    needed = {name(requirement) for requirement in (*project["dependencies"], *extras["test"], *extras["docs"])}
+    wanted = [requirement for extra in ("test", "docs", "export") for requirement in extras[extra]]
+    needed = {name(requirement) for requirement in (*project["dependencies"], *wanted)}
     assert needed <= set(locked)
 
 

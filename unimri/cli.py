@@ -428,10 +428,10 @@ def tables(
     from unimri.evaluation.tables import write_tables
     from unimri.models.cascade import UniversalD5C5
     from unimri.models.folder import base_tensors
-    from unimri.models.settings import CascadeSettings
+    from unimri.models.registry import NetworkSettings
 
     origins = parse_settings(dict[str, str], anatomies, "--anatomies")
-    counted = UniversalD5C5(parse_settings(CascadeSettings, network, "--network"), ["one"])
+    counted = UniversalD5C5(parse_settings(NetworkSettings, network, "--network"), ["one"])
     base = sum(tensor.numel() for tensor in base_tensors(counted).values())
     aspin = sum(parameter.numel() for parameter in counted.aspin_of("one").parameters())
     metrics = parse_settings(MetricSettings, settings, "--settings")

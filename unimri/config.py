@@ -16,6 +16,7 @@ from unimri.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, KEYS
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.statistics import StatisticsSettings
+from unimri.models.registry import NetworkSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks
 from unimri.settings import Settings, parse_settings
@@ -107,7 +108,7 @@ class Config(Settings):
     anatomies: dict[AnatomyName, AnatomySettings]
     preparation: PreparationSettings = Field(default_factory=PreparationSettings)
     mask: MaskSettings
-    network: CascadeSettings = Field(default_factory=CascadeSettings)
+    network: NetworkSettings = Field(default_factory=CascadeSettings)
     training: TrainingSettings
     distillation: Distillation = Field(default_factory=Distillation)
     metrics: MetricSettings = Field(default_factory=MetricSettings)
@@ -119,16 +120,12 @@ class Config(Settings):
     def _fits(self) -> Self:
         if not self.base:
             raise ValueError("anatomies: none has role 'base'; S1 to S3 need at least one")
-        if self.distillation.layer > self.network.convolutions:
-            raise ValueError(
-                f"distillation.layer: {self.distillation.layer} is more than network.convolutions, "
-                f"{self.network.convolutions}"
-            )
-        if deep := [layer for layer in self.studies.layers if layer > self.network.convolutions]:
-            raise ValueError(
-                f"studies.layers: {', '.join(map(str, deep))} is more than network.convolutions, "
-                f"{self.network.convolutions}"
-            )
+        layers = self.network.layers
+        counted = "network.convolutions" if isinstance(self.network, CascadeSettings) else "the network's layers"
+        if self.distillation.layer > layers:
+            raise ValueError(f"distillation.layer: {self.distillation.layer} is more than {counted}, {layers}")
+        if deep := [layer for layer in self.studies.layers if layer > layers]:
+            raise ValueError(f"studies.layers: {', '.join(map(str, deep))} is more than {counted}, {layers}")
         if taken := {*KEYS, AVERAGE, "curves", "adaptation", "aspin_matrix"} & set(self.anatomies):
             raise ValueError(
                 f"anatomies: {', '.join(sorted(taken))}: a column of Table 1 or a figure has that name; choose another"

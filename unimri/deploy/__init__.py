@@ -1,0 +1,1 @@
+"""Models outside the workflow: for someone with scans, and for other programs."""

@@ -184,10 +184,16 @@ def export(
     aspin: Adapters = None,
 ) -> None:
     """Export a model with one anatomy's ASPIN, and check it against PyTorch."""
-    from unimri.deploy.export import export_model
+    from unimri.deploy.export import export as run
     from unimri.deploy.model import load
+    from unimri.physics.fourier import PHASE_AXES
 
-    typer.echo(export_model(load(model, aspins=aspin or []), anatomy, output))
+    if output.exists():
+        raise UnimriError(f"{output}: is there already; remove it, or give another name")
+    loaded = load(model, aspins=aspin or [])
+    name, own = loaded.known(anatomy), loaded.description
+    axis = PHASE_AXES[own.mask.axis]
+    typer.echo(run(loaded.network, name, axis, output, own.about_export(name), own.image_size))
 
 
 @models.command("list")

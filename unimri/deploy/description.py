@@ -89,6 +89,17 @@ class ModelDescription(Settings):
         """Write the description; see `load`."""
         write_json(folder / DESCRIPTION, self.model_dump(mode="json"))
 
+    def about_export(self, anatomy: str) -> dict[str, str]:
+        """What a file of the network with this anatomy's ASPIN alone says of itself."""
+        return {
+            "model": self.name,
+            "anatomy": anatomy,
+            "origin": f"{self.anatomies[anatomy].origin} scans",
+            "acceleration": f"{self.acceleration:g}",
+            "base_sha256": self.files.get("model.safetensors", ""),
+            "scale_factor": f"{self.anatomies[anatomy].scale_factor:.6g}",
+        }
+
     def check_files(self, folder: Path) -> None:
         """Compare every file of a model's folder with its digest.
 

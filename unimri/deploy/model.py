@@ -232,7 +232,7 @@ class Model:
             if choice.unlike and fallback is None:
                 raise UnimriError(f"anatomy: {choice.unlike}; name one of {', '.join(self.anatomies)}, or a fallback")
             anatomy = fallback if choice.unlike else choice.anatomy
-        name = self._known(anatomy)
+        name = self.known(anatomy)
         scale = estimated_scale(zero_filled, self.description.anatomies[name].scale_factor)  # (coils, 1, 1)
         slices, coils, rows, columns = samples.shape
         images = torch.empty(samples.shape, dtype=torch.complex64)
@@ -254,7 +254,13 @@ class Model:
         image, _ = self.network(from_hybrid(measured, axis), measured, sampled, axis, anatomy)
         return cast(Tensor, image)
 
-    def _known(self, anatomy: str | None) -> str:
+    def known(self, anatomy: str | None) -> str:
+        """The anatomy itself, or the only one there is.
+
+        Raises
+        ------
+        UnimriError : when the model has no ASPIN for it, or it is not given and there are several.
+        """
         if anatomy is None and len(self.anatomies) == 1:
             return self.anatomies[0]
         if anatomy not in self.anatomies:

@@ -1,4 +1,7 @@
-"""D5C5 (Schlemper et al. 2017) and the universal D5C5 that carries ASPIN (the paper's f_u)."""
+"""D5C5 (Schlemper et al. 2017) and the universal D5C5 that carries ASPIN (the paper's f_u).
+
+The cascades take the blocks of any backbone; `Block` is D5C5's.
+"""
 
 import itertools
 from collections.abc import Iterable
@@ -11,7 +14,7 @@ from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
 from unimri.models.convolution import convolve
 from unimri.models.instance_norm import instance_norm
-from unimri.models.settings import CascadeSettings, Normalisation
+from unimri.models.settings import BackboneSettings, CascadeSettings, Normalisation
 from unimri.physics.fourier import enforce_consistency
 
 
@@ -75,10 +78,10 @@ class Block(nn.Module):
 class D5C5(nn.Module):
     """Blocks interleaved with hard data consistency; at its full size 144,650 parameters."""
 
-    def __init__(self, settings: CascadeSettings) -> None:
+    def __init__(self, settings: BackboneSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.blocks = nn.ModuleList(Block(settings) for _ in range(settings.cascades))
+        self.blocks = nn.ModuleList(settings.block() for _ in range(settings.cascades))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def aspin_of(self, anatomy: str | None) -> Aspin | None:
@@ -128,9 +131,10 @@ class D5C5(nn.Module):
             refined, activation = block(_channels(image), _of_cascade(aspin, number), layer)
             image = enforce_consistency(_complex(refined), measured, sampled, axis)
             activations.append(activation)
-        last = self.blocks[-1]
-        assert isinstance(last, Block)
-        return [*activations, last.activation(_channels(image), _of_cascade(aspin, len(self.blocks) - 1), layer)]
+        last, given = self.blocks[-1], (_channels(image), _of_cascade(aspin, len(self.blocks) - 1), layer)
+        # Another backbone's block need not know a shorter way.
+        activation = last.activation(*given) if isinstance(last, Block) else last(*given)[1]
+        return [*activations, activation]
 
 
 def _channels(image: Tensor) -> Tensor:
@@ -150,9 +154,9 @@ def _of_cascade(aspin: Aspin | None, cascade: int) -> tuple[Tensor, Tensor] | No
 class InstanceNormD5C5(D5C5):
     """The same blocks, with instance normalisation whose parameters all anatomies share."""
 
-    def __init__(self, settings: CascadeSettings) -> None:
+    def __init__(self, settings: BackboneSettings) -> None:
         super().__init__(settings)
-        self.affine = Aspin(settings.cascades, settings.convolutions - 1, settings.width)
+        self.affine = Aspin(settings.cascades, *settings.normalised)
 
     def aspin_of(self, anatomy: str | None) -> Aspin:
         """The parameters, whatever the anatomy."""
@@ -162,7 +166,7 @@ class InstanceNormD5C5(D5C5):
 class UniversalD5C5(D5C5):
     """The same blocks, with one ASPIN for each anatomy that the network knows."""
 
-    def __init__(self, settings: CascadeSettings, anatomies: Iterable[str] = ()) -> None:
+    def __init__(self, settings: BackboneSettings, anatomies: Iterable[str] = ()) -> None:
         super().__init__(settings)
         self.aspins = nn.ModuleDict()
         for anatomy in anatomies:
@@ -177,7 +181,7 @@ class UniversalD5C5(D5C5):
         """
         if anatomy in self.aspins:
             raise UnimriError(f"anatomy {anatomy!r}: the network has an ASPIN for it already; remove it first")
-        aspin = Aspin(self.settings.cascades, self.settings.convolutions - 1, self.settings.width)
+        aspin = Aspin(self.settings.cascades, *self.settings.normalised)
         aspin.to(next(self.parameters()).device)
         self.aspins[anatomy] = aspin
         return aspin
@@ -212,7 +216,7 @@ class UniversalD5C5(D5C5):
         return aspin
 
 
-def build_network(settings: CascadeSettings, normalisation: Normalisation, anatomies: Iterable[str] = ()) -> D5C5:
+def build_network(settings: BackboneSettings, normalisation: Normalisation, anatomies: Iterable[str] = ()) -> D5C5:
     """A new network.
 
     Parameters

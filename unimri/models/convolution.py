@@ -44,8 +44,9 @@ def convolve(activation: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     weight : (O, I, 3, 3).
     bias : (O,) or None.
     """
-    # Other devices, and bfloat16 on a CPU that computes in it, have good weight gradients of their own.
-    if activation.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+    # Other devices, and bfloat16 on a CPU that computes in it, have good weight gradients of their own. An exported
+    # graph has no gradients.
+    if activation.device.type != "cpu" or torch.is_autocast_enabled("cpu") or torch.compiler.is_exporting():
         return F.conv2d(activation, weight, bias, padding=1)
     result: Tensor = _Convolution.apply(activation, weight, bias)  # type: ignore[no-untyped-call]
     return result

@@ -13,7 +13,7 @@ from unimri.artifacts import replacing, sha256
 from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
 from unimri.models.cascade import D5C5, UniversalD5C5, build_network
-from unimri.models.settings import CascadeSettings
+from unimri.models.registry import read_network
 
 WEIGHTS = "model.safetensors"
 ABOUT = "model.json"
@@ -114,8 +114,8 @@ def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        settings = CascadeSettings(**about["network"])
-        network = build_network(settings, about["normalisation"])
+        trained, normalisation = dict(about["network"]), about["normalisation"]
+        network = build_network(read_network(trained, f"{folder / ABOUT}: network"), normalisation)
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise UnimriError(f"{folder / ABOUT}: not a model's description ({fault}); train it again") from None
     tensors, _ = load_tensors(folder / WEIGHTS)

@@ -96,5 +96,15 @@ def instance_norm(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool
     (B, C, H, W) of the activation's type, channels_last. sigma is the biased standard deviation, with 1e-5 added to
     the variance.
     """
+    if torch.compiler.is_exporting():
+        return _in_graph(activation, gamma, beta, rectify)
     result: Tensor = _InstanceNorm.apply(activation, gamma, beta, rectify)  # type: ignore[no-untyped-call]
     return result
+
+
+def _in_graph(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) -> Tensor:
+    """`instance_norm` in operations whose number does not depend on the size, for an exported graph."""
+    centred = activation - activation.mean((-2, -1), keepdim=True)
+    variance = (centred * centred).mean((-2, -1), keepdim=True)
+    result = centred * (gamma[:, None, None] * (variance + EPSILON).rsqrt()) + beta[:, None, None]
+    return result.relu() if rectify else result

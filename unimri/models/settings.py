@@ -1,16 +1,49 @@
 """Settings of a network, apart from the networks: a configuration is read in many places that need no torch."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from unimri.settings import Settings
+from unimri.plugins import Extensible
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Normalisation = Literal["none", "shared", "aspin"]
 """Instance normalisation after the inner convolutions: none (D5C5), with parameters for all anatomies, or ASPIN."""
 
 
-class CascadeSettings(Settings):
+class BackboneSettings(Extensible):
+    """One backbone: its settings, and how a block of it is made. The cascade around the blocks is always the same.
+
+    A backbone adds `name: Literal["its-name"] = "its-name"`, settings of its own, and what follows here.
+    """
+
+    name: str
+    cascades: int = Field(5, ge=1, description="blocks, each followed by data consistency")
+
+    @property
+    def layers(self) -> int:
+        """How many activations of a block can be asked for, and distilled; they are numbered from 1."""
+        raise NotImplementedError
+
+    @property
+    def normalised(self) -> tuple[int, int]:
+        """Layers of a block that ASPIN normalises, and feature maps of each; a layer may leave some of them unused."""
+        raise NotImplementedError
+
+    def block(self) -> "nn.Module":
+        """A new block, with random weights.
+
+        Its `forward(image, aspin, layer)` takes an image (B, 2, H, W), real and imaginary part; gamma and beta,
+        (normalised layers, width) each, or None for a network without normalisation; and the number of the activation
+        that is wanted, or None. It returns the refined image (B, 2, H, W), float32, and the activation (B, C, h, w) or
+        None. H and W may be any.
+        """
+        raise NotImplementedError
+
+
+class CascadeSettings(BackboneSettings):
     """Shape and initialisation of a cascade; the defaults are the paper's D5C5."""
 
     name: Literal["d5c5"] = "d5c5"
@@ -22,3 +55,20 @@ class CascadeSettings(Settings):
         description="start of each block's last convolution: 'zero' makes a block start as the identity, "
         "'default' is PyTorch's initialisation",
     )
+
+    @property
+    def layers(self) -> int:
+        """Its convolutions."""
+        return self.convolutions
+
+    @property
+    def normalised(self) -> tuple[int, int]:
+        """All convolutions but the last."""
+        return self.convolutions - 1, self.width
+
+    def block(self) -> "nn.Module":
+        """A `unimri.models.cascade.Block`."""
+        # Here, because torch takes seconds to import.
+        from unimri.models.cascade import Block
+
+        return Block(self)

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,30 +12,12 @@ from pydantic import BeforeValidator, Field, ValidationError
 
 from unimri.artifacts import replacing
 from unimri.errors import UnimriError
+from unimri.physics.mask import Mask, line_budget
+from unimri.plugins import MASK_GROUP, load_plugins, one_of
 from unimri.settings import Settings
 
 
-class _Mask(Settings):
-    name: str = Field(
-        "",
-        pattern=r"^[a-z0-9-]*$",
-        description="what tables and folders call it; by default its preset's name, or its kind's",
-    )
-    axis: Literal["columns", "rows"] = Field(
-        "columns", description="which lines of k-space phase encoding steps through"
-    )
-    per_slice: bool = Field(False, description="draw a mask for each slice, instead of one for all")
-    bank: int = Field(
-        256, ge=2, description="how many masks are drawn when per_slice is true; slices take them in turn"
-    )
-    seed: int = Field(0, ge=0, description="seed of the draw")
-
-    def draw(self, size: int, acceleration: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Draw one mask: bool (size,), DC at size // 2, True where a line is kept."""
-        raise NotImplementedError
-
-
-class Gaussian1D(_Mask):
+class Gaussian1D(Mask):
     """Lines drawn without replacement, with a Gaussian density over the distance from DC; the count is exact."""
 
     kind: Literal["gaussian1d"] = "gaussian1d"
@@ -68,7 +50,7 @@ class Gaussian1D(_Mask):
         return mask
 
 
-class FastMRIRandom(_Mask):
+class FastMRIRandom(Mask):
     """fastMRI's `RandomMaskFunc`: a full centre, other lines kept with one probability; the count varies."""
 
     kind: Literal["fastmri-random"] = "fastmri-random"
@@ -81,7 +63,7 @@ class FastMRIRandom(_Mask):
         return centre | (rng.uniform(size=size) < probability)
 
 
-class FastMRIEquispaced(_Mask):
+class FastMRIEquispaced(Mask):
     """fastMRI's `EquispacedMaskFractionFunc`: a full centre and equispaced lines, N / acceleration in all."""
 
     kind: Literal["fastmri-equispaced"] = "fastmri-equispaced"
@@ -130,10 +112,17 @@ def _apply_preset(value: Any) -> Any:
     return {"name": value.get("kind", "")} | value
 
 
-MaskSettings = Annotated[
-    Annotated[Gaussian1D | FastMRIRandom | FastMRIEquispaced, Field(discriminator="kind")],
-    BeforeValidator(_apply_preset),
-]
+KINDS: dict[str, type[Mask]] = {
+    "gaussian1d": Gaussian1D,
+    "fastmri-random": FastMRIRandom,
+    "fastmri-equispaced": FastMRIEquispaced,
+}
+KINDS |= load_plugins(MASK_GROUP, Mask, KINDS, "kind")
+
+if TYPE_CHECKING:
+    MaskSettings = Mask
+else:
+    MaskSettings = Annotated[one_of(KINDS.values(), "kind"), BeforeValidator(_apply_preset)]
 """Settings of any kind of mask: `{preset: NAME, ...changes}` or `{kind: NAME, ...}`."""
 
 
@@ -142,11 +131,6 @@ class MaskTask(Settings):
 
     mask: MaskSettings
     size: int = Field(ge=1, description="phase-encoding lines N, the side of the prepared slices")
-
-
-def line_budget(size: int, acceleration: float) -> int:
-    """How many of `size` lines an acceleration keeps: size / acceleration, rounded, at least one."""
-    return max(1, round(size / acceleration))
 
 
 @dataclass(frozen=True)

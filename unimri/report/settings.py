@@ -68,7 +68,7 @@ def read_experiment(config: dict[str, Any]) -> Experiment:
 HIDDEN = "(not shown)"
 _PATHS = {"path", "splits", "private", "key_file"}
 # Patterns of a reader's user may hold names of files and patients; these are chosen from a list.
-_CHOICES = {"format", "plane"}
+_CHOICES = {"format", "plane", "plugin"}
 
 
 def shown_settings(config: Any) -> Any:

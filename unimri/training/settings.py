@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from unimri.models.settings import CascadeSettings
+from unimri.models.registry import NetworkSettings
 from unimri.settings import Settings
 from unimri.training.stages import StageName
 
@@ -83,7 +83,7 @@ class TrainingTask(Settings):
     """All that one training is made from, apart from its input files."""
 
     stage: StageName
-    network: CascadeSettings
+    network: NetworkSettings
     budget: Budget
     optimisation: Optimisation
     distillation: Distillation | None = None

@@ -1,9 +1,7 @@
 """The readers by name: `format` in the settings chooses."""
 
 from pathlib import Path
-from typing import Annotated, Any, Protocol
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from unimri.data.read import acdc, chaos_mr, decathlon, dicom, fastmri_h5, ismrmrd, nifti
 from unimri.data.read.acdc import AcdcSettings
@@ -13,19 +11,28 @@ from unimri.data.read.dicom import DicomSettings
 from unimri.data.read.fastmri_h5 import FastmriH5Settings
 from unimri.data.read.ismrmrd import IsmrmrdSettings
 from unimri.data.read.nifti import NiftiSettings
+from unimri.data.read.own import OwnReader
 from unimri.data.scan import Scan
+from unimri.plugins import READER_GROUP, load_plugins, one_of
 from unimri.settings import Settings
 
-ReaderSettings = Annotated[
-    AcdcSettings
-    | ChaosMrSettings
-    | DecathlonSettings
-    | DicomSettings
-    | FastmriH5Settings
-    | IsmrmrdSettings
-    | NiftiSettings,
-    Field(discriminator="format"),
-]
+_BUILT_IN = (
+    AcdcSettings,
+    ChaosMrSettings,
+    DecathlonSettings,
+    DicomSettings,
+    FastmriH5Settings,
+    IsmrmrdSettings,
+    NiftiSettings,
+)
+_FORMATS = [name for kind in _BUILT_IN for name in get_args(kind.model_fields["format"].annotation)]
+_OWN = load_plugins(READER_GROUP, OwnReader, _FORMATS, "format")
+
+if TYPE_CHECKING:
+    ReaderSettings = Settings
+else:
+    ReaderSettings = one_of((*_BUILT_IN, *_OWN.values()), "format")
+"""Settings of any reader: `{format: NAME, ...}`."""
 
 
 class ReaderChoice(Settings):
@@ -42,6 +49,16 @@ class Reader(Protocol):
     def open_scan(self, settings: Any, patient: str, name: str, sources: tuple[Path, ...]) -> Scan: ...
 
 
+class _Itself:
+    """A reader from outside, whose settings do what a module does here."""
+
+    def find(self, folder: Path, settings: OwnReader) -> list[Scan]:
+        return settings.find(folder)
+
+    def open_scan(self, settings: OwnReader, patient: str, name: str, sources: tuple[Path, ...]) -> Scan:
+        return settings.open_scan(patient, name, sources)
+
+
 READERS: dict[type, Reader] = {
     AcdcSettings: acdc,
     ChaosMrSettings: chaos_mr,
@@ -50,7 +67,7 @@ READERS: dict[type, Reader] = {
     FastmriH5Settings: fastmri_h5,
     IsmrmrdSettings: ismrmrd,
     NiftiSettings: nifti,
-}
+} | dict.fromkeys(_OWN.values(), _Itself())
 
 
 def find_scans(folder: Path, settings: ReaderSettings) -> list[Scan]:

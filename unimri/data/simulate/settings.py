@@ -1,15 +1,20 @@
 """What one simulated data set is made of."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pydantic import Field, field_validator
 
-from unimri.data.simulate.phantoms import PHANTOMS
-from unimri.settings import Settings
+from unimri.data.simulate.phantoms import PHANTOMS, phantoms
+from unimri.plugins import Extensible, package_of
 
 
-class SimulationSettings(Settings):
+class SimulationSettings(Extensible):
     """One simulated data set. Its file layout is that of the anatomy's real data set."""
 
-    anatomy: str = Field(description=f"Which phantom is scanned: one of {', '.join(PHANTOMS)}.")
+    anatomy: str = Field(
+        description=f"Which phantom is scanned: one of {', '.join(PHANTOMS)}, or of an installed package."
+    )
     patients: int = Field(default=10, ge=1, le=999, description="Number of patients.")
     slices: int = Field(default=10, ge=1, le=200, description="Slices of each volume, spread over the anatomy.")
     series: int = Field(
@@ -34,11 +39,16 @@ class SimulationSettings(Settings):
         "pixels hold less signal.",
     )
 
+    @classmethod
+    def _package(cls, content: Mapping[str, Any]) -> str:
+        phantom = phantoms().get(str(content.get("anatomy")))
+        return "" if phantom is None else package_of(phantom)
+
     @field_validator("anatomy")
     @classmethod
     def _anatomy_is_known(cls, anatomy: str) -> str:
-        if anatomy not in PHANTOMS:
-            raise ValueError(f"no phantom is called '{anatomy}'; choose one of {', '.join(PHANTOMS)}")
+        if anatomy not in phantoms():
+            raise ValueError(f"no phantom is called '{anatomy}'; choose one of {', '.join(phantoms())}")
         return anatomy
 
     @field_validator("matrix_sizes")

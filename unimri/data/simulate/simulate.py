@@ -6,13 +6,14 @@ from tqdm import tqdm
 
 from unimri.artifacts import replacing
 from unimri.data.simulate.layouts import LAYOUTS
-from unimri.data.simulate.phantoms import PHANTOMS
+from unimri.data.simulate.phantoms import phantoms
 from unimri.data.simulate.settings import SimulationSettings
+from unimri.errors import UnimriError
 
 
 def layout_of(anatomy: str) -> str:
     """Give the name of the layout in which an anatomy is simulated, such as "fastmri-dicom"."""
-    return PHANTOMS[anatomy].layout
+    return phantoms()[anatomy].layout
 
 
 def simulate(settings: SimulationSettings, output: Path, seed: int) -> None:
@@ -24,8 +25,17 @@ def simulate(settings: SimulationSettings, output: Path, seed: int) -> None:
     output : the folder to write; what stood there before is replaced.
     seed : equal seeds give equal bytes, and each patient's files depend only on the seed and the patient's
         number, not on how many there are. At least 0.
+
+    Raises
+    ------
+    UnimriError : when a phantom of another package asks for a layout that there is not.
     """
-    write = LAYOUTS[layout_of(settings.anatomy)]
+    layout = layout_of(settings.anatomy)
+    if layout not in LAYOUTS:
+        raise UnimriError(
+            f"phantom {settings.anatomy}: its layout is {layout!r}; allowed: {', '.join(LAYOUTS)}; correct its package"
+        )
+    write = LAYOUTS[layout]
     with replacing(output) as temporary:
         temporary.mkdir()
         patients = write(settings, temporary, seed)

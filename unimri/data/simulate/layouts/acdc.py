@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from unimri.data.simulate.layouts.nifti import write_nifti
-from unimri.data.simulate.phantoms import PHANTOMS
+from unimri.data.simulate.phantoms import phantoms
 from unimri.data.simulate.phantoms.cardiac import END_SYSTOLE
 from unimri.data.simulate.scanner import scan
 from unimri.data.simulate.seeds import stream
@@ -19,7 +19,7 @@ _ASPECTS = (27 / 32, 7 / 8, 29 / 32, 1.0)
 
 def write(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]:
     """Write `<root>/patient001/{patient001_4d.nii.gz,...,Info.cfg}`; see `layouts`."""
-    kind = PHANTOMS[settings.anatomy]
+    kind = phantoms()[settings.anatomy]
     (contrast,) = kind.tissues
     for patient in range(settings.patients):
         phantom = kind(stream(seed, settings.anatomy, "patient", patient))

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from unimri.data.simulate.layouts.dicom import Encoding, Series, axes, write_series
-from unimri.data.simulate.phantoms import PHANTOMS
+from unimri.data.simulate.phantoms import phantoms
 from unimri.data.simulate.scanner import scan
 from unimri.data.simulate.seeds import stream
 from unimri.data.simulate.settings import SimulationSettings
@@ -23,7 +23,7 @@ _TRUTH_OF = ("InPhase", "T2SPIR")
 
 def write(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]:
     """Write `<root>/<number>/{T1DUAL,T2SPIR}/{DICOM_anon,Ground}/...`; see `layouts`."""
-    kind = PHANTOMS[settings.anatomy]
+    kind = phantoms()[settings.anatomy]
     folder_number = 0
     for patient in range(settings.patients):
         # Folder numbers have holes, as in the archive, where the other numbers went to the challenge's test.

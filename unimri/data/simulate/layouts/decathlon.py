@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.data.simulate.layouts.nifti import write_nifti
-from unimri.data.simulate.phantoms import PHANTOMS
+from unimri.data.simulate.phantoms import phantoms
 from unimri.data.simulate.scanner import scan
 from unimri.data.simulate.seeds import stream
 from unimri.data.simulate.settings import SimulationSettings
@@ -23,7 +23,7 @@ _APPLE_DOUBLE = b"\x00\x05\x16\x07\x00\x02\x00\x00Mac OS X        \x00\x02" + b"
 
 def write(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]:
     """Write `<root>/{dataset.json,imagesTr,labelsTr,imagesTs}`; see `layouts`."""
-    kind = PHANTOMS[settings.anatomy]
+    kind = phantoms()[settings.anatomy]
     contrasts = list(kind.tissues)
     training: list[dict[str, str]] = []
     test: list[str] = []

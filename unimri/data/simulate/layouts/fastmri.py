@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from unimri.data.simulate.layouts.dicom import Encoding, Series, axes, write_series
-from unimri.data.simulate.phantoms import PHANTOMS
+from unimri.data.simulate.phantoms import phantoms
 from unimri.data.simulate.scanner import scan
 from unimri.data.simulate.seeds import stream
 from unimri.data.simulate.settings import SimulationSettings
@@ -14,7 +14,7 @@ from unimri.data.simulate.settings import SimulationSettings
 
 def write(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]:
     """Write `<root>/<patient>/<series>/*.dcm`; see `layouts`."""
-    kind = PHANTOMS[settings.anatomy]
+    kind = phantoms()[settings.anatomy]
     for patient in range(settings.patients):
         phantom = kind(stream(seed, settings.anatomy, "patient", patient))
         rng = stream(seed, settings.anatomy, "protocol", patient)

@@ -1,0 +1,1 @@
+"""What unimri learns from outside: docs/extending.md explains each module."""

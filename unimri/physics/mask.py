@@ -1,0 +1,54 @@
+"""What every kind of mask is; a kind from outside the package is written with this module."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from unimri.plugins import Extensible
+
+
+class Mask(Extensible):
+    """One kind of mask: its settings, and how it is drawn.
+
+    A kind adds `kind: Literal["its-name"] = "its-name"`, settings of its own, and `draw`.
+    """
+
+    name: str = Field(
+        "",
+        pattern=r"^[a-z0-9-]*$",
+        description="what tables and folders call it; by default its preset's name, or its kind's",
+    )
+    axis: Literal["columns", "rows"] = Field(
+        "columns", description="which lines of k-space phase encoding steps through"
+    )
+    per_slice: bool = Field(False, description="draw a mask for each slice, instead of one for all")
+    bank: int = Field(
+        256, ge=2, description="how many masks are drawn when per_slice is true; slices take them in turn"
+    )
+    seed: int = Field(0, ge=0, description="seed of the draw")
+
+    def draw(self, size: int, acceleration: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+        """Draw one mask.
+
+        Parameters
+        ----------
+        size : phase-encoding lines N.
+        acceleration : about how many times fewer lines to keep; more than 1.
+        rng : the only source of chance.
+
+        Returns
+        -------
+        bool (size,), DC at size // 2, True where a line is kept.
+
+        Raises
+        ------
+        UnimriError : when the settings do not fit the acceleration.
+        """
+        raise NotImplementedError
+
+
+def line_budget(size: int, acceleration: float) -> int:
+    """How many of `size` lines an acceleration keeps: size / acceleration, rounded, at least one."""
+    return max(1, round(size / acceleration))
