@@ -93,11 +93,12 @@ def _scores(own: AnatomyDescription) -> list[str]:
 
 
 def _conventions(model: ModelDescription) -> str:
-    mask = ", ".join(f"{key} {value}" for key, value in model.mask.model_dump().items() if key not in ("name", "kind"))
+    settings = model.mask.model_dump()
+    mask = ", ".join(f"{key} {value}" for key, value in settings.items() if key not in ("name", "kind"))
     factors = ", ".join(f"{name} {own.scale_factor:.3f}" for name, own in model.anatomies.items())
     return "\n".join(
         [
-            f"- Mask: {model.mask.kind} ({mask}); phase encoding steps through {model.mask.axis}. For another number "
+            f"- Mask: {settings['kind']} ({mask}); phase encoding steps through {model.mask.axis}. For another number "
             "of lines it is drawn anew by the same rule.",
             "- k-space: centred (DC at n // 2), orthonormal; measured lines stay exactly as they were measured.",
             "- Intensity: a volume is divided by the largest magnitude of its zero-filled images times a factor "
