@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from string import Template
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -284,9 +284,23 @@ class WorkflowPlan:
                 name: Part(origin="simulated" if part.simulated else "real", role=part.role)
                 for name, part in self.config.anatomies.items()
             },
-            settings=shown_settings(self.config.model_dump(mode="json")),
+            settings=shown_settings(self._that_trains()),
         )
         return _json(task)
+
+    def _that_trains(self) -> dict[str, Any]:
+        """The part of the configuration that a network depends on: changing the rest makes no model again."""
+        whole = self.config.model_dump(mode="json")
+        names = ("seed", "anatomies", "preparation", "network", "distillation")
+        kept: dict[str, Any] = {name: whole[name] for name in names}
+        stages = ("independent", "pretrained", "distilled", "adapted")
+        training = self.config.training
+        kept["training"] = {
+            "seed": self.seeds[0],
+            "optimisation": training.optimisation.model_dump(mode="json"),
+            "stages": {stage: whole["training"]["stages"][stage] for stage in stages},
+        }
+        return kept
 
     def trainings(self, sampling: str, seed: str) -> list["PlannedTraining"]:
         """Every training for one sampling with one seed, in the order of the stages."""

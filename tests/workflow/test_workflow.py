@@ -97,6 +97,7 @@ AN_ANATOMY = {
     "curves": 1,
     "contact_sheet": 1,
     "data_report": 1,
+    "model": 1,
     **REPORTED,
 }
 
@@ -109,6 +110,7 @@ def test_omega_plans_s3_and_what_follows(finished: Path) -> None:
         "evaluate": 10,
         "picture": 5,
         "curves": 1,
+        "model": 1,
         **ON_PROPOSED,
         **REPORTED,
     }

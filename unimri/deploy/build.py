@@ -12,12 +12,14 @@ from unimri.artifacts import replacing
 from unimri.data.store import PreparedData
 from unimri.deploy.card import write_texts
 from unimri.deploy.choice import largest_error, prediction_errors
+from unimri.deploy.choosing import TABLE, summary, try_choice, write_choice
 from unimri.deploy.description import AnatomyDescription, ModelDescription, Quality
+from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
 from unimri.deploy.task import ModelTask
 from unimri.errors import UnimriError
 from unimri.evaluation.metrics import read_scores
-from unimri.models.cascade import D5C5
+from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
 from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, undersample
@@ -47,6 +49,8 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
     settle()
     masks = load_masks(mask)
     network = load_model(model, task.anatomies)
+    if not isinstance(network, UniversalD5C5):
+        raise UnimriError(f"{model}: its network has no ASPIN; only a universal one can be given to others")
     prepared = {name: PreparedData(folder) for name, folder in data.items()}
     if missing := set(task.anatomies) - set(prepared):
         raise UnimriError(f"no prepared data of {', '.join(sorted(missing))}; give them with --data")
@@ -78,6 +82,9 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
             shutil.copyfile(model / name, temporary / name)
         for name in anatomies:
             shutil.copyfile(aspin_path(model, name), aspin_path(temporary, name))
+        tried = try_choice(Model(description, network), {name: prepared[name] for name in anatomies})
+        write_choice(tried, temporary / TABLE)
+        description = description.model_copy(update={"choice": summary(tried)})
         write_texts(temporary, description)
 
 

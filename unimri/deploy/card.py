@@ -5,7 +5,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from unimri.artifacts import write_text
-from unimri.deploy.description import AnatomyDescription, ModelDescription, digests
+from unimri.deploy.description import AnatomyDescription, ChoiceQuality, ModelDescription, digests
 
 CARD = "README.md"
 
@@ -26,6 +26,7 @@ def model_card(model: ModelDescription) -> str:
         "## Quality",
         _origin(model),
         _quality(model),
+        *([] if model.choice is None else [_choice(model.choice)]),
         "## Conventions",
         _conventions(model),
         "## Intended use",
@@ -62,6 +63,15 @@ def _quality(model: ModelDescription) -> str:
         f"{quality_table(model)}\n\n"
         "Means over the slices of the test split, of zero filling and of the model, at "
         f"{model.image_size} x {model.image_size} pixels; {model.metrics.description}."
+    )
+
+
+def _choice(found: ChoiceQuality) -> str:
+    return (
+        f"`--anatomy auto` chose the right ASPIN for {found.right} of {found.volumes} test volumes and refused "
+        f"{found.refused}. Where it chose, PSNR was {found.loss_db:.2f} dB below knowing the anatomy, in the mean, and "
+        f"{found.largest_loss_db:.2f} dB at most. With their own ASPIN taken away, {found.strangers_refused} of the "
+        f"{found.volumes} were found to be like none of the others. `choice.csv` has them one by one."
     )
 
 

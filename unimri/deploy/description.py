@@ -25,6 +25,22 @@ class Quality(Settings):
     zero_filled_ssim_percent: float
 
 
+class ChoiceQuality(Settings):
+    """How good `--anatomy auto` is on the test split, by volumes.
+
+    `right` are those whose own anatomy was chosen, `refused` those that were found to be like none. `loss_db` is the
+    mean over the others of what PSNR loses against knowing the anatomy, `largest_loss_db` the largest of them.
+    `strangers_refused` are those that are found to be like none when their own ASPIN is taken away.
+    """
+
+    volumes: int
+    right: int
+    refused: int
+    loss_db: float
+    largest_loss_db: float
+    strangers_refused: int
+
+
 class Adaptation(Settings):
     """How an ASPIN came about that was fitted to somebody's own scans; see `unimri.deploy.adapt`."""
 
@@ -67,6 +83,7 @@ class ModelDescription(Settings):
     image_size: int = Field(description="side of the slices that it was trained on, in pixels")
     metrics: MetricSettings
     anatomies: dict[str, AnatomyDescription]
+    choice: ChoiceQuality | None = None
     settings: dict[str, Any] = Field(description="the experiment's, without folders and files")
     versions: dict[str, str]
     files: dict[str, str]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.archive import opened
-from unimri.deploy.choice import Choice, choose
+from unimri.deploy.choice import Choice, choose_from, prediction_errors
 from unimri.deploy.description import ModelDescription
 from unimri.deploy.find import find_model
 from unimri.deploy.kspace import Acquisition, Axis, acquisition
@@ -228,7 +228,7 @@ class Model:
         zero_filled = to_image(samples)  # (slices, coils, rows, columns)
         choice = None
         if anatomy == AUTO:
-            choice = self._choose(zero_filled, given)
+            choice = choose_from(self.prediction_errors(given), self.largest_errors())
             if choice.unlike and fallback is None:
                 raise UnimriError(f"anatomy: {choice.unlike}; name one of {', '.join(self.anatomies)}, or a fallback")
             anatomy = fallback if choice.unlike else choice.anatomy
@@ -268,7 +268,14 @@ class Model:
             raise UnimriError(f"anatomy: {said}; allowed: {', '.join(self.anatomies)}, {AUTO}")
         return anatomy
 
-    def _choose(self, zero_filled: Tensor, given: Acquisition) -> Choice:
+    def largest_errors(self) -> dict[str, float | None]:
+        """Of each anatomy, where scans stop to be like its own; see `unimri.deploy.choice`."""
+        return {name: own.largest_error for name, own in self.description.anatomies.items()}
+
+    @torch.no_grad()
+    def prediction_errors(self, given: Acquisition) -> NDArray[np.float64]:
+        """How well each ASPIN predicts held-out lines, (slices, anatomies); see `unimri.deploy.choice`."""
+        zero_filled = to_image(given.kspace)
         # The coil that has seen most; the others would say the same.
         strongest = int(zero_filled.abs().square().sum((0, 2, 3)).argmax())
         filled = zero_filled[:, strongest]
@@ -279,9 +286,8 @@ class Model:
             image = self._network(measured.to(self.device), sampled.to(self.device), given.axis, anatomy)
             return to_hybrid(image, given.axis).cpu()
 
-        usual = {name: own.largest_error for name, own in self.description.anatomies.items()}
         measured = (to_hybrid(filled / scale, given.axis) * lines(given.mask, given.axis)).cpu()
-        return choose(reconstruct, measured, given.mask.cpu().numpy(), given.axis, usual)
+        return prediction_errors(reconstruct, measured, given.mask.cpu().numpy(), given.axis, self.anatomies)
 
 
 def combine(images: Tensor) -> Tensor:
