@@ -147,7 +147,7 @@ def adapt(
     from unimri.data.inspect import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
     from unimri.deploy.adapt import adapt as run
-    from unimri.deploy.adapters import add_adapter
+    from unimri.deploy.adapters import add_adapter, changeable
     from unimri.deploy.find import find_model
     from unimri.deploy.process import cpu_threads
     from unimri.deploy.scores import named_gain
@@ -167,6 +167,9 @@ def adapt(
         "--",
     )
     base = find_model(model)
+    if add:
+        # Before anything is fitted.
+        changeable(base)
     chosen = guess_reader(folder) if reader is None else parse_reader(reader)
     made = run(folder, name, base, chosen, output, settings, typer.echo, [Display()])
     typer.echo(named_gain(name, made.scores))
