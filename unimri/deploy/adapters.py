@@ -169,7 +169,7 @@ def changeable(folder: Path) -> ModelDescription:
         raise UnimriError(f"{folder}: is one file; unpack it with `unimri models add`, and name the folder")
     if (folder / _SNAKEMAKES).exists():
         raise UnimriError(
-            f"{folder}: is the workflow's, which may make it again at any time; copy it with `unimri models add {folder}`"
+            f"{folder}: is the workflow's, which may make it again; copy it first: `unimri models add {folder}`"
         )
     description = ModelDescription.load(folder)
     description.check_files(folder)
