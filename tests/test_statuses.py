@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -54,7 +55,10 @@ def test_what_is_stopped_ends_with_the_signals_status(number, status, tmp_path):
     pipe = tmp_path / "overlay.yaml"
     os.mkfifo(pipe)
     command = [sys.executable, "-m", "unimri.cli", "status", ROOT / "config.yaml", pipe]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Tests that a shell runs in the background have Ctrl-C ignored, and would hand that on.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, text=True, preexec_fn=heard, **streams)
     while process.poll() is None:
         try:
             writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,11 @@ class Run:
             "MASTER_ADDR": "127.0.0.1",
         }
         with (self.folder / log).open("wb") as output:
-            return subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=self.folder)
+            # Tests that a shell runs in the background have Ctrl-C ignored, and would hand that on.
+            heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+            return subprocess.Popen(
+                command, stdout=output, stderr=output, env=environment, cwd=self.folder, preexec_fn=heard
+            )
 
     def says(self, log: str) -> str:
         return (self.folder / log).read_text()
