@@ -50,6 +50,15 @@ def test_without_a_size_nothing_is_cropped(tmp_path):
     np.testing.assert_array_equal(scan.cropped(images), images)
 
 
+@pytest.mark.parametrize("array", [noise(2, 8, 8), np.abs(noise(2, 8, 8))])
+def test_arrays_may_be_changed_and_the_file_stays(tmp_path, array):
+    np.save(tmp_path / "a.npy", array)
+    scan = unimri.load_kspace(tmp_path / "a.npy")
+    values = scan.images if isinstance(scan, unimri.Images) else scan.kspace
+    values *= 2
+    np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
+
+
 def test_a_dicom_folder_and_a_nifti_file_are_images(tmp_path, write_series):
     write_series(tmp_path / "series", STORED)
     scan = unimri.load_kspace(tmp_path / "series")
