@@ -1,7 +1,10 @@
 import json
 import shutil
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
+import h5py
 import nibabel as nib
 import numpy as np
 import pytest

@@ -10,6 +10,8 @@ from unimri.formats.scan import Images, KSpace
 def load_kspace(path: Path | str, format: str | None = None) -> KSpace | Images:
     """Read one volume: k-space with its mask, or a scan that holds images.
 
+    HDF5 files are read in another process: a script must call this below `if __name__ == "__main__":`.
+
     Parameters
     ----------
     path : a file of fastMRI (`.h5`), ISMRMRD (`.h5`), NumPy (`.npy`, `.npz`), NIfTI or DICOM, or a folder that holds
