@@ -1,6 +1,7 @@
 import json
 import shutil
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_graph(path: Path) -> None:
     """Stand-in for an export, which takes half a minute: its inputs, its output and its notes, without the network."""
-    onnx: Any = pytest.importorskip("onnx")
+    onnx: Any = import_module("onnx")
     helper, number = onnx.helper, onnx.TensorProto.FLOAT
     images, lines = ["batch", 2, "height", "width"], ["batch", "width"]
     graph = helper.make_graph(
@@ -108,7 +109,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def own_files(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
-    """What else lies in the working folder of someone with scans: arrays, and an adapter that somebody gave them."""
+    """What else lies in the working folder of someone with scans: arrays, an adapter that was given to them, an export."""
     folder = tmp_path_factory.mktemp("own")
     kspace, kept = undersampled_noise(40, 32)
     np.save(folder / "kspace.npy", kspace)
@@ -118,6 +119,8 @@ def own_files(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     about = AnatomyDescription(origin="real", role="new", scale_factor=1.2, training_patients=4)
     base = sha256(models / "4x" / WEIGHTS)
     save_adapter(network.aspin_of("knee"), "hip", base, about, folder / "hip.aspin.safetensors")
+    if find_spec("onnx"):
+        write_graph(folder / "knee-4x.onnx")
     return folder
 
 

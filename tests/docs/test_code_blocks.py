@@ -10,7 +10,6 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from blocks import ROOT, Block, blocks, commands_in_the_text
-from conftest import write_graph
 from latex2mathml.converter import convert
 from snakemake.cli import get_argument_parser
 from test_cli import run
@@ -60,7 +59,6 @@ def test_python_runs(block, checkout, data, monkeypatch):
     monkeypatch.chdir(checkout)
     if "onnxruntime" in block.text:
         pytest.importorskip("onnxruntime")
-        write_graph(checkout / "knee-4x.onnx")
     exec(compile(block.text.replace("/data/", f"{data}/"), str(block), "exec"), {"__name__": "__main__"})
 
 
