@@ -109,7 +109,7 @@ def results(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def own_files(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
-    """What else lies in the working folder of someone with scans: arrays, an adapter that was given to them, an export."""
+    """What else lies in the working folder of someone with scans: arrays, an adapter given to them, an export."""
     folder = tmp_path_factory.mktemp("own")
     kspace, kept = undersampled_noise(40, 32)
     np.save(folder / "kspace.npy", kspace)
