@@ -15,6 +15,8 @@ from typer.main import get_command
 from unimri.cli import app
 
 API = {
+    "unimri": ["load", "load_kspace"],
+    "unimri.formats.scan": ["KSpace", "KSpace.cropped", "Images"],
     "unimri.deploy.model": ["Model", "Model.reconstruct"],
     "unimri.physics.fourier": ["PHASE_AXES", "to_kspace", "to_image", "lines", "undersample", "enforce_consistency"],
     "unimri.physics.masks": ["Gaussian1D", "Masks", "draw_masks", "save_masks", "load_masks"],

@@ -139,7 +139,8 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     with _telling(path):
         if path.suffix.lower() == ".npy":
             # Mapped, numpy compares the header with the file's length before it takes memory.
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            # It may be written to, in memory: torch would warn otherwise.
+            array = np.load(path, mmap_mode="c", allow_pickle=False)
             return {"kspace" if np.iscomplexobj(array) else "images": array}
         with zipfile.ZipFile(path) as archive:
             arrays = {}

@@ -39,6 +39,26 @@ class KSpace:
     size: tuple[int, int] | None = None
     truth: NDArray[np.float32] | None = None
 
+    def cropped(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The centre of images that `size` asks for, pixel for pixel that of `truth`.
+
+        Parameters
+        ----------
+        images : (..., rows, columns) of `kspace`.
+
+        Returns
+        -------
+        (..., size[0], size[1]), a view of them; all of them when `size` is None.
+        """
+        if self.size is None:
+            return images
+        # As fastMRI crops: of an odd number of pixels that go, one more goes from the end.
+        rows, columns = (
+            slice((length - kept) // 2, (length - kept) // 2 + kept)
+            for length, kept in zip(images.shape[-2:], self.size, strict=True)
+        )
+        return images[..., rows, columns]
+
 
 @dataclass(frozen=True)
 class Images:
