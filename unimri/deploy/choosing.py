@@ -1,0 +1,102 @@
+"""How good `--anatomy auto` is: on the test split, where the anatomy is known."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from unimri.data.store import PreparedData
+from unimri.deploy.choice import choose_from
+from unimri.deploy.description import ChoiceQuality
+from unimri.deploy.kspace import acquisition
+from unimri.deploy.model import Model
+from unimri.evaluation.metrics import psnr
+from unimri.evaluation.text import write_csv
+
+TABLE = "choice.csv"
+
+
+class Chosen(NamedTuple):
+    """One test volume.
+
+    `chosen`, `confidence` and `unlike` (whether it was found to be like none) are of the choice among all anatomies,
+    `chosen_else` and `unlike_else` of that among all but its own. PSNR in dB is the mean over slices: by its own
+    anatomy's ASPIN, by the chosen one's, and without the network.
+    """
+
+    anatomy: str
+    volume: str
+    slices: int
+    chosen: str
+    confidence: float
+    unlike: bool
+    chosen_else: str
+    unlike_else: bool
+    psnr_db: float
+    chosen_psnr_db: float
+    zero_filled_psnr_db: float
+
+
+def try_choice(model: Model, data: Mapping[str, PreparedData]) -> list[Chosen]:
+    """Let a model choose the ASPIN of every test volume of each anatomy."""
+    volumes = [
+        (anatomy, key, prepared.split("test"), numbers)
+        for anatomy, prepared in data.items()
+        for key, _, numbers in prepared.split("test").volumes()
+    ]
+    rows = []
+    for anatomy, key, slices, numbers in tqdm(volumes, desc="choose", unit="volume", disable=None):
+        truth = slices.batch(numbers)
+        kspace, mask = model.undersample(truth)
+        given = acquisition(kspace, mask, model.description.mask.axis, model.description.mask.axis)
+        errors = model.prediction_errors(given)
+        choice = choose_from(errors, model.largest_errors())
+        others = {name: own for name, own in model.largest_errors().items() if name != anatomy}
+        rest = [place for place, name in enumerate(model.anatomies) if name != anatomy]
+        otherwise = choose_from(errors[:, rest], others) if others else choice
+        scores = {
+            name: float(np.mean([psnr(one, own, 1.0) for one, own in zip(truth, images, strict=True)]))
+            for name, images in {
+                "": model.zero_fill(kspace),
+                anatomy: model.reconstruct(kspace, mask, anatomy),
+                choice.anatomy: model.reconstruct(kspace, mask, choice.anatomy),
+            }.items()
+        }
+        rows.append(
+            Chosen(
+                anatomy,
+                key,
+                len(numbers),
+                choice.anatomy,
+                round(choice.confidence, 4),
+                bool(choice.unlike),
+                otherwise.anatomy,
+                bool(otherwise.unlike),
+                scores[anatomy],
+                scores[choice.anatomy],
+                scores[""],
+            )
+        )
+    return rows
+
+
+def summary(rows: list[Chosen]) -> ChoiceQuality:
+    """Count them."""
+    used = [row for row in rows if not row.unlike]
+    losses = [row.psnr_db - row.chosen_psnr_db for row in used]
+    return ChoiceQuality(
+        volumes=len(rows),
+        right=sum(row.chosen == row.anatomy for row in used),
+        refused=len(rows) - len(used),
+        loss_db=round(float(np.mean(losses)), 4) if losses else 0.0,
+        largest_loss_db=round(max(losses, default=0.0), 4),
+        strangers_refused=sum(row.unlike_else for row in rows),
+    )
+
+
+def write_choice(rows: list[Chosen], path: Path) -> None:
+    """Write one row a volume."""
+    write_csv(path, pd.DataFrame(rows, columns=list(Chosen._fields)))
