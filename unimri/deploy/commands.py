@@ -79,7 +79,7 @@ def reconstruct(
     outcomes = []
     for outcome in run(source, output, Models(model, device, aspin or []), wanted):
         outcomes.append(outcome)
-        typer.echo(_line(outcome), err=bool(outcome.fault))
+        typer.echo(_line(outcome, deidentify), err=bool(outcome.fault))
     made = [outcome for outcome in outcomes if not outcome.fault]
     typer.echo(_summary(made, len(outcomes), output))
     if scores is not None:
@@ -88,16 +88,18 @@ def reconstruct(
         raise typer.Exit(1)
 
 
-def _line(outcome: "Outcome") -> str:
+def _line(outcome: "Outcome", deidentify: bool) -> str:
+    # The name may be a patient's; that of a volume which is all of its input is a dot.
+    name = f"volume {outcome.number}" if deidentify or outcome.name == "." else outcome.name
     if outcome.fault:
-        return f"{outcome.name}: left out: {' '.join(outcome.fault.split())}"
+        return f"{name}: left out: {' '.join(outcome.fault.split())}"
     sure = ""
     if outcome.choice is not None:
         sure = f" (auto, {outcome.choice.confidence:.0%} sure" + (
             f"; fallback: {outcome.choice.unlike})" if outcome.choice.unlike else ")"
         )
     how = f"{outcome.acceleration:.2f}x, {outcome.model}, {outcome.anatomy}{sure}"
-    line = f"{outcome.name}: {outcome.slices} slices, {how}"
+    line = f"{name}: {outcome.slices} slices, {how}"
     return f"{line}: {_gain(outcome.zero_filled, outcome.own)}" if outcome.own else line
 
 
@@ -167,8 +169,10 @@ def adapt(
         "--",
     )
     base = find_model(model)
+    if add and not base.is_dir():
+        raise UnimriError(f"{base}: is one file, and --add needs a folder; unpack it with `unimri models add`")
     chosen = guess_reader(folder) if reader is None else parse_reader(reader)
-    made = run(folder, name, base, chosen, output, settings, typer.echo, [Display()])
+    made = run(folder, name, base, chosen, output, settings, typer.echo, [Display(lines=10)])
     typer.echo(named_gain(name, made.scores))
     typer.echo(f"adapter: {made.adapter} ({made.adapter.stat().st_size / 1000:.1f} kB)   report: {made.report}")
     if add:
@@ -207,7 +211,11 @@ def list_() -> None:
 
     rows = []
     for path in list_models():
-        own = ModelDescription.load(path)
+        try:
+            own = ModelDescription.load(path)
+        except UnimriError as fault:
+            typer.echo(" ".join(str(fault).split()), err=True)
+            continue
         rows.append([own.name, f"{own.acceleration:g}x", ", ".join(own.anatomies), origin_of(own), path])
     if rows:
         typer.echo(tabulate(rows, ["model", "for", "anatomies", "trained on", "folder"], tablefmt="plain"))
@@ -260,12 +268,13 @@ def pack_model(
     output: Annotated[Path, typer.Argument(help="File to write, *.unimri.")], model: ModelName = None
 ) -> None:
     """Write a model to one file, to be sent to others."""
-    from unimri.deploy.archive import pack
+    from unimri.deploy.archive import opened, pack
     from unimri.deploy.find import find_model
 
     if output.exists():
         raise UnimriError(f"{output}: is there already; remove it, or give another name")
-    pack(find_model(model), output)
+    with opened(find_model(model)) as folder:
+        pack(folder, output)
     typer.echo(f"{output}: {output.stat().st_size / 1000:.0f} kB")
 
 
