@@ -114,6 +114,8 @@ def _gain(zero_filled: "tuple[Score, ...]", own: "tuple[Score, ...]") -> str:
 
 
 def _summary(made: "list[Outcome]", count: int, output: Path) -> str:
+    if not made:
+        return f"0 of {count} volumes: nothing was written"
     before = tuple(score for outcome in made for score in outcome.zero_filled)
     after = tuple(score for outcome in made for score in outcome.own)
     slices = sum(outcome.slices for outcome in made)
