@@ -169,11 +169,11 @@ def adapt(
 
 
 def guess_reader(folder: Path) -> ReaderSettings:
-    """The reader of what most files of a folder are: DICOM, NIfTI or HDF5.
+    """The reader of what most files of a folder are: NIfTI, fastMRI's HDF5, or else DICOM.
 
     Raises
     ------
-    UnimriError : when the folder holds none of them.
+    UnimriError : when the folder is missing or empty.
     """
     files = files_below(folder)
     counts = {

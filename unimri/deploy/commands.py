@@ -146,7 +146,7 @@ def adapt(
 ) -> None:
     """Fit a new anatomy to your own scans: NAME.aspin.safetensors, a few kB, and a short report.
 
-    Interrupted, it goes on where it was when the same command is given again.
+    Interrupted, it ends with status 143, and goes on where it was when the same command is given again.
     """
     from unimri.data.inspect import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
@@ -155,6 +155,7 @@ def adapt(
     from unimri.deploy.find import find_model
     from unimri.deploy.process import cpu_threads
     from unimri.deploy.scores import named_gain
+    from unimri.training.launch import one_voice
     from unimri.training.progress import Display
 
     settings = parse_settings(
@@ -174,7 +175,8 @@ def adapt(
     if add and not base.is_dir():
         raise UnimriError(f"{base}: is one file, and --add needs a folder; unpack it with `unimri models add`")
     chosen = guess_reader(folder) if reader is None else parse_reader(reader)
-    made = run(folder, name, base, chosen, output, settings, typer.echo, [Display(lines=10)])
+    with one_voice():
+        made = run(folder, name, base, chosen, output, settings, typer.echo, [Display(lines=10)])
     typer.echo(named_gain(name, made.scores))
     typer.echo(f"adapter: {made.adapter} ({made.adapter.stat().st_size / 1000:.1f} kB)   report: {made.report}")
     if add:
