@@ -257,6 +257,17 @@ def test_a_model_is_installed_once_and_without_what_is_not_its_own(model_folder:
     assert not (tmp_path / "others").exists()
 
 
+def test_the_workflows_own_model_is_not_changed(model_folder: Path, adapter: Path, tmp_path: Path) -> None:
+    (model_folder / ".snakemake_timestamp").touch()
+    before = digests(model_folder)
+    for change in (lambda: add_adapter(model_folder, adapter), lambda: remove_aspin(model_folder, "knee")):
+        with pytest.raises(UnimriError, match=r"copy it first: `unimri models add"):
+            change()
+    assert digests(model_folder) == before
+    # Its copy is.
+    assert add_adapter(install(model_folder, tmp_path / "mine"), adapter) == "shoulder"
+
+
 def test_one_file_is_not_changed(tmp_path: Path, adapter: Path) -> None:
     packed = tmp_path / "tiny.unimri"
     packed.write_bytes(b"")

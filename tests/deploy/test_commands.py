@@ -314,7 +314,7 @@ def test_what_is_asked_for_and_is_not_there(
     shared_model: Path, images: NDArray[np.float32], nowhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scan = write_nifti(nowhere / "leg.nii.gz", images)
-    fails("no model is there; looked in results/models", "reconstruct", scan, "-o", "out", "-a", "knee")
+    fails("no model is there; looked in", "reconstruct", scan, "-o", "out", "-a", "knee")
     fails("4x: no such model", "reconstruct", scan, "-o", "out", "-m", "4x")
     fails("no such file or folder", "reconstruct", "missing", "-o", "out", "-m", shared_model)
     fails("pdf: no such format", "reconstruct", scan, "-o", "out", "-m", shared_model, "--format", "pdf")
@@ -380,7 +380,7 @@ def test_models_are_listed_shown_verified_packed_added_and_removed(shared_model:
     fails("is there already", "models", "add", shared_model)
     said = succeeds("models", "list")
     assert re.search(r"tiny-4x +4x +brain, knee +simulated scans +\S+/own/unimri/models/tiny-4x\n", said)
-    assert said.splitlines()[-1] == f"looked in results/models, {nowhere / 'own/unimri/models'}"
+    assert said.splitlines()[-1] == f"looked in {nowhere / 'own/unimri/models'}, results/models"
     card = (shared_model / "README.md").read_text()
     assert succeeds("models", "show") == card + "\n"
     assert succeeds("models", "show", "tiny.unimri") == card + "\n"

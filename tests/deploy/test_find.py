@@ -42,13 +42,13 @@ def place(shared_model: Path) -> Place:
 
 
 def test_folders_are_looked_into_in_order(nowhere: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = place(nowhere / "own/unimri/models", "mine")
-    assert find_model() == own
     trained = place(Path("results/models"), "4x")
     assert find_model() == trained
+    own = place(nowhere / "own/unimri/models", "mine")
+    assert find_model() == own
     named = [place(nowhere / "b", "late"), place(nowhere / "a", "early")]
     monkeypatch.setenv("UNIMRI_MODELS", f"{nowhere / 'b'}::{nowhere / 'a'}:{nowhere / 'missing'}")
-    assert list_models() == [*named, trained, own]
+    assert list_models() == [*named, own, trained]
     assert unimri.load().description.name == "late"
     assert search_path()[:3] == [nowhere / "b", nowhere / "a", nowhere / "missing"]
 
@@ -61,7 +61,7 @@ def test_a_checkout_is_looked_into_from_anywhere(
     trained = place(nowhere / "results/models", "4x")
     # By the relative path, once.
     assert list_models() == [Path("results/models/4x")]
-    assert search_path() == [Path("results/models"), nowhere / "own/unimri/models"]
+    assert search_path() == [nowhere / "own/unimri/models", Path("results/models")]
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     assert list_models() == [trained]
     (nowhere / "Snakefile").unlink()
@@ -112,7 +112,7 @@ def test_what_is_no_model_is_passed_over(place: Path, nowhere: Path) -> None:
 
 def test_no_model_says_where_was_looked(nowhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIMRI_MODELS", "/srv/models")
-    looked = f"looked in /srv/models, results/models, {nowhere / 'own/unimri/models'}: "
+    looked = f"looked in /srv/models, {nowhere / 'own/unimri/models'}, results/models: "
     with pytest.raises(UnimriError) as fault:
         unimri.load()
     assert str(fault.value).startswith(f"no model is there; {looked}")

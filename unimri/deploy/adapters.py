@@ -17,6 +17,9 @@ from unimri.settings import parse_settings
 
 ENDING = ".aspin.safetensors"
 
+# Snakemake puts it into folders that a rule makes.
+_SNAKEMAKES = ".snakemake_timestamp"
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -104,7 +107,7 @@ def add_adapter(folder: Path, path: Path) -> str:
     ------
     UnimriError : when it does not fit the model, or the model has that anatomy.
     """
-    description = _changeable(folder)
+    description = changeable(folder)
     adapter = load_adapter(path)
     adapter.check_base(description, path)
     network = load_model(folder, [])
@@ -129,7 +132,7 @@ def remove_aspin(folder: Path, anatomy: str) -> None:
     ------
     UnimriError : when the model does not have it, or its base was trained on it.
     """
-    description = _changeable(folder)
+    description = changeable(folder)
     own = _known(description, anatomy)
     if own.role == "base":
         raise UnimriError(f"anatomy {anatomy!r}: the base was trained on it; only ASPINs that were added are removed")
@@ -173,9 +176,19 @@ def install(source: Path, models: Path) -> Path:
     return target
 
 
-def _changeable(folder: Path) -> ModelDescription:
+def changeable(folder: Path) -> ModelDescription:
+    """Give the description of a model whose ASPINs may be changed.
+
+    Raises
+    ------
+    UnimriError : when it is one file, is the workflow's, which would make it again without them, or is damaged.
+    """
     if not folder.is_dir():
         raise UnimriError(f"{folder}: is one file; unpack it with `unimri models add`, and name the folder")
+    if (folder / _SNAKEMAKES).exists():
+        raise UnimriError(
+            f"{folder}: is the workflow's, which may make it again; copy it first: `unimri models add {folder}`"
+        )
     description = ModelDescription.load(folder)
     description.check_files(folder)
     return description

@@ -80,8 +80,12 @@ def choose(
     anatomies : those to choose from, at least one, each with the largest error that its own scans have (see
         `Choice.errors`), or None where that is not known.
     """
+    return choose_from(prediction_errors(reconstruct, measured, mask, axis, list(anatomies)), anatomies)
+
+
+def choose_from(errors: NDArray[np.float64], anatomies: Mapping[str, float | None]) -> Choice:
+    """Choose by errors that are known: (slices, anatomies), as `prediction_errors` gives them."""
     names = list(anatomies)
-    errors = prediction_errors(reconstruct, measured, mask, axis, names)  # (folds * slices, anatomies)
     means = errors.mean(0)
     best = int(means.argmin())
     rows = np.random.default_rng(0).integers(0, len(errors), (RESAMPLES, len(errors)))

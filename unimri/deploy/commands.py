@@ -151,7 +151,7 @@ def adapt(
     from unimri.data.inspect import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
     from unimri.deploy.adapt import adapt as run
-    from unimri.deploy.adapters import add_adapter
+    from unimri.deploy.adapters import add_adapter, changeable
     from unimri.deploy.find import find_model
     from unimri.deploy.process import cpu_threads
     from unimri.deploy.scores import named_gain
@@ -172,8 +172,9 @@ def adapt(
         "--",
     )
     base = find_model(model)
-    if add and not base.is_dir():
-        raise UnimriError(f"{base}: is one file, and --add needs a folder; unpack it with `unimri models add`")
+    if add:
+        # Before anything is fitted.
+        changeable(base)
     chosen = guess_reader(folder) if reader is None else parse_reader(reader)
     with one_voice():
         made = run(folder, name, base, chosen, output, settings, typer.echo, [Display(lines=10)])

@@ -15,18 +15,15 @@ VARIABLE = "UNIMRI_MODELS"
 def search_path() -> list[Path]:
     """Folders that models are looked for in, the first first.
 
-    Those of the environment variable `UNIMRI_MODELS` (separated as in `PATH`); `results/models` of the working folder,
-    where the workflow puts what it has trained; the same of the checkout that this package is run from; and `models` of
-    the user's own data folder, where `unimri models add` puts them.
+    Those of the environment variable `UNIMRI_MODELS` (separated as in `PATH`); `models` of the user's own data folder,
+    where `unimri models add` puts them; `results/models` of the working folder, where the workflow puts what it has
+    trained; and the same of the checkout that this package is run from.
     """
     named = [Path(folder) for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
     checkout = Path(__file__).parents[2]
+    checkout = Path() if checkout.absolute() == Path.cwd() else checkout
     own = [Path("results/models"), *([checkout / "results/models"] if (checkout / "Snakefile").is_file() else [])]
-    found: dict[Path, Path] = {}
-    for folder in (*named, *own, user_models()):
-        # In a checkout the second and the third are one.
-        found.setdefault(folder.absolute(), folder)
-    return list(found.values())
+    return list(dict.fromkeys([*named, user_models(), *own]))
 
 
 def user_models() -> Path:
