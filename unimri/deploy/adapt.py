@@ -100,17 +100,19 @@ def adapt(
     UnimriError : when the name is taken, the scans do not do, or the output is there.
     """
     check_name(name)
-    adapter = output / f"{name}{ENDING}"
-    if adapter.exists():
-        raise UnimriError(f"{adapter}: is there already; remove it, or give another name or folder")
+    adapter, report, picture = (output / f"{name}{end}" for end in (ENDING, ".md", ".png"))
+    # Kept when it is interrupted: the same command then goes on.
+    work = output / f".{name}-work"
+    # The adapter is written last: report and picture of a killed run are made again.
+    for path in (adapter,) if work.exists() else (adapter, report, picture):
+        if path.exists():
+            raise UnimriError(f"{path}: is there already; remove it, or give another name or folder")
     with opened(model) as base:
         description = ModelDescription.load(base)
         description.check_files(base)
         if name in description.anatomies:
             raise UnimriError(f"anatomy {name!r}: the model has it already; give another name")
         size = _look(list(inspect(folder, reader)), settings, tell)
-        # Kept when it is interrupted: the same command then goes on.
-        work = output / f".{name}-work"
         preparation = PreparationSettings(
             image_size=size,
             crop=size,
@@ -158,21 +160,20 @@ def adapt(
         save_adapter(network.aspin_of(name), name, sha256(base / WEIGHTS), about, fitted)
         in_use = Model.load(base)
         in_use.add_aspin(fitted)
-        scores = _compare(in_use, name, data, output, settings.origin == "simulated")
+        scores = _compare(in_use, name, data, picture, settings.origin == "simulated")
         about = about.model_copy(update={"quality": _quality(scores, name, data)})
+        write_text(report, _report(name, description, about, scores))
         save_adapter(network.aspin_of(name), name, sha256(base / WEIGHTS), about, adapter)
-    report = output / f"{name}.md"
-    write_text(report, _report(name, description, about, scores))
     remove(work)
     return Adapted(adapter, report, scores)
 
 
 def guess_reader(folder: Path) -> ReaderSettings:
-    """The reader of what most files of a folder are: DICOM, NIfTI or HDF5.
+    """The reader of what most files of a folder are: NIfTI, fastMRI's HDF5, or else DICOM.
 
     Raises
     ------
-    UnimriError : when the folder holds none of them.
+    UnimriError : when the folder is missing or empty.
     """
     files = files_below(folder)
     counts = {
@@ -249,7 +250,7 @@ def _patients(data: PreparedData, split: str) -> int:
     return int(data.manifest.loc[data.manifest["split"] == split, "patient"].nunique())
 
 
-def _compare(model: Model, name: str, data: PreparedData, output: Path, simulated: bool) -> dict[str, Score]:
+def _compare(model: Model, name: str, data: PreparedData, picture: Path, simulated: bool) -> dict[str, Score]:
     """Mean scores over the test slices of zero filling and of each ASPIN; draws the middle slice."""
     slices, settings = data.split("test"), model.description.metrics
     methods = [ZERO_FILLING, name, *(other for other in model.anatomies if other != name)]
@@ -274,7 +275,7 @@ def _compare(model: Model, name: str, data: PreparedData, output: Path, simulate
         {labels[method]: image for method, image in shown.items()},
         {labels[method]: score_slice(truth, image, settings) for method, image in shown.items()},
         f"{name}, {model.acceleration:g}x, a test slice",
-        output / f"{name}.png",
+        picture,
         simulated=simulated,
     )
     return scores

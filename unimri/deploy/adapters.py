@@ -4,10 +4,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from unimri.artifacts import replacing, sha256
-from unimri.deploy.card import write_texts
+from unimri.artifacts import replacing, sha256, write_text
+from unimri.deploy.card import CARD, write_texts
 from unimri.deploy.description import AnatomyDescription, ModelDescription
 from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
@@ -46,8 +46,19 @@ class Adapter:
             raise UnimriError(f"{path}: the model has an ASPIN for {self.anatomy!r} already; remove that one first")
 
     def insert(self, network: UniversalD5C5, path: Path) -> None:
-        """Put it into a network."""
-        fill_aspin(network, self.anatomy, self.tensors, path)
+        """Put it into a network.
+
+        Raises
+        ------
+        UnimriError : when it does not fit; the network is as it was.
+        """
+        known = network.anatomies
+        try:
+            fill_aspin(network, self.anatomy, self.tensors, path)
+        except UnimriError:
+            if self.anatomy not in known:
+                network.remove_anatomy(self.anatomy)
+            raise
 
 
 def save_adapter(aspin: Aspin, anatomy: str, base_sha256: str, description: AnatomyDescription, path: Path) -> None:
@@ -84,8 +95,9 @@ def check_name(anatomy: str) -> None:
     """Raise UnimriError unless a text can be the name of an anatomy, and of its file."""
     if not (anatomy.isascii() and anatomy[:1].isalpha() and anatomy.replace("-", "").replace("_", "").isalnum()):
         raise UnimriError(f"anatomy {anatomy!r}: give a name of letters, digits, - and _, such as shoulder")
-    if anatomy != anatomy.lower() or anatomy == "auto":
-        raise UnimriError(f"anatomy {anatomy!r}: give another name, in small letters")
+    # torch keeps ASPINs by name, and cannot keep one by that of an attribute, such as type.
+    if anatomy != anatomy.lower() or anatomy == "auto" or hasattr(nn.ModuleDict(), anatomy):
+        raise UnimriError(f"anatomy {anatomy!r}: give another name, in small letters, such as shoulder")
 
 
 def add_adapter(folder: Path, path: Path) -> str:
@@ -105,7 +117,11 @@ def add_adapter(folder: Path, path: Path) -> str:
     note = {"anatomy": adapter.anatomy, "base_sha256": adapter.base_sha256}
     save_tensors(target, adapter.tensors, note)
     anatomies = description.anatomies | {adapter.anatomy: adapter.description}
-    write_texts(folder, description.model_copy(update={"anatomies": anatomies}))
+    try:
+        _write_texts(folder, description.model_copy(update={"anatomies": anatomies}))
+    except BaseException:
+        target.unlink()
+        raise
     return adapter.anatomy
 
 
@@ -121,8 +137,9 @@ def remove_aspin(folder: Path, anatomy: str) -> None:
     if own.role == "base":
         raise UnimriError(f"anatomy {anatomy!r}: the base was trained on it; only ASPINs that were added are removed")
     rest = {name: kept for name, kept in description.anatomies.items() if name != anatomy}
+    # Killed in between, the model says that the file does not belong to it, and to remove it.
+    _write_texts(folder, description.model_copy(update={"anatomies": rest}))
     aspin_path(folder, anatomy).unlink()
-    write_texts(folder, description.model_copy(update={"anatomies": rest}))
 
 
 def export_aspin(folder: Path, anatomy: str, output: Path) -> None:
@@ -130,9 +147,10 @@ def export_aspin(folder: Path, anatomy: str, output: Path) -> None:
 
     Raises
     ------
-    UnimriError : when the model does not have it, or `output` is there.
+    UnimriError : when the model does not have it or is damaged, or `output` is there.
     """
     description = ModelDescription.load(folder)
+    description.check_files(folder)
     own = _known(description, anatomy)
     if output.exists():
         raise UnimriError(f"{output}: is there already; remove it, or give another name")
@@ -174,6 +192,17 @@ def changeable(folder: Path) -> ModelDescription:
     description = ModelDescription.load(folder)
     description.check_files(folder)
     return description
+
+
+def _write_texts(folder: Path, description: ModelDescription) -> None:
+    """Write card and description, or neither when that fails."""
+    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else None
+    try:
+        write_texts(folder, description)
+    except BaseException:
+        if card is not None:
+            write_text(folder / CARD, card)
+        raise
 
 
 def _known(description: ModelDescription, anatomy: str) -> AnatomyDescription:

@@ -1,7 +1,10 @@
 """A model as one file: its folder as a ZIP archive, uncompressed, whose bytes depend on its content alone."""
 
+import lzma
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -18,6 +21,20 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 
 # A base with its ASPINs has under a megabyte at the paper's size.
 _LARGEST = 2**30
+
+# What `zipfile` and its decompressors raise for damaged files.
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    RuntimeError,
+    NotImplementedError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def pack(folder: Path, output: Path) -> None:
@@ -58,9 +75,17 @@ def unpack(path: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source, target.open("wb") as file:
                     shutil.copyfileobj(source, file)
-            ModelDescription.load(temporary).check_files(temporary)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as fault:
+            _check(temporary, path)
+    except _DAMAGED as fault:
         raise UnimriError(f"{path}: cannot be read as a model ({fault}); copy it again") from None
+
+
+def _check(folder: Path, path: Path) -> None:
+    """Compare unpacked files with their digests; faults name the one file that was given."""
+    try:
+        ModelDescription.load(folder).check_files(folder)
+    except UnimriError as fault:
+        raise UnimriError(str(fault).replace(str(folder), str(path))) from None
 
 
 @contextmanager

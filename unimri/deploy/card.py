@@ -11,9 +11,14 @@ CARD = "README.md"
 
 
 def write_texts(folder: Path, description: ModelDescription) -> None:
-    """Write a model's card and, last, its description with the digests of all files that are there."""
+    """Write a model's card and, last, its description with the digests of the files, ASPINs of no anatomy left out."""
     write_text(folder / CARD, model_card(description))
-    description.model_copy(update={"files": digests(folder)}).save(folder)
+    files = {
+        name: digest
+        for name, digest in digests(folder).items()
+        if not name.startswith("aspin/") or Path(name).stem in description.anatomies
+    }
+    description.model_copy(update={"files": files}).save(folder)
 
 
 def model_card(model: ModelDescription) -> str:

@@ -89,7 +89,10 @@ def choose_from(errors: NDArray[np.float64], anatomies: Mapping[str, float | Non
     means = errors.mean(0)
     best = int(means.argmin())
     rows = np.random.default_rng(0).integers(0, len(errors), (RESAMPLES, len(errors)))
-    confidence = float((errors[rows].mean(1).argmin(1) == best).mean())
+    resampled = errors[rows].mean(1)  # (RESAMPLES, anatomies)
+    first = resampled == resampled.min(1, keepdims=True)
+    # Those that come first together share it.
+    confidence = float((first[:, best] / first.sum(1)).mean())
     found = {name: float(np.exp(mean)) for name, mean in zip(names, means, strict=True)}
     return Choice(names[best], confidence, found, _unlike(names[best], found[names[best]], anatomies[names[best]]))
 
@@ -104,8 +107,8 @@ def prediction_errors(
 
     Returns
     -------
-    (slices, anatomies): the logarithm of the squared error over the squared magnitude of the held-out lines, the mean
-    over folds, of at most `SLICES` slices: those with most energy, evenly spaced.
+    (folds * slices, anatomies): the logarithm of the squared error over the squared magnitude of the held-out lines, of
+    at most `SLICES` slices: those with most energy, evenly spaced.
     """
     energy = measured.abs().square().sum((1, 2))  # (slices,)
     order = torch.argsort(energy, descending=True, stable=True)
@@ -120,9 +123,11 @@ def prediction_errors(
             truth = measured[number : number + 1] * tested
             for column, anatomy in enumerate(anatomies):
                 predicted = reconstruct(measured[number : number + 1] * shown, shown, anatomy) * tested
-                error = (predicted - truth).abs().square().sum() / truth.abs().square().sum().clamp_min(1e-30)
-                errors[fold, place, column] = math.log(max(float(error), 1e-12))
-    return errors.mean(0)
+                size = float(truth.abs().square().sum())
+                error = float((predicted - truth).abs().square().sum()) / size if size else 1.0
+                # Nothing to predict tells nothing, as zero filling does; what is no number is no prediction.
+                errors[fold, place, column] = math.log(max(error, 1e-12)) if math.isfinite(error) else math.inf
+    return errors.reshape(-1, len(anatomies))
 
 
 # How far above the mean of its own scans, in standard deviations, an error may lie, and what a standard deviation of
@@ -131,7 +136,7 @@ _FAR, _LEAST = 4.0, 0.25
 
 
 def largest_error(log_errors: NDArray[np.float64]) -> float:
-    """Where scans stop to be like an anatomy's, from means over slices of `prediction_errors` of its own volumes."""
+    """Where scans stop to be like an anatomy's, from means of `prediction_errors` of its own volumes."""
     return float(np.exp(log_errors.mean() + _FAR * max(_LEAST, float(log_errors.std()))))
 
 

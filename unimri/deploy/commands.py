@@ -79,7 +79,7 @@ def reconstruct(
     outcomes = []
     for outcome in run(source, output, Models(model, device, aspin or []), wanted):
         outcomes.append(outcome)
-        typer.echo(_line(outcome), err=bool(outcome.fault))
+        typer.echo(_line(outcome, deidentify), err=bool(outcome.fault))
     made = [outcome for outcome in outcomes if not outcome.fault]
     typer.echo(_summary(made, len(outcomes), output))
     if scores is not None:
@@ -88,16 +88,18 @@ def reconstruct(
         raise typer.Exit(1)
 
 
-def _line(outcome: "Outcome") -> str:
+def _line(outcome: "Outcome", deidentify: bool) -> str:
+    # The name may be a patient's; that of a volume which is all of its input is a dot.
+    name = f"volume {outcome.number}" if deidentify or outcome.name == "." else outcome.name
     if outcome.fault:
-        return f"{outcome.name}: left out: {' '.join(outcome.fault.split())}"
+        return f"{name}: left out: {' '.join(outcome.fault.split())}"
     sure = ""
     if outcome.choice is not None:
         sure = f" (auto, {outcome.choice.confidence:.0%} sure" + (
             f"; fallback: {outcome.choice.unlike})" if outcome.choice.unlike else ")"
         )
     how = f"{outcome.acceleration:.2f}x, {outcome.model}, {outcome.anatomy}{sure}"
-    line = f"{outcome.name}: {outcome.slices} slices, {how}"
+    line = f"{name}: {outcome.slices} slices, {how}"
     return f"{line}: {_gain(outcome.zero_filled, outcome.own)}" if outcome.own else line
 
 
@@ -112,6 +114,8 @@ def _gain(zero_filled: "tuple[Score, ...]", own: "tuple[Score, ...]") -> str:
 
 
 def _summary(made: "list[Outcome]", count: int, output: Path) -> str:
+    if not made:
+        return f"0 of {count} volumes: nothing was written"
     before = tuple(score for outcome in made for score in outcome.zero_filled)
     after = tuple(score for outcome in made for score in outcome.own)
     slices = sum(outcome.slices for outcome in made)
@@ -142,7 +146,7 @@ def adapt(
 ) -> None:
     """Fit a new anatomy to your own scans: NAME.aspin.safetensors, a few kB, and a short report.
 
-    Interrupted, it goes on where it was when the same command is given again.
+    Interrupted, it ends with status 143, and goes on where it was when the same command is given again.
     """
     from unimri.data.inspect import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
@@ -151,6 +155,7 @@ def adapt(
     from unimri.deploy.find import find_model
     from unimri.deploy.process import cpu_threads
     from unimri.deploy.scores import named_gain
+    from unimri.training.launch import one_voice
     from unimri.training.progress import Display
 
     settings = parse_settings(
@@ -171,7 +176,8 @@ def adapt(
         # Before anything is fitted.
         changeable(base)
     chosen = guess_reader(folder) if reader is None else parse_reader(reader)
-    made = run(folder, name, base, chosen, output, settings, typer.echo, [Display()])
+    with one_voice():
+        made = run(folder, name, base, chosen, output, settings, typer.echo, [Display(lines=10)])
     typer.echo(named_gain(name, made.scores))
     typer.echo(f"adapter: {made.adapter} ({made.adapter.stat().st_size / 1000:.1f} kB)   report: {made.report}")
     if add:
@@ -210,7 +216,11 @@ def list_() -> None:
 
     rows = []
     for path in list_models():
-        own = ModelDescription.load(path)
+        try:
+            own = ModelDescription.load(path)
+        except UnimriError as fault:
+            typer.echo(" ".join(str(fault).split()), err=True)
+            continue
         rows.append([own.name, f"{own.acceleration:g}x", ", ".join(own.anatomies), origin_of(own), path])
     if rows:
         typer.echo(tabulate(rows, ["model", "for", "anatomies", "trained on", "folder"], tablefmt="plain"))
@@ -263,12 +273,13 @@ def pack_model(
     output: Annotated[Path, typer.Argument(help="File to write, *.unimri.")], model: ModelName = None
 ) -> None:
     """Write a model to one file, to be sent to others."""
-    from unimri.deploy.archive import pack
+    from unimri.deploy.archive import opened, pack
     from unimri.deploy.find import find_model
 
     if output.exists():
         raise UnimriError(f"{output}: is there already; remove it, or give another name")
-    pack(find_model(model), output)
+    with opened(find_model(model)) as folder:
+        pack(folder, output)
     typer.echo(f"{output}: {output.stat().st_size / 1000:.0f} kB")
 
 

@@ -21,6 +21,7 @@ def search_path() -> list[Path]:
     """
     named = [Path(folder) for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
     checkout = Path(__file__).parents[2]
+    checkout = Path() if checkout.absolute() == Path.cwd() else checkout
     own = [Path("results/models"), *([checkout / "results/models"] if (checkout / "Snakefile").is_file() else [])]
     return list(dict.fromkeys([*named, user_models(), *own]))
 
@@ -62,7 +63,7 @@ def find_model(name: Path | str | None = None, acceleration: float | None = None
     models = list_models()
     if name is not None:
         for path in models:
-            if path.name == str(name) or ModelDescription.load(path).name == str(name):
+            if path.name == str(name) or _says(path, str(name)):
                 return path
         if Path(name).exists():
             raise UnimriError(
@@ -77,3 +78,11 @@ def find_model(name: Path | str | None = None, acceleration: float | None = None
     if acceleration is None:
         return models[0]
     return min(models, key=lambda path: abs(ModelDescription.load(path).acceleration - acceleration))
+
+
+def _says(path: Path, name: str) -> bool:
+    """Whether a model calls itself so; a damaged one must not stand in the way of others."""
+    try:
+        return ModelDescription.load(path).name == name
+    except UnimriError:
+        return False

@@ -109,11 +109,14 @@ def _given(
 ) -> tuple[Tensor, Axis]:
     lines = (mask if isinstance(mask, Tensor) else torch.from_numpy(np.ascontiguousarray(mask))) != 0
     lines = lines.to(samples.device)
-    slices, _, rows, columns = samples.shape
+    slices, coils, rows, columns = samples.shape
     sizes: dict[Axis, int] = {"columns": columns, "rows": rows}
     if lines.ndim == dimensions + 1 and lines.shape[-1] == 1:
         # fastMRI's masks have a last axis for the real and the imaginary part.
         lines = lines[..., 0]
+    if lines.ndim == 4 and lines.shape[1] == coils and bool((lines == lines[:, :1]).all()):
+        # The same for each coil.
+        lines = lines[:, :1]
     if lines.ndim > 2 and lines.shape[0] in (1, slices) and all(length == 1 for length in lines.shape[1:-2]):
         # (slices or 1, ..., rows or 1, columns or 1)
         lines = lines.reshape(lines.shape[0], *lines.shape[-2:])
@@ -124,7 +127,8 @@ def _given(
             if lines.shape[PHASE_AXES[name]] == sizes[name] and bool((lines == first).all()):
                 return first.squeeze(other), name
         raise UnimriError(f"the mask {tuple(mask.shape)} keeps no whole lines; only whole lines can be reconstructed")
-    if lines.ndim == 2 and lines.shape == (rows, columns) and slices == 1:
+    if lines.ndim == 2 and len(lines) not in (1, slices) and tuple(lines.shape) in ((rows, columns), (rows, 1)):
+        # Of points, or of rows, and the same for each slice.
         return _given(lines[None], samples, dimensions, axis, usual)
     if lines.ndim == 1:
         lines = lines[None]

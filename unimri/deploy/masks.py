@@ -27,8 +27,8 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         stored = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as fault:
         raise UnimriError(f"{path}: cannot be read as a mask ({fault}); give .npy of (N,)") from None
-    mask = np.squeeze(stored) != 0
-    if stored.dtype.kind not in "bfiu" or mask.ndim not in (1, 2):
+    squeezed = np.squeeze(stored)
+    if stored.dtype.kind not in "bfiu" or squeezed.ndim not in (1, 2):
         raise UnimriError(f"{path}: holds {stored.dtype} of shape {stored.shape}; give bool (N,)")
-    kept: NDArray[np.bool_] = mask
+    kept: NDArray[np.bool_] = squeezed != 0
     return kept

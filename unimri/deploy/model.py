@@ -223,6 +223,8 @@ class Model:
         progress: Callable[[int], None] | None = None,
     ) -> Reconstruction:
         """Reconstruct one volume that has been brought into shape; parameters and errors as `reconstruct`."""
+        if fallback is not None:
+            self.known(fallback)
         samples = given.kspace
         sampled = lines(given.mask, given.axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
         zero_filled = to_image(samples)  # (slices, coils, rows, columns)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from unimri.data.read.error import ReadError
 from unimri.deploy.choice import Choice
 from unimri.deploy.find import find_model
 from unimri.deploy.kspace import Acquisition, acquisition
@@ -58,7 +59,8 @@ class Outcome(NamedTuple):
     acceleration : lines over lines kept.
     zero_filled, own : scores of each slice, where the truth is known: PSNR and SSIM by the largest intensity of the
         truth's volume. Empty where it is not.
-    fault : why there is no reconstruction, and the mend; blank when there is one.
+    fault : why there is no reconstruction, and the mend; blank when there is one. It names no file where the request
+        is to deidentify.
     """
 
     name: str
@@ -119,7 +121,19 @@ def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> 
         try:
             yield _reconstruct(one, output, models, wanted)
         except UnimriError as fault:
-            yield Outcome(one.name, one.number, fault=str(fault))
+            yield Outcome(one.name, one.number, fault=_told(one, fault, wanted.deidentify))
+
+
+def _told(source: Source, fault: UnimriError, deidentify: bool) -> str:
+    """Say what is wrong with a volume; not by its files' names where they must not be told."""
+    if not deidentify:
+        return str(fault)
+    if isinstance(fault, ReadError):
+        return f"{fault.reason}; {fault.mend}"
+    text = str(fault)
+    for path in (*source.paths, source.root):
+        text = text.replace(str(path), "the input")
+    return text
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 ZERO_FILLING = "zero filling"
 
+_METRICS = ["zero_filled_psnr_db", "zero_filled_ssim_percent", "psnr_db", "ssim_percent"]
+_COLUMNS = ["volume", "slice", "model", "anatomy", "acceleration", *_METRICS]
+
 
 def mean_score(scores: Sequence[Score]) -> Score:
     """Mean PSNR (dB) and SSIM (percent) over slices; at least one."""
@@ -38,7 +41,7 @@ def write_scores(outcomes: Iterable["Outcome"], path: Path) -> None:
         for outcome in outcomes
         for place, (before, after) in enumerate(zip(outcome.zero_filled, outcome.own, strict=True))
     ]
-    write_csv(path, pd.DataFrame(rows))
+    write_csv(path, pd.DataFrame(rows, columns=_COLUMNS))
 
 
 def named_gain(name: str, scores: Mapping[str, Score]) -> str:

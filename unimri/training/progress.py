@@ -12,7 +12,15 @@ log = logging.getLogger(__name__)
 
 
 class Display(Callback):
-    """A progress bar on a terminal; for each epoch a line in the log."""
+    """A progress bar on a terminal; for each epoch a line in the log.
+
+    Parameters
+    ----------
+    lines : at most so many epochs' lines, evenly spaced, that of the last epoch among them; None: all.
+    """
+
+    def __init__(self, lines: int | None = None) -> None:
+        self._lines = lines
 
     def on_start(self, course: Course) -> None:
         """Open the bar."""
@@ -28,7 +36,9 @@ class Display(Callback):
         self._bar.update()
 
     def on_epoch(self, row: dict[str, Any]) -> None:
-        """Log a line."""
+        """Log a line, if it is this epoch's turn."""
+        if not self._told(row["epoch"]):
+            return
         course, done = self._course, self._step - self._course.step
         total = course.epochs * course.steps_per_epoch
         seconds = time.monotonic() - self._started
@@ -49,6 +59,11 @@ class Display(Callback):
     def on_end(self) -> None:
         """Close the bar."""
         self._bar.close()
+
+    def _told(self, epoch: int) -> bool:
+        """Whether an epoch, from 1, has a line."""
+        lines, epochs = self._lines, self._course.epochs
+        return lines is None or epoch * lines // epochs > (epoch - 1) * lines // epochs
 
     def _images_a_second(self) -> float:
         """Since this run began, validation included."""

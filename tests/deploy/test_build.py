@@ -1,0 +1,173 @@
+"""A model of a finished experiment: from its artifacts alone, and always the same bytes."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pytest
+from stores import make_store
+
+import unimri
+from unimri.cli import main
+from unimri.data.store import PreparedData
+from unimri.deploy.archive import pack
+from unimri.deploy.build import build_model
+from unimri.deploy.card import origin_of
+from unimri.deploy.description import ModelDescription, digests
+from unimri.deploy.scale import scale_factor
+from unimri.deploy.task import ModelTask, Part
+from unimri.errors import UnimriError
+from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
+from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
+
+MASK = Gaussian1D(sigma=0.09, seed=3)
+PATIENTS = {"p1": "train", "p2": "train", "p3": "validation", "p4": "validation", "p5": "test", "p6": "test"}
+Origin = Literal["simulated", "real"]
+
+
+class Parts(NamedTuple):
+    model: Path
+    mask: Path
+    data: dict[str, Path]
+    scores: Path
+
+
+def score(anatomy: str, method: str, patient: str, number: int, psnr: float) -> SliceScore:
+    own = (0.01, psnr, psnr)
+    return SliceScore("fixed", 4.0, 7, method, anatomy, patient, f"{patient}-a", number, psnr, 2 * psnr, *own)
+
+
+@pytest.fixture(scope="module")
+def parts(shared_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    folder = tmp_path_factory.mktemp("experiment")
+    save_masks(draw_masks(MASK, 32, 4), folder / "4x.npz")
+    data = {}
+    for anatomy, count in (("brain", 2), ("knee", 3)):
+        volumes = {f"{patient}-a": (patient, split, count) for patient, split in PATIENTS.items()}
+        data[anatomy] = make_store(folder / anatomy, anatomy, volumes)
+        for method, psnr in (("proposed", 33.0), ("undersampled", 25.0)):
+            rows = [score(anatomy, method, patient, k, psnr + count + k) for patient in ("p5", "p6") for k in (0, 1)]
+            write_scores(folder / f"scores/{method}/{anatomy}.csv", rows)
+    return Parts(shared_model, folder / "4x.npz", data, folder / "scores")
+
+
+def task(brain: Origin = "simulated", knee: Origin = "simulated", **changes: Any) -> ModelTask:
+    anatomies = {"brain": Part(origin=brain, role="base"), "knee": Part(origin=knee, role="new")}
+    settings = {"training": {"seeds": [7]}}
+    own = {"name": "unimri-4x", "acceleration": 4, "mask": MASK, "metrics": MetricSettings(), "settings": settings}
+    return ModelTask(**{**own, "anatomies": anatomies, **changes})
+
+
+def test_it_holds_the_network_and_what_the_artifacts_say(parts: Parts, tmp_path: Path) -> None:
+    build_model(task(), *parts, tmp_path / "4x")
+    model = unimri.load(tmp_path / "4x")
+    own = model.description
+    assert (own.name, own.acceleration, own.image_size, own.mask) == ("unimri-4x", 4, 32, MASK)
+    assert own.settings == {"training": {"seeds": [7]}}
+    assert model.anatomies == ["brain", "knee"]
+    for name, count in (("brain", 2), ("knee", 3)):
+        anatomy = own.anatomies[name]
+        assert anatomy.training_patients == 2
+        assert anatomy.scale_factor == scale_factor(PreparedData(parts.data[name]), load_masks(parts.mask))
+        assert anatomy.largest_error is not None
+        quality = anatomy.quality
+        assert quality is not None
+        assert (quality.slices, quality.patients) == (4, 2)
+        assert quality.psnr_db == pytest.approx(33.5 + count)
+        assert quality.ssim_percent == pytest.approx(67 + 2 * count)
+        assert quality.zero_filled_psnr_db == pytest.approx(25.5 + count)
+    assert (own.anatomies["brain"].role, own.anatomies["knee"].role) == ("base", "new")
+
+    before = unimri.load(parts.model)
+    kspace, mask = before.undersample(np.random.default_rng(0).random((1, 32, 32), dtype=np.float32))
+    found = {name: model.reconstruct(kspace, mask, name) for name in model.anatomies}
+    assert np.abs(found["brain"] - found["knee"]).max() > 1e-3
+    for name in ("model.safetensors", "aspin/brain.safetensors", "aspin/knee.safetensors"):
+        assert digests(tmp_path / "4x")[name] == digests(parts.model)[name]
+
+
+def test_the_same_again_is_the_same_bytes(parts: Parts, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        build_model(task(), *parts, tmp_path / folder / "4x")
+        pack(tmp_path / folder / "4x", tmp_path / f"{folder}.unimri")
+    content = (tmp_path / "a.unimri").read_bytes()
+    assert content == (tmp_path / "b.unimri").read_bytes()
+    # Not where it was made.
+    for private in (str(tmp_path), str(parts.model), str(parts.scores.parent), str(Path.cwd())):
+        assert private.encode() not in content
+
+
+@pytest.mark.parametrize(
+    ("brain", "knee", "says", "origin"),
+    [
+        ("simulated", "simulated", "**All data are simulated**", "simulated scans"),
+        ("real", "real", "All data are real scans.", "real scans"),
+        ("real", "simulated", "**Simulated data**: knee. The others are real scans.", "real and simulated scans"),
+    ],
+)
+def test_the_card_says_what_the_data_are(
+    parts: Parts, tmp_path: Path, brain: Origin, knee: Origin, says: str, origin: str
+) -> None:
+    build_model(task(brain, knee), *parts, tmp_path / "4x")
+    card = (tmp_path / "4x/README.md").read_text()
+    assert says in card
+    assert ("from simulations alone" in card) == ("simulated" in (brain, knee))
+    assert origin_of(ModelDescription.load(tmp_path / "4x")) == origin
+    assert "4 of 2 patients" in card
+    assert "27.50 → 35.50" in card
+    assert "4x" in card
+
+
+def test_an_old_model_is_replaced_as_a_whole(parts: Parts, tmp_path: Path) -> None:
+    output = tmp_path / "4x"
+    (output / "aspin").mkdir(parents=True)
+    (output / "aspin/hip.safetensors").touch()
+    build_model(task(), *parts, output)
+    assert unimri.load(output).anatomies == ["brain", "knee"]
+    only = {"brain": Part(origin="real", role="base")}
+    build_model(task(anatomies=only), *parts, output)
+    assert unimri.load(output).anatomies == ["brain"]
+
+
+def lacking(parts: Parts, folder: Path, name: str) -> Path:
+    copy = Path(shutil.copytree(parts.scores, folder / "scores"))
+    (copy / name).unlink()
+    return copy
+
+
+def test_a_fault_leaves_the_old_model(parts: Parts, tmp_path: Path) -> None:
+    output = tmp_path / "4x"
+    build_model(task(), *parts, output)
+    before = digests(output)
+    hip = {"hip": Part(origin="real", role="new")}
+    save_masks(draw_masks(MASK, 16, 4), tmp_path / "16.npz")
+    stranger = make_store(tmp_path / "only", "knee", {"a": ("p1", "train", 2)})
+    faults: list[tuple[ModelTask, Parts, str]] = [
+        (task(), parts._replace(scores=lacking(parts, tmp_path, "proposed/knee.csv")), r"proposed/knee\.csv"),
+        (task(), parts._replace(data={"brain": parts.data["brain"]}), "no prepared data of knee; .* --data"),
+        (task(), parts._replace(data=parts.data | {"knee": stranger}), "validation split has no volume"),
+        (task(), parts._replace(mask=tmp_path / "16.npz"), "the mask is for 16 pixels"),
+        (task(), parts._replace(mask=tmp_path / "missing.npz"), r"missing\.npz"),
+        (task(), parts._replace(model=tmp_path / "missing"), r"missing/model\.json"),
+        (task(anatomies=task().anatomies | hip), parts, r"hip\.safetensors"),
+    ]
+    for wanted, given, message in faults:
+        with pytest.raises(UnimriError, match=message):
+            build_model(wanted, *given, output)
+    assert digests(output) == before
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_the_command_of_the_workflow(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_model(task(), *parts, tmp_path / "a/4x")
+    pairs = [word for name, folder in parts.data.items() for word in ("--data", f"{name}={folder}")]
+    text = json.dumps(task().model_dump(mode="json"))
+    options = ["--task", text, "--scores", str(parts.scores), "--output", str(tmp_path / "b/4x"), *pairs]
+    monkeypatch.setattr(sys, "argv", ["unimri", "models", "build", str(parts.model), str(parts.mask), *options])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert not stop.value.code
+    assert digests(tmp_path / "b/4x") == digests(tmp_path / "a/4x")
