@@ -309,7 +309,11 @@ def _report(name: str, model: ModelDescription, about: AnatomyDescription, score
         [_label(method, name), f"{score.psnr_db:.2f}", f"{score.ssim_percent:.2f}"]
         for method, score in sorted(scores.items(), key=lambda pair: pair[1].psnr_db)
     ]
-    verdict = "is worth its numbers" if over > 0 else f"is no better than the ASPIN of {nearest}, which could be used"
+    verdict = "is worth its numbers"
+    if over <= 0:
+        verdict = f"is no better than the ASPIN of {nearest}, which could be used"
+    if gain <= 0:
+        verdict = "is of no use: give more scans or epochs, or another size"
     return (
         "\n\n".join(
             [

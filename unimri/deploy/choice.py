@@ -84,7 +84,7 @@ def choose(
 
 
 def choose_from(errors: NDArray[np.float64], anatomies: Mapping[str, float | None]) -> Choice:
-    """Choose by errors that are known: (slices, anatomies), as `prediction_errors` gives them."""
+    """Choose by errors that are known, as `prediction_errors` gives them."""
     names = list(anatomies)
     means = errors.mean(0)
     best = int(means.argmin())

@@ -20,7 +20,7 @@ TABLE = "choice.csv"
 
 
 class Chosen(NamedTuple):
-    """One test volume.
+    """One test volume, by its number: a model goes to others, and keys of volumes stay.
 
     `chosen`, `confidence` and `unlike` (whether it was found to be like none) are of the choice among all anatomies,
     `chosen_else` and `unlike_else` of that among all but its own. PSNR in dB is the mean over slices: by its own
@@ -28,7 +28,7 @@ class Chosen(NamedTuple):
     """
 
     anatomy: str
-    volume: str
+    volume: int
     slices: int
     chosen: str
     confidence: float
@@ -43,12 +43,12 @@ class Chosen(NamedTuple):
 def try_choice(model: Model, data: Mapping[str, PreparedData]) -> list[Chosen]:
     """Let a model choose the ASPIN of every test volume of each anatomy."""
     volumes = [
-        (anatomy, key, prepared.split("test"), numbers)
+        (anatomy, number, prepared.split("test"), numbers)
         for anatomy, prepared in data.items()
-        for key, _, numbers in prepared.split("test").volumes()
+        for number, (_, _, numbers) in enumerate(prepared.split("test").volumes(), start=1)
     ]
     rows = []
-    for anatomy, key, slices, numbers in tqdm(volumes, desc="choose", unit="volume", disable=None):
+    for anatomy, number, slices, numbers in tqdm(volumes, desc="choose", unit="volume", disable=None):
         truth = slices.batch(numbers)
         kspace, mask = model.undersample(truth)
         given = acquisition(kspace, mask, model.description.mask.axis, model.description.mask.axis)
@@ -68,7 +68,7 @@ def try_choice(model: Model, data: Mapping[str, PreparedData]) -> list[Chosen]:
         rows.append(
             Chosen(
                 anatomy,
-                key,
+                number,
                 len(numbers),
                 choice.anatomy,
                 round(choice.confidence, 4),

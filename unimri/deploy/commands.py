@@ -93,13 +93,11 @@ def _line(outcome: "Outcome", deidentify: bool) -> str:
     name = f"volume {outcome.number}" if deidentify or outcome.name == "." else outcome.name
     if outcome.fault:
         return f"{name}: left out: {' '.join(outcome.fault.split())}"
-    sure = ""
-    if outcome.choice is not None:
-        sure = f" (auto, {outcome.choice.confidence:.0%} sure" + (
-            f"; fallback: {outcome.choice.unlike})" if outcome.choice.unlike else ")"
-        )
-    how = f"{outcome.acceleration:.2f}x, {outcome.model}, {outcome.anatomy}{sure}"
-    line = f"{name}: {outcome.slices} slices, {how}"
+    how, choice = "", outcome.choice
+    if choice is not None:
+        how = f" (fallback: {choice.unlike})" if choice.unlike else f" (auto, {choice.confidence:.0%} sure)"
+    used = f"{outcome.acceleration:.2f}x, {outcome.model}, {outcome.anatomy}{how}"
+    line = f"{name}: {outcome.slices} slices, {used}"
     return f"{line}: {_gain(outcome.zero_filled, outcome.own)}" if outcome.own else line
 
 

@@ -72,12 +72,22 @@ def acquisition(
         raise UnimriError("k-space has NaN or infinite values; mend or remove the volume")
     if not samples.any():
         raise UnimriError("k-space is zero everywhere; nothing was measured")
-    lines, found = _found(samples, axis or usual) if mask is None else _given(mask, samples, dimensions, axis, usual)
+    if mask is None:
+        lines, found = _found(samples, axis or usual)
+    else:
+        if not _is_complex(kspace) and mask.ndim > 1 and mask.shape[-1] == 1:
+            # It has a last axis for the real and the imaginary part too, as fastMRI's masks do.
+            mask = mask[..., 0]
+        lines, found = _given(mask, samples, dimensions, axis, usual)
     if not lines.any(-1).all():
         raise UnimriError("the mask keeps no line of a slice; give one that is True where a line was sampled")
     place = PHASE_AXES[found]
     shown = lines[:, None, None, :] if place == -1 else lines[:, None, :, None]
     return Acquisition(samples * shown, lines, place, dimensions)
+
+
+def _is_complex(kspace: NDArray[Any] | Tensor) -> bool:
+    return kspace.is_complex() if isinstance(kspace, Tensor) else np.iscomplexobj(kspace)
 
 
 def _complex(kspace: NDArray[Any] | Tensor) -> Tensor:

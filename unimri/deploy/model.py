@@ -276,7 +276,7 @@ class Model:
 
     @torch.no_grad()
     def prediction_errors(self, given: Acquisition) -> NDArray[np.float64]:
-        """How well each ASPIN predicts held-out lines, (slices, anatomies); see `unimri.deploy.choice`."""
+        """How well each ASPIN predicts held-out lines, (folds * slices, anatomies); see `unimri.deploy.choice`."""
         zero_filled = to_image(given.kspace)
         # The coil that has seen most; the others would say the same.
         strongest = int(zero_filled.abs().square().sum((0, 2, 3)).argmax())

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from unimri.data.read.error import ReadError
 from unimri.deploy.choice import Choice
 from unimri.deploy.find import find_model
-from unimri.deploy.kspace import Acquisition, acquisition
+from unimri.deploy.kspace import Acquisition, Axis, acquisition
 from unimri.deploy.model import Model, combine, load
 from unimri.errors import UnimriError
 from unimri.evaluation.metrics import MetricSettings, Score, score_slice
@@ -148,9 +148,10 @@ class _Input:
 
 def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) -> Outcome:
     content = source.read()
-    if isinstance(content, KSpace) and not (content.complete or _is_whole(content)):
-        usual = content.axis
-        given = acquisition(content.kspace, content.mask if wanted.mask is None else wanted.mask, usual, usual)
+    if isinstance(content, KSpace) and (axis := _undersampled_axis(content)) is not None:
+        # A mask that is given may be of the other axis.
+        told = None if wanted.mask is not None else axis
+        given = acquisition(content.kspace, content.mask if wanted.mask is None else wanted.mask, told, axis)
         model, volume = models.of(given.acceleration), _Input(given, content.truth, content.size, False)
     else:
         model = models.of(wanted.acceleration)
@@ -183,12 +184,17 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
     )
 
 
-def _is_whole(content: KSpace) -> bool:
-    """Whether no mask is given and no line is zero."""
+def _undersampled_axis(content: KSpace) -> Axis | None:
+    """The axis along which lines of k-space are left out; None where it is whole."""
+    if content.complete:
+        return None
     if content.mask is not None:
-        return bool(content.mask.all())
-    other = -2 if content.axis == "columns" else -1
-    return bool(np.any(content.kspace != 0, axis=other).all())
+        return None if content.mask.all() else content.axis
+    axes: tuple[Axis, Axis] = ("columns", "rows") if content.axis == "columns" else ("rows", "columns")
+    for axis in axes:
+        if not np.any(content.kspace != 0, axis=-2 if axis == "columns" else -1).all():
+            return axis
+    return None
 
 
 def _undersampled(content: Images | KSpace, model: Model, wanted: Request) -> _Input:
@@ -204,7 +210,8 @@ def _undersampled(content: Images | KSpace, model: Model, wanted: Request) -> _I
     if mask is None:
         lines = kspace.shape[-1 if axis == "columns" else -2]
         mask = model.masks(lines, wanted.acceleration).of_slices(np.arange(len(kspace)))
-    return _Input(acquisition(kspace, mask, axis, axis), truth, size, True)
+    told = axis if wanted.mask is None else None
+    return _Input(acquisition(kspace, mask, told, axis), truth, size, True)
 
 
 def _cropped(images: NDArray[np.float32], size: tuple[int, int] | None) -> NDArray[np.float32]:
