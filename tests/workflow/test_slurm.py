@@ -214,7 +214,7 @@ def test_whatever_happens_trainings_go_on_and_the_tables_come_out(calm: Run, clu
     outdated = run.job(cluster, "rule_distilled_wildcards_4x_2021_3")
     assert outdated != distilled
     fourth.send_signal(signal.SIGINT)
-    assert fourth.wait(60) == 1
+    assert fourth.wait(120) == 1
     wait(lambda: outdated not in cluster.jobs(run.name), "what Ctrl-C has cancelled")
 
     last = run.start(SMALL, "last.log", site)

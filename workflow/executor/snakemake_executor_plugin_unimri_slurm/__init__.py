@@ -17,6 +17,7 @@ import asyncio
 import getpass
 import hashlib
 import json
+import math
 import shlex
 import subprocess
 import time
@@ -32,7 +33,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
-from unimri.artifacts import write_json
+from unimri.artifacts import remove, write_json
 
 
 @dataclass
@@ -53,6 +54,9 @@ __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
 # Of a job that has not ended.
 ALIVE = "PENDING,CONFIGURING,RUNNING,COMPLETING,SUSPENDED,REQUEUED,REQUEUE_HOLD,STOPPED,SIGNALING,STAGE_OUT"
+
+# Seconds that Ctrl-C waits for cancelled jobs to end. SLURM itself kills them after its KillWait, 30 by default.
+PATIENCE = 60.0
 
 
 def run_name(folder: Path) -> str:
@@ -206,12 +210,30 @@ class Executor(slurm.Executor):
             )
         return set(answer.stdout.split())
 
+    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:
+        # Those that have ended by now may have done all that they had to.
+        cancelled = self._alive().intersection(str(info.external_jobid) for info in active_jobs)
+        super().cancel_jobs(active_jobs)
+        self._await_end(cancelled, PATIENCE)
+
     def _cancel(self, numbers: list[str]) -> None:
         subprocess.run(["scancel", *numbers], check=False)
+        self._await_end(set(numbers))
+
+    def _await_end(self, cancelled: set[str], seconds: float = math.inf) -> None:
+        """Wait for cancelled jobs to be gone, and remove what they have made.
+
+        One that is about to finish may still write everything, after its own Snakemake has taken it for failed and
+        dropped its record: nobody would see any more what these files were made from.
+        """
+        end = time.monotonic() + seconds
         # A training that is cancelled writes its checkpoint first.
-        while left := self._alive().intersection(numbers):
+        while (left := self._alive() & cancelled) and time.monotonic() < end:
             self.logger.debug(f"waiting for {left} to end")
             time.sleep(1)
+        for number in cancelled - left:
+            for output in self._outputs(number):
+                remove(Path(output))
 
 
 def _members(job: JobExecutorInterface) -> Iterable[Any]:
