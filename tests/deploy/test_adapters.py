@@ -22,6 +22,7 @@ from unimri.deploy.adapters import (
     save_adapter,
 )
 from unimri.deploy.description import Adaptation, AnatomyDescription, ModelDescription, digests
+from unimri.deploy.looks import FEATURES
 from unimri.deploy.model import Model
 from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
@@ -32,6 +33,8 @@ ABOUT = AnatomyDescription(
     role="new",
     scale_factor=1.2,
     training_patients=3,
+    look=[0.0] * FEATURES,
+    largest_distance=1.0,
     adaptation=Adaptation(
         training_slices=9,
         validation_slices=3,

@@ -72,7 +72,7 @@ def test_it_holds_the_network_and_what_the_artifacts_say(parts: Parts, tmp_path:
         anatomy = own.anatomies[name]
         assert anatomy.training_patients == 2
         assert anatomy.scale_factor == scale_factor(PreparedData(parts.data[name]), load_masks(parts.mask))
-        assert anatomy.largest_error is not None
+        assert anatomy.largest_distance > 0
         quality = anatomy.quality
         assert quality is not None
         assert (quality.slices, quality.patients) == (4, 2)

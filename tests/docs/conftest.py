@@ -18,6 +18,7 @@ from unimri.data.simulate.simulate import simulate
 from unimri.deploy.adapters import save_adapter
 from unimri.deploy.card import write_texts
 from unimri.deploy.description import AnatomyDescription, ModelDescription
+from unimri.deploy.looks import FEATURES
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model, save_aspin, save_base
 from unimri.models.settings import CascadeSettings
@@ -116,7 +117,14 @@ def own_files(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     np.save(folder / "mask.npy", kept)
     network = load_model(models / "4x")
     assert isinstance(network, UniversalD5C5)
-    about = AnatomyDescription(origin="real", role="new", scale_factor=1.2, training_patients=4)
+    about = AnatomyDescription(
+        origin="real",
+        role="new",
+        scale_factor=1.2,
+        training_patients=4,
+        look=[0.0] * FEATURES,
+        largest_distance=1.0,
+    )
     base = sha256(models / "4x" / WEIGHTS)
     save_adapter(network.aspin_of("knee"), "hip", base, about, folder / "hip.aspin.safetensors")
     if find_spec("onnx"):

@@ -22,7 +22,7 @@ from unimri.data.split import Fractions
 from unimri.data.store import PreparedData
 from unimri.deploy.adapters import ENDING, check_name, save_adapter
 from unimri.deploy.archive import opened
-from unimri.deploy.build import typical_error
+from unimri.deploy.build import own_look
 from unimri.deploy.description import Adaptation, AnatomyDescription, ModelDescription, Quality
 from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
@@ -138,11 +138,13 @@ def adapt(
         network = load_model(base, [])
         assert isinstance(network, UniversalD5C5)
         insert_aspin(network, name, work / f"aspin/{name}.safetensors", base)
+        look, largest = own_look(data, masks, np.array(description.precision), description.image_size)
         about = AnatomyDescription(
             origin=settings.origin,
             role="new",
             scale_factor=scale_factor(data, masks),
-            largest_error=typical_error(network, name, data, masks),
+            look=look,
+            largest_distance=largest,
             training_patients=_patients(data, "train"),
             adaptation=Adaptation(
                 training_slices=len(data.split("train")),

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from unimri.artifacts import replacing
+from unimri.data.split import Split
 from unimri.data.store import PreparedData
 from unimri.deploy.card import write_texts
-from unimri.deploy.choice import largest_error, prediction_errors
+from unimri.deploy.choice import distance, features, fit_precision, largest_distance
 from unimri.deploy.choosing import TABLE, summary, try_choice, write_choice
 from unimri.deploy.description import AnatomyDescription, ModelDescription, Quality
 from unimri.deploy.model import Model
@@ -19,10 +21,10 @@ from unimri.deploy.scale import scale_factor
 from unimri.deploy.task import ModelTask
 from unimri.errors import UnimriError
 from unimri.evaluation.metrics import read_scores
-from unimri.models.cascade import D5C5, UniversalD5C5
+from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
 from unimri.models.process import settle
-from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, undersample
+from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
 from unimri.provenance import versions
 
@@ -54,12 +56,17 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
     prepared = {name: PreparedData(folder) for name, folder in data.items()}
     if missing := set(task.anatomies) - set(prepared):
         raise UnimriError(f"no prepared data of {', '.join(sorted(missing))}; give them with --data")
+    size = next(iter(prepared.values())).image_size
+    precision = fit_precision([np.concatenate(looks(prepared[name], masks, "train", size)) for name in task.anatomies])
+    precision = np.array([[float(f"{value:.6g}") for value in row] for row in precision])
+    found = {name: own_look(prepared[name], masks, precision, size) for name in task.anatomies}
     anatomies = {
         name: AnatomyDescription(
             origin=part.origin,
             role=part.role,
             scale_factor=scale_factor(prepared[name], masks),
-            largest_error=typical_error(network, name, prepared[name], masks),
+            look=found[name][0],
+            largest_distance=found[name][1],
             training_patients=int(_split(prepared[name], "train")["patient"].nunique()),
             quality=_quality(scores, name),
         )
@@ -69,9 +76,10 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
         name=task.name,
         acceleration=task.acceleration,
         mask=task.mask,
-        image_size=next(iter(prepared.values())).image_size,
+        image_size=size,
         metrics=task.metrics,
         anatomies=anatomies,
+        precision=precision.tolist(),
         settings=task.settings,
         versions=versions(),
         files={},
@@ -104,18 +112,24 @@ def _quality(scores: Path, anatomy: str) -> Quality:
     )
 
 
-@torch.no_grad()
-def typical_error(network: D5C5, anatomy: str, data: PreparedData, masks: Masks) -> float:
-    """Where scans stop to be like an anatomy's, from the volumes of its validation split."""
-    slices, axis = data.split("validation"), PHASE_AXES[masks.axis]
-
-    def reconstruct(measured: torch.Tensor, sampled: torch.Tensor, name: str) -> torch.Tensor:
-        image, _ = network(from_hybrid(measured, axis), measured, sampled, axis, name)
-        return torch.fft.fft(image, dim=axis, norm="ortho")
-
-    errors = []
+def looks(data: PreparedData, masks: Masks, split: Split, size: int) -> list[NDArray[np.float64]]:
+    """What the zero-filled slices of each volume of a split look like; see `unimri.deploy.choice.features`."""
+    masks.check_size(data.image_size)
+    slices, axis = data.split(split), PHASE_AXES[masks.axis]
+    found = []
     for _, _, numbers in slices.volumes():
-        kept = masks.of_slices(numbers)
-        _, measured = undersample(torch.from_numpy(slices.batch(numbers)), lines(torch.from_numpy(kept), axis), axis)
-        errors.append(prediction_errors(reconstruct, measured, kept, axis, [anatomy]).mean())
-    return largest_error(np.array(errors))
+        sampled = lines(torch.from_numpy(masks.of_slices(numbers)), axis)
+        zero_filled, _ = undersample(torch.from_numpy(slices.batch(numbers)), sampled, axis)
+        found.append(features(zero_filled.abs(), size))
+    return found
+
+
+def own_look(data: PreparedData, masks: Masks, precision: NDArray[np.float64], size: int) -> tuple[list[float], float]:
+    """An anatomy's look, and where scans stop to be like it, from its training and validation slices.
+
+    `precision` and `size` are the model's.
+    """
+    train = looks(data, masks, "train", size)
+    mean = np.concatenate(train).mean(0)
+    own = [distance(volume, mean, precision) for volume in (*train, *looks(data, masks, "validation", size))]
+    return [float(f"{value:.6g}") for value in mean], float(f"{largest_distance(own):.6g}")

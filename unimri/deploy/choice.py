@@ -1,30 +1,29 @@
-"""Which ASPIN fits an input that nobody has named: the one that predicts measured lines best that it was not shown.
+"""Which anatomy an input shows that nobody has named: the one whose zero-filled training slices looked most like it.
 
-Some of the measured lines are held out, the volume is reconstructed from the others with each ASPIN, and the
-reconstructions' own k-space is compared with what was measured there. Nothing is trained for it and nothing has to be
-known of the anatomies, so that an ASPIN that was added yesterday takes part. What is new to all of them shows in the
-error of the best: it is far above what the model makes of scans of its own anatomies.
+A slice looks like 23 numbers: how strong its details are (by the filters of a 3 x 3 cosine transform), its mean and
+deviation, and how much of it is brighter than some levels. An anatomy is their mean over its training slices; how far a
+slice is from it is measured by the covariance of slices within their anatomies (linear discriminant analysis, Fisher
+1936). An ASPIN that was added later brings its own mean, so that it takes part.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.fft import dct
 from torch import Tensor
 
-from unimri.physics.fourier import lines
+from unimri.deploy.looks import LEVELS
 
-SLICES = 8
-FOLDS = 3
-HELD_OUT = 0.2
-RESAMPLES = 1000
+# Of the covariance towards its own diagonal: some anatomies have few slices.
+_SHRINKAGE = 0.05
 
-Reconstruct = Callable[[Tensor, Tensor, str], Tensor]
-"""Hybrid k-space, complex64 (B, H, W), its sampled lines as `unimri.physics.fourier.lines` gives them, and an anatomy,
-to hybrid k-space of the reconstruction with its ASPIN, complex64 (B, H, W)."""
+# How far above the mean of its own scans, in standard deviations of the logarithm, a distance may lie, and what such a
+# deviation is at least: that of a handful of volumes says little.
+_FAR, _LEAST = 3.0, 0.3
 
 
 @dataclass(frozen=True)
@@ -33,119 +32,102 @@ class Choice:
 
     Attributes
     ----------
-    anatomy : whose ASPIN predicts best.
-    confidence : in how many of the resamples of slices and folds it does, 0 to 1.
-    errors : by anatomy: squared error of the held-out lines over their squared magnitude, the geometric mean over
-        slices and folds. Zero filling has 1.
+    anatomy : the nearest.
+    confidence : its probability, 0 to 1, were the input one of the anatomies, all of them alike beforehand.
+    distances : squared Mahalanobis distance of each over the number of features, the mean over slices. Slices of the
+        anatomy itself have 1, in the mean.
     unlike : why the input is like none of the anatomies; blank when it is like the chosen one.
     """
 
     anatomy: str
     confidence: float
-    errors: Mapping[str, float]
+    distances: Mapping[str, float]
     unlike: str = ""
 
 
-def held_out(mask: NDArray[np.bool_], fold: int) -> NDArray[np.bool_]:
-    """Some of the sampled lines of a mask: bool (N,), a fifth of them, never the centre of k-space.
-
-    The same mask and fold give the same lines. A reconstruction without DC or its neighbours would be another task than
-    the one that the network learnt.
-    """
-    size = len(mask)
-    kept = np.flatnonzero(mask)
-    outer = kept[np.abs(kept - size // 2) > max(1, size // 32)]
-    count = min(len(outer), max(1, round(HELD_OUT * len(kept))))
-    chosen = np.random.default_rng([fold, size]).permutation(outer)[:count]
-    result = np.zeros(size, dtype=bool)
-    result[chosen] = True
-    return result
-
-
-def choose(
-    reconstruct: Reconstruct,
-    measured: Tensor,
-    mask: NDArray[np.bool_],
-    axis: int,
-    anatomies: Mapping[str, float | None],
-) -> Choice:
-    """Choose the ASPIN for a volume.
+@torch.no_grad()
+def features(images: Tensor, size: int) -> NDArray[np.float64]:
+    """What slices look like.
 
     Parameters
     ----------
-    reconstruct : the network.
-    measured : complex64 (slices, H, W), hybrid k-space, zero where not sampled.
-    mask : bool (slices, N) or (1, N), the sampled lines, DC at N // 2.
-    axis : phase-encoding axis, -1 or -2.
-    anatomies : those to choose from, at least one, each with the largest error that its own scans have (see
-        `Choice.errors`), or None where that is not known.
-    """
-    return choose_from(prediction_errors(reconstruct, measured, mask, axis, list(anatomies)), anatomies)
-
-
-def choose_from(errors: NDArray[np.float64], anatomies: Mapping[str, float | None]) -> Choice:
-    """Choose by errors that are known, as `prediction_errors` gives them."""
-    names = list(anatomies)
-    means = errors.mean(0)
-    best = int(means.argmin())
-    rows = np.random.default_rng(0).integers(0, len(errors), (RESAMPLES, len(errors)))
-    resampled = errors[rows].mean(1)  # (RESAMPLES, anatomies)
-    first = resampled == resampled.min(1, keepdims=True)
-    # Those that come first together share it.
-    confidence = float((first[:, best] / first.sum(1)).mean())
-    found = {name: float(np.exp(mean)) for name, mean in zip(names, means, strict=True)}
-    return Choice(names[best], confidence, found, _unlike(names[best], found[names[best]], anatomies[names[best]]))
-
-
-@torch.no_grad()
-def prediction_errors(
-    reconstruct: Reconstruct, measured: Tensor, mask: NDArray[np.bool_], axis: int, anatomies: Sequence[str]
-) -> NDArray[np.float64]:
-    """How well each ASPIN predicts lines that it was not shown.
-
-    Parameters as `choose`.
+    images : real (B, H, W), zero-filled magnitudes of one volume, on any scale.
+    size : side in pixels of the slices that the model was trained on; larger slices are reduced to it by averaging.
 
     Returns
     -------
-    (folds * slices, anatomies): the logarithm of the squared error over the squared magnitude of the held-out lines, of
-    at most `SLICES` slices: those with most energy, evenly spaced.
+    (B, FEATURES), of the slices that are not empty; at least one.
     """
-    energy = measured.abs().square().sum((1, 2))  # (slices,)
-    order = torch.argsort(energy, descending=True, stable=True)
-    strong = order[energy[order] > 0][: max(SLICES, len(energy) // 2)].sort().values
-    numbers = strong[torch.linspace(0, len(strong) - 1, min(SLICES, len(strong))).round().long()]
-    errors = np.zeros((FOLDS, len(numbers), len(anatomies)))
-    for fold in range(FOLDS):
-        for place, number in enumerate(numbers.tolist()):
-            own = mask[number if len(mask) > 1 else 0]
-            hidden = held_out(own, fold)
-            shown, tested = (lines(torch.from_numpy(kept)[None], axis) for kept in (own & ~hidden, hidden))
-            truth = measured[number : number + 1] * tested
-            for column, anatomy in enumerate(anatomies):
-                predicted = reconstruct(measured[number : number + 1] * shown, shown, anatomy) * tested
-                size = float(truth.abs().square().sum())
-                error = float((predicted - truth).abs().square().sum()) / size if size else 1.0
-                # Nothing to predict tells nothing, as zero filling does; what is no number is no prediction.
-                errors[fold, place, column] = math.log(max(error, 1e-12)) if math.isfinite(error) else math.inf
-    return errors.reshape(-1, len(anatomies))
+    scaled = images.float().cpu() / images.max().clamp_min(1e-30).cpu()
+    scaled = scaled[scaled.amax((1, 2)) > 0.05]
+    rows, columns = (min(length, max(8, round(length * size / max(images.shape[1:])))) for length in images.shape[1:])
+    reduced = F.interpolate(scaled[:, None], size=(rows, columns), mode="area")  # (b, 1, h, w)
+    details = F.conv2d(reduced, _filters())  # (b, 8, h - 2, w - 2)
+    values = [
+        (details.std((2, 3)) + 1e-5).log(),
+        (details.abs().mean((2, 3)) + 1e-5).log(),
+        (torch.stack([reduced.mean((1, 2, 3)), reduced.std((1, 2, 3))], 1) + 1e-5).log(),
+        torch.stack([(reduced > level).float().mean((1, 2, 3)) for level in LEVELS], 1),
+    ]
+    found: NDArray[np.float64] = torch.cat(values, 1).double().numpy()
+    return found
 
 
-# How far above the mean of its own scans, in standard deviations, an error may lie, and what a standard deviation of
-# log errors is at least: that of a handful of volumes says little.
-_FAR, _LEAST = 4.0, 0.25
+def _filters() -> Tensor:
+    """The products of the 3-point cosine transform with itself, without the constant: float32 (8, 1, 3, 3)."""
+    rows = torch.from_numpy(dct(np.eye(3), norm="ortho", axis=0)).float()
+    return torch.einsum("ia,jb->ijab", rows, rows).reshape(9, 1, 3, 3)[1:]
 
 
-def largest_error(log_errors: NDArray[np.float64]) -> float:
-    """Where scans stop to be like an anatomy's, from means of `prediction_errors` of its own volumes."""
-    return float(np.exp(log_errors.mean() + _FAR * max(_LEAST, float(log_errors.std()))))
+def fit_precision(slices: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The inverse of the covariance within anatomies: (FEATURES, FEATURES).
+
+    Parameters
+    ----------
+    slices : features of the training slices of each anatomy, (B, FEATURES) each.
+    """
+    within = np.concatenate([own - own.mean(0) for own in slices])
+    covariance = within.T @ within / len(within) + 1e-6 * np.eye(within.shape[1])
+    shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * np.diag(np.diag(covariance))
+    inverse: NDArray[np.float64] = np.linalg.inv(shrunk)
+    return inverse
 
 
-def _unlike(anatomy: str, error: float, largest: float | None) -> str:
-    if error >= 1:
-        return f"no ASPIN predicts held-out lines of the input (the nearest, {anatomy}, errs by {error:.0%})"
-    if largest is not None and error > largest:
-        return (
-            f"the input is like none of the anatomies (the nearest, {anatomy}, predicts held-out lines with an error "
-            f"of {error:.2%}, and those of its own scans with {largest:.2%} at most)"
+def distance(slices: NDArray[np.float64], mean: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
+    """How far a volume is from an anatomy; see `Choice.distances`."""
+    off = slices - mean
+    return float(np.einsum("bi,ij,bj->b", off, precision, off).mean() / len(precision))
+
+
+def largest_distance(distances: Sequence[float]) -> float:
+    """Where scans stop to be like an anatomy's, from the distances of its own volumes."""
+    logs = np.log(np.maximum(distances, 1e-6))
+    return float(np.exp(logs.mean() + _FAR * max(_LEAST, float(logs.std()))))
+
+
+def choose(
+    slices: NDArray[np.float64],
+    means: Mapping[str, NDArray[np.float64]],
+    precision: NDArray[np.float64],
+    largest: Mapping[str, float],
+) -> Choice:
+    """Choose the anatomy of a volume.
+
+    Parameters
+    ----------
+    slices : its `features`.
+    means : of the anatomies to choose from, at least one, (FEATURES,) each.
+    precision : from `fit_precision`.
+    largest : distance of each from which on a volume is unlike it.
+    """
+    distances = {name: distance(slices, mean, precision) for name, mean in means.items()}
+    best = min(distances, key=lambda name: distances[name])
+    # As one observation, since the slices of a volume are not independent.
+    weights = np.exp(-0.5 * len(precision) * (np.array(list(distances.values())) - distances[best]))
+    unlike = ""
+    if distances[best] > largest[best]:
+        unlike = (
+            f"the input is like none of the anatomies (the nearest, {best}, is at a distance of {distances[best]:.2g}, "
+            f"and its own scans at {largest[best]:.2g} at most)"
         )
-    return ""
+    return Choice(best, float(1 / weights.sum()), distances, unlike)

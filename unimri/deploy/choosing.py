@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from unimri.data.store import PreparedData
-from unimri.deploy.choice import choose_from
 from unimri.deploy.description import ChoiceQuality
-from unimri.deploy.kspace import acquisition
 from unimri.deploy.model import Model
 from unimri.evaluation.metrics import psnr
 from unimri.evaluation.text import write_csv
@@ -51,12 +50,9 @@ def try_choice(model: Model, data: Mapping[str, PreparedData]) -> list[Chosen]:
     for anatomy, number, slices, numbers in tqdm(volumes, desc="choose", unit="volume", disable=None):
         truth = slices.batch(numbers)
         kspace, mask = model.undersample(truth)
-        given = acquisition(kspace, mask, model.description.mask.axis, model.description.mask.axis)
-        errors = model.prediction_errors(given)
-        choice = choose_from(errors, model.largest_errors())
-        others = {name: own for name, own in model.largest_errors().items() if name != anatomy}
-        rest = [place for place, name in enumerate(model.anatomies) if name != anatomy]
-        otherwise = choose_from(errors[:, rest], others) if others else choice
+        zero_filled = torch.from_numpy(model.zero_fill(kspace))[:, None]
+        choice = model.choose(zero_filled)
+        otherwise = model.choose(zero_filled, leaving_out=anatomy) if len(model.anatomies) > 1 else choice
         scores = {
             name: float(np.mean([psnr(one, own, 1.0) for one, own in zip(truth, images, strict=True)]))
             for name, images in {

@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from unimri.artifacts import sha256, write_json
+from unimri.deploy.looks import FEATURES
 from unimri.errors import UnimriError
 from unimri.evaluation.metrics import MetricSettings
 from unimri.physics.masks import MaskSettings
@@ -59,15 +60,16 @@ class AnatomyDescription(Settings):
     """One anatomy that a model has an ASPIN for.
 
     `scale_factor` is the largest intensity of a volume over the largest of its zero-filled image, the median over the
-    validation split: how the scale of a scan that is not known fully sampled is estimated. `largest_error` is where
-    scans stop to be like this anatomy's, see `unimri.deploy.choice`. `adaptation` is None for those that the experiment
-    itself trained.
+    validation split: how the scale of a scan that is not known fully sampled is estimated. `look` is what its training
+    slices look like, and `largest_distance` where scans stop to be like them, see `unimri.deploy.choice`. `adaptation`
+    is None for those that the experiment itself trained.
     """
 
     origin: Literal["simulated", "real"]
     role: Literal["base", "new"]
     scale_factor: float = Field(gt=0)
-    largest_error: float | None = Field(None, gt=0)
+    look: list[float] = Field(min_length=FEATURES, max_length=FEATURES)
+    largest_distance: float = Field(gt=0)
     training_patients: int
     quality: Quality | None = None
     adaptation: Adaptation | None = None
@@ -83,6 +85,7 @@ class ModelDescription(Settings):
     image_size: int = Field(description="side of the slices that it was trained on, in pixels")
     metrics: MetricSettings
     anatomies: dict[str, AnatomyDescription]
+    precision: list[list[float]] = Field(description="by which looks are compared, see `unimri.deploy.choice`")
     choice: ChoiceQuality | None = None
     settings: dict[str, Any] = Field(description="the experiment's, without folders and files")
     versions: dict[str, str]

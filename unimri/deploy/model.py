@@ -12,7 +12,7 @@ from torch import Tensor
 
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.archive import opened
-from unimri.deploy.choice import Choice, choose_from, prediction_errors
+from unimri.deploy.choice import Choice, choose, features
 from unimri.deploy.description import ModelDescription
 from unimri.deploy.find import find_model
 from unimri.deploy.kspace import Acquisition, Axis, acquisition
@@ -230,7 +230,7 @@ class Model:
         zero_filled = to_image(samples)  # (slices, coils, rows, columns)
         choice = None
         if anatomy == AUTO:
-            choice = choose_from(self.prediction_errors(given), self.largest_errors())
+            choice = self.choose(zero_filled)
             if choice.unlike and fallback is None:
                 raise UnimriError(f"anatomy: {choice.unlike}; name one of {', '.join(self.anatomies)}, or a fallback")
             anatomy = fallback if choice.unlike else choice.anatomy
@@ -270,26 +270,22 @@ class Model:
             raise UnimriError(f"anatomy: {said}; allowed: {', '.join(self.anatomies)}, {AUTO}")
         return anatomy
 
-    def largest_errors(self) -> dict[str, float | None]:
-        """Of each anatomy, where scans stop to be like its own; see `unimri.deploy.choice`."""
-        return {name: own.largest_error for name, own in self.description.anatomies.items()}
+    def choose(self, zero_filled: Tensor, leaving_out: str | None = None) -> Choice:
+        """Choose the anatomy of a volume; see `unimri.deploy.choice`.
 
-    @torch.no_grad()
-    def prediction_errors(self, given: Acquisition) -> NDArray[np.float64]:
-        """How well each ASPIN predicts held-out lines, (folds * slices, anatomies); see `unimri.deploy.choice`."""
-        zero_filled = to_image(given.kspace)
-        # The coil that has seen most; the others would say the same.
-        strongest = int(zero_filled.abs().square().sum((0, 2, 3)).argmax())
-        filled = zero_filled[:, strongest]
-        factors = [own.scale_factor for own in self.description.anatomies.values()]
-        scale = filled.abs().max() * float(np.mean(factors))
-
-        def reconstruct(measured: Tensor, sampled: Tensor, anatomy: str) -> Tensor:
-            image = self._network(measured.to(self.device), sampled.to(self.device), given.axis, anatomy)
-            return to_hybrid(image, given.axis).cpu()
-
-        measured = (to_hybrid(filled / scale, given.axis) * lines(given.mask, given.axis)).cpu()
-        return prediction_errors(reconstruct, measured, given.mask.cpu().numpy(), given.axis, self.anatomies)
+        Parameters
+        ----------
+        zero_filled : complex or real (slices, coils, rows, columns).
+        leaving_out : an anatomy that is not to be chosen.
+        """
+        known = {name: own for name, own in self.description.anatomies.items() if name != leaving_out}
+        slices = features(combine(zero_filled), self.description.image_size)
+        return choose(
+            slices,
+            {name: np.array(own.look) for name, own in known.items()},
+            np.array(self.description.precision),
+            {name: own.largest_distance for name, own in known.items()},
+        )
 
 
 def combine(images: Tensor) -> Tensor:
