@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+LATER = ("test_running.py", "test_report.py")
+
 
 # Before xdist, which reads the groups in its own hook.
 @pytest.hookimpl(tryfirst=True)
@@ -12,9 +14,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         path = Path(item.path)
         # Those through SLURM wait for that run only at their end.
         shared = "finished" in getattr(item, "fixturenames", ()) and path.name != "test_slurm.py"
-        item.add_marker(pytest.mark.xdist_group("workflow" if shared else path.name))
-    # Those that run the whole workflow take longest, and so begin first.
-    items.sort(key=lambda item: Path(item.path).parent.name != "workflow")
+        group = "workflow" if shared else path.name
+        item.add_marker(pytest.mark.xdist_group("workflow-later" if shared and path.name in LATER else group))
+    # Those that run the whole workflow take longest, and so begin first; some that only look at that run begin last,
+    # when it is there, so that one process is not left alone with all of them.
+    items.sort(key=lambda item: (Path(item.path).name in LATER, Path(item.path).parent.name != "workflow"))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 
 import numpy as np
@@ -45,7 +46,12 @@ def test_equal_input_is_equal_bytes(tmp_path, name):
     with Image.open(tmp_path / "a.png") as image:
         assert set(image.info) == {"dpi"}
         assert np.asarray(image.convert("L")).std() > 1
-    assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_figures_need_no_screen():
+    # pyplot looks for one. In a process of its own: other tests may have loaded it.
+    program = "import sys, unimri.evaluation.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @pytest.fixture

@@ -109,6 +109,7 @@ def overlay(scans: Path, folder: Path, **preparation: Any) -> Path:
             "layers": [],
             "patients": [],
             "classical": [],
+            "aspin_matrix": False,
             "robustness": {"accelerations": [], "masks": [], "noise": []},
         },
     }
