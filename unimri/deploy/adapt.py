@@ -22,11 +22,11 @@ from unimri.data.split import Fractions
 from unimri.data.store import PreparedData
 from unimri.deploy.adapters import ENDING, check_name, save_adapter
 from unimri.deploy.archive import opened
-from unimri.deploy.build import own_look
+from unimri.deploy.build import count_patients, looks, own_look
 from unimri.deploy.description import Adaptation, AnatomyDescription, ModelDescription, Quality
 from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
-from unimri.deploy.scores import ZERO_FILLING
+from unimri.deploy.scores import ZERO_FILLING, mean_score
 from unimri.errors import UnimriError
 from unimri.evaluation.figures import reconstruction_figure
 from unimri.evaluation.metrics import Score, score_slice
@@ -35,7 +35,7 @@ from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
 from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
-from unimri.physics.masks import Masks, save_masks
+from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.provenance import code_digest, versions
 from unimri.settings import Settings
 from unimri.training.callbacks import Callback
@@ -127,7 +127,7 @@ def adapt(
             settings.seed,
         )
         data = PreparedData(work / "data")
-        masks = Model.load(base).masks(size)
+        masks = draw_masks(description.mask, size, description.acceleration)
         save_masks(masks, work / "mask.npz")
         task = _task(description, settings, len(data.split("train")))
         _tell_time(task, base, data, masks, tell)
@@ -138,14 +138,16 @@ def adapt(
         network = load_model(base, [])
         assert isinstance(network, UniversalD5C5)
         insert_aspin(network, name, work / f"aspin/{name}.safetensors", base)
-        look, largest = own_look(data, masks, np.array(description.precision), description.image_size)
+        train = looks(data, masks, "train", description.image_size)
+        validation = looks(data, masks, "validation", description.image_size)
+        look, largest = own_look(train, validation, np.array(description.precision))
         about = AnatomyDescription(
             origin=settings.origin,
             role="new",
             scale_factor=scale_factor(data, masks),
             look=look,
             largest_distance=largest,
-            training_patients=_patients(data, "train"),
+            training_patients=count_patients(data, "train"),
             adaptation=Adaptation(
                 training_slices=len(data.split("train")),
                 validation_slices=len(data.split("validation")),
@@ -248,10 +250,6 @@ def _tell_time(task: TrainingTask, base: Path, data: PreparedData, masks: Masks,
     )
 
 
-def _patients(data: PreparedData, split: str) -> int:
-    return int(data.manifest.loc[data.manifest["split"] == split, "patient"].nunique())
-
-
 def _compare(model: Model, name: str, data: PreparedData, picture: Path, simulated: bool) -> dict[str, Score]:
     """Mean scores over the test slices of zero filling and of each ASPIN; draws the middle slice."""
     slices, settings = data.split("test"), model.description.metrics
@@ -268,7 +266,7 @@ def _compare(model: Model, name: str, data: PreparedData, picture: Path, simulat
         if middle in numbers:
             place = int(np.flatnonzero(numbers == middle)[0])
             drawn = truth[place], {method: volume[place] for method, volume in images.items()}
-    scores = {method: Score(*np.mean(rows, axis=0).tolist()) for method, rows in found.items()}
+    scores = {method: mean_score(rows) for method, rows in found.items()}
     assert drawn is not None
     truth, shown = drawn
     labels = {method: _label(method, name) for method in methods}
@@ -291,7 +289,7 @@ def _quality(scores: dict[str, Score], name: str, data: PreparedData) -> Quality
     own, zero_filled = scores[name], scores[ZERO_FILLING]
     return Quality(
         slices=len(data.split("test")),
-        patients=_patients(data, "test"),
+        patients=count_patients(data, "test"),
         psnr_db=round(own.psnr_db, 4),
         ssim_percent=round(own.ssim_percent, 4),
         zero_filled_psnr_db=round(zero_filled.psnr_db, 4),

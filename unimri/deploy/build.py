@@ -1,11 +1,10 @@
 """From a finished experiment to a model that can be given to others."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -57,9 +56,13 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
     if missing := set(task.anatomies) - set(prepared):
         raise UnimriError(f"no prepared data of {', '.join(sorted(missing))}; give them with --data")
     size = next(iter(prepared.values())).image_size
-    precision = fit_precision([np.concatenate(looks(prepared[name], masks, "train", size)) for name in task.anatomies])
+    trained = {name: looks(prepared[name], masks, "train", size) for name in task.anatomies}
+    precision = fit_precision([np.concatenate(volumes) for volumes in trained.values()])
     precision = np.array([[float(f"{value:.6g}") for value in row] for row in precision])
-    found = {name: own_look(prepared[name], masks, precision, size) for name in task.anatomies}
+    found = {
+        name: own_look(trained[name], looks(prepared[name], masks, "validation", size), precision)
+        for name in task.anatomies
+    }
     anatomies = {
         name: AnatomyDescription(
             origin=part.origin,
@@ -67,7 +70,7 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
             scale_factor=scale_factor(prepared[name], masks),
             look=found[name][0],
             largest_distance=found[name][1],
-            training_patients=int(_split(prepared[name], "train")["patient"].nunique()),
+            training_patients=count_patients(prepared[name], "train"),
             quality=_quality(scores, name),
         )
         for name, part in task.anatomies.items()
@@ -96,8 +99,9 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
         write_texts(temporary, description)
 
 
-def _split(data: PreparedData, name: str) -> pd.DataFrame:
-    return data.manifest[data.manifest["split"] == name]
+def count_patients(data: PreparedData, split: Split) -> int:
+    """How many patients a split has."""
+    return int(data.manifest.loc[data.manifest["split"] == split, "patient"].nunique())
 
 
 def _quality(scores: Path, anatomy: str) -> Quality:
@@ -124,12 +128,10 @@ def looks(data: PreparedData, masks: Masks, split: Split, size: int) -> list[NDA
     return found
 
 
-def own_look(data: PreparedData, masks: Masks, precision: NDArray[np.float64], size: int) -> tuple[list[float], float]:
-    """An anatomy's look, and where scans stop to be like it, from its training and validation slices.
-
-    `precision` and `size` are the model's.
-    """
-    train = looks(data, masks, "train", size)
+def own_look(
+    train: Sequence[NDArray[np.float64]], validation: Sequence[NDArray[np.float64]], precision: NDArray[np.float64]
+) -> tuple[list[float], float]:
+    """An anatomy's look, and where scans stop to be like it, from its volumes' `looks`; the model's `precision`."""
     mean = np.concatenate(train).mean(0)
-    own = [distance(volume, mean, precision) for volume in (*train, *looks(data, masks, "validation", size))]
+    own = [distance(volume, mean, precision) for volume in (*train, *validation)]
     return [float(f"{value:.6g}") for value in mean], float(f"{largest_distance(own):.6g}")

@@ -50,16 +50,15 @@ def try_choice(model: Model, data: Mapping[str, PreparedData]) -> list[Chosen]:
     for anatomy, number, slices, numbers in tqdm(volumes, desc="choose", unit="volume", disable=None):
         truth = slices.batch(numbers)
         kspace, mask = model.undersample(truth)
-        zero_filled = torch.from_numpy(model.zero_fill(kspace))[:, None]
+        images = {"": model.zero_fill(kspace)}
+        zero_filled = torch.from_numpy(images[""])[:, None]
         choice = model.choose(zero_filled)
         otherwise = model.choose(zero_filled, leaving_out=anatomy) if len(model.anatomies) > 1 else choice
+        # Mostly they are one.
+        images |= {name: model.reconstruct(kspace, mask, name) for name in {anatomy, choice.anatomy}}
         scores = {
-            name: float(np.mean([psnr(one, own, 1.0) for one, own in zip(truth, images, strict=True)]))
-            for name, images in {
-                "": model.zero_fill(kspace),
-                anatomy: model.reconstruct(kspace, mask, anatomy),
-                choice.anatomy: model.reconstruct(kspace, mask, choice.anatomy),
-            }.items()
+            name: float(np.mean([psnr(one, own, 1.0) for one, own in zip(truth, made, strict=True)]))
+            for name, made in images.items()
         }
         rows.append(
             Chosen(

@@ -142,7 +142,6 @@ class _Input:
 
     given: Acquisition
     truth: NDArray[np.float32] | None
-    size: tuple[int, int] | None
     retrospective: bool
 
 
@@ -152,7 +151,7 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
         # A mask that is given may be of the other axis.
         told = None if wanted.mask is not None else axis
         given = acquisition(content.kspace, content.mask if wanted.mask is None else wanted.mask, told, axis)
-        model, volume = models.of(given.acceleration), _Input(given, content.truth, content.size, False)
+        model, volume = models.of(given.acceleration), _Input(given, content.truth, False)
     else:
         model = models.of(wanted.acceleration)
         volume = _undersampled(content, model, wanted)
@@ -161,7 +160,9 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
         made = model.reconstruct_volume(
             volume.given, wanted.anatomy, fallback=wanted.fallback, progress=lambda done: _move(bar, done)
         )
-    images, zero_filled = (_cropped(combine(part).numpy(), volume.size) for part in (made.images, made.zero_filled))
+    images, zero_filled = (combine(part).numpy() for part in (made.images, made.zero_filled))
+    if isinstance(content, KSpace):
+        images, zero_filled = content.cropped(images), content.cropped(zero_filled)
     note = Made(
         model.description.name,
         made.anatomy,
@@ -200,27 +201,18 @@ def _undersampled_axis(content: KSpace) -> Axis | None:
 def _undersampled(content: Images | KSpace, model: Model, wanted: Request) -> _Input:
     """Leave lines of a whole scan out."""
     if isinstance(content, Images):
-        kspace, size, truth = to_kspace(torch.from_numpy(content.images))[:, None], None, content.images
+        kspace, truth = to_kspace(torch.from_numpy(content.images))[:, None], content.images
         axis = model.description.mask.axis
     else:
-        kspace, size, axis = torch.from_numpy(content.kspace), content.size, content.axis
+        kspace, axis = torch.from_numpy(content.kspace), content.axis
         kspace = kspace if kspace.ndim == 4 else kspace[:, None]
-        truth = _cropped(combine(to_image(kspace)).numpy(), size) if content.truth is None else content.truth
+        truth = content.cropped(combine(to_image(kspace)).numpy()) if content.truth is None else content.truth
     mask = wanted.mask
     if mask is None:
         lines = kspace.shape[-1 if axis == "columns" else -2]
         mask = model.masks(lines, wanted.acceleration).of_slices(np.arange(len(kspace)))
     told = axis if wanted.mask is None else None
-    return _Input(acquisition(kspace, mask, told, axis), truth, size, True)
-
-
-def _cropped(images: NDArray[np.float32], size: tuple[int, int] | None) -> NDArray[np.float32]:
-    """The centre of (slices, rows, columns), with fastMRI's offset, so that pixels are those of its reconstructions."""
-    for axis, kept in zip((1, 2), size or (), strict=False):
-        length = images.shape[axis]
-        start = max(0, length - kept) // 2
-        images = images.take(range(start, start + min(kept, length)), axis)
-    return images
+    return _Input(acquisition(kspace, mask, told, axis), truth, True)
 
 
 def _scores(

@@ -48,13 +48,13 @@ class KSpace:
 
         Returns
         -------
-        (..., size[0], size[1]), a view of them; all of them when `size` is None.
+        (..., size[0], size[1]), a view of them; an axis that is shorter stays as it is, and all when `size` is None.
         """
         if self.size is None:
             return images
         # As fastMRI crops: of an odd number of pixels that go, one more goes from the end.
         rows, columns = (
-            slice((length - kept) // 2, (length - kept) // 2 + kept)
+            slice(max(0, length - kept) // 2, max(0, length - kept) // 2 + kept)
             for length, kept in zip(images.shape[-2:], self.size, strict=True)
         )
         return images[..., rows, columns]
