@@ -7,10 +7,10 @@ from pathlib import Path
 from snakemake.utils import min_version
 
 from unimri.config import parse_config
-from unimri.errors import UnimriError
-from unimri.machine import machine_resources
-from unimri.occupancy import occupy
-from unimri.plan import WorkflowPlan
+from unimri.core.errors import UnimriError
+from unimri.core.machine import machine_resources
+from unimri.core.run_lock import occupy
+from unimri.workflow.plan import WorkflowPlan
 
 min_version("9.0")
 

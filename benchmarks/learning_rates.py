@@ -19,11 +19,11 @@ import typer
 from tqdm import tqdm
 
 from unimri.config import Config, load_config
-from unimri.plan import WorkflowPlan
 from unimri.training.inputs import Files
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
 from unimri.training.stages import STAGES, StageName
+from unimri.workflow.plan import WorkflowPlan
 
 GRID = (1e-3, 2e-3, 4e-3)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 from unimri.config import load_config
-from unimri.plan import WorkflowPlan
+from unimri.workflow.plan import WorkflowPlan
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = [ROOT / "config.yaml", ROOT / "workflow/config/paper.yaml"]

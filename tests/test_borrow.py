@@ -9,10 +9,10 @@ from snakemake.persistence import MetadataRecord
 from snakemake.persistence.file import FilePersistence
 from typer.testing import CliRunner
 
-from unimri.borrow import Borrowed, borrow, total
-from unimri.cli import app
-from unimri.errors import UnimriError
-from unimri.occupancy import occupy
+from unimri.cli.steps import app
+from unimri.core.errors import UnimriError
+from unimri.core.run_lock import occupy
+from unimri.workflow.reuse import Borrowed, borrow, total
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PRIVATE = Path("results"), Path("private")

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from unimri.config import load_config, parse_config
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 
 ROOT = Path(__file__).parents[1]
 OVERLAYS = sorted((ROOT / "workflow/config").glob("*.yaml"))

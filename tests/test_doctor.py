@@ -6,8 +6,8 @@ import pytest
 from packaging.requirements import Requirement
 from test_cli import run
 
-from unimri import doctor
-from unimri.doctor import Machine, check_packages, diagnose, images_per_second, remarks
+from unimri.deploy import doctor
+from unimri.deploy.doctor import Machine, check_packages, diagnose, images_per_second, remarks
 
 GOOD = Machine(
     processor="A processor",

@@ -3,7 +3,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from unimri.machine import machine_resources
+from unimri.core.machine import machine_resources
 
 
 def test_memory_is_at_most_the_machines() -> None:

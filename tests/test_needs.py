@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from unimri.config import Config, load_config
-from unimri.needs import needs
+from unimri.workflow.resources import needs
 
 ROOT = Path(__file__).parents[1]
 CONFIG, PAPER = ROOT / "config.yaml", ROOT / "workflow/config/paper.yaml"

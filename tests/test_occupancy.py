@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from unimri.errors import UnimriError
-from unimri.occupancy import occupy
+from unimri.core.errors import UnimriError
+from unimri.core.run_lock import occupy
 
-HOLDER = "import sys, time; from pathlib import Path; from unimri.occupancy import occupy; " + (
+HOLDER = "import sys, time; from pathlib import Path; from unimri.core.run_lock import occupy; " + (
     "kept = occupy(Path(sys.argv[1])); print('held', flush=True); time.sleep(60)"
 )
 

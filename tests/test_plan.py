@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from unimri.config import parse_config
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.methods import METHODS
-from unimri.plan import WorkflowPlan
 from unimri.report.settings import read_experiment
 from unimri.training.settings import TrainingTask
+from unimri.workflow.plan import WorkflowPlan
 
 ROOT = Path(__file__).parents[1]
 
@@ -120,7 +120,8 @@ def test_data_are_marked_simulated_or_real(default, tmp_path):
 
 def test_planning_loads_no_library_that_takes_long():
     slow = ("torch", "scipy.stats", "scipy.ndimage", "skimage.metrics", "skimage.transform")
-    command = f"import sys, unimri.plan, unimri.data.prepare; print([name for name in {slow} if name in sys.modules])"
+    command = "import sys, unimri.workflow.plan, unimri.data.prepare; "
+    command += f"print([name for name in {slow} if name in sys.modules])"
     run = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, text=True)
     assert run.stdout.strip() == "[]"
 

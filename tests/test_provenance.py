@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from unimri import provenance
-from unimri.provenance import code_digest, versions
+from unimri.core import provenance
+from unimri.core.provenance import code_digest, versions
 
 PACKAGE = {
     "unimri/__init__.py": "",
@@ -20,7 +20,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "unimri/provenance.py"))
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "unimri/core/provenance.py"))
     return tmp_path / "unimri"
 
 
@@ -52,7 +52,7 @@ def test_training_does_not_run_the_plotting_code():
     closure = provenance._closure("unimri.training.run")
     assert "unimri.training.engine" in closure
     assert "unimri.models.instance_norm" in closure
-    assert not {name for name in closure if name.startswith(("unimri.evaluation", "unimri.plan", "unimri.cli"))}
+    assert not {name for name in closure if name.startswith(("unimri.evaluation", "unimri.workflow", "unimri.cli"))}
 
 
 def test_versions_are_those_installed():

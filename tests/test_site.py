@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import yte
 
-from unimri.errors import UnimriError
-from unimri.site import Site, read_site
+from unimri.core.errors import UnimriError
+from unimri.workflow.site import Site, read_site
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 from test_cli import run
 
-from unimri.cli import EXPERIMENT, SCANS, STEPS
+from unimri.cli.steps import EXPERIMENT, SCANS, STEPS
 
 ROOT = Path(__file__).parents[1]
+PROGRAM = "from unimri.cli.steps import app; app(prog_name='unimri')"
 
 
 def test_done_is_0_and_says_nothing_on_standard_error():
@@ -82,7 +83,13 @@ def test_help_is_grouped_with_what_a_person_calls_first():
 def test_completion_scripts_are_shown():
     for shell in ("bash", "zsh", "fish"):
         result = subprocess.run(
-            [sys.executable, "-c", "from unimri.cli import app; app(prog_name='unimri')", "--show-completion", shell],
+            [
+                sys.executable,
+                "-c",
+                PROGRAM,
+                "--show-completion",
+                shell,
+            ],
             capture_output=True,
             text=True,
             check=False,
@@ -95,7 +102,7 @@ def test_completion_scripts_are_shown():
 def test_a_word_is_completed():
     environment = os.environ | {"_UNIMRI_COMPLETE": "complete_bash", "COMP_WORDS": "unimri ins", "COMP_CWORD": "1"}
     result = subprocess.run(
-        [sys.executable, "-c", "from unimri.cli import app; app(prog_name='unimri')"],
+        [sys.executable, "-c", PROGRAM],
         capture_output=True,
         text=True,
         check=False,

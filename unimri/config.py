@@ -8,19 +8,19 @@ import yaml
 from pydantic import Field, StringConstraints, model_validator
 
 from unimri.classical.settings import ClassicalSettings
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings, parse_settings
 from unimri.data.fit import Fit
 from unimri.data.prepare import PreparationSettings
 from unimri.data.read.registry import ReaderSettings
 from unimri.data.simulate.settings import SimulationSettings
-from unimri.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, KEYS
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.statistics import StatisticsSettings
+from unimri.evaluation.studies import Studies
 from unimri.models.registry import NetworkSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks
-from unimri.settings import Settings, parse_settings
-from unimri.studies import Studies
 from unimri.training.settings import Budget, Distillation, Optimisation, Running
 
 AnatomyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]

@@ -18,14 +18,14 @@ from skimage.transform import resize
 from unimri.classical.reconstruction import classical_reconstructor, minimise
 from unimri.classical.settings import ClassicalSettings, TotalVariation, Tuned, Wavelet
 from unimri.classical.tuning import beyond_the_end, tune
+from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_settings
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.nifti import NiftiSettings
-from unimri.errors import UnimriError
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.reconstruction import load_reconstructor
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
-from unimri.settings import parse_settings
 
 METHODS = [TotalVariation(), Wavelet()]
 LONG = [
@@ -300,5 +300,5 @@ def test_wrong_settings_are_told(wrong, says):
 
 
 def test_other_commands_do_not_wait_for_sigpy():
-    command = "import sys, unimri.plan, unimri.evaluation.run; sys.exit('sigpy' in sys.modules)"
+    command = "import sys, unimri.workflow.plan, unimri.evaluation.run; sys.exit('sigpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from damage import crash, crash_at_b
 
+from unimri.core.errors import UnimriError
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read import fastmri_h5, isolated
 from unimri.data.read import ismrmrd as ismrmrd_reader
@@ -20,7 +21,6 @@ from unimri.data.read.ismrmrd import IsmrmrdSettings
 from unimri.data.read.registry import ReaderSettings, find_scans
 from unimri.data.split import SPLITS
 from unimri.data.store import PreparedData
-from unimri.errors import UnimriError
 
 HEADER = """<ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
 <subjectInformation><patientID>p1</patientID></subjectInformation>

@@ -2,8 +2,8 @@
 
 import pytest
 
+from unimri.core.errors import UnimriError
 from unimri.data.read.chaos_mr import ChaosMrSettings, find
-from unimri.errors import UnimriError
 
 
 @pytest.fixture

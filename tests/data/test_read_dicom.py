@@ -17,11 +17,11 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
+from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_settings
 from unimri.data.read.dicom import DicomSettings, find
 from unimri.data.read.nifti_file import read_slices, slice_orientation
 from unimri.data.read.registry import ReaderSettings
-from unimri.errors import UnimriError
-from unimri.settings import parse_settings
 
 SETTINGS = DicomSettings()
 

@@ -13,9 +13,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from unimri.core.errors import UnimriError
 from unimri.data.read import magnitude
 from unimri.data.read.dicom import DicomSettings, find
-from unimri.errors import UnimriError
 
 SETTINGS = DicomSettings()
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from unimri.core.errors import UnimriError
 from unimri.data.split import SPLITS, Fractions, split_patients
-from unimri.errors import UnimriError
 
 names = st.sets(st.text(min_size=1, max_size=8), min_size=3, max_size=60)
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unimri.core.errors import UnimriError
 from unimri.data.shard import ShardContent, SourceFile, write_manifest, writing_shard
 from unimri.data.store import PreparedData, decode, encode
-from unimri.errors import UnimriError
 
 
 @pytest.fixture

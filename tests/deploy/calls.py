@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from unimri.cli import main
+from unimri.cli.steps import main
 
 
 class Result(NamedTuple):

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 import unimri
-from unimri.artifacts import sha256
+from unimri.core.artifacts import sha256
+from unimri.core.errors import UnimriError
 from unimri.deploy import adapters
 from unimri.deploy.adapters import (
     add_adapter,
@@ -24,7 +25,6 @@ from unimri.deploy.adapters import (
 from unimri.deploy.description import Adaptation, AnatomyDescription, ModelDescription, digests
 from unimri.deploy.looks import FEATURES
 from unimri.deploy.model import Model
-from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
 from unimri.models.folder import WEIGHTS, load_tensors, save_tensors
 

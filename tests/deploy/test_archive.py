@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import unimri
+from unimri.core.errors import UnimriError
 from unimri.deploy import archive as archive_module
 from unimri.deploy.archive import opened, pack, unpack
 from unimri.deploy.description import digests
-from unimri.errors import UnimriError
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import pytest
 from stores import make_store
 
 import unimri
-from unimri.cli import main
+from unimri.cli.steps import main
+from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.deploy.archive import pack
 from unimri.deploy.build import build_model
@@ -19,7 +20,6 @@ from unimri.deploy.card import origin_of
 from unimri.deploy.description import ModelDescription, digests
 from unimri.deploy.scale import scale_factor
 from unimri.deploy.task import ModelTask, Part
-from unimri.errors import UnimriError
 from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
 

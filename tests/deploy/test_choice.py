@@ -11,10 +11,10 @@ from scipy.spatial.distance import mahalanobis
 from stores import smooth
 
 import unimri
+from unimri.core.errors import UnimriError
 from unimri.deploy.choice import choose, distance, features, fit_precision, largest_distance
 from unimri.deploy.looks import FEATURES
 from unimri.deploy.model import Model
-from unimri.errors import UnimriError
 
 FAR_OFF = {"brain": 100.0, "knee": 100.0}
 

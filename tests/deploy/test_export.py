@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from unimri.core.errors import UnimriError
 from unimri.deploy import export as export_module
 from unimri.deploy.export import CentredCascade, export
-from unimri.errors import UnimriError
 from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, to_hybrid, to_image, to_kspace, undersample

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import unimri
+from unimri.core.errors import UnimriError
 from unimri.deploy import find
 from unimri.deploy.card import write_texts
 from unimri.deploy.description import ModelDescription
 from unimri.deploy.find import find_model, list_models, search_path
-from unimri.errors import UnimriError
 
 Place = Callable[..., Path]
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from unimri.core.errors import UnimriError
 from unimri.deploy.kspace import acquisition
-from unimri.errors import UnimriError
 
 
 def samples(*shape: int, seed: int = 0) -> NDArray[np.complex64]:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import unimri
+from unimri.core.errors import UnimriError
 from unimri.deploy.model import Model
-from unimri.errors import UnimriError
 from unimri.models.folder import load_model
 from unimri.physics.fourier import lines, to_image, to_kspace, undersample
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from stores import make_store
 
+from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.deploy.scale import estimated_scale, scale_factor
-from unimri.errors import UnimriError
 from unimri.physics.masks import Masks
 
 VOLUMES = {

@@ -12,7 +12,8 @@ import pytest
 from blocks import ROOT
 from numpy.typing import NDArray
 
-from unimri.artifacts import sha256
+from unimri.core.artifacts import sha256
+from unimri.core.settings import parse_settings
 from unimri.data.simulate.settings import SimulationSettings
 from unimri.data.simulate.simulate import simulate
 from unimri.deploy.adapters import save_adapter
@@ -23,7 +24,6 @@ from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model, save_aspin, save_base
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskTask, draw_masks, save_masks
-from unimri.settings import parse_settings
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import yaml
 from blocks import PAGES, ROOT
 from typer.main import get_command
 
-from unimri.cli import app
+from unimri.cli.steps import app
 
 API = {
     "unimri": ["load", "load_kspace"],
@@ -26,7 +26,7 @@ API = {
     "unimri.data.scan": ["Scan"],
     "unimri.data.store": ["PreparedData", "SliceSet"],
     "unimri.evaluation.metrics": ["MetricSettings", "score_slice", "psnr"],
-    "unimri.errors": ["UnimriError"],
+    "unimri.core.errors": ["UnimriError"],
 }
 # Attributes by which a page makes a browser fetch something by itself. A link that a reader may follow is none.
 FETCHED = {"script": "src", "link": "href", "img": "src", "source": "src", "iframe": "src", "object": "data"}

@@ -6,9 +6,9 @@ import pytest
 from scores import row, write_scores, write_tables
 from typer.testing import CliRunner
 
-from unimri.artifacts import write_json
-from unimri.cli import app
-from unimri.errors import UnimriError
+from unimri.cli.steps import app
+from unimri.core.artifacts import write_json
+from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import averages
 from unimri.evaluation.claims import CLAIM_COLUMNS, CLAIM_ORDERING_COLUMNS, check_claims, claimed_pairs, claims
 from unimri.evaluation.claims_report import read_summary, summary

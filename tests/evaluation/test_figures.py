@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.figures import (
     _most_varied_patch,
     contact_sheet,

@@ -1,6 +1,6 @@
 import pytest
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.methods import METHODS, method
 from unimri.evaluation.paper import published
 

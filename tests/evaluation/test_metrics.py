@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from scipy.ndimage import uniform_filter
 from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.metrics import (
     COLUMNS,
     PSNR_CEILING_DB,

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
-from unimri.artifacts import write_json
+from unimri.core.artifacts import write_json
+from unimri.core.errors import UnimriError
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.nifti import NiftiSettings
 from unimri.data.store import PreparedData
-from unimri.errors import UnimriError
 from unimri.evaluation.forgetting import score_forgetting
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.reconstruction import load_reconstructor, reconstruct_slices, zero_filling

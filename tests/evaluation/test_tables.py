@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scores import row, write_scores, write_tables
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import sample_sizes, table1
 from unimri.evaluation.layout import AVERAGE, KEYS
 from unimri.evaluation.methods import METHODS

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.metrics import PSNR_CEILING_DB
 from unimri.evaluation.volumes import (
     VOLUME_COLUMNS,

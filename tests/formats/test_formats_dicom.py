@@ -14,8 +14,8 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from pydicom.valuerep import PersonName
 
+from unimri.core.errors import UnimriError
 from unimri.data.read.error import ReadError
-from unimri.errors import UnimriError
 from unimri.formats.dicom_scale import FrameScale, choose_scale
 from unimri.formats.registry import find_sources
 

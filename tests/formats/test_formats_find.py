@@ -10,7 +10,7 @@ import pytest
 from conftest import noise
 from PIL import Image
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.formats.output import check_output
 from unimri.formats.registry import FORMATS, find_sources
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import HEADER, image_of, noise
 
 import unimri
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 
 LINES = np.array([0, 1, 0, 0, 1, 1, 1, 0, 0, 1], bool)
 STORED = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)

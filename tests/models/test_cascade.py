@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.models import instance_norm as instance_norm_module
 from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.instance_norm import instance_norm

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.physics.masks import PRESETS, MaskSettings, draw_masks, load_masks, save_masks
 
 ADAPTER: TypeAdapter[MaskSettings] = TypeAdapter(MaskSettings)

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from unimri.config import load_config
-from unimri.plan import WorkflowPlan
+from unimri.workflow.plan import WorkflowPlan
 
 root = Path(sys.argv[1])
 overlay = root / "examples/unimri-example-plugins/overlay.yaml"

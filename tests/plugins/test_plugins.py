@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 from installed import EXAMPLE, ROOT, install, run
 
-from unimri import plugins
-from unimri.errors import UnimriError
+from unimri.core import plugins
+from unimri.core.errors import UnimriError
+from unimri.core.plugins import MASK_GROUP, load_plugins
+from unimri.core.provenance import code_digest
 from unimri.models.folder import load_model
 from unimri.physics.mask import Mask
-from unimri.plugins import MASK_GROUP, load_plugins
-from unimri.provenance import code_digest
 
 PROJECT = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
 PACKAGE = f"{PROJECT['name']} {PROJECT['version']}"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from experiment import CONFIG, Experiment, write_table
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.paper import published
 from unimri.report.catalogue import COLUMNS, TABLES
 from unimri.report.page import write_report

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from unimri.artifacts import sha256
+from unimri.core.artifacts import sha256
 from unimri.training.inputs import Files
 from unimri.training.settings import TrainingTask
 
@@ -94,7 +94,7 @@ def finish(*processes: BaseProcess) -> list[int | None]:
 
 
 def _run(given: list[str], log: Path, environment: dict[str, str], crash: int | None) -> None:
-    from unimri.cli import main
+    from unimri.cli.steps import main
 
     os.environ.update(environment)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

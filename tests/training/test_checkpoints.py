@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import load_tensors, save_tensors
 from unimri.models.settings import CascadeSettings

@@ -12,8 +12,8 @@ import pytest
 import torch
 from commands import tree
 
+from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
-from unimri.errors import UnimriError
 from unimri.training import run
 from unimri.training.callbacks import Callback
 from unimri.training.checkpoints import Checkpoints

@@ -12,7 +12,7 @@ import pytest
 import torch
 from commands import start_server, team_environments
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.training.distributed import Team, join
 from unimri.training.gpus import placed, taking
 

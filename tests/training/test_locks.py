@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import finish, start, start_team, tree
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.training.run import run_training
 
 WAITS = "INFO independent: another process trains this; waiting until it has ended\n"

@@ -1,6 +1,6 @@
 import pytest
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.training.nodes import first_host, meeting_place
 
 STEP = {"SLURM_STEP_NODELIST": "gpu[07-08]", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}

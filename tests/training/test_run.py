@@ -7,9 +7,9 @@ import torch
 from commands import tree
 from safetensors.torch import load_file
 
-from unimri.artifacts import sha256
+from unimri.core.artifacts import sha256
+from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
-from unimri.errors import UnimriError
 from unimri.models.folder import load_model
 from unimri.physics.fourier import lines, undersample
 from unimri.training import run

@@ -3,11 +3,11 @@
 import commands  # noqa: F401
 import torch
 
-import unimri.cli
+import unimri.cli.steps
 import unimri.training.launch
 import unimri.training.progress
 import unimri.training.run
-from unimri.provenance import code_digest
+from unimri.core.provenance import code_digest
 
 torch.set_num_threads(1)
 # The first step of an optimiser imports half of torch. No backward pass: its threads would not live on in a fork.

@@ -6,7 +6,7 @@ import pytest
 from conftest import snakemake
 from test_workflow import planned
 
-from unimri.borrow import borrow, total
+from unimri.workflow.reuse import borrow, total
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import snakemake
 
-from unimri.occupancy import occupy
+from unimri.core.run_lock import occupy
 
 pytestmark = pytest.mark.slow
 

@@ -12,12 +12,12 @@ import pytest
 from conftest import ROOT
 
 from unimri.config import load_config
-from unimri.plan import WorkflowPlan
-from unimri.status import standings
 from unimri.training.callbacks import Callback
 from unimri.training.inputs import Files
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
+from unimri.workflow.plan import WorkflowPlan
+from unimri.workflow.status import standings
 
 pytestmark = pytest.mark.slow
 

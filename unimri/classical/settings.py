@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 import pywt
 from pydantic import Field, field_validator, model_validator
 
-from unimri.errors import UnimriError
-from unimri.settings import Settings
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings
 
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from unimri.artifacts import sha256, write_json
 from unimri.classical.reconstruction import classical_reconstructor
 from unimri.classical.settings import TotalVariation, Tuned, Wavelet
+from unimri.core.artifacts import sha256, write_json
+from unimri.core.provenance import code_digest, versions
 from unimri.data.store import PreparedData, evenly_spaced
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.scoring import scores
 from unimri.models.process import settle
 from unimri.physics.masks import load_masks
-from unimri.provenance import code_digest, versions
 
 log = logging.getLogger(__name__)
 

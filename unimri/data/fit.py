@@ -7,7 +7,7 @@ import skimage
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unimri.settings import Settings
+from unimri.core.settings import Settings
 
 Fit = Literal["crop", "resize"]
 

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote, unquote_to_bytes
 
-from unimri.artifacts import write_private
+from unimri.core.artifacts import write_private
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings, read_settings
 from unimri.data.read.error import ReadError
 from unimri.data.read.registry import ReaderSettings, find_scans, open_scan
 from unimri.data.scan import Scan, unreadable
 from unimri.data.split import SPLITS, Split, check_patients
 from unimri.data.store import shard_name
-from unimri.errors import UnimriError
-from unimri.settings import Settings, read_settings
 
 
 class IndexTask(Settings):

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from unimri.core.settings import parse_settings
 from unimri.data.read.error import ReadError
 from unimri.data.read.registry import ReaderChoice, ReaderSettings, find_scans
-from unimri.settings import parse_settings
 
 
 class Finding(NamedTuple):

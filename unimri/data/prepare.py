@@ -14,7 +14,9 @@ from typing import Literal
 from pydantic import Field
 from tqdm import tqdm
 
-from unimri.artifacts import replacing, sha256
+from unimri.core.artifacts import replacing, sha256
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings
 from unimri.data.fit import Fit, SliceSettings, fit_slices
 from unimri.data.index import Entry, Index, IndexTask, index_scans
 from unimri.data.read.error import ReadError
@@ -23,8 +25,6 @@ from unimri.data.scan import Scan
 from unimri.data.shard import ShardContent, ShardWriter, SourceFile, write_manifest, writing_shard
 from unimri.data.split import SPLITS, Fractions, Split, split_patients
 from unimri.data.store import shard_name
-from unimri.errors import UnimriError
-from unimri.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unimri.artifacts import replacing, sha256, write_json
+from unimri.core.artifacts import replacing, sha256, write_json
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings, read_settings
 from unimri.data.split import Split
 from unimri.data.store import MANIFEST, SKIPPED, SOURCES, encode
-from unimri.errors import UnimriError
-from unimri.settings import Settings, read_settings
 
 
 class SourceFile(Settings):

@@ -6,8 +6,8 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
-from unimri.errors import UnimriError
-from unimri.settings import Settings
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unimri.core.errors import UnimriError
 from unimri.data.split import Split
-from unimri.errors import UnimriError
 
 # rows and columns are the scanner's matrix; slices * scale is the scanner's own scale; digest is over the
 # sorted digests of the volume's sources.

@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from pydantic import Field
 from tqdm import tqdm
 
-from unimri.artifacts import remove, sha256, write_text
+from unimri.core.artifacts import remove, sha256, write_text
+from unimri.core.errors import UnimriError
+from unimri.core.provenance import code_digest, versions
+from unimri.core.settings import Settings
 from unimri.data.inspect import Finding, inspect, parse_reader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.files import files_below
@@ -27,7 +30,6 @@ from unimri.deploy.description import Adaptation, AnatomyDescription, ModelDescr
 from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
 from unimri.deploy.scores import ZERO_FILLING, mean_score
-from unimri.errors import UnimriError
 from unimri.evaluation.figures import reconstruction_figure
 from unimri.evaluation.metrics import Score, score_slice
 from unimri.evaluation.text import markdown_table
@@ -36,8 +38,6 @@ from unimri.models.folder import WEIGHTS, insert_aspin, load_model
 from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
-from unimri.provenance import code_digest, versions
-from unimri.settings import Settings
 from unimri.training.callbacks import Callback
 from unimri.training.inputs import Files
 from unimri.training.losses import mean_absolute_error

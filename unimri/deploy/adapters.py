@@ -6,14 +6,14 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from unimri.artifacts import replacing, sha256, write_text
+from unimri.core.artifacts import replacing, sha256, write_text
+from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_settings
 from unimri.deploy.card import CARD, write_texts
 from unimri.deploy.description import AnatomyDescription, ModelDescription
-from unimri.errors import UnimriError
 from unimri.models.aspin import Aspin
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import WEIGHTS, aspin_path, fill_aspin, load_model, load_tensors, save_tensors
-from unimri.settings import parse_settings
 
 ENDING = ".aspin.safetensors"
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
-from unimri.artifacts import replacing
+from unimri.core.artifacts import replacing
+from unimri.core.errors import UnimriError
 from unimri.deploy.description import DESCRIPTION, ModelDescription
-from unimri.errors import UnimriError
 
 SUFFIX = ".unimri"
 

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from unimri.artifacts import replacing
+from unimri.core.artifacts import replacing
+from unimri.core.errors import UnimriError
+from unimri.core.provenance import versions
 from unimri.data.split import Split
 from unimri.data.store import PreparedData
 from unimri.deploy.card import write_texts
@@ -18,14 +20,12 @@ from unimri.deploy.description import AnatomyDescription, ModelDescription, Qual
 from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
 from unimri.deploy.task import ModelTask
-from unimri.errors import UnimriError
 from unimri.evaluation.metrics import read_scores
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
 from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
-from unimri.provenance import versions
 
 PROPOSED, ZERO_FILLED = "proposed", "undersampled"
 """The methods whose scores a model shows."""

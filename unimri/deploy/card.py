@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from unimri.artifacts import write_text
+from unimri.core.artifacts import write_text
 from unimri.deploy.description import AnatomyDescription, ChoiceQuality, ModelDescription, digests
 
 CARD = "README.md"

@@ -5,12 +5,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from unimri.artifacts import sha256, write_json
+from unimri.core.artifacts import sha256, write_json
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings, read_settings
 from unimri.deploy.looks import FEATURES
-from unimri.errors import UnimriError
 from unimri.evaluation.metrics import MetricSettings
 from unimri.physics.masks import MaskSettings
-from unimri.settings import Settings, read_settings
 
 DESCRIPTION = "description.json"
 

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
-from unimri.artifacts import replacing
-from unimri.errors import UnimriError
+from unimri.core.artifacts import replacing
+from unimri.core.errors import UnimriError
 from unimri.models.cascade import D5C5
 from unimri.physics.fourier import lines, to_image, to_kspace, undersample
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from platformdirs import user_data_path
 
+from unimri.core.errors import UnimriError
 from unimri.deploy.archive import SUFFIX
 from unimri.deploy.description import DESCRIPTION, ModelDescription
-from unimri.errors import UnimriError
 
 VARIABLE = "UNIMRI_MODELS"
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.physics.fourier import PHASE_AXES
 
 Axis = Literal["columns", "rows"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.physics.masks import load_masks
 
 

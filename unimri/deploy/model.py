@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unimri.core.errors import UnimriError
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.archive import opened
 from unimri.deploy.choice import Choice, choose, features
@@ -17,7 +18,6 @@ from unimri.deploy.description import ModelDescription
 from unimri.deploy.find import find_model
 from unimri.deploy.kspace import Acquisition, Axis, acquisition
 from unimri.deploy.scale import estimated_scale
-from unimri.errors import UnimriError
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import list_anatomies, load_model
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, to_hybrid, to_image, to_kspace

@@ -10,18 +10,18 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from unimri.core.errors import UnimriError
+from unimri.core.provenance import versions
 from unimri.data.read.error import ReadError
 from unimri.deploy.choice import Choice
 from unimri.deploy.find import find_model
 from unimri.deploy.kspace import Acquisition, Axis, acquisition
 from unimri.deploy.model import Model, combine, load
-from unimri.errors import UnimriError
 from unimri.evaluation.metrics import MetricSettings, Score, score_slice
 from unimri.formats.output import check_output
 from unimri.formats.registry import find_sources
 from unimri.formats.scan import Images, KSpace, Made, Source
 from unimri.physics.fourier import to_image, to_kspace
-from unimri.provenance import versions
 
 
 @dataclass(frozen=True)

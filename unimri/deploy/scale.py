@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
-from unimri.errors import UnimriError
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks
 

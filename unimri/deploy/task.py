@@ -2,9 +2,9 @@
 
 from typing import Any, Literal
 
+from unimri.core.settings import Settings
 from unimri.evaluation.metrics import MetricSettings
 from unimri.physics.masks import MaskSettings
-from unimri.settings import Settings
 
 
 class Part(Settings):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, KEYS
 from unimri.evaluation.methods import METHODS, method, place_of
 from unimri.evaluation.metrics import METRICS

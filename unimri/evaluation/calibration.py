@@ -18,14 +18,14 @@ from tabulate import tabulate
 from torch import Tensor
 from tqdm import tqdm
 
+from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_settings
 from unimri.data.store import PreparedData, evenly_spaced
-from unimri.errors import UnimriError
 from unimri.evaluation.layout import anatomies_of
 from unimri.evaluation.metrics import PSNR_CEILING_DB
 from unimri.evaluation.paper import published
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, to_hybrid
 from unimri.physics.masks import Gaussian1D, draw_masks
-from unimri.settings import parse_settings
 
 SIGMAS = tuple(round(0.01 * step, 2) for step in range(3, 31))
 """0.03 to 0.30 of the line count, in steps of 0.01."""

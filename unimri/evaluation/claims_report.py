@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from unimri.artifacts import write_text
-from unimri.errors import UnimriError
+from unimri.core.artifacts import write_text
+from unimri.core.errors import UnimriError
 from unimri.evaluation.claims import CLAIM_COLUMNS
 from unimri.evaluation.layout import METRIC_LABELS
 from unimri.evaluation.markdown import heading_of

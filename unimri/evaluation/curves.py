@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.figures import curves_figure
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unimri.artifacts import write_text
+from unimri.core.artifacts import write_text
 from unimri.data.split import SPLITS
 from unimri.data.store import PreparedData
 from unimri.evaluation.figures import histogram_figure

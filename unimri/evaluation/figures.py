@@ -15,8 +15,8 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, uniform_filter
 
-from unimri.artifacts import replacing
-from unimri.errors import UnimriError
+from unimri.core.artifacts import replacing
+from unimri.core.errors import UnimriError
 from unimri.physics.masks import Masks
 
 HISTORY_COLUMNS = ("step", "train_loss", "validation_psnr_db")

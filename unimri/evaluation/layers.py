@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from unimri.artifacts import write_text
+from unimri.core.artifacts import write_text
 from unimri.evaluation.layout import AVERAGE, METRIC_LABELS, anatomies_of, best, cells
 from unimri.evaluation.markdown import beside_table, column_names, heading_of
 from unimri.evaluation.methods import layer_of

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, KEYS, METRIC_LABELS, best, cells
 from unimri.evaluation.methods import METHODS, method
 from unimri.evaluation.metrics import MetricSettings

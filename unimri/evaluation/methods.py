@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import skimage
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings
 from unimri.evaluation.text import significant, write_csv
-from unimri.settings import Settings
 
 PSNR_CEILING_DB = float(20 * np.log10(2**24))
 """144.49 dB: the PSNR of an error of 2^-24 of the data range, which is float32's rounding near 1."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from unimri.artifacts import write_text
+from unimri.core.artifacts import write_text
 from unimri.evaluation.methods import method
 from unimri.evaluation.text import markdown_table, write_csv
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from unimri.artifacts import replacing
+from unimri.core.artifacts import replacing
 from unimri.data.store import PreparedData
 from unimri.evaluation.figures import reconstruction_figure
 from unimri.evaluation.methods import method

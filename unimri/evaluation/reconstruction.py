@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unimri.core.errors import UnimriError
+from unimri.core.settings import read_settings
 from unimri.data.store import SliceSet
-from unimri.errors import UnimriError
 from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.folder import insert_aspin, load_model
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, undersample
 from unimri.physics.masks import Masks
-from unimri.settings import read_settings
 
 _BATCH = 8
 

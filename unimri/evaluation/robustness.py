@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
+from unimri.core.settings import Settings
 from unimri.data.store import PreparedData, evenly_spaced
 from unimri.evaluation.layout import MATRIX_COLUMNS, ROBUSTNESS_COLUMNS
 from unimri.evaluation.metrics import MetricSettings
@@ -15,7 +16,6 @@ from unimri.evaluation.text import write_csv
 from unimri.models.folder import load_model
 from unimri.models.process import settle
 from unimri.physics.masks import load_masks
-from unimri.settings import Settings
 
 
 class Condition(Settings):

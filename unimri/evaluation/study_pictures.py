@@ -5,7 +5,7 @@ from typing import Literal
 
 import pandas as pd
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.figures import adaptation_figure, matrix_figure
 
 PictureName = Literal["adaptation", "aspin_matrix"]

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, FORGETTING_COLUMNS, MATRIX_COLUMNS, METRIC_LABELS, ROBUSTNESS_COLUMNS
 from unimri.evaluation.metrics import read_scores
 from unimri.evaluation.text import exact_changes, write_csv

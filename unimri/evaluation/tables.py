@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from unimri.artifacts import write_text
-from unimri.errors import UnimriError
+from unimri.core.artifacts import write_text
+from unimri.core.errors import UnimriError
 from unimri.evaluation import paper
 from unimri.evaluation.averages import averages, deviations, sample_sizes, seed_tables, table1
 from unimri.evaluation.claims import check_claims, claimed_pairs

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from unimri.artifacts import replacing
+from unimri.core.artifacts import replacing
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:

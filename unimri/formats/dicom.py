@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 from tqdm import tqdm
 
-from unimri.artifacts import replacing
+from unimri.core.artifacts import replacing
 from unimri.data.read.dicom_header import Header, functional_group, read_header
 from unimri.data.read.dicom_series import ordered, read_series, sources_of
 from unimri.data.read.error import AGAIN, ReadError

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.formats.registry import find_sources
 from unimri.formats.scan import Images, KSpace
 

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from unimri.artifacts import replacing
+from unimri.core.artifacts import replacing
 from unimri.data.read import nifti_file
 from unimri.data.read.error import ReadError
 from unimri.data.read.nifti import NiftiSettings, excluded

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from unimri.artifacts import replacing
+from unimri.core.artifacts import replacing
 from unimri.data.read.error import AGAIN, ReadError
 from unimri.data.read.magnitude import MAX_DEFLATE_RATIO, check_size, magnitude
 from unimri.formats.hdf5_sources import name_below

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.formats.registry import FORMATS
 from unimri.formats.scan import Source
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from unimri.artifacts import replacing
+from unimri.core.artifacts import replacing
 
 
 def write_png(images: NDArray[np.float32], folder: Path, bits: Literal[8, 16] = 16) -> list[Path]:

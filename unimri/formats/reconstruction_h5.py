@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from unimri.artifacts import replacing
+from unimri.core.artifacts import replacing
 from unimri.formats.scan import Made
 
 

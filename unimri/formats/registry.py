@@ -3,8 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from unimri.core.errors import UnimriError
 from unimri.data.read.files import files_below
-from unimri.errors import UnimriError
 from unimri.formats import dicom, fastmri_h5, ismrmrd, nifti, numpy_file
 from unimri.formats.scan import Format, Found, Source
 

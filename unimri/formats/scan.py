@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from unimri.core.errors import UnimriError
 from unimri.data.read.error import ReadError
-from unimri.errors import UnimriError
 from unimri.formats.png import write_png
 
 Axis = Literal["columns", "rows"]

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.models.aspin import Aspin
 from unimri.models.convolution import convolve
 from unimri.models.instance_norm import instance_norm

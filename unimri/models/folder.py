@@ -9,8 +9,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from unimri.artifacts import replacing, sha256
-from unimri.errors import UnimriError
+from unimri.core.artifacts import replacing, sha256
+from unimri.core.errors import UnimriError
 from unimri.models.aspin import Aspin
 from unimri.models.cascade import D5C5, UniversalD5C5, build_network
 from unimri.models.registry import read_network

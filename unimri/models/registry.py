@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
+from unimri.core.plugins import BACKBONE_GROUP, load_plugins, one_of
+from unimri.core.settings import parse_settings
 from unimri.models.settings import BackboneSettings, CascadeSettings
-from unimri.plugins import BACKBONE_GROUP, load_plugins, one_of
-from unimri.settings import parse_settings
 
 BACKBONES: dict[str, type[BackboneSettings]] = {"d5c5": CascadeSettings}
 BACKBONES |= load_plugins(BACKBONE_GROUP, BackboneSettings, BACKBONES, "name")

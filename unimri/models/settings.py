@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from unimri.plugins import Extensible
+from unimri.core.plugins import Extensible
 
 if TYPE_CHECKING:
     from torch import nn

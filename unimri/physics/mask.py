@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unimri.plugins import Extensible
+from unimri.core.plugins import Extensible
 
 
 class Mask(Extensible):

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationError
 
-from unimri.artifacts import replacing
-from unimri.errors import UnimriError
+from unimri.core.artifacts import replacing
+from unimri.core.errors import UnimriError
+from unimri.core.plugins import MASK_GROUP, load_plugins, one_of
+from unimri.core.settings import Settings
 from unimri.physics.mask import Mask, line_budget
-from unimri.plugins import MASK_GROUP, load_plugins, one_of
-from unimri.settings import Settings
 
 
 class Gaussian1D(Mask):

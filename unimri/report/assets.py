@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unimri.provenance import files_digest
+from unimri.core.provenance import files_digest
 
 FOLDER = Path(__file__).parent
 _FOLDERS = ("templates", "static", "vendor")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 
 _SAMPLING_OR_SEED = re.compile(r"[0-9.]+x(-[a-z0-9-]+)?|seed[0-9]+")
 PAGE = "report"

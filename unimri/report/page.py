@@ -7,8 +7,9 @@ from typing import Any, Literal, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from unimri.artifacts import write_text
-from unimri.errors import UnimriError
+from unimri.core.artifacts import write_text
+from unimri.core.errors import UnimriError
+from unimri.core.settings import read_settings
 from unimri.report import assets
 from unimri.report.catalogue import FIGURES, TABLES, Figure, Table
 from unimri.report.cost import clock, costs, total
@@ -19,7 +20,6 @@ from unimri.report.rerun import CHANGES, commands
 from unimri.report.settings import Experiment, read_experiment
 from unimri.report.summary import averages, claims, describe_network, methods_of, orderings, shortcomings
 from unimri.report.tables import Part, decimals, notes, rate, read_rows, read_table
-from unimri.settings import read_settings
 
 Origins = dict[str, Literal["simulated", "real"]]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from unimri.artifacts import sha256
-from unimri.errors import UnimriError
+from unimri.core.artifacts import sha256
+from unimri.core.errors import UnimriError
 from unimri.report.settings import shown_settings
 from unimri.report.tables import read_rows
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from unimri.settings import parse_settings
+from unimri.core.settings import parse_settings
 
 
 class _Part(BaseModel):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, METRIC_LABELS
 from unimri.evaluation.methods import METHODS, method
 from unimri.report.catalogue import COLUMNS, HIGHER_IS_BETTER, WORDS, Column, Table

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
-from unimri.artifacts import remove_leftovers
-from unimri.errors import UnimriError
+from unimri.core.artifacts import remove_leftovers
+from unimri.core.errors import UnimriError
 from unimri.models.folder import load_tensors, save_tensors
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 import torch
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.training.settings import TrainingTask
 
 

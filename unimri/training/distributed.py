@@ -17,7 +17,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 
 
 class ElsewhereError(UnimriError):

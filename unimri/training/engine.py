@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.training.callbacks import Callback, Course
 from unimri.training.checkpoints import Checkpoints, Progress
 from unimri.training.distributed import Team

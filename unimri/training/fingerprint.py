@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from unimri.provenance import code_digest
+from unimri.core.provenance import code_digest
 from unimri.training.settings import TrainingTask
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from filelock import BaseFileLock
 
-from unimri.errors import UnimriError
-from unimri.locks import try_lock
+from unimri.core.errors import UnimriError
+from unimri.core.locks import try_lock
 from unimri.training.distributed import Team
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from unimri.artifacts import sha256
-from unimri.errors import UnimriError
+from unimri.core.artifacts import sha256
+from unimri.core.errors import UnimriError
 from unimri.models.cascade import D5C5, UniversalD5C5, build_network
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, list_anatomies, load_model
 from unimri.training.settings import TrainingTask

@@ -12,7 +12,7 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.training.distributed import ElsewhereError
 from unimri.training.interruption import SIGNALS, InterruptedTraining
 from unimri.training.nodes import meeting_place

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock
 
-from unimri.locks import NO_LOCKS, try_lock
+from unimri.core.locks import NO_LOCKS, try_lock
 from unimri.training.checkpoints import writing
 from unimri.training.distributed import Team
 from unimri.training.interruption import InterruptedTraining, Interruption

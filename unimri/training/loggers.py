@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 from unimri.training.callbacks import Callback, Course
 from unimri.training.settings import LoggerName
 

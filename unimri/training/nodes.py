@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 
 # Below the ports that systems give out by themselves.
 _PORTS = range(10_000, 30_000)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from unimri.artifacts import remove_leftovers, sha256, write_json, write_text
+from unimri.core.artifacts import remove_leftovers, sha256, write_json, write_text
 from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, save_aspin, save_base
 from unimri.training.checkpoints import Progress

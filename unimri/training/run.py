@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unimri.core.errors import UnimriError
+from unimri.core.provenance import versions
 from unimri.data.store import PreparedData
-from unimri.errors import UnimriError
 from unimri.models.cascade import D5C5, UniversalD5C5
 from unimri.models.folder import is_base, load_model
 from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
-from unimri.provenance import versions
 from unimri.training.batches import Batches
 from unimri.training.callbacks import Callback
 from unimri.training.checkpoints import Checkpoints, Progress, writing

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from unimri.core.settings import Settings
 from unimri.models.registry import NetworkSettings
-from unimri.settings import Settings
 from unimri.training.stages import StageName
 
 LoggerName = Literal["tensorboard", "mlflow", "wandb"]

@@ -1,6 +1,6 @@
 import os
 
-from unimri.needs import needs
+from unimri.workflow.resources import needs
 
 
 # On a cluster, seconds on the machine that Snakemake runs on.

@@ -5,10 +5,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from unimri.core.settings import Settings
 from unimri.data.read.files import files_below, nothing_found
 from unimri.data.read.nifti_file import read_slices, slice_orientation
 from unimri.data.scan import Scan
-from unimri.settings import Settings
 
 
 class AcdcSettings(Settings):

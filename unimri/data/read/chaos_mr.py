@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from unimri.core.settings import Settings
 from unimri.data.read.dicom_header import read_header
 from unimri.data.read.dicom_series import read_series, series_orientation, sources_of
 from unimri.data.read.error import ReadError
 from unimri.data.read.files import check_folder, files_below, nothing_found
 from unimri.data.scan import Scan, unreadable
-from unimri.settings import Settings
 
 Sequence = Literal["InPhase", "OutPhase", "T2SPIR"]
 

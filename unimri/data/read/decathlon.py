@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings
 from unimri.data.read.files import check_folder, nothing_found
 from unimri.data.read.nifti_file import read_slices, slice_orientation, stem
 from unimri.data.scan import Scan
-from unimri.errors import UnimriError
-from unimri.settings import Settings
 
 
 class DecathlonSettings(Settings):

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 from tqdm import tqdm
 
+from unimri.core.settings import Settings
 from unimri.data.read.dicom_header import Header, read_header
 from unimri.data.read.dicom_series import read_series, series_orientation, sources_of
 from unimri.data.read.error import ReadError
@@ -15,7 +16,6 @@ from unimri.data.read.files import files_below, nothing_found
 from unimri.data.read.grouping import PatientPattern, patient_by_pattern
 from unimri.data.read.planes import Plane
 from unimri.data.scan import Scan, unreadable
-from unimri.settings import Settings
 
 
 class DicomSettings(Settings):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Self
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 
 # The mend of most faults.
 AGAIN = "the file is damaged or cut short: copy or download it again"

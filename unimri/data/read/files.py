@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 
 
 def check_folder(folder: Path) -> None:

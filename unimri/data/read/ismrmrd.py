@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from unimri.core.settings import Settings
 from unimri.data.read.error import AGAIN, ReadError
 from unimri.data.read.files import nothing_found
 from unimri.data.read.grouping import PatientPattern
@@ -25,7 +26,6 @@ from unimri.data.read.isolated import isolated
 from unimri.data.read.kspace import combined
 from unimri.data.read.magnitude import check_size, magnitude
 from unimri.data.scan import Scan
-from unimri.settings import Settings
 
 GROUP = "dataset"
 ELSEWHERE = "reconstruct it with its vendor's software and give the images"

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
+from unimri.core.errors import UnimriError
 from unimri.data.read.error import AGAIN, ReadError
-from unimri.errors import UnimriError
 
 if sys.platform == "linux":
     import fcntl

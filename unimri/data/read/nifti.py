@@ -7,12 +7,12 @@ from typing import Literal
 
 from pydantic import Field
 
+from unimri.core.settings import Settings
 from unimri.data.read.files import files_below, nothing_found
 from unimri.data.read.grouping import PatientPattern, patient_by_pattern
 from unimri.data.read.nifti_file import read_slices, slice_orientation
 from unimri.data.read.planes import Plane
 from unimri.data.scan import Scan
-from unimri.settings import Settings
 
 
 class NiftiSettings(Settings):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from unimri.core.plugins import Extensible
 from unimri.data.scan import Scan
-from unimri.plugins import Extensible
 
 
 class OwnReader(Extensible):

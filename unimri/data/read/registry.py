@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
 
+from unimri.core.plugins import READER_GROUP, load_plugins, one_of
+from unimri.core.settings import Settings
 from unimri.data.read import acdc, chaos_mr, decathlon, dicom, fastmri_h5, ismrmrd, nifti
 from unimri.data.read.acdc import AcdcSettings
 from unimri.data.read.chaos_mr import ChaosMrSettings
@@ -13,8 +15,6 @@ from unimri.data.read.ismrmrd import IsmrmrdSettings
 from unimri.data.read.nifti import NiftiSettings
 from unimri.data.read.own import OwnReader
 from unimri.data.scan import Scan
-from unimri.plugins import READER_GROUP, load_plugins, one_of
-from unimri.settings import Settings
 
 _BUILT_IN = (
     AcdcSettings,

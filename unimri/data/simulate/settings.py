@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from unimri.core.plugins import Extensible, package_of
 from unimri.data.simulate.phantoms import PHANTOMS, phantoms
-from unimri.plugins import Extensible, package_of
 
 
 class SimulationSettings(Extensible):

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from unimri.artifacts import replacing
+from unimri.core.artifacts import replacing
+from unimri.core.errors import UnimriError
 from unimri.data.simulate.layouts import LAYOUTS
 from unimri.data.simulate.phantoms import phantoms
 from unimri.data.simulate.settings import SimulationSettings
-from unimri.errors import UnimriError
 
 
 def layout_of(anatomy: str) -> str:

@@ -33,7 +33,7 @@ from snakemake_interface_common.exceptions import WorkflowError
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
 from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
-from unimri.artifacts import remove, write_json
+from unimri.core.artifacts import remove, write_json
 
 
 @dataclass

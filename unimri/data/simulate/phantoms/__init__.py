@@ -5,13 +5,13 @@ One that stays outside is an entry point: docs/extending.md.
 
 from functools import cache
 
+from unimri.core.plugins import PHANTOM_GROUP, load_plugins
 from unimri.data.simulate.phantoms.abdomen import Abdomen
 from unimri.data.simulate.phantoms.brain import Brain
 from unimri.data.simulate.phantoms.cardiac import Cardiac
 from unimri.data.simulate.phantoms.knee import Knee
 from unimri.data.simulate.phantoms.phantom import Phantom
 from unimri.data.simulate.phantoms.prostate import Prostate
-from unimri.plugins import PHANTOM_GROUP, load_plugins
 
 PHANTOMS: dict[str, type[Phantom]] = {
     "brain": Brain,

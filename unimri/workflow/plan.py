@@ -13,13 +13,13 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from unimri.config import Config
+from unimri.core.errors import UnimriError
+from unimri.core.provenance import code_digest, files_digest
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
 from unimri.deploy.task import ModelTask, Part
-from unimri.errors import UnimriError
 from unimri.evaluation.methods import method as find_method
 from unimri.physics.masks import MaskTask
-from unimri.provenance import code_digest, files_digest
 from unimri.report.assets import assets_digest
 from unimri.report.settings import shown_settings
 from unimri.training.settings import Distillation, TrainingTask
@@ -411,7 +411,7 @@ class WorkflowPlan:
 
     def published(self) -> str:
         """Fingerprint of the paper's numbers and claims."""
-        return files_digest(Path(__file__).parent / "evaluation" / "published")
+        return files_digest(Path(__file__).parents[1] / "evaluation" / "published")
 
     def report_code(self) -> str:
         """Fingerprint of the page's code, templates, style and scripts."""

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from unimri.errors import UnimriError
+from unimri.core.errors import UnimriError
 
 T = TypeVar("T")
 

@@ -1,12 +1,12 @@
-"""The commands for someone with scans: reconstruct, adapt, models and their adapters, export. Thin, as `unimri.cli`."""
+"""The commands for someone with scans: reconstruct, adapt, models and their adapters, export. Thin."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unimri.errors import UnimriError
-from unimri.settings import parse_settings
+from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_settings
 
 if TYPE_CHECKING:
     from unimri.deploy.reconstruct import Outcome
@@ -295,7 +295,7 @@ def add_model(model: Annotated[str, typer.Argument(help="A model's folder or one
 @models.command("remove")
 def remove_model(name: Annotated[str, typer.Argument(help="Of a model that was added.")]) -> None:
     """Remove a model that `models add` copied."""
-    from unimri.artifacts import remove
+    from unimri.core.artifacts import remove
     from unimri.deploy.description import ModelDescription
     from unimri.deploy.find import user_models
 

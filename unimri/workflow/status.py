@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from unimri.errors import UnimriError
-from unimri.plan import PlannedTraining, WorkflowPlan
+from unimri.core.errors import UnimriError
 from unimri.training.checkpoints import Checkpoints
 from unimri.training.device import resolve
 from unimri.training.fingerprint import fingerprint, training_code
 from unimri.training.inputs import Files
 from unimri.training.results import read_about
 from unimri.training.settings import TrainingTask
+from unimri.workflow.plan import PlannedTraining, WorkflowPlan
 
 State = Literal["done", "stale", "under way", "stopped", "ready", "waiting"]
 

@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from unimri.config import read_yaml
-from unimri.errors import UnimriError
-from unimri.settings import Settings, parse_settings
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings, parse_settings
 
 FILE = "site.yaml"
 VARIABLE = "UNIMRI_SITE"

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from filelock import BaseFileLock
 
-from unimri.artifacts import write_json
-from unimri.errors import UnimriError
-from unimri.locks import NO_LOCKS, try_lock
+from unimri.core.artifacts import write_json
+from unimri.core.errors import UnimriError
+from unimri.core.locks import NO_LOCKS, try_lock
 
 log = logging.getLogger(__name__)
 

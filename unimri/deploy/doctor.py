@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tabulate import tabulate
 
-from unimri.machine import machine_resources
+from unimri.core.machine import machine_resources
 
 PACKAGE = "unimri"
 # Instruction sets that the convolutions' library chooses its code by, as torch names and as people know them.

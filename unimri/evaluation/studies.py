@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from unimri.core.settings import Settings
 from unimri.evaluation.methods import METHODS
 from unimri.physics.masks import MaskSettings
-from unimri.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
 

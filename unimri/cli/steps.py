@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from unimri.deploy.commands import PANEL as SCANS
-from unimri.deploy.commands import scans
-from unimri.errors import UnimriError
-from unimri.settings import parse_settings, read_settings
+from unimri.cli.commands import PANEL as SCANS
+from unimri.cli.commands import scans
+from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_settings, read_settings
 
 # The panels of `unimri --help`, in their order.
 EXPERIMENT, STEPS = "The experiment", "Steps of the workflow"
@@ -421,7 +421,7 @@ def tables(
     output: Output,
 ) -> None:
     """Write Tables 1 and S2, comparisons, conventions, the paper's claims and the parameter table."""
-    from unimri.artifacts import write_json
+    from unimri.core.artifacts import write_json
     from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.parameters import parameter_table, write_parameters
     from unimri.evaluation.statistics import StatisticsSettings
@@ -491,8 +491,8 @@ def status(
     from tabulate import tabulate
 
     from unimri.config import load_config
-    from unimri.plan import WorkflowPlan
-    from unimri.status import Standing, standings
+    from unimri.workflow.plan import WorkflowPlan
+    from unimri.workflow.status import Standing, standings
 
     found = list(standings(WorkflowPlan(load_config(*(config or [Path("config.yaml")])))))
     typer.echo(tabulate(found, [*Standing._fields], tablefmt="plain", disable_numparse=True))
@@ -511,9 +511,9 @@ def borrow(
     """Take over what another checkout has finished: `snakemake` makes only what differs. Writes nothing there."""
     from tabulate import tabulate
 
-    from unimri.borrow import borrow as run
-    from unimri.borrow import total
     from unimri.config import load_config
+    from unimri.workflow.reuse import borrow as run
+    from unimri.workflow.reuse import total
 
     loaded = load_config(*(config or [Path("config.yaml")]))
     found = run(source, Path(), loaded.results, loaded.private, copy)
@@ -529,7 +529,7 @@ def borrow(
 @app.command(rich_help_panel=SCANS)
 def doctor() -> None:
     """Say what is installed, which device there is, how fast it is, and what would be slow and why."""
-    from unimri.doctor import diagnose
+    from unimri.deploy.doctor import diagnose
 
     found = diagnose()
     typer.echo(found.text)
@@ -539,7 +539,7 @@ def doctor() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from unimri.doctor import own_version
+        from unimri.deploy.doctor import own_version
 
         typer.echo(f"unimri {own_version()}")
         raise typer.Exit

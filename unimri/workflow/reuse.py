@@ -12,9 +12,9 @@ from snakemake.persistence.file import FilePersistence  # type: ignore[import-un
 from tqdm import tqdm
 from tqdm.utils import CallbackIOWrapper
 
-from unimri.artifacts import remove, remove_leftovers, replacing
-from unimri.errors import UnimriError
-from unimri.occupancy import occupy
+from unimri.core.artifacts import remove, remove_leftovers, replacing
+from unimri.core.errors import UnimriError
+from unimri.core.run_lock import occupy
 
 # Carries the time of a folder that is an output. Snakemake writes to it when it touches the folder: never a link.
 _TIMESTAMP = ".snakemake_timestamp"

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Union
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from unimri.errors import UnimriError
-from unimri.settings import Settings
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings
 
 READER_GROUP, MASK_GROUP = "unimri.readers", "unimri.masks"
 BACKBONE_GROUP, PHANTOM_GROUP = "unimri.backbones", "unimri.phantoms"

@@ -65,7 +65,7 @@ def _imports(module: str) -> tuple[str, ...]:
 
 
 def _source(module: str) -> Path | None:
-    path = Path(__file__).parent.parent.joinpath(*module.split("."))
+    path = Path(__file__).parents[2].joinpath(*module.split("."))
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file():
             return candidate

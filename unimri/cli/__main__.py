@@ -1,0 +1,5 @@
+"""`python -m unimri.cli`, as the rules call it."""
+
+from unimri.cli.steps import main
+
+main()
