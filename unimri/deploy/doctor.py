@@ -110,7 +110,7 @@ def own_version() -> str:
 def diagnose() -> Diagnosis:
     """Look at packages and machine, and measure the network for about two seconds."""
     # Not at the top: it needs packages, and these may be what is missing.
-    from unimri.deploy.find import search_path
+    from unimri.deploy.library import search_path
 
     packages, faults = check_packages(_requirements())
     parts = [_section("Versions", [(PACKAGE, own_version()), ("Python", platform.python_version()), *packages])]

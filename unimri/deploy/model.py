@@ -12,11 +12,11 @@ from torch import Tensor
 
 from unimri.core.errors import UnimriError
 from unimri.deploy.adapters import load_adapter
-from unimri.deploy.archive import opened
 from unimri.deploy.choice import Choice, choose, features
 from unimri.deploy.description import ModelDescription
-from unimri.deploy.find import find_model
 from unimri.deploy.kspace import Acquisition, Axis, acquisition
+from unimri.deploy.library import find_model, opened
+from unimri.deploy.process import resolve_device
 from unimri.deploy.scale import estimated_scale
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import list_anatomies, load_model
@@ -224,7 +224,7 @@ class Model:
     ) -> Reconstruction:
         """Reconstruct one volume that has been brought into shape; parameters and errors as `reconstruct`."""
         if fallback is not None:
-            self.known(fallback)
+            self.checked_anatomy(fallback)
         samples = given.kspace
         sampled = lines(given.mask, given.axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
         zero_filled = to_image(samples)  # (slices, coils, rows, columns)
@@ -234,7 +234,7 @@ class Model:
             if choice.unlike and fallback is None:
                 raise UnimriError(f"anatomy: {choice.unlike}; name one of {', '.join(self.anatomies)}, or a fallback")
             anatomy = fallback if choice.unlike else choice.anatomy
-        name = self.known(anatomy)
+        name = self.checked_anatomy(anatomy)
         scale = estimated_scale(zero_filled, self.description.anatomies[name].scale_factor)  # (coils, 1, 1)
         slices, coils, rows, columns = samples.shape
         images = torch.empty(samples.shape, dtype=torch.complex64)
@@ -256,7 +256,7 @@ class Model:
         image, _ = self.network(from_hybrid(measured, axis), measured, sampled, axis, anatomy)
         return cast(Tensor, image)
 
-    def known(self, anatomy: str | None) -> str:
+    def checked_anatomy(self, anatomy: str | None) -> str:
         """The anatomy itself, or the only one there is.
 
         Raises
@@ -278,13 +278,13 @@ class Model:
         zero_filled : complex or real (slices, coils, rows, columns).
         leaving_out : an anatomy that is not to be chosen.
         """
-        known = {name: own for name, own in self.description.anatomies.items() if name != leaving_out}
+        others = {name: own for name, own in self.description.anatomies.items() if name != leaving_out}
         slices = features(combine(zero_filled), self.description.image_size)
         return choose(
             slices,
-            {name: np.array(own.look) for name, own in known.items()},
-            np.array(self.description.precision),
-            {name: own.largest_distance for name, own in known.items()},
+            {name: np.array(own.features) for name, own in others.items()},
+            np.array(self.description.inverse_covariance),
+            {name: own.largest_distance for name, own in others.items()},
         )
 
 
@@ -298,7 +298,7 @@ def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[P
 
     Parameters
     ----------
-    path : of its folder or its one file, or its name; see `unimri.deploy.find`.
+    path : of its folder or its one file, or its name; see `unimri.deploy.library`.
     device : "cpu", "cuda", or "auto" for a GPU if there is one.
     aspins : adapters to load beside the model's own ASPINs.
 
@@ -309,8 +309,4 @@ def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[P
     model = Model.load(path)
     for aspin in aspins:
         model.add_aspin(Path(aspin))
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UnimriError("device: cuda, but there is no GPU that torch can use; set cpu or auto")
-    return model.to(device)
+    return model.to(resolve_device(device))

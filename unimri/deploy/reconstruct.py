@@ -1,11 +1,12 @@
 """Whole scans: each volume in, its reconstruction out in the format that it came in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -14,14 +15,18 @@ from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
 from unimri.data.read.error import ReadError
 from unimri.deploy.choice import Choice
-from unimri.deploy.find import find_model
 from unimri.deploy.kspace import Acquisition, Axis, acquisition
+from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, combine, load
 from unimri.evaluation.metrics import MetricSettings, Score, score_slice
+from unimri.evaluation.text import write_csv
 from unimri.formats.output import check_output
 from unimri.formats.registry import find_sources
 from unimri.formats.scan import Images, KSpace, Made, Source
 from unimri.physics.fourier import to_image, to_kspace
+
+_METRICS = ["zero_filled_psnr_db", "zero_filled_ssim_percent", "psnr_db", "ssim_percent"]
+_COLUMNS = ["volume", "slice", "model", "anatomy", "acceleration", *_METRICS]
 
 
 @dataclass(frozen=True)
@@ -228,3 +233,62 @@ def _scores(
 
 def _move(bar: Any, done: int) -> None:
     bar.update(done - bar.n)
+
+
+def outcome_line(outcome: Outcome, deidentify: bool) -> str:
+    """Say what became of a volume, by its number alone where the request is to deidentify."""
+    # The name may be a patient's; that of a volume which is all of its input is a dot.
+    name = f"volume {outcome.number}" if deidentify or outcome.name == "." else outcome.name
+    if outcome.fault:
+        return f"{name}: left out: {' '.join(outcome.fault.split())}"
+    how, choice = "", outcome.choice
+    if choice is not None:
+        how = f" (fallback: {choice.unlike})" if choice.unlike else f" (auto, {choice.confidence:.0%} sure)"
+    used = f"{outcome.acceleration:.2f}x, {outcome.model}, {outcome.anatomy}{how}"
+    line = f"{name}: {outcome.slices} slices, {used}"
+    return f"{line}: {_gain(outcome.zero_filled, outcome.own)}" if outcome.own else line
+
+
+def summary(outcomes: Sequence[Outcome], output: Path) -> str:
+    """Say what became of all of them together."""
+    done = [outcome for outcome in outcomes if not outcome.fault]
+    if not done:
+        return f"0 of {len(outcomes)} volumes: nothing was written"
+    before = tuple(score for outcome in done for score in outcome.zero_filled)
+    after = tuple(score for outcome in done for score in outcome.own)
+    slices = sum(outcome.slices for outcome in done)
+    text = f"{len(done)} of {len(outcomes)} volumes, {slices} slices, written to {output}"
+    return f"{text}; mean over {len(after)} slices: {_gain(before, after)}" if len(done) > 1 and after else text
+
+
+def _gain(zero_filled: tuple[Score, ...], own: tuple[Score, ...]) -> str:
+    before, after = mean_score(zero_filled), mean_score(own)
+    return (
+        f"PSNR {before.psnr_db:.2f} -> {after.psnr_db:.2f} dB, SSIM {before.ssim_percent:.2f} -> "
+        f"{after.ssim_percent:.2f} % (zero filling -> model)"
+    )
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    """Mean PSNR (dB) and SSIM (percent) over slices; at least one."""
+    return Score(*np.mean(scores, axis=0).tolist())
+
+
+def write_scores(outcomes: Iterable[Outcome], path: Path) -> None:
+    """Write one row a slice: volume (its number in the input, from 1; never its name), slice (from 0), scores."""
+    rows = [
+        {
+            "volume": outcome.number,
+            "slice": place,
+            "model": outcome.model,
+            "anatomy": outcome.anatomy,
+            "acceleration": round(outcome.acceleration, 4),
+            "zero_filled_psnr_db": before.psnr_db,
+            "zero_filled_ssim_percent": before.ssim_percent,
+            "psnr_db": after.psnr_db,
+            "ssim_percent": after.ssim_percent,
+        }
+        for outcome in outcomes
+        for place, (before, after) in enumerate(zip(outcome.zero_filled, outcome.own, strict=True))
+    ]
+    write_csv(path, pd.DataFrame(rows, columns=_COLUMNS))

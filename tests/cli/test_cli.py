@@ -1,50 +1,13 @@
 import json
-import sys
-from contextlib import redirect_stderr, redirect_stdout
-from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 import pytest
-
-from unimri.cli.__main__ import main
+from calls import call, fails, fault
 
 NIFTI = {"reader": {"format": "nifti"}, "fit": "resize", "preparation": {"image_size": 16}}
 DICOM = {"reader": {"format": "dicom"}, "fit": "crop", "preparation": {"image_size": 16, "crop": 16}}
-
-
-class Result(NamedTuple):
-    returncode: object
-    stdout: str
-    stderr: str
-
-
-def run(*arguments: object) -> Result:
-    """Run `unimri` in this process: importing torch for each command would take longest."""
-    code: object = 0
-    stdout, stderr = StringIO(), StringIO()
-    with redirect_stdout(stdout), redirect_stderr(stderr), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["unimri", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-            # As Python does with a text.
-            if isinstance(code, str):
-                print(code, file=sys.stderr)
-                code = 1
-    return Result(code, stdout.getvalue(), stderr.getvalue())
-
-
-def fails(says: str, *arguments: object) -> None:
-    """The command ends with status 1 and one line, which holds `says`."""
-    result = run(*arguments)
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
-    assert line.startswith("unimri: ")
-    assert says in line
 
 
 @pytest.fixture
@@ -58,9 +21,9 @@ def scans(tmp_path: Path) -> Path:
 
 
 def test_prepare_writes_a_store_and_says_nothing_without_a_terminal(tmp_path, scans):
-    result = run("prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", tmp_path / "out")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "INFO train: 2 patients, 2 volumes, 6 slices" in result.stdout
+    result = call("prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", tmp_path / "out")
+    assert (result.status, result.err) == (0, "")
+    assert "INFO train: 2 patients, 2 volumes, 6 slices" in result.out
     assert (tmp_path / "out/manifest.csv").is_file()
 
 
@@ -81,19 +44,19 @@ def test_a_bad_scan_is_one_line_and_nothing_is_written(tmp_path, scans, bad, say
     else:
         value = 7.0 if bad == "constant" else np.nan
         nib.save(nib.Nifti1Image(np.full((20, 20, 3), value, np.float32), np.eye(4)), path)
-    fails(says, "prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", tmp_path / "out")
+    fault(says, "prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", tmp_path / "out")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["scans"]
 
 
 def test_inspect_says_what_is_there_and_what_would_be_left_out(tmp_path, scans):
     (scans / "patient1/t1.nii.gz").write_bytes(b"no gzip")
     before = sorted(tmp_path.rglob("*"))
-    result = run("inspect", scans, "--reader", "nifti")
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "3 patients, 3 volumes, 9 slices; 1 left out" in result.stdout
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("patient1 ")]
+    result = call("inspect", scans, "--reader", "nifti")
+    assert (result.status, result.err) == (0, "")
+    assert "3 patients, 3 volumes, 9 slices; 1 left out" in result.out
+    (line,) = [line for line in result.out.splitlines() if line.startswith("patient1 ")]
     assert "patient1/t1.nii.gz: is not gzip" in line
-    (line,) = [line for line in result.stdout.splitlines() if line.startswith("patient2 ")]
+    (line,) = [line for line in result.out.splitlines() if line.startswith("patient2 ")]
     assert "axial (S R A)" in line
     assert sorted(tmp_path.rglob("*")) == before
     fails("--reader: ", "inspect", scans, "--reader", "tomography")
@@ -126,14 +89,14 @@ def test_wrong_settings_are_told_by_key(tmp_path, scans):
 def test_show_says_what_to_run_first(tmp_path):
     overlay = tmp_path / "overlay.yaml"
     overlay.write_text(f"results: {tmp_path}/results\n")
-    fails("table1.csv: not there yet", "show", Path(__file__).parents[1] / "config.yaml", overlay)
+    fails("table1.csv: not there yet", "show", Path(__file__).parents[2] / "config.yaml", overlay)
 
 
 def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
     data = tmp_path / "data"
     settings = json.dumps({"mask": {"preset": "paper-like"}, "size": 16})
-    assert run("masks", "draw", 4, "--settings", settings, "--output", tmp_path / "m.npz").returncode == 0
-    assert run("prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", data).returncode == 0
+    assert call("masks", "draw", 4, "--settings", settings, "--output", tmp_path / "m.npz").status == 0
+    assert call("prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", data).status == 0
     output = ("--settings", "{}", "--output", tmp_path / "scores.csv")
     fails("manifest.csv: no such file", "evaluate", "undersampled", 0, "hip", tmp_path, tmp_path / "m.npz", *output)
     fails("nothing.npz: ", "evaluate", "undersampled", 0, "hip", data, tmp_path / "nothing.npz", *output)
@@ -141,7 +104,7 @@ def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
     torn.write_bytes((tmp_path / "m.npz").read_bytes()[:-20])
     fails("torn.npz: not a mask", "evaluate", "undersampled", 0, "hip", data, torn, *output)
     other = json.dumps({"mask": {"preset": "paper-like"}, "size": 32})
-    assert run("masks", "draw", 4, "--settings", other, "--output", tmp_path / "other.npz").returncode == 0
+    assert call("masks", "draw", 4, "--settings", other, "--output", tmp_path / "other.npz").status == 0
     fails(
         "for 32 pixels and the slices have 16",
         "evaluate",
@@ -159,4 +122,4 @@ def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
     model = ("--model", tmp_path / "model")
     fails("model.json: ", "evaluate", "shared", 0, "hip", data, tmp_path / "m.npz", *output, *model)
     assert not (tmp_path / "scores.csv").exists()
-    assert run("evaluate", "undersampled", 0, "hip", data, tmp_path / "m.npz", *output).returncode == 0
+    assert call("evaluate", "undersampled", 0, "hip", data, tmp_path / "m.npz", *output).status == 0

@@ -11,25 +11,25 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from test_cli import run
+from calls import call
 
 from unimri.cli.__main__ import PANELS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROGRAM = "from unimri.cli.__main__ import app; app(prog_name='unimri')"
 
 
 def test_done_is_0_and_says_nothing_on_standard_error():
     for arguments in (["--version"], ["--help"], ["masks", "draw", "--help"]):
-        result = run(*arguments)
-        assert (result.returncode, result.stderr) == (0, "")
-    assert run("--version").stdout == f"unimri {version('unimri')}\n"
+        result = call(*arguments)
+        assert (result.status, result.err) == (0, "")
+    assert call("--version").out == f"unimri {version('unimri')}\n"
 
 
 def test_a_fault_of_the_input_is_1_and_one_line(tmp_path):
-    result = run("inspect", tmp_path / "nowhere", "--reader", "dicom")
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
+    result = call("inspect", tmp_path / "nowhere", "--reader", "dicom")
+    assert result.status == 1
+    (line,) = result.err.splitlines()
     assert line.startswith("unimri: ")
 
 
@@ -43,10 +43,10 @@ def test_a_fault_of_the_input_is_1_and_one_line(tmp_path):
     ],
 )
 def test_wrong_usage_is_2_and_says_how_to_get_help(arguments, says):
-    result = run(*arguments)
-    assert result.returncode == 2
-    assert says.lower() in result.stderr.lower()
-    assert "--help" in result.stderr
+    result = call(*arguments)
+    assert result.status == 2
+    assert says.lower() in result.err.lower()
+    assert "--help" in result.err
 
 
 # 143 is how a shell says that the signal 15 ended a process.
@@ -75,7 +75,7 @@ def test_what_is_stopped_ends_with_the_signals_status(number, status, tmp_path):
 
 
 def test_help_is_grouped_with_what_a_person_calls_first():
-    text = run("--help").stdout
+    text = call("--help").out
     titles = [title for title in re.findall(r"─ ([A-Z][a-z ]+) ─", text) if title != "Options"]
     assert titles == PANELS
 

@@ -9,10 +9,10 @@ import pytest
 
 import unimri
 from unimri.core.errors import UnimriError
-from unimri.deploy import find
+from unimri.deploy import library
 from unimri.deploy.card import write_texts
 from unimri.deploy.description import ModelDescription
-from unimri.deploy.find import find_model, list_models, search_path
+from unimri.deploy.library import find_model, list_models, search_path
 
 Place = Callable[..., Path]
 
@@ -21,7 +21,7 @@ Place = Callable[..., Path]
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder, without the models of this machine and without a network."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(find, "__file__", str(tmp_path / "site-packages/unimri/deploy/find.py"))
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "site-packages/unimri/deploy/library.py"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "own"))
     monkeypatch.delenv("UNIMRI_MODELS", raising=False)
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was used"))
@@ -56,7 +56,7 @@ def test_folders_are_looked_into_in_order(nowhere: Path, place: Place, monkeypat
 def test_a_checkout_is_looked_into_from_anywhere(
     nowhere: Path, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    monkeypatch.setattr(find, "__file__", str(nowhere / "unimri/deploy/find.py"))
+    monkeypatch.setattr(library, "__file__", str(nowhere / "unimri/deploy/library.py"))
     (nowhere / "Snakefile").touch()
     trained = place(nowhere / "results/models", "4x")
     # By the relative path, once.

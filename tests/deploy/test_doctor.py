@@ -3,8 +3,8 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
+from calls import call
 from packaging.requirements import Requirement
-from test_cli import run
 
 from unimri.deploy import doctor
 from unimri.deploy.doctor import Machine, check_packages, diagnose, images_per_second, remarks
@@ -70,18 +70,18 @@ def test_the_speed_is_whole_images_over_the_time_that_they_took(monkeypatch):
 
 def test_the_command_prints_every_section_and_ends_with_0(monkeypatch):
     monkeypatch.setattr(doctor, "SIZES", (16, 24))
-    result = run("doctor")
-    assert (result.returncode, result.stderr) == (0, "")
+    result = call("doctor")
+    assert (result.status, result.err) == (0, "")
     for part in ("Versions", "Optional", "Machine", "Compressed DICOM", "16 x 16", "24 x 24", "What would be slow"):
-        assert part in result.stdout
-    assert result.stdout.endswith("All that is needed is there.\n")
+        assert part in result.out
+    assert result.out.endswith("All that is needed is there.\n")
 
 
 def test_what_is_missing_ends_with_1_and_one_line(monkeypatch):
     monkeypatch.setattr(doctor, "_requirements", lambda: [Requirement("no-such-package-of-ours")])
     assert diagnose().faults
-    result = run("doctor")
-    assert result.returncode == 1
-    (line,) = result.stderr.splitlines()
+    result = call("doctor")
+    assert result.status == 1
+    (line,) = result.err.splitlines()
     assert line == "unimri: no-such-package-of-ours is missing; run `pip install 'no-such-package-of-ours'`"
-    assert "Something is missing." in result.stdout
+    assert "Something is missing." in result.out

@@ -40,11 +40,16 @@ def succeeds(*arguments: object) -> str:
     return result.out
 
 
-def fails(says: str, *arguments: object) -> None:
-    """The command ends with status 1 and one line, which holds `says`."""
+def fault(says: str, *arguments: object) -> str:
+    """The command ends with status 1 and one line, which holds `says`; give its standard output."""
     result = call(*arguments)
     assert result.status == 1
-    assert not result.out
     (line,) = result.err.splitlines()
     assert line.startswith("unimri: ")
     assert says in line
+    return result.out
+
+
+def fails(says: str, *arguments: object) -> None:
+    """The same, and nothing is on its standard output."""
+    assert not fault(says, *arguments)
