@@ -64,11 +64,11 @@ def reconstruct(
 
     Where the truth is known, it is compared with zero filling. Ends with status 1 if a volume was left out.
     """
-    from unimri.deploy.masks import read_mask
     from unimri.deploy.process import use_machine
     from unimri.deploy.reconstruct import Models, Request
     from unimri.deploy.reconstruct import reconstruct as run
     from unimri.deploy.scores import write_scores
+    from unimri.physics.masks import read_mask
 
     use_machine(threads)
     wanted = Request(
@@ -146,7 +146,7 @@ def adapt(
 
     Interrupted, it ends with status 143, and goes on where it was when the same command is given again.
     """
-    from unimri.data.inspect import parse_reader
+    from unimri.data.layouts.registry import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
     from unimri.deploy.adapt import adapt as run
     from unimri.deploy.adapters import add_adapter, changeable

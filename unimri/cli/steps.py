@@ -115,8 +115,8 @@ def inspect(
     """Say what a data set holds, and what would be left out and why. Prints names of patients and files."""
     from tabulate import tabulate
 
-    from unimri.data.inspect import inspect as run
-    from unimri.data.inspect import parse_reader
+    from unimri.data.layouts.registry import parse_reader
+    from unimri.data.prepare import inspect as run
 
     findings = list(run(folder, parse_reader(reader)))
     rows = [
