@@ -88,10 +88,10 @@ def reconstruct(
 
     Where the truth is known, it is compared with zero filling. Ends with status 1 if a volume was left out.
     """
-    from unimri.deploy.masks import read_mask
     from unimri.deploy.process import use_machine
     from unimri.deploy.reconstruct import Models, Request, outcome_line, summary, write_scores
     from unimri.deploy.reconstruct import reconstruct as run
+    from unimri.physics.masks import read_mask
 
     use_machine(threads)
     wanted = Request(
@@ -135,7 +135,7 @@ def adapt(
 
     Interrupted, it ends with status 143, and goes on where it was when the same command is given again.
     """
-    from unimri.data.inspect import parse_reader
+    from unimri.data.layouts.registry import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
     from unimri.deploy.adapt import adapt as run
     from unimri.deploy.adapters import add_adapter
@@ -200,8 +200,8 @@ def inspect(
     """Say what a data set holds, and what would be left out and why. Prints names of patients and files."""
     from tabulate import tabulate
 
-    from unimri.data.inspect import inspect as run
-    from unimri.data.inspect import parse_reader
+    from unimri.data.layouts.registry import parse_reader
+    from unimri.data.prepare import inspect as run
 
     findings = list(run(folder, parse_reader(reader)))
     rows = [

@@ -17,10 +17,9 @@ from unimri.core.artifacts import remove, sha256, write_text
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
-from unimri.data.inspect import Finding, inspect, parse_reader
-from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.read.files import files_below
-from unimri.data.read.registry import ReaderSettings
+from unimri.data.layouts.base import Reader
+from unimri.data.layouts.registry import parse_reader
+from unimri.data.prepare import Finding, PreparationSettings, PreparationTask, inspect, prepare
 from unimri.data.split import Fractions
 from unimri.data.store import PreparedData
 from unimri.deploy.adapters import ENDING, check_name, save_adapter
@@ -34,6 +33,7 @@ from unimri.deploy.reconstruct import mean_score
 from unimri.evaluation.figures import reconstruction_figure
 from unimri.evaluation.metrics import Score, score_slice
 from unimri.evaluation.text import markdown_table
+from unimri.io.files import files_below
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
 from unimri.models.process import settle
@@ -93,7 +93,7 @@ def adapt(
     folder: Path,
     name: str,
     model: Path,
-    reader: ReaderSettings,
+    reader: Reader,
     output: Path,
     settings: AdaptationSettings,
     log: Callable[[str], None] = lambda line: None,
@@ -186,7 +186,7 @@ def adapt(
     return Adapted(name, adapter, report, scores)
 
 
-def guess_reader(folder: Path) -> ReaderSettings:
+def guess_reader(folder: Path) -> Reader:
     """The reader of what most files of a folder are: NIfTI, fastMRI's HDF5, or else DICOM.
 
     Raises

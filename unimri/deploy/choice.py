@@ -19,7 +19,8 @@ from torch import Tensor
 from unimri.data.split import Split
 from unimri.data.store import PreparedData
 from unimri.deploy.description import LEVELS
-from unimri.physics.fourier import PHASE_AXES, lines, undersample
+from unimri.physics.fourier import lines, undersample
+from unimri.physics.mask import PHASE_AXES
 from unimri.physics.masks import Masks
 
 # Of the covariance towards its own diagonal: some anatomies have few slices.

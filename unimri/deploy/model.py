@@ -14,13 +14,14 @@ from unimri.core.errors import UnimriError
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.choice import Choice, choose, features
 from unimri.deploy.description import ModelDescription
-from unimri.deploy.kspace import Acquisition, Axis, acquisition
 from unimri.deploy.library import find_model, opened
 from unimri.deploy.process import resolve_device
 from unimri.deploy.scale import estimated_scale
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import list_anatomies, load_model
-from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, to_hybrid, to_image, to_kspace
+from unimri.physics.acquisition import Acquisition, acquisition
+from unimri.physics.fourier import combine_coils, from_hybrid, lines, to_hybrid, to_image, to_kspace
+from unimri.physics.mask import PHASE_AXES, PhaseEncoding
 from unimri.physics.masks import Masks, draw_masks
 
 Array = TypeVar("Array", NDArray[Any], Tensor)
@@ -165,7 +166,7 @@ class Model:
         """The magnitude image of undersampled k-space without the network; shapes as `reconstruct`."""
         samples = kspace if isinstance(kspace, Tensor) else torch.from_numpy(np.ascontiguousarray(kspace))
         images = to_image(samples.to(torch.complex64))
-        magnitude = images.abs() if images.ndim < 4 else torch.linalg.vector_norm(images.abs(), dim=1)
+        magnitude = images.abs() if images.ndim < 4 else combine_coils(images)
         return magnitude if isinstance(kspace, Tensor) else magnitude.numpy()
 
     def reconstruct(
@@ -173,7 +174,7 @@ class Model:
         kspace: Array,
         mask: NDArray[Any] | Tensor | None = None,
         anatomy: str | None = None,
-        axis: Axis | None = None,
+        axis: PhaseEncoding | None = None,
         *,
         fallback: str | None = None,
         magnitude: bool = True,
@@ -203,12 +204,14 @@ class Model:
         ------
         UnimriError : when shapes do not fit, values are not finite, the anatomy is not known, or "auto" finds none.
         """
-        given = acquisition(kspace, mask, axis, self.description.mask.axis)
+        samples = _array(kspace)
+        dimensions = samples.ndim if np.iscomplexobj(samples) else samples.ndim - 1
+        given = acquisition(samples, None if mask is None else _array(mask), axis, self.description.mask.axis)
         made = self.reconstruct_volume(given, anatomy, fallback=fallback, progress=progress)
-        images = combine(made.images) if magnitude else made.images  # (slices, [coils,] rows, columns)
-        if not magnitude and given.dimensions < 4:
+        images = combine_coils(made.images) if magnitude else made.images  # (slices, [coils,] rows, columns)
+        if not magnitude and dimensions < 4:
             images = images[:, 0]
-        images = images[0] if given.dimensions == 2 else images
+        images = images[0] if dimensions == 2 else images
         if isinstance(kspace, Tensor):
             return images.to(kspace.device)
         return images.cpu().numpy()
@@ -225,8 +228,8 @@ class Model:
         """Reconstruct one volume that has been brought into shape; parameters and errors as `reconstruct`."""
         if fallback is not None:
             self.checked_anatomy(fallback)
-        samples = given.kspace
-        sampled = lines(given.mask, given.axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
+        samples, axis = torch.from_numpy(given.kspace), PHASE_AXES[given.axis]
+        sampled = lines(torch.from_numpy(given.mask), axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
         zero_filled = to_image(samples)  # (slices, coils, rows, columns)
         choice = None
         if anatomy == AUTO:
@@ -246,7 +249,7 @@ class Model:
             own = scale[of_coils]  # (b, 1, 1)
             shown = (sampled[numbers] if len(sampled) > 1 else sampled).to(self.device)
             filled = (zero_filled[numbers, of_coils] / own).to(self.device)  # (b, rows, columns)
-            image = self._network(to_hybrid(filled, given.axis) * shown, shown, given.axis, name)
+            image = self._network(to_hybrid(filled, axis) * shown, shown, axis, name)
             images[numbers, of_coils] = image.cpu() * own.cpu()
             if progress is not None:
                 progress(numbers[-1] + 1 if of_coils[-1] == coils - 1 else numbers[-1])
@@ -279,7 +282,7 @@ class Model:
         leaving_out : an anatomy that is not to be chosen.
         """
         others = {name: own for name, own in self.description.anatomies.items() if name != leaving_out}
-        slices = features(combine(zero_filled), self.description.image_size)
+        slices = features(combine_coils(zero_filled), self.description.image_size)
         return choose(
             slices,
             {name: np.array(own.features) for name, own in others.items()},
@@ -288,9 +291,14 @@ class Model:
         )
 
 
-def combine(images: Tensor) -> Tensor:
-    """Magnitude, of several coils the root sum of squares: complex (slices, coils, ...) to float32 (slices, ...)."""
-    return images[:, 0].abs() if images.shape[1] == 1 else torch.linalg.vector_norm(images.abs(), dim=1)
+def _array(values: NDArray[Any] | Tensor) -> NDArray[Any]:
+    if not isinstance(values, Tensor):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    # NumPy has no 16-bit brain floats and no complex numbers of two halves.
+    if values.is_complex():
+        values = values.to(torch.complex64)
+    return values.float().numpy() if values.dtype == torch.bfloat16 else values.resolve_conj().numpy()
 
 
 def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[Path | str] = ()) -> Model:

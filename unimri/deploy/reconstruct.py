@@ -13,17 +13,17 @@ from tqdm import tqdm
 
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
-from unimri.data.read.error import ReadError
 from unimri.deploy.choice import Choice
-from unimri.deploy.kspace import Acquisition, Axis, acquisition
 from unimri.deploy.library import find_model
-from unimri.deploy.model import Model, combine, load
+from unimri.deploy.model import Model, load
 from unimri.evaluation.metrics import MetricSettings, Score, score_slice
 from unimri.evaluation.text import write_csv
-from unimri.formats.output import check_output
-from unimri.formats.registry import find_sources
-from unimri.formats.scan import Images, KSpace, Made, Source
-from unimri.physics.fourier import to_image, to_kspace
+from unimri.io.errors import ReadError
+from unimri.io.formats import Source, check_output, find_sources
+from unimri.io.volume import Images, Provenance
+from unimri.physics.acquisition import Acquisition
+from unimri.physics.fourier import combine_coils, to_kspace
+from unimri.physics.mask import PHASE_AXES
 
 _METRICS = ["zero_filled_psnr_db", "zero_filled_ssim_percent", "psnr_db", "ssim_percent"]
 _COLUMNS = ["volume", "slice", "model", "anatomy", "acceleration", *_METRICS]
@@ -58,7 +58,7 @@ class Outcome(NamedTuple):
 
     Attributes
     ----------
-    name, number : of the volume, see `unimri.formats.scan.Source`: the name is for whoever may see the scans.
+    name, number : of the volume, see `unimri.io.formats.Source`: the name is for whoever may see the scans.
     model, anatomy : that were used; blank when the volume was refused.
     choice : how the anatomy was chosen, where the model chose.
     acceleration : lines over lines kept.
@@ -110,7 +110,7 @@ def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> 
     Parameters
     ----------
     source : file or folder.
-    output : see `unimri.formats.scan.Source.target`.
+    output : see `unimri.io.formats.Source.target`.
     models : chooses the model of each volume.
     wanted : how.
 
@@ -141,83 +141,55 @@ def _told(source: Source, fault: UnimriError, deidentify: bool) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class _Input:
-    """A volume to reconstruct: what was measured of it, and what is known of its truth."""
-
-    given: Acquisition
-    truth: NDArray[np.float32] | None
-    retrospective: bool
-
-
 def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) -> Outcome:
     content = source.read()
-    if isinstance(content, KSpace) and (axis := _undersampled_axis(content)) is not None:
-        # A mask that is given may be of the other axis.
-        told = None if wanted.mask is not None else axis
-        given = acquisition(content.kspace, content.mask if wanted.mask is None else wanted.mask, told, axis)
-        model, volume = models.of(given.acceleration), _Input(given, content.truth, False)
+    if isinstance(content, Images) or content.complete:
+        retrospective, model = True, models.of(wanted.acceleration)
+        scan = _undersampled(content, model, wanted)
     else:
-        model = models.of(wanted.acceleration)
-        volume = _undersampled(content, model, wanted)
-    slices = len(volume.given.kspace)
+        # A mask that is given may be of the other axis.
+        scan = content if wanted.mask is None else content.undersampled(wanted.mask)
+        retrospective, model = False, models.of(scan.acceleration)
+    slices = len(scan.kspace)
     with tqdm(total=slices, desc="slices", unit="slice", disable=None, leave=False) as bar:
-        made = model.reconstruct_volume(
-            volume.given, wanted.anatomy, fallback=wanted.fallback, progress=lambda done: _move(bar, done)
+        found = model.reconstruct_volume(
+            scan, wanted.anatomy, fallback=wanted.fallback, progress=lambda done: _move(bar, done)
         )
-    images, zero_filled = (combine(part).numpy() for part in (made.images, made.zero_filled))
-    if isinstance(content, KSpace):
-        images, zero_filled = content.cropped(images), content.cropped(zero_filled)
-    note = Made(
+    images, zero_filled = (scan.cropped(combine_coils(own).numpy()) for own in (found.images, found.zero_filled))
+    provenance = Provenance(
         model.description.name,
-        made.anatomy,
-        made.acceleration,
-        volume.retrospective,
+        found.anatomy,
+        found.acceleration,
+        retrospective,
         versions()["unimri"],
         wanted.deidentify,
     )
-    source.write(images, output, note, 16 if wanted.as_png else None)
+    source.write(images, output, provenance, 16 if wanted.as_png else None)
     return Outcome(
         source.name,
         source.number,
         model.description.name,
-        made.anatomy,
-        made.choice,
-        made.acceleration,
+        found.anatomy,
+        found.choice,
+        found.acceleration,
         slices,
-        _scores(volume.truth, zero_filled, model.description.metrics),
-        _scores(volume.truth, images, model.description.metrics),
+        _scores(scan.truth, zero_filled, model.description.metrics),
+        _scores(scan.truth, images, model.description.metrics),
     )
 
 
-def _undersampled_axis(content: KSpace) -> Axis | None:
-    """The axis along which lines of k-space are left out; None where it is whole."""
-    if content.complete:
-        return None
-    if content.mask is not None:
-        return None if content.mask.all() else content.axis
-    axes: tuple[Axis, Axis] = ("columns", "rows") if content.axis == "columns" else ("rows", "columns")
-    for axis in axes:
-        if not np.any(content.kspace != 0, axis=-2 if axis == "columns" else -1).all():
-            return axis
-    return None
-
-
-def _undersampled(content: Images | KSpace, model: Model, wanted: Request) -> _Input:
+def _undersampled(content: Images | Acquisition, model: Model, wanted: Request) -> Acquisition:
     """Leave lines of a whole scan out."""
     if isinstance(content, Images):
-        kspace, truth = to_kspace(torch.from_numpy(content.images))[:, None], content.images
+        kspace = to_kspace(torch.from_numpy(content.images)).numpy()[:, None]
         axis = model.description.mask.axis
-    else:
-        kspace, axis = torch.from_numpy(content.kspace), content.axis
-        kspace = kspace if kspace.ndim == 4 else kspace[:, None]
-        truth = content.cropped(combine(to_image(kspace)).numpy()) if content.truth is None else content.truth
-    mask = wanted.mask
-    if mask is None:
-        lines = kspace.shape[-1 if axis == "columns" else -2]
-        mask = model.masks(lines, wanted.acceleration).of_slices(np.arange(len(kspace)))
-    told = axis if wanted.mask is None else None
-    return _Input(acquisition(kspace, mask, told, axis), truth, True)
+        every = np.ones((1, kspace.shape[PHASE_AXES[axis]]), np.bool_)
+        content = Acquisition(kspace, every, axis, truth=content.images)
+    if wanted.mask is not None:
+        return content.undersampled(wanted.mask)
+    lines = content.kspace.shape[PHASE_AXES[content.axis]]
+    masks = model.masks(lines, wanted.acceleration)
+    return content.undersampled(masks.of_slices(np.arange(len(content.kspace))), content.axis)
 
 
 def _scores(
