@@ -9,7 +9,7 @@ from snakemake.utils import min_version
 from unimri.config import parse_config
 from unimri.core.errors import UnimriError
 from unimri.core.machine import machine_resources
-from unimri.core.run_lock import occupy
+from unimri.core.locks import lock_folders
 from unimri.workflow.plan import WorkflowPlan
 
 min_version("9.0")
@@ -47,7 +47,7 @@ onstart:
     gc.enable()
     # In place of Snakemake's own locks, which a killed Snakemake leaves behind.
     try:
-        LOCKS.extend(occupy(Path(RESULTS), Path(PRIVATE)))
+        LOCKS.extend(lock_folders(Path(RESULTS), Path(PRIVATE)))
     except UnimriError as fault:
         sys.exit(f"unimri: {fault}")
 

@@ -19,10 +19,10 @@ import typer
 from tqdm import tqdm
 
 from unimri.config import Config, load_config
-from unimri.training.inputs import Files
+from unimri.training.files import Files
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
-from unimri.training.stages import STAGES, StageName
+from unimri.training.stages import StageName
 from unimri.workflow.plan import WorkflowPlan
 
 GRID = (1e-3, 2e-3, 4e-3)
@@ -38,7 +38,7 @@ class Trial:
 
     def run(self) -> float:
         """Train, unless that is done, and give the best validation PSNR in dB."""
-        only = STAGES[self.task.stage].only_aspin
+        only = self.task.recipe.learns == "conditioning"
         about = self.folder / (f"{next(iter(self.files.data))}.json" if only else "model.json")
         if not about.exists():
             run_training(self.task, self.files, self.folder, self.folder)

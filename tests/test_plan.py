@@ -99,15 +99,12 @@ def test_trainings_ask_for_a_gpu_unless_they_stay_on_the_cpu(default, device, gp
     assert WorkflowPlan(parse_config(default)).gpus == gpus
     default["training"] |= {"processes": 4, "threads": 3}
     plan = WorkflowPlan(parse_config(default))
-    assert (plan.gpus, plan.processes, plan.nodes, plan.threads) == (4 * gpus, 4, 1, 12)
-    default["training"] |= {"processes": 2, "nodes": 2}
-    plan = WorkflowPlan(parse_config(default))
-    assert (plan.gpus, plan.processes, plan.nodes, plan.threads) == (4 * gpus, 2, 2, 6)
+    assert (plan.gpus, plan.processes, plan.threads) == (4 * gpus, 4, 12)
 
 
 def test_how_a_training_is_run_is_no_part_of_its_task(default):
     before = WorkflowPlan(parse_config(default)).task("shared", 2021)
-    default["training"] |= {"processes": 2, "nodes": 2, "checkpoint_minutes": 0}
+    default["training"] |= {"processes": 2, "checkpoint_minutes": 0}
     assert WorkflowPlan(parse_config(default)).task("shared", 2021) == before
 
 

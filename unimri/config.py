@@ -139,12 +139,11 @@ class Config(Settings):
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"training.seeds: {self.seeds} names one twice; give each once")
-        processes = self.training.processes * self.training.nodes
+        processes = self.training.processes
         batch_size = self.training.optimisation.batch_size
         if batch_size % processes:
-            nodes = f" on {self.training.nodes} nodes" if self.training.nodes > 1 else ""
             raise ValueError(
-                f"training.processes: {processes} processes{nodes} cannot share training.optimisation.batch_size, "
+                f"training.processes: {processes} processes cannot share training.optimisation.batch_size, "
                 f"{batch_size}, evenly"
             )
         stages = self.training.stages

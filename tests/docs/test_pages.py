@@ -21,7 +21,7 @@ API = {
     "unimri.physics.fourier": ["to_kspace", "to_image", "lines", "undersample", "enforce_consistency"],
     "unimri.physics.mask": ["PHASE_AXES"],
     "unimri.physics.masks": ["Gaussian1D", "Masks", "draw_masks", "save_masks", "load_masks"],
-    "unimri.models.cascade": ["D5C5", "UniversalD5C5", "build_network", "UniversalD5C5.add_anatomy"],
+    "unimri.models.cascade": ["D5C5"],
     "unimri.models.folder": ["load_model", "save_aspin", "insert_aspin"],
     "unimri.data.layouts.base": ["Reader", "Reader.find", "Reader.read"],
     "unimri.io.volume": ["Images", "Scan"],

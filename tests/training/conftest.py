@@ -10,10 +10,10 @@ from unimri.data.read.nifti import NiftiSettings
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
-from unimri.training.inputs import Files
+from unimri.training.files import Files
 from unimri.training.run import run_training
 from unimri.training.settings import Budget, Distillation, Optimisation, TrainingTask
-from unimri.training.stages import StageName
+from unimri.training.stages import StageName, recipe
 
 Command = Callable[..., list[str]]
 
@@ -38,6 +38,7 @@ class Experiment:
     def task(self, stage: StageName, epochs: int = 2) -> TrainingTask:
         return TrainingTask(
             stage=stage,
+            recipe=recipe(stage),
             network=CascadeSettings(width=3, cascades=2, last_convolution="default"),
             budget=Budget(epochs=epochs, learning_rate=1e-2),
             optimisation=Optimisation(batch_size=2, steps_per_epoch=2),

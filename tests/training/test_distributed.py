@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from unimri.data.store import PreparedData
 from unimri.training.batches import Batches
-from unimri.training.stages import STAGES
+from unimri.training.stages import recipe
 
 # Batches of four and as many validation batches as make the processes unequal in them.
 SHARED = {"batch_size": 4}
@@ -45,7 +45,7 @@ def test_two_processes_learn_what_one_learns(commands, tmp_path, stage) -> None:
     expected, found = weights(one), weights(two)
     assert expected.keys() == found.keys()
     # The gradient of a bias that data consistency or normalisation takes out is rounding alone, which Adam makes large.
-    taken_out = ".bias" if STAGES[stage].normalisation == "aspin" else ".convolutions.4.bias"
+    taken_out = ".bias" if recipe(stage).conditioning == "aspin" else ".convolutions.4.bias"
     compared = [name for name in expected if not name.endswith(taken_out)]
     for name in compared:
         np.testing.assert_allclose(found[name], expected[name], atol=2e-5, err_msg=name)
@@ -174,21 +174,6 @@ def test_the_command_starts_its_processes_itself_and_hands_a_signal_on(commands,
         assert line.startswith("unimri: pretrained: stopped as asked; ")
         assert subprocess.run(command, stdout=log, stderr=log, check=False).returncode == 0
     assert tree(tmp_path / "broken/output") == expected
-
-
-@pytest.mark.slow
-def test_two_nodes_do_what_two_processes_of_one_do(commands, tmp_path) -> None:
-    expected = tree(run(commands("pretrained", tmp_path / "one", 60, **SHARED), 2, tmp_path / "one"))
-    folder = tmp_path / "two"
-    given = [*commands("pretrained", folder, 60, **SHARED), "--nodes", "2"]
-    # As srun has it, but for the address: this machine has a name that may not be known.
-    common = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "1", "SLURM_STEP_NUM_TASKS": "2"}
-    common |= {"SLURM_STEP_NODELIST": "node[1-2]", "MASTER_ADDR": "127.0.0.1"}
-    launchers = [start(given, tmp_path / f"log{node}", common | {"SLURM_PROCID": str(node)}) for node in (0, 1)]
-    assert finish(*launchers) == [0, 0], "\n".join(log.read_text() for log in tmp_path.glob("log*"))
-    assert tree(folder / "output") == expected
-    assert (tmp_path / "log0").read_text().count("INFO pretrained ") == 3
-    assert (tmp_path / "log1").read_text() == ""
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from conftest import ROOT
 
 from unimri.config import load_config
 from unimri.training.callbacks import Callback
-from unimri.training.inputs import Files
+from unimri.training.files import Files
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan

@@ -14,6 +14,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from unimri.core.artifacts import remove, sha256, write_text
+from unimri.core.compute import choose_device, use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
@@ -28,22 +29,20 @@ from unimri.deploy.choice import split_features
 from unimri.deploy.description import Adaptation, AnatomyDescription, AnatomyTask, ModelDescription, Quality
 from unimri.deploy.library import opened
 from unimri.deploy.model import Model
-from unimri.deploy.process import resolve_device
 from unimri.deploy.reconstruct import mean_score
 from unimri.evaluation.figures import reconstruction_figure
 from unimri.evaluation.metrics import Score, score_slice
 from unimri.evaluation.text import markdown_table
 from unimri.io.files import files_below
-from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
-from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.training.callbacks import Callback
-from unimri.training.inputs import Files
+from unimri.training.files import Files
 from unimri.training.losses import mean_absolute_error
 from unimri.training.run import run_training
 from unimri.training.settings import Budget, Optimisation, TrainingTask
+from unimri.training.stages import recipe
 
 # The paper's side of a slice, and the least of them that make an epoch worth its name.
 _LARGEST_SIDE = 320
@@ -151,9 +150,8 @@ def adapt(
         files = Files({name: work / "data"}, work / "mask.npz", base)
         run_training(task, files, work / "aspin", work / "checkpoints", callbacks)
 
-        settle(settings.threads)
+        use_threads(settings.threads)
         network = load_model(base, [])
-        assert isinstance(network, UniversalD5C5)
         insert_aspin(network, name, work / f"aspin/{name}.safetensors", base)
         adaptation = Adaptation(
             training_slices=len(data.split("train")),
@@ -175,13 +173,13 @@ def adapt(
             description.image_size,
         ).model_copy(update={"adaptation": adaptation})
         fitted = work / f"{name}{ENDING}"
-        save_adapter(network.aspin_of(name), name, sha256(base / WEIGHTS), about, fitted)
+        save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, fitted)
         in_use = Model.load(base)
         in_use.add_aspin(fitted)
         scores = _compare(in_use, name, data, picture, settings.origin == "simulated")
         about = about.model_copy(update={"quality": _quality(scores, name, data)})
         write_text(report, _report(name, description, about, scores))
-        save_adapter(network.aspin_of(name), name, sha256(base / WEIGHTS), about, adapter)
+        save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, adapter)
     remove(work)
     return Adapted(name, adapter, report, scores)
 
@@ -229,6 +227,7 @@ def _task(description: ModelDescription, settings: AdaptationSettings, slices: i
     epochs = settings.epochs or max(int(own["epochs"]), math.ceil(_STEPS / steps))
     return TrainingTask(
         stage="adapted",
+        recipe=recipe("adapted"),
         network=description.settings["network"],
         budget=Budget(epochs=epochs, learning_rate=settings.learning_rate or own["learning_rate"]),
         optimisation=optimisation.model_copy(update={"steps_per_epoch": None, "precision": "auto"}),
@@ -240,13 +239,12 @@ def _task(description: ModelDescription, settings: AdaptationSettings, slices: i
 
 def _log_time(task: TrainingTask, base: Path, data: PreparedData, masks: Masks, log: Callable[[str], None]) -> None:
     """Measure one step and say what all of them will take."""
-    settle(task.threads)
+    use_threads(task.threads)
     network = load_model(base)
-    assert isinstance(network, UniversalD5C5)
-    device = resolve_device(task.device)
+    device = choose_device(task.device)
     network.to(device).requires_grad_(False)
-    name = network.anatomies[0]
-    aspin = network.aspin_of(name).requires_grad_(True)
+    name = network.conditioning.anatomies[0]
+    aspin = network.conditioning.of(name).requires_grad_(True)
     axis, train = PHASE_AXES[masks.axis], data.split("train")
     sampled = lines(torch.from_numpy(masks.masks[:1]), axis).to(device)
     truth = torch.from_numpy(train.batch([0])).to(device)

@@ -10,14 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unimri.core.compute import choose_device
 from unimri.core.errors import UnimriError
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.choice import Choice, choose, features
 from unimri.deploy.description import ModelDescription
 from unimri.deploy.library import find_model, opened
-from unimri.deploy.process import resolve_device
 from unimri.deploy.scale import estimated_scale
-from unimri.models.cascade import UniversalD5C5
+from unimri.models.cascade import D5C5
 from unimri.models.folder import list_anatomies, load_model
 from unimri.physics.acquisition import Acquisition, acquisition
 from unimri.physics.fourier import combine_coils, from_hybrid, lines, to_hybrid, to_image, to_kspace
@@ -62,7 +62,7 @@ class Model:
     network : in evaluation mode.
     """
 
-    def __init__(self, description: ModelDescription, network: UniversalD5C5) -> None:
+    def __init__(self, description: ModelDescription, network: D5C5) -> None:
         self.description = description
         self.network = network
 
@@ -82,7 +82,7 @@ class Model:
         description = ModelDescription.load(folder)
         description.check_files(folder)
         network = load_model(folder)
-        if not isinstance(network, UniversalD5C5):
+        if not network.conditioning.adaptable:
             raise UnimriError(f"{folder}: its network has no ASPIN; only a universal one can be used")
         if set(list_anatomies(folder)) != set(description.anatomies):
             raise UnimriError(
@@ -317,4 +317,4 @@ def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[P
     model = Model.load(path)
     for aspin in aspins:
         model.add_aspin(Path(aspin))
-    return model.to(resolve_device(device))
+    return model.to(choose_device(device))

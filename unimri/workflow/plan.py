@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from string import Template
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -23,7 +22,7 @@ from unimri.physics.masks import MaskTask
 from unimri.report.assets import assets_digest
 from unimri.report.settings import shown_settings
 from unimri.training.settings import Distillation, TrainingTask
-from unimri.training.stages import STAGES, StageName
+from unimri.training.stages import StageName, recipe
 
 STAGE_TITLES: dict[StageName, str] = {
     "independent": "S1, Independent",
@@ -74,7 +73,7 @@ class PlannedTraining:
     @property
     def only_aspin(self) -> bool:
         """Whether it writes one ASPIN into a model's folder."""
-        return STAGES[self.stage].only_aspin
+        return recipe(self.stage).learns == "conditioning"
 
 
 Way = Literal["aspin", "finetuned", "scratch"]
@@ -105,13 +104,11 @@ class WorkflowPlan:
         # The rows of Table S2 that Table 1 does not have.
         own = config.distillation.layer
         self.layer_methods = [f"layer{layer}" for layer in sorted(set(config.studies.layers) - {own})]
-        # What a training asks of the scheduler: a GPU for each process of all nodes, unless it is told to stay on the
-        # CPU, and the CPUs of one node.
-        self.processes, self.nodes = config.training.processes, config.training.nodes
-        self.gpus = 0 if config.training.device == "cpu" else self.processes * self.nodes
+        # What a training asks of the scheduler: a GPU for each process, unless it is told to stay on the CPU.
+        self.processes = config.training.processes
+        self.gpus = 0 if config.training.device == "cpu" else self.processes
         self.threads = config.training.threads * self.processes
         training = config.training
-        self.launcher = Template(training.launcher).safe_substitute(nodes=self.nodes, threads=self.threads)
         self.logging = (
             f"--logger {training.logger} --picture-epochs {training.picture_epochs}" if training.logger else ""
         )
@@ -181,11 +178,12 @@ class WorkflowPlan:
         """A training's task; `patients` is a number, or None or `all` for all."""
         training = self.config.training
         distillation = None
-        if STAGES[stage].distils:
+        if stage == "distilled":
             distillation = Distillation(layer=int(str(layer)), omega=self.config.distillation.omega)
         return _json(
             TrainingTask(
                 stage=stage,
+                recipe=recipe(stage),
                 network=self.config.network,
                 budget=getattr(training.stages, stage),
                 optimisation=training.optimisation,

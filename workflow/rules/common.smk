@@ -1,5 +1,8 @@
 import os
 
+from unimri.models.conditioning.registry import conditioning_module
+from unimri.training.fingerprint import DISTILLATION
+from unimri.training.stages import STAGES
 from unimri.workflow.resources import needs
 
 
@@ -21,8 +24,8 @@ localrules:
 # exec: a signal that a scheduler sends to the shell reaches the training. Snakemake compares this text before it fills
 # it in: another number of processes, of minutes, or another logger trains nothing again.
 TRAIN = (
-    "exec {LAUNCH} python -m unimri.cli train {input.mask:q} --task {params.task:q} --output {params.folder:q}"
-    " --checkpoints {params.checkpoints:q} {params.data:q} --processes {resources.processes} --nodes {plan.nodes}"
+    "exec python -m unimri.cli train {input.mask:q} --task {params.task:q} --output {params.folder:q}"
+    " --checkpoints {params.checkpoints:q} {params.data:q} --processes {resources.processes}"
     " --checkpoint-minutes {plan.config.training.checkpoint_minutes} {plan.logging}"
 )
 
@@ -37,14 +40,7 @@ def asked(kind):
 
 
 LIGHT, READING, SCORING = asked("light"), asked("reading"), asked("scoring")
-TRAINING = asked("training") | dict(
-    gpu=plan.gpus, processes=plan.processes, nodes=plan.nodes
-)
-LAUNCH = ""
-if plan.nodes > 1:
-    # `mpi`: the command starts itself on the nodes. 0: so many tasks are those of the job, and not of a GPU.
-    LAUNCH = plan.launcher
-    TRAINING |= dict(mpi=plan.launcher, tasks=plan.nodes, tasks_per_gpu=0)
+TRAINING = asked("training") | dict(gpu=plan.gpus, processes=plan.processes)
 CHECKPOINTS = f"{RESULTS}/checkpoints"
 
 
@@ -53,7 +49,11 @@ def code(*modules):
     return lambda wildcards: plan.code(*modules)
 
 
-TRAINING_CODE = code("unimri.training.run")
+# What runs networks reaches their conditionings by name, a training its distillation too.
+CONDITIONINGS = sorted(
+    {conditioning_module(recipe.conditioning) for recipe in STAGES.values()}
+)
+TRAINING_CODE = code("unimri.training.run", DISTILLATION, *CONDITIONINGS)
 MODEL = ["model.safetensors", "model.json", "history.csv", "last/model.safetensors"]
 BASE_ASPINS = [f"aspin/{anatomy}.safetensors" for anatomy in plan.config.base]
 
