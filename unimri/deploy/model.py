@@ -193,7 +193,7 @@ class Model:
         axis : which lines phase encoding steps through, "columns" or "rows"; None: told by the mask, or as in training.
         fallback : the anatomy to use where "auto" finds that the input is like none; None: that is an error.
         magnitude : give the magnitude, of several coils the root sum of squares; else each coil's complex image.
-        progress : told how many slices are done, after each batch.
+        progress : called with how many slices are done, after each batch.
 
         Returns
         -------
@@ -245,7 +245,7 @@ class Model:
         # A coil is an image of its own: (slice, coil) pairs in one row.
         pairs = [(number, coil) for number in range(slices) for coil in range(coils)]
         for first in range(0, len(pairs), step):
-            numbers, of_coils = (list(part) for part in zip(*pairs[first : first + step], strict=True))
+            numbers, of_coils = (list(column) for column in zip(*pairs[first : first + step], strict=True))
             own = scale[of_coils]  # (b, 1, 1)
             shown = (sampled[numbers] if len(sampled) > 1 else sampled).to(self.device)
             filled = (zero_filled[numbers, of_coils] / own).to(self.device)  # (b, rows, columns)

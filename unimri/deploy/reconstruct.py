@@ -104,7 +104,7 @@ class Models:
 def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> Iterator[Outcome]:
     """Reconstruct every volume of a file or folder, one after the other; give what became of each.
 
-    One volume is in memory at a time. One that cannot be read or reconstructed is told of and left out; the others go
+    One volume is in memory at a time. One that cannot be read or reconstructed is left out and the reason given; the others go
     on.
 
     Parameters
@@ -126,10 +126,10 @@ def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> 
         try:
             yield _reconstruct(one, output, models, wanted)
         except UnimriError as fault:
-            yield Outcome(one.name, one.number, fault=_told(one, fault, wanted.deidentify))
+            yield Outcome(one.name, one.number, fault=_reason(one, fault, wanted.deidentify))
 
 
-def _told(source: Source, fault: UnimriError, deidentify: bool) -> str:
+def _reason(source: Source, fault: UnimriError, deidentify: bool) -> str:
     """Say what is wrong with a volume; not by its files' names where they must not be told."""
     if not deidentify:
         return str(fault)
