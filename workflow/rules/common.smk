@@ -21,8 +21,8 @@ localrules:
 # exec: a signal that a scheduler sends to the shell reaches the training. Snakemake compares this text before it fills
 # it in: another number of processes, of minutes, or another logger trains nothing again.
 TRAIN = (
-    "exec {LAUNCH} python -m unimri.cli train {input.mask:q} --task {params.task:q} --output {params.folder:q}"
-    " --checkpoints {params.checkpoints:q} {params.data:q} --processes {resources.processes} --nodes {plan.nodes}"
+    "exec python -m unimri.cli train {input.mask:q} --task {params.task:q} --output {params.folder:q}"
+    " --checkpoints {params.checkpoints:q} {params.data:q} --processes {resources.processes}"
     " --checkpoint-minutes {plan.config.training.checkpoint_minutes} {plan.logging}"
 )
 
@@ -37,14 +37,7 @@ def asked(kind):
 
 
 LIGHT, READING, SCORING = asked("light"), asked("reading"), asked("scoring")
-TRAINING = asked("training") | dict(
-    gpu=plan.gpus, processes=plan.processes, nodes=plan.nodes
-)
-LAUNCH = ""
-if plan.nodes > 1:
-    # `mpi`: the command starts itself on the nodes. 0: so many tasks are those of the job, and not of a GPU.
-    LAUNCH = plan.launcher
-    TRAINING |= dict(mpi=plan.launcher, tasks=plan.nodes, tasks_per_gpu=0)
+TRAINING = asked("training") | dict(gpu=plan.gpus, processes=plan.processes)
 CHECKPOINTS = f"{RESULTS}/checkpoints"
 
 
