@@ -104,8 +104,8 @@ class Models:
 def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> Iterator[Outcome]:
     """Reconstruct every volume of a file or folder, one after the other; give what became of each.
 
-    One volume is in memory at a time. One that cannot be read or reconstructed is left out and the reason given; the others go
-    on.
+    One volume is in memory at a time. One that cannot be read or reconstructed is left out, with the reason; the others
+    go on.
 
     Parameters
     ----------
