@@ -9,6 +9,11 @@ from unimri.core.provenance import code_digest
 from unimri.training.settings import TrainingTask
 
 
+def training_modules(conditioning: str, distils: bool) -> tuple[str, ...]:
+    """The modules that a training runs; with what they import they are its code."""
+    return ("unimri.training.run",)
+
+
 def training_code() -> str:
     """Digest of the code that every training runs."""
     return code_digest("unimri.training.run")
