@@ -98,7 +98,7 @@ class PlannedTraining:
 
 
 class TrainingPlan:
-    """The trainings of a configuration, and the models that come of them. Paths are text, as the configuration has them.
+    """The trainings of a configuration, and the models that come of them. Paths are text.
 
     Attributes
     ----------
