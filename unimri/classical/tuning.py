@@ -9,11 +9,11 @@ from tqdm import tqdm
 from unimri.classical.reconstruction import classical_reconstructor
 from unimri.classical.settings import TotalVariation, Tuned, Wavelet
 from unimri.core.artifacts import sha256, write_json
+from unimri.core.compute import use_threads
 from unimri.core.provenance import code_digest, versions
 from unimri.data.store import PreparedData, evenly_spaced
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.scoring import scores
-from unimri.models.process import settle
 from unimri.physics.masks import load_masks
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def tune(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    settle()
+    use_threads()
     masks = load_masks(mask)
     slices = PreparedData(data).split("validation")
     numbers = evenly_spaced(len(slices), limit)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from unimri.core.compute import use_threads
 from unimri.data.store import PreparedData, SliceSet
 from unimri.evaluation.layout import FORGETTING_COLUMNS
 from unimri.evaluation.metrics import MetricSettings, score_slice
 from unimri.evaluation.reconstruction import Reconstructor, batches, network_reconstructor, reconstruct_slices
 from unimri.evaluation.text import exact_changes, write_csv
 from unimri.models.folder import load_model
-from unimri.models.process import settle
 from unimri.physics.masks import Masks, load_masks
 
 
@@ -42,7 +42,7 @@ def score_forgetting(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    settle()
+    use_threads()
     masks, old = load_masks(mask), list(data)
     before = load_model(model, old)
     after = {("aspin", name): load_model(model, [*old, name]) for name in new}

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from unimri.core.compute import use_threads
 from unimri.data.store import PreparedData, SliceSet
 from unimri.evaluation.metrics import MetricSettings, SliceScore, score_slice, score_slice_by_itself, write_scores
 from unimri.evaluation.reconstruction import Reconstructor, batches, load_reconstructor, reconstruct_slices
 from unimri.evaluation.volumes import VolumeScore, score_volume, volumes_file, write_volume_scores
-from unimri.models.process import settle
 from unimri.physics.masks import Masks, load_masks
 
 
@@ -39,7 +39,7 @@ def evaluate(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    settle()
+    use_threads()
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
     reconstructor = load_reconstructor(model, anatomy, aspin)

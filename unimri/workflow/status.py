@@ -7,10 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 from unimri.core.errors import UnimriError
 from unimri.training.checkpoints import Checkpoints
-from unimri.training.device import resolve
-from unimri.training.fingerprint import fingerprint, training_code
-from unimri.training.inputs import Files
-from unimri.training.results import read_about
+from unimri.training.files import Files, read_about
+from unimri.training.fingerprint import fingerprint, resolve, training_code
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
 from unimri.workflow.trainings import PlannedTraining
@@ -92,7 +90,7 @@ def _differences(
     ]
     inputs = made.get("inputs", {})
     differs += [f"input {key} has changed" for key in sorted(digests) if inputs.get(key) != digests[key]]
-    return differs + (["the code has changed"] if made.get("code") != training_code() else [])
+    return differs + (["the code has changed"] if made.get("code") != training_code(task) else [])
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What is trained: the table of methods with a configuration's anatomies, seeds and studies, as jobs."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from unimri.config import Config
 from unimri.core.provenance import code_digest
+from unimri.models.conditioning.registry import conditioning_module
 from unimri.training.fingerprint import training_modules
 from unimri.training.methods import ADAPTATIONS, Method, adaptation, ancestry, layer_of, method, trained
 from unimri.training.settings import Distillation, Recipe, TrainingTask
@@ -201,6 +202,10 @@ class TrainingPlan:
     def training_code(self, training: PlannedTraining) -> str:
         """Fingerprint of the code of a training's own stage and conditioning."""
         return self.code(*training_modules(training.recipe.conditioning, bool(training.teachers)))
+
+    def conditionings(self, methods: Sequence[str]) -> list[str]:
+        """Modules of some methods' conditionings, for the code of what runs their networks."""
+        return sorted({conditioning_module(method(key).conditioning) for key in methods})
 
     def task(self, training: PlannedTraining) -> str:
         """A training's task, as JSON."""

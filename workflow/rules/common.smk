@@ -4,7 +4,7 @@ from pathlib import Path
 
 from unimri.core.errors import UnimriError
 from unimri.core.machine import machine_resources
-from unimri.core.run_lock import occupy
+from unimri.core.locks import lock_folders
 from unimri.workflow.resources import needs
 
 RESULTS = plan.results
@@ -38,7 +38,7 @@ LOCKS = []
 onstart:
     # In place of Snakemake's own locks, which a killed Snakemake leaves behind.
     try:
-        LOCKS.extend(occupy(Path(RESULTS), Path(PRIVATE)))
+        LOCKS.extend(lock_folders(Path(RESULTS), Path(PRIVATE)))
     except UnimriError as fault:
         sys.exit(f"unimri: {fault}")
 
@@ -87,6 +87,10 @@ BASE_ASPINS = [f"aspin/{anatomy}.safetensors" for anatomy in plan.config.base]
 def code(*modules):
     # Asked for by jobs, and not when rules are read: on a cluster each job has a Snakemake that plans it alone.
     return lambda wildcards: plan.code(*modules)
+
+
+# What runs networks reaches their conditionings by name.
+CONDITIONINGS = plan.conditionings(plan.methods)
 
 
 def raw_folder(anatomy):

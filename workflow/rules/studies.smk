@@ -53,7 +53,7 @@ rule robustness:
         ),
         limit=plan.slices(),
         settings=plan.metrics(),
-        code=code("unimri.evaluation.robustness"),
+        code=code("unimri.evaluation.robustness", *CONDITIONINGS),
     shell:
         "python -m unimri.cli robustness {wildcards.anatomy} {params.acceleration} {wildcards.seed} {params.data:q}"
         " --conditions {params.conditions:q} --models {params.models:q} {params.limit} --settings {params.settings:q}"
@@ -82,7 +82,7 @@ rule aspin_matrix:
         aspins=[f"--aspin={anatomy}" for anatomy in plan.anatomies],
         limit=plan.slices(),
         settings=plan.metrics(),
-        code=code("unimri.evaluation.robustness"),
+        code=code("unimri.evaluation.robustness", *CONDITIONINGS),
     shell:
         "python -m unimri.cli aspin-matrix {wildcards.anatomy} {wildcards.seed} {params.data:q} {input.mask:q} {params.model:q}"
         " {params.aspins:q} {params.limit} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
@@ -120,7 +120,7 @@ rule forgetting:
             ).items()
         ],
         settings=plan.metrics(),
-        code=code("unimri.evaluation.forgetting"),
+        code=code("unimri.evaluation.forgetting", *CONDITIONINGS),
     shell:
         "python -m unimri.cli forgetting {wildcards.seed} {input.mask:q} {params.model:q} {params.data:q} {params.new:q}"
         " {params.finetuned:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
@@ -155,7 +155,7 @@ rule evaluate_few:
             if path is not None
         ],
         settings=plan.metrics(),
-        code=code("unimri.evaluation.run"),
+        code=code("unimri.evaluation.run", *CONDITIONINGS),
     shell:
         "python -m unimri.cli evaluate {wildcards.method}/{wildcards.patients} {wildcards.seed} {wildcards.anatomy} {params.data:q}"
         " {input.mask:q} --settings {params.settings:q} --output {output.slices:q} {params.model:q} > {log:q} 2>&1"
