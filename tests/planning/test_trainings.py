@@ -47,11 +47,7 @@ def add_row(monkeypatch, row, after):
 
 def add_conditioning(monkeypatch, folder, name):
     """Put a module into the package of conditionings, and into what fingerprints see of it."""
-    code = (
-        (ROOT / "unimri/models/conditioning/aspin.py")
-        .read_text()
-        .replace("return InstanceNorm", "return  InstanceNorm")
-    )
+    code = (ROOT / "unimri/models/conditioning/aspin.py").read_text()
     module = folder / f"{name}.py"
     module.write_text(f"{code}\nANOTHER = True\n")
     monkeypatch.setattr(conditioning, "__path__", [*conditioning.__path__, str(folder)])
