@@ -72,8 +72,7 @@ def test_methods_are_trained_after_those_that_they_build_on():
 
 def test_every_training_has_a_rule_that_makes_it(default):
     plan = WorkflowPlan(parse_config(default))
-    rules = {rule.name for rule in plan.training_rules}
-    assert rules == {
+    assert set(plan.training_rules) == {
         *("independent", "shared", "shared_instance_norm", "shared_all", "pretrained", "distilled", "continued"),
         *("adapted", "few_aspin", "few_finetuned", "few_scratch"),
     }
@@ -103,7 +102,7 @@ def test_a_new_control_is_a_row_and_its_budget(default, monkeypatch):
     assert plan.methods[plan.methods.index("shared") + 1] == "mixed"
     assert plan.model_files("mixed", "4x", "2021", "cardiac")[-1] == f"{root}/aspin/cardiac.safetensors"
     assert plan.histories("4x", "2021")["Mixed"] == {"mixed": f"{root}/history.csv"}
-    rule = next(rule for rule in plan.training_rules if rule.name == "mixed")
+    rule = plan.training_rules["mixed"]
     assert "results/{sampling}/seed{seed}/mixed/aspin/brain.safetensors" in plan.training_files(rule)
 
 

@@ -20,7 +20,6 @@ _READ = ("model.safetensors", "model.json")
 _BESIDE = ("history.csv", "last/model.safetensors")
 # Of one anatomy's conditioning that was trained alone.
 _ALONE = ("{anatomy}.safetensors", "last/{anatomy}.safetensors", "{anatomy}.json", "{anatomy}.history.csv")
-_S4 = ADAPTATIONS[0]
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,10 @@ class TrainingRule:
     ----------
     name : the rule's.
     method : the row.
-    folder : that it writes to, below sampling and seed. It holds wildcards: anatomy, layer, patients, base.
+    folder : that it writes to, below sampling and seed. Its wildcards: anatomy, layer, patients, base.
     base : folder of the network that it starts from, likewise, or None.
     log : path of its log and benchmark, likewise.
+    title : tells its trainings from others of their stage, with the same wildcards.
     """
 
     name: str
@@ -41,11 +41,37 @@ class TrainingRule:
     folder: str
     base: str | None
     log: str
+    title: str
 
     @property
     def priority(self) -> int:
         """Before other jobs: S2 and S3, which all of S4 waits for."""
         return 10 if self.method.in_paper and self.method.universal and self.method.learns_from == "base" else 0
+
+
+def training_rules(layer: int) -> dict[str, TrainingRule]:
+    """Every rule by its name, in the order of the stages: networks of Table 1, S4 on any of them, few patients.
+
+    Parameters
+    ----------
+    layer : that a distilled network which others start from has distilled.
+    """
+
+    def base(row: Method) -> str | None:
+        return None if row.base is None else method(row.base).models.replace("{layer}", str(layer))
+
+    rules = []
+    for row in trained():
+        title = "{anatomy}" if row.learns_from == "each" else row.models
+        rules.append(TrainingRule(row.models.partition("/")[0], row, row.models, base(row), row.models, title))
+    s4 = ("{base}/aspin", "{base}", "{base}/adapted/{anatomy}", "{anatomy} on {base}")
+    rules.append(TrainingRule("adapted", ADAPTATIONS[0], *s4))
+    for row in ADAPTATIONS:
+        several, own = f"adaptation/{row.key}/{{patients}}", f"adaptation/{row.key}/{{patients}}/{{anatomy}}"
+        folder = several if row.recipe.learns == "conditioning" else own
+        title = f"{{anatomy}}, {row.key}, {{patients}} patients"
+        rules.append(TrainingRule(f"few_{row.key}", row, folder, base(row), own, title))
+    return {rule.name: rule for rule in rules}
 
 
 @dataclass(frozen=True)
@@ -108,7 +134,7 @@ class TrainingPlan:
     seeds : of the trainings, as text; figures show the first.
     methods : keys of Table 1's rows.
     layer_methods : keys of the rows of Table S2 that Table 1 does not have.
-    training_rules : every rule, also of methods that this configuration leaves out.
+    training_rules : every rule by its name, also of methods that this configuration leaves out.
     code : fingerprint of modules and what they import, the same for all jobs of a rule.
     """
 
@@ -123,28 +149,12 @@ class TrainingPlan:
         self.methods = config.studies.methods
         own = config.distillation.layer
         self.layer_methods = [f"layer{layer}" for layer in sorted(set(config.studies.layers) - {own})]
-        networks = [TrainingRule(_folder(row), row, _pattern(row), self._base(row), _pattern(row)) for row in trained()]
-        adapted = TrainingRule("adapted", _S4, "{base}/aspin", "{base}", "{base}/adapted/{anatomy}")
-        self._few = {row.key: self._few_rule(row) for row in ADAPTATIONS}
-        self._networks, self._adapted = networks, adapted
-        self.training_rules = [*networks, adapted, *self._few.values()]
-
-    def _base(self, row: Method) -> str | None:
-        """Folder of the network that a row starts from, with the experiment's layer when that is distilled."""
-        if row.base is None:
-            return None
-        return _pattern(method(row.base)).replace("{layer}", str(self.config.distillation.layer))
-
-    def _few_rule(self, row: Method) -> TrainingRule:
-        folder = f"adaptation/{row.key}/{{patients}}"
-        alone = row.recipe.learns == "conditioning"
-        own = f"{folder}/{{anatomy}}"
-        return TrainingRule(f"few_{row.key}", row, folder if alone else own, self._base(row), own)
+        self.training_rules = training_rules(own)
 
     @property
     def universal(self) -> list[str]:
         """Folders of the networks that S4 adds anatomies to, below sampling and seed, with the wildcard `layer`."""
-        return [rule.folder for rule in self._networks if rule.method.universal]
+        return [row.models for row in trained() if row.universal]
 
     def training_files(self, rule: TrainingRule) -> list[str]:
         """What a rule writes, with its wildcards."""
@@ -162,36 +172,29 @@ class TrainingPlan:
 
     def training(self, rule: TrainingRule, sampling: str, seed: str, **wildcards: str) -> PlannedTraining:
         """The training that a rule makes for these wildcards."""
-        row, root = rule.method, self.models_folder(sampling, seed)
-        several = {"base": self.config.base, "all": self.anatomies}
-        anatomies = several.get(row.learns_from) or [wildcards["anatomy"]]
+        row, root, recipe = rule.method, self.models_folder(sampling, seed), rule.method.recipe
+        anatomies = {"base": self.config.base, "all": self.anatomies}.get(row.learns_from) or [wildcards["anatomy"]]
         base = None if rule.base is None else rule.base.format(**wildcards)
-        recipe, folder = row.recipe, rule.folder.format(**wildcards)
-        name = anatomies[0] if row.learns_from == "each" else folder
-        if rule is self._adapted:
-            assert base is not None
-            name = f"{anatomies[0]} on {base}"
-            of_base = next(own.method for own in self._networks if own.name == base.partition("/")[0])
-            recipe = recipe.model_copy(update={"conditioning": of_base.conditioning})
-        patients = wildcards.get("patients")
-        if patients is not None:
-            name = f"{anatomies[0]}, {row.key}, {patients} patients"
-        teachers = {} if row.teachers is None else {name: self._each(row.teachers, root, name) for name in anatomies}
+        if row.learns_from == "new" and base is not None:
+            own = self.training_rules[base.partition("/")[0]].method
+            recipe = recipe.model_copy(update={"conditioning": own.conditioning})
+        teachers = {}
+        if row.teachers is not None:
+            models = method(row.teachers).models
+            teachers = {anatomy: f"{root}/{models.format(anatomy=anatomy)}" for anatomy in anatomies}
+        patients = wildcards.get("patients", ALL_PATIENTS)
         return PlannedTraining(
             method=row,
-            name=name,
-            folder=f"{root}/{folder}",
+            name=rule.title.format(**wildcards),
+            folder=f"{root}/{rule.folder.format(**wildcards)}",
             anatomies=tuple(anatomies),
             seed=seed,
             recipe=recipe,
             base=None if base is None else f"{root}/{base}",
             teachers=teachers,
-            layer=int(wildcards["layer"]) if row.teachers is not None else None,
-            patients=None if patients in (None, ALL_PATIENTS) else int(str(patients)),
+            layer=None if row.teachers is None else int(wildcards["layer"]),
+            patients=None if patients == ALL_PATIENTS else int(patients),
         )
-
-    def _each(self, key: str, root: str, anatomy: str) -> str:
-        return f"{root}/{_pattern(method(key)).format(anatomy=anatomy)}"
 
     def training_inputs(self, training: PlannedTraining) -> list[str]:
         """Files of the networks that a training starts from or is taught by."""
@@ -230,20 +233,19 @@ class TrainingPlan:
 
     def trainings(self, sampling: str, seed: str) -> list[PlannedTraining]:
         """Every training for one sampling with one seed, in the order of the stages."""
-        found = []
-        for rule in self._networks:
-            row = rule.method
-            if row.key not in self.methods:
-                continue
-            for anatomy in self.anatomies if row.learns_from == "each" else [""]:
-                for layer in self.layers(row, sampling):
-                    found.append(self.training(rule, sampling, seed, anatomy=anatomy, layer=layer))
-        root = self.models_folder(sampling, seed)
-        bases = [training.folder.removeprefix(f"{root}/") for training in found if training.method.universal]
+        rules, new = self.training_rules, self.config.new
+        found = [
+            self.training(rules[row.models.partition("/")[0]], sampling, seed, anatomy=anatomy, layer=layer)
+            for row in trained()
+            if row.key in self.methods
+            for anatomy in (self.anatomies if row.learns_from == "each" else [""])
+            for layer in self.layers(row, sampling)
+        ]
+        bases = [one.name for one in found if one.method.universal]
         found += [
-            self.training(self._adapted, sampling, seed, base=base, anatomy=anatomy)
+            self.training(rules["adapted"], sampling, seed, base=base, anatomy=anatomy)
             for base in bases
-            for anatomy in self.config.new
+            for anatomy in new
         ]
         if sampling in self.samplings:
             found += [self._few_training(*one, sampling, seed) for one in self.few()]
@@ -273,7 +275,7 @@ class TrainingPlan:
         if row.budget is None:
             return None
         layer = layer_of(key) or self.config.distillation.layer
-        return f"{self.models_folder(sampling, seed)}/{_pattern(row).format(anatomy=anatomy, layer=layer)}"
+        return f"{self.models_folder(sampling, seed)}/{row.models.format(anatomy=anatomy, layer=layer)}"
 
     def models_folder(self, sampling: str, seed: str) -> str:
         """Folder of all that is trained for one sampling with one seed."""
@@ -301,7 +303,7 @@ class TrainingPlan:
         return [(key, patients, anatomy) for key, patients in planned for anatomy in self.config.new]
 
     def _few_training(self, key: str, patients: str, anatomy: str, sampling: str, seed: str) -> PlannedTraining:
-        rule = self._few[adaptation(key).key]
+        rule = self.training_rules[f"few_{adaptation(key).key}"]
         return self.training(rule, sampling, seed, anatomy=anatomy, patients=patients)
 
     def few_model(self, method: str, patients: str, sampling: str, seed: str, anatomy: str) -> tuple[str, str | None]:
@@ -340,18 +342,8 @@ class TrainingPlan:
 
     def released_stages(self) -> list[str]:
         """The stages that it comes of, in their order."""
-        rows = [row.key for row in ancestry("proposed")]
-        return [str(row.budget) for row in (*trained(), _S4) if row.key in rows or row is _S4]
-
-
-def _folder(row: Method) -> str:
-    return row.folder or row.key
-
-
-def _pattern(row: Method) -> str:
-    """Folder of a row's model below sampling and seed, with the wildcards that it has."""
-    each, layer = row.learns_from == "each", row.teachers is not None
-    return f"{_folder(row)}{'/{anatomy}' if each else ''}{'/layer{layer}' if layer else ''}"
+        rows = {row.key for row in ancestry("proposed")}
+        return [*(str(row.budget) for row in trained() if row.key in rows), str(ADAPTATIONS[0].budget)]
 
 
 def as_json(settings: BaseModel) -> str:

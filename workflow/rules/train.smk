@@ -20,7 +20,7 @@ def network_options(training):
 
 
 # S1, Shared, S2, S3, their controls; S4 as `adapted`; those of few patients as `few_...`.
-for own in plan.training_rules:
+for own in plan.training_rules.values():
 
     rule:
         name:
