@@ -21,6 +21,7 @@ API = {
     "unimri.physics.fourier": ["PHASE_AXES", "to_kspace", "to_image", "lines", "undersample", "enforce_consistency"],
     "unimri.physics.masks": ["Gaussian1D", "Masks", "draw_masks", "save_masks", "load_masks"],
     "unimri.models.cascade": ["D5C5"],
+    "unimri.models.conditioning.base": ["Conditioning", "Conditioning.add", "Condition", "CascadeCondition"],
     "unimri.models.folder": ["load_model", "save_aspin", "insert_aspin"],
     "unimri.data.read.registry": ["Reader", "find_scans", "open_scan"],
     "unimri.data.scan": ["Scan"],
