@@ -72,6 +72,12 @@ def test_an_overlay_changes_what_it_names_and_null_takes_out(tmp_path):
         ("accelerations", [4, 4.0], "names one twice"),
         ("metrics.ssim_window", 65, "ssim_window: 65 pixels is more than preparation.image_size, 64"),
         ("training.processes", 3, "processes: 3 processes cannot share training.optimisation.batch_size, 4, evenly"),
+        (
+            "training.stages.untrained",
+            {"epochs": 1, "learning_rate": 1},
+            "config: training.stages.untrained: no method has that budget; allowed: independent, shared, ",
+        ),
+        ("training.stages.distilled", None, "config: training.stages.distilled: missing; Proposed is trained with it"),
         ("training.stages.continued.epochs", 3, "continued.epochs: 3 is not distilled's 1"),
         ("mask", {"preset": "schlemper", "centre_lines": 40}, "mask.centre_lines"),
     ],

@@ -22,6 +22,7 @@ API = {
     "unimri.physics.mask": ["PHASE_AXES"],
     "unimri.physics.masks": ["Gaussian1D", "Masks", "draw_masks", "save_masks", "load_masks"],
     "unimri.models.cascade": ["D5C5"],
+    "unimri.models.conditioning.base": ["Conditioning", "Conditioning.add", "Condition", "CascadeCondition"],
     "unimri.models.folder": ["load_model", "save_aspin", "insert_aspin"],
     "unimri.data.layouts.base": ["Reader", "Reader.find", "Reader.read"],
     "unimri.io.volume": ["Images", "Scan"],

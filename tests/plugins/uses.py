@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unimri.cli.__main__ import app
-from unimri.training.stages import recipe
+from unimri.training.methods import recipe
 
 folder = Path(sys.argv[1])
 NETWORK = {"name": "small-unet", "cascades": 2, "width": 3}

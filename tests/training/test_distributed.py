@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from unimri.data.store import PreparedData
 from unimri.training.batches import Batches
-from unimri.training.stages import recipe
+from unimri.training.methods import recipe
 
 # Batches of four and as many validation batches as make the processes unequal in them.
 SHARED = {"batch_size": 4}

@@ -88,7 +88,8 @@ def test_a_training_under_way_is_told_from_its_checkpoint(copy: Path) -> None:
     shutil.rmtree(folder)
     assert states()["shared", "shared"] == ("ready", "")
     files = Files({name: copy / "data" / name for name in ("brain", "knee")}, copy / "masks/4x.npz")
-    task = TrainingTask.model_validate_json(plan.task("shared", "2021"))
+    planned = next(one for one in plan.trainings("4x", "2021") if one.stage == "shared")
+    task = TrainingTask.model_validate_json(plan.task(planned))
     with pytest.raises(KeyboardInterrupt):
         run_training(task, files, folder, copy / "checkpoints", [Stop()], checkpoint_minutes=0)
     state, detail = states()["shared", "shared"]

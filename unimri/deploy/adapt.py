@@ -39,10 +39,11 @@ from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.training.callbacks import Callback
 from unimri.training.files import Files
+from unimri.training.fingerprint import training_modules
 from unimri.training.losses import mean_absolute_error
+from unimri.training.methods import recipe
 from unimri.training.run import run_training
 from unimri.training.settings import Budget, Optimisation, TrainingTask
-from unimri.training.stages import recipe
 
 # The paper's side of a slice, and the least of them that make an epoch worth its name.
 _LARGEST_SIDE = 320
@@ -161,7 +162,7 @@ def adapt(
             epochs=task.budget.epochs,
             learning_rate=task.budget.learning_rate,
             data_sha256=sha256(work / "data/manifest.csv"),
-            code=code_digest("unimri.deploy.adapt"),
+            code=code_digest("unimri.deploy.adapt", *training_modules(network.conditioning.name, distils=False)),
             versions=versions(),
         )
         about = describe_anatomy(

@@ -8,9 +8,9 @@ import pandas as pd
 from unimri.core.artifacts import write_text
 from unimri.evaluation.layout import AVERAGE, METRIC_LABELS, anatomies_of, best, cells
 from unimri.evaluation.markdown import beside_table, column_names, heading_of
-from unimri.evaluation.methods import layer_of
 from unimri.evaluation.paper import beside, published
 from unimri.evaluation.text import markdown_table, number, write_csv
+from unimri.training.methods import layer_of
 
 NONE = "none"
 """The row without distillation."""

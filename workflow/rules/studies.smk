@@ -1,3 +1,6 @@
+import json
+
+
 def conditions_masks(wildcards):
     return sorted(
         {
@@ -75,7 +78,7 @@ rule aspin_matrix:
         **SCORING,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        model=f"{RESULTS}/{{sampling}}/seed{{seed}}/{plan.distilled}",
+        model=f"{RESULTS}/{{sampling}}/seed{{seed}}/distilled/layer{plan.config.distillation.layer}",
         aspins=[f"--aspin={anatomy}" for anatomy in plan.anatomies],
         limit=plan.slices(),
         settings=plan.metrics(),
@@ -108,7 +111,7 @@ rule forgetting:
         **SCORING,
     params:
         data=data_options(plan.config.base),
-        model=f"{RESULTS}/{{sampling}}/seed{{seed}}/{plan.distilled}",
+        model=f"{RESULTS}/{{sampling}}/seed{{seed}}/distilled/layer{plan.config.distillation.layer}",
         new=[f"--new={anatomy}" for anatomy in plan.config.new],
         finetuned=lambda wildcards: [
             f"--finetuned={anatomy}={folder}"
@@ -130,12 +133,14 @@ rule evaluate_few:
         mask=f"{RESULTS}/masks/{{sampling}}.npz",
         model=lambda wildcards: plan.few_files(**wildcards),
     output:
-        slices=f"{FEW}/{{way}}/{{patients}}/metrics/{{anatomy}}.csv",
-        volumes=f"{FEW}/{{way}}/{{patients}}/metrics/{{anatomy}}.volumes.csv",
+        slices=f"{RESULTS}/{{sampling}}/seed{{seed}}/adaptation/{{method}}/{{patients}}/metrics/{{anatomy}}.csv",
+        volumes=f"{RESULTS}/{{sampling}}/seed{{seed}}/adaptation/{{method}}/{{patients}}/metrics/{{anatomy}}.volumes.csv",
     log:
-        f"{LOGS}/{{sampling}}/seed{{seed}}/adaptation/{{way}}/{{patients}}/metrics/{{anatomy}}.log",
+        f"{LOGS}/{{sampling}}/seed{{seed}}/adaptation/{{method}}/{{patients}}/metrics/{{anatomy}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/adaptation/{{way}}/{{patients}}/metrics/{{anatomy}}.tsv"
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/adaptation/{{method}}/{{patients}}/metrics/{{anatomy}}.tsv"
+    wildcard_constraints:
+        method="aspin|finetuned|scratch",
     conda:
         ENVIRONMENT
     resources:
@@ -152,7 +157,7 @@ rule evaluate_few:
         settings=plan.metrics(),
         code=code("unimri.evaluation.run", *CONDITIONINGS),
     shell:
-        "python -m unimri.cli evaluate {wildcards.way}/{wildcards.patients} {wildcards.seed} {wildcards.anatomy} {params.data:q}"
+        "python -m unimri.cli evaluate {wildcards.method}/{wildcards.patients} {wildcards.seed} {wildcards.anatomy} {params.data:q}"
         " {input.mask:q} --settings {params.settings:q} --output {output.slices:q} {params.model:q} > {log:q} 2>&1"
 
 

@@ -8,12 +8,12 @@ import yaml
 
 from unimri.config import parse_config
 from unimri.core.errors import UnimriError
-from unimri.evaluation.methods import METHODS
 from unimri.report.settings import read_experiment
+from unimri.training.methods import METHODS
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -21,17 +21,23 @@ def default():
     return yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
+def task(plan, stage):
+    """Task of the first training of a stage."""
+    return plan.task(next(one for one in plan.trainings("4x", "2021") if one.stage == stage))
+
+
 def test_a_task_holds_its_own_stages_settings_and_no_other(default):
     before = WorkflowPlan(parse_config(default))
     default["training"]["stages"]["adapted"]["epochs"] = 99
     default["distillation"]["omega"] = 0.5
     after = WorkflowPlan(parse_config(default))
-    assert TrainingTask.model_validate_json(after.task("adapted", 2021)).budget.epochs == 99
-    task = TrainingTask.model_validate_json(after.task("distilled", "2021", "4"))
-    assert task.distillation is not None
-    assert (task.distillation.layer, task.distillation.omega) == (4, 0.5)
+    assert TrainingTask.model_validate_json(task(after, "adapted")).budget.epochs == 99
+    default["distillation"]["layer"] = 4
+    distilled = TrainingTask.model_validate_json(task(WorkflowPlan(parse_config(default)), "distilled"))
+    assert distilled.distillation is not None
+    assert (distilled.distillation.layer, distilled.distillation.omega) == (4, 0.5)
     for stage in ("independent", "shared", "pretrained", "continued"):
-        assert before.task(stage, 2021) == after.task(stage, 2021)
+        assert task(before, stage) == task(after, stage)
 
 
 def test_a_path_that_is_no_folder_is_told_by_key(default):
@@ -103,9 +109,9 @@ def test_trainings_ask_for_a_gpu_unless_they_stay_on_the_cpu(default, device, gp
 
 
 def test_how_a_training_is_run_is_no_part_of_its_task(default):
-    before = WorkflowPlan(parse_config(default)).task("shared", 2021)
+    before = task(WorkflowPlan(parse_config(default)), "shared")
     default["training"] |= {"processes": 2, "checkpoint_minutes": 0}
-    assert WorkflowPlan(parse_config(default)).task("shared", 2021) == before
+    assert task(WorkflowPlan(parse_config(default)), "shared") == before
 
 
 def test_data_are_marked_simulated_or_real(default, tmp_path):
