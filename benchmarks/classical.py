@@ -21,7 +21,7 @@ import typer
 from unimri.classical import reconstruction
 from unimri.classical.settings import TotalVariation, Wavelet
 from unimri.data.store import PreparedData
-from unimri.evaluation.metrics import MetricSettings
+from unimri.metrics.settings import MetricSettings
 from unimri.evaluation.reconstruction import network_reconstructor
 from unimri.evaluation.scoring import scores, some_slices
 from unimri.models.cascade import UniversalD5C5

@@ -3,11 +3,13 @@
 import pandas as pd
 
 from unimri.evaluation import tables
-from unimri.evaluation.metrics import COLUMNS, MetricSettings, SliceScore
-from unimri.evaluation.metrics import write_scores as write_slice_scores
-from unimri.evaluation.parameters import parameter_table
+from unimri.evaluation.GONE import COLUMNS, SliceScore
+from unimri.metrics.settings import MetricSettings
+from unimri.metrics.score import write_scores as write_slice_scores
+from unimri.evaluation.paper import parameter_table
 from unimri.evaluation.statistics import StatisticsSettings
-from unimri.evaluation.volumes import VOLUME_COLUMNS, VolumeScore, volumes_file, write_volume_scores
+from unimri.evaluation.GONE import VOLUME_COLUMNS, VolumeScore
+from unimri.metrics.score import volumes_file, write_volume_scores
 
 
 def row(acceleration, seed, method, anatomy, volume, number, psnr, ssim, patient=None, mask="fixed"):

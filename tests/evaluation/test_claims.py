@@ -11,10 +11,10 @@ from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import averages
 from unimri.evaluation.claims import CLAIM_COLUMNS, CLAIM_ORDERING_COLUMNS, check_claims, claimed_pairs, claims
-from unimri.evaluation.claims_report import read_summary, summary
-from unimri.evaluation.metrics import METRICS
+from unimri.evaluation.claims import read_summary, summary
+from unimri.evaluation.GONE import METRICS
 from unimri.evaluation.paper import published
-from unimri.evaluation.parameters import parameter_table
+from unimri.evaluation.paper import parameter_table
 from unimri.evaluation.statistics import Pair, StatisticsSettings, compare
 
 ROOT = Path(__file__).parents[2]

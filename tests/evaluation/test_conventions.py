@@ -3,9 +3,9 @@ import math
 import pandas as pd
 import pytest
 
-from unimri.evaluation.conventions import conventions, write_conventions
-from unimri.evaluation.metrics import SliceScore
-from unimri.evaluation.volumes import VolumeScore
+from unimri.evaluation.averages import conventions, write_conventions
+from unimri.evaluation.GONE import SliceScore
+from unimri.evaluation.GONE import VolumeScore
 
 SLICES = pd.DataFrame(
     [

@@ -11,7 +11,7 @@ from scores import row, write_scores, write_tables
 
 from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import sample_sizes, table1
-from unimri.evaluation.layout import AVERAGE, KEYS
+from unimri.evaluation.averages import AVERAGE, KEYS
 from unimri.evaluation.methods import METHODS
 from unimri.evaluation.paper import comparable, published
 from unimri.evaluation.tables import (

@@ -11,8 +11,8 @@ from unimri.classical.settings import TotalVariation, Tuned, Wavelet
 from unimri.core.artifacts import sha256, write_json
 from unimri.core.provenance import code_digest, versions
 from unimri.data.store import PreparedData, evenly_spaced
-from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.scoring import scores
+from unimri.metrics.settings import MetricSettings
 from unimri.models.process import settle
 from unimri.physics.masks import load_masks
 

@@ -10,7 +10,7 @@ from unimri.core.settings import parse_settings
 
 if TYPE_CHECKING:
     from unimri.deploy.reconstruct import Outcome
-    from unimri.evaluation.metrics import Score
+    from unimri.metrics.score import Score
 
 PANEL = "Your scans"
 

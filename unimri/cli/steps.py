@@ -188,8 +188,8 @@ def calibrate_masks(
     output: Annotated[Path | None, typer.Option(help="CSV of everything that was tried.")] = None,
 ) -> None:
     """Find the Gaussian mask whose zero filling comes closest to a published row, and say how close."""
+    from unimri.core.text import write_csv
     from unimri.evaluation.calibration import SIGMAS, calibrate, read_target, report
-    from unimri.evaluation.text import write_csv
     from unimri.physics.masks import Gaussian1D
 
     found = calibrate(
@@ -262,8 +262,8 @@ def evaluate(
     aspin: Annotated[Path | None, typer.Option(help="An ASPIN that lies apart from its model.")] = None,
 ) -> None:
     """Score a method on the test split of an anatomy, slices and volumes; zero filling without a model."""
-    from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.run import evaluate as run
+    from unimri.metrics.settings import MetricSettings
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
     run(method, seed, anatomy, data, mask, model, metrics, output, aspin)
@@ -283,7 +283,7 @@ def tune(
     """Choose the weight of a classical method's penalty on validation: total_variation or wavelet."""
     from unimri.classical.settings import ClassicalSettings
     from unimri.classical.tuning import tune as run
-    from unimri.evaluation.metrics import MetricSettings
+    from unimri.metrics.settings import MetricSettings
 
     chosen = parse_settings(type(ClassicalSettings().of(method)), settings, "--settings")
     run(chosen, anatomy, data, mask, parse_settings(MetricSettings, metrics, "--metrics"), slices, output)
@@ -302,8 +302,8 @@ def robustness(
     slices: Limit = None,
 ) -> None:
     """Score methods on samplings and noise that they were not trained for."""
-    from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.robustness import Condition, score_conditions
+    from unimri.metrics.settings import MetricSettings
 
     tried = parse_settings(dict[str, Condition], conditions, "--conditions")
     folders = parse_settings(dict[str, Path | None], models, "--models")
@@ -324,8 +324,8 @@ def aspin_matrix(
     slices: Limit = None,
 ) -> None:
     """Score an anatomy with each anatomy's ASPIN."""
-    from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.robustness import score_aspins
+    from unimri.metrics.settings import MetricSettings
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
     score_aspins(anatomy, seed, data, mask, model, aspin, slices, metrics, output)
@@ -344,7 +344,7 @@ def forgetting(
 ) -> None:
     """Compare reconstructions of old anatomies (--data) before and after new ones were learnt."""
     from unimri.evaluation.forgetting import score_forgetting
-    from unimri.evaluation.metrics import MetricSettings
+    from unimri.metrics.settings import MetricSettings
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
     score_forgetting(seed, _pairs(data), mask, model, new or [], _pairs(finetuned), metrics, output)
@@ -378,8 +378,8 @@ def picture(
     anatomy: str, data: Path, mask: Path, models: Json, settings: Json, simulated: bool, output: Output
 ) -> None:
     """Draw one test slice as every method reconstructs it, with error maps."""
-    from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.pictures import picture_methods
+    from unimri.metrics.settings import MetricSettings
 
     folders = parse_settings(dict[str, Path | None], models, "--models")
     metrics = parse_settings(MetricSettings, settings, "--settings")
@@ -422,10 +422,10 @@ def tables(
 ) -> None:
     """Write Tables 1 and S2, comparisons, conventions, the paper's claims and the parameter table."""
     from unimri.core.artifacts import write_json
-    from unimri.evaluation.metrics import MetricSettings
-    from unimri.evaluation.parameters import parameter_table, write_parameters
+    from unimri.evaluation.paper import parameter_table, write_parameters
     from unimri.evaluation.statistics import StatisticsSettings
     from unimri.evaluation.tables import write_tables
+    from unimri.metrics.settings import MetricSettings
     from unimri.models.cascade import UniversalD5C5
     from unimri.models.folder import base_tensors
     from unimri.models.registry import NetworkSettings
@@ -458,7 +458,7 @@ def show(
 ) -> None:
     """Print Table 1 of a finished experiment, and say where everything lies."""
     from unimri.config import load_config
-    from unimri.evaluation.claims_report import read_summary
+    from unimri.evaluation.claims import read_summary
     from unimri.evaluation.tables import format_table1_for_terminal
 
     loaded = load_config(*(config or [Path("config.yaml")]))
