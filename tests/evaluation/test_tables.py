@@ -12,7 +12,7 @@ from scores import row, write_scores, write_tables
 from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import sample_sizes, table1
 from unimri.evaluation.averages import AVERAGE, KEYS
-from unimri.evaluation.methods import METHODS
+from unimri.training.methods import METHODS
 from unimri.evaluation.paper import comparable, published
 from unimri.evaluation.tables import (
     format_table1_for_terminal,

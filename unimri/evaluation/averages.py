@@ -7,10 +7,10 @@ import pandas as pd
 
 from unimri.core.errors import UnimriError
 from unimri.core.text import significant, write_csv
-from unimri.evaluation.methods import METHODS, method, place_of
 from unimri.metrics.base import CONVENTIONS, in_convention, metric_of, scored_metrics, table_metrics
 from unimri.metrics.score import Score
 from unimri.metrics.settings import MetricSettings
+from unimri.training.methods import METHODS, method, place_of
 
 KEYS = ("acceleration", "method", "metric")
 """The columns that name a row of a table; the others are anatomies, and `average`."""

@@ -22,10 +22,10 @@ from unimri.evaluation.averages import AVERAGE, anatomies_of, cells
 from unimri.evaluation.differences import Pair
 from unimri.evaluation.layers import layer_rows, published_s2
 from unimri.evaluation.markdown import heading_of
-from unimri.evaluation.methods import METHODS
 from unimri.evaluation.paper import PAPERS_PARAMETERS, parameter_table, published
 from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
 from unimri.metrics.base import metric_of
+from unimri.training.methods import METHODS
 
 CLAIM_COLUMNS = (
     "claim",
@@ -60,7 +60,7 @@ CLAIM_ORDERING_COLUMNS = (
 
 # The row of a limit, in the table of parameters.
 _LIMIT = "limit"
-_LABELS = {known.key: known.label for known in METHODS}
+_LABELS = {known.key: known.title for known in METHODS}
 _ROWS = 40
 _COUNTS = ("held", "supported", "contradicted")
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from unimri.evaluation.averages import AVERAGE, anatomies_of, cells
-from unimri.evaluation.methods import METHODS
 from unimri.evaluation.paper import comparable
 from unimri.metrics.base import metric_of
+from unimri.training.methods import METHODS
 
 DIFFERENCE_COLUMNS = (
     "acceleration",

@@ -9,9 +9,9 @@ from unimri.core.artifacts import write_text
 from unimri.core.text import markdown_table, number, write_csv
 from unimri.evaluation.averages import AVERAGE, anatomies_of, best, cells
 from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words
-from unimri.evaluation.methods import layer_of
 from unimri.evaluation.paper import beside, published
 from unimri.metrics.base import metric_of
+from unimri.training.methods import layer_of
 
 NONE = "none"
 """The row without distillation."""

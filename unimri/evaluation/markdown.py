@@ -9,10 +9,10 @@ from unimri.core.errors import UnimriError
 from unimri.core.text import interval_number, markdown_table, number, spread_number
 from unimri.evaluation.averages import AVERAGE, KEYS, best, cells
 from unimri.evaluation.differences import summary
-from unimri.evaluation.methods import METHODS, method
 from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
 from unimri.metrics.base import metric_of
 from unimri.metrics.settings import MetricSettings
+from unimri.training.methods import METHODS, method
 
 _ALPHA = 0.05
 _SAME: dict[str, Any] = {"on": ["acceleration", "metric", "anatomy", "other"], "how": "left"}
@@ -94,7 +94,7 @@ def table1_markdown(
     for known in METHODS:
         if not known.in_paper and (table["method"] == known.key).any():
             kind = "control" if known.kind == "control" else "classical method"
-            note += f' "{known.label}" is a {kind} that the paper does not have: {known.note}.'
+            note += f' "{known.title}" is a {kind} that the paper does not have: {known.note}.'
     sections = [
         f"# Table 1. Quantitative comparison under acceleration rates of {rates}",
         f"## {heading_of(anatomies)}",
@@ -109,7 +109,7 @@ def table1_markdown(
         "## Does the paper's ordering come out?",
         *_ordering_sections(compared, tested, statistics),
         *_certainty_sections(tested, column_names(anatomies), statistics),
-        *beside_table(published, {known.key: known.label for known in METHODS}, anatomies),
+        *beside_table(published, {known.key: known.title for known in METHODS}, anatomies),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -127,7 +127,7 @@ def _metrics_table(table: pd.DataFrame, names: Mapping[str, str], deviation: pd.
         methods = set(table.loc[table["acceleration"] == acceleration, "method"])
         present = [known for known in METHODS if known.key in methods]
         for known in present:
-            row = [f"{acceleration:g}×" if known is present[0] else "", known.label]
+            row = [f"{acceleration:g}×" if known is present[0] else "", known.title]
             for key, metric in metrics.items():
                 for column in columns:
                     cell = (acceleration, known.key, key, column)
@@ -171,7 +171,7 @@ def _failed_table(failed: pd.DataFrame, statistics: StatisticsSettings) -> str:
                 f"{row['acceleration']:g}×",
                 metric.title,
                 row["anatomy"],
-                method(row["other"]).label,
+                method(row["other"]).title,
                 number(row["proposed_value"], decimals=metric.decimals),
                 number(row["other_value"], decimals=metric.decimals),
                 # Two decimals would show the closest of the failures as 0.00.
@@ -209,7 +209,7 @@ def _certainty_sections(tested: pd.DataFrame, names: Mapping[str, str], statisti
     rows = [
         [
             f"{acceleration:g}×",
-            method(other).label,
+            method(other).title,
             *(texts.get((acceleration, other, column), "–") for column in columns),
         ]
         for acceleration, other in shown[["acceleration", "other"]].drop_duplicates().to_numpy().tolist()

@@ -32,11 +32,11 @@ from unimri.evaluation.claims import check_claims, claimed_pairs, write_claims
 from unimri.evaluation.differences import PROPOSED_PAIRS, orderings
 from unimri.evaluation.layers import table_s2, write_table_s2
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
-from unimri.evaluation.methods import METHODS
 from unimri.evaluation.statistics import StatisticsSettings, compare, comparisons, write_comparisons
 from unimri.metrics.base import metric_of
 from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
 from unimri.metrics.settings import MetricSettings
+from unimri.training.methods import METHODS
 
 DEVIATION = "table1_deviation.csv"
 
@@ -152,7 +152,7 @@ def format_table1_for_terminal(folder: Path, anatomies: Mapping[str, str]) -> st
     for acceleration in frame["acceleration"].unique():
         methods = set(frame.loc[frame["acceleration"] == acceleration, "method"])
         rows = [
-            [known.label]
+            [known.title]
             + [" / ".join(text(acceleration, known.key, metric, column) for metric in metrics) for column in columns]
             for known in METHODS
             if known.key in methods

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unimri.evaluation.averages import AVERAGE
-from unimri.evaluation.methods import method
 from unimri.report.catalogue import TABLES
 from unimri.report.settings import Experiment
 from unimri.report.tables import (
@@ -21,6 +20,7 @@ from unimri.report.tables import (
     read_rows,
     verdict_state,
 )
+from unimri.training.methods import method
 
 FEW_PATIENTS = 10
 """Fewer test patients of an anatomy than this are called few."""
@@ -64,7 +64,7 @@ def describe_network(experiment: Experiment) -> str:
 
 def methods_of(table1: list[Row]) -> list[str]:
     """Labels of the methods of Table 1, in its order."""
-    return [method(key).label for key in dict.fromkeys(row["method"] for row in table1)]
+    return [method(key).title for key in dict.fromkeys(row["method"] for row in table1)]
 
 
 def averages(table1: list[Row], path: Path) -> Averages:
@@ -81,7 +81,7 @@ def averages(table1: list[Row], path: Path) -> Averages:
         for place in places:
             value, metric = values.get((key, *place), math.nan), metric_of({"metric": place[1]})
             shown.append((decimals(value, metric.decimals if metric else 2), value == best[place]))
-        rows.append((method(key).label, key == "proposed", shown))
+        rows.append((method(key).title, key == "proposed", shown))
     return Averages([f"{rate(acceleration)} {metric_title(metric)}" for acceleration, metric in places], rows)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import AVERAGE
-from unimri.evaluation.methods import METHODS, method
 from unimri.metrics.base import Metric, metrics
 from unimri.report.catalogue import COLUMNS, WORDS, Column, Table
+from unimri.training.methods import METHODS, method
 
 Row = dict[str, str]
 
@@ -321,7 +321,7 @@ def _word(name: str, column: Column, text: str) -> str:
     if column.kind == "metric":
         return metric_title(text)
     if column.kind == "method":
-        return method(text).label
+        return method(text).title
     return WORDS.get(name, {}).get(text, text)
 
 
@@ -356,4 +356,4 @@ def _cell(name: str, column: Column, row: Row, path: Path) -> Cell:
 def notes(rows: Iterable[Row]) -> list[str]:
     """What the methods of a table are that the paper does not have."""
     shown = {row.get("method") for row in rows}
-    return [f"{known.label}: {known.note}." for known in METHODS if known.note and known.key in shown]
+    return [f"{known.title}: {known.note}." for known in METHODS if known.note and known.key in shown]
