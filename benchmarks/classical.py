@@ -22,9 +22,9 @@ from unimri.classical import reconstruction
 from unimri.classical.settings import TotalVariation, Wavelet
 from unimri.core.compute import keep_freed_memory
 from unimri.data.store import PreparedData
-from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.reconstruction import network_reconstructor
 from unimri.evaluation.scoring import scores, some_slices
+from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, undersample

@@ -14,9 +14,9 @@ from unimri.data.geometry import Geometry
 from unimri.data.layouts.registry import ReaderSettings
 from unimri.data.prepare import PreparationSettings
 from unimri.data.simulate.settings import SimulationSettings
-from unimri.evaluation.layout import AVERAGE, KEYS
-from unimri.evaluation.metrics import MetricSettings
+from unimri.evaluation.averages import AVERAGE, KEYS
 from unimri.evaluation.statistics import StatisticsSettings
+from unimri.metrics.settings import MetricSettings
 from unimri.models.registry import NetworkSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks

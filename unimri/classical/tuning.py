@@ -12,8 +12,8 @@ from unimri.core.artifacts import sha256, write_json
 from unimri.core.compute import use_threads
 from unimri.core.provenance import code_digest, versions
 from unimri.data.store import PreparedData, evenly_spaced
-from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.scoring import scores
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import load_masks
 
 log = logging.getLogger(__name__)

@@ -18,6 +18,7 @@ from unimri.core.compute import choose_device, use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
+from unimri.core.text import markdown_table
 from unimri.data.layouts.base import Reader
 from unimri.data.layouts.registry import parse_reader
 from unimri.data.prepare import Finding, PreparationSettings, PreparationTask, inspect, prepare
@@ -31,9 +32,8 @@ from unimri.deploy.library import opened
 from unimri.deploy.model import Model
 from unimri.deploy.reconstruct import mean_score
 from unimri.evaluation.figures import reconstruction_figure
-from unimri.evaluation.metrics import Score, score_slice
-from unimri.evaluation.text import markdown_table
 from unimri.io.files import files_below
+from unimri.metrics.score import Score, score_slice
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks

@@ -15,6 +15,7 @@ from unimri.core.artifacts import replacing
 from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
+from unimri.core.text import write_csv
 from unimri.data.split import Split
 from unimri.data.store import PreparedData
 from unimri.deploy.card import write_texts
@@ -29,8 +30,8 @@ from unimri.deploy.description import (
 )
 from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
-from unimri.evaluation.metrics import psnr, read_scores
-from unimri.evaluation.text import write_csv
+from unimri.metrics.psnr import psnr
+from unimri.metrics.score import read_scores
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
 from unimri.physics.masks import Masks, load_masks
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from unimri.core.artifacts import sha256, write_json
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, read_settings
-from unimri.evaluation.metrics import MetricSettings
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import MaskSettings
 
 DESCRIPTION = "description.json"

@@ -13,14 +13,15 @@ from tqdm import tqdm
 
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
+from unimri.core.text import write_csv
 from unimri.deploy.choice import Choice
 from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
-from unimri.evaluation.metrics import MetricSettings, Score, score_slice
-from unimri.evaluation.text import write_csv
 from unimri.io.errors import ReadError
 from unimri.io.formats import Source, check_output, find_sources
 from unimri.io.volume import Images, Provenance
+from unimri.metrics.score import Score, score_slice
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.fourier import combine_coils, to_kspace
 from unimri.physics.mask import PHASE_AXES

@@ -10,8 +10,9 @@ import torch
 from unimri.core.artifacts import replacing
 from unimri.data.store import PreparedData
 from unimri.evaluation.figures import reconstruction_figure
-from unimri.evaluation.metrics import MetricSettings, score_slice
 from unimri.evaluation.reconstruction import load_reconstructor, reconstruct_slices
+from unimri.metrics.score import score_slice
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import load_masks
 from unimri.training.methods import method
 

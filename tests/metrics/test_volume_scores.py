@@ -1,19 +1,27 @@
 import math
+from collections import namedtuple
 
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.metrics import PSNR_CEILING_DB
-from unimri.evaluation.volumes import (
-    VOLUME_COLUMNS,
-    VolumeScore,
-    read_volume_scores,
-    score_volume,
-    volumes_file,
-    write_volume_scores,
-)
+from unimri.metrics import score
+from unimri.metrics.psnr import PSNR_CEILING_DB
+from unimri.metrics.score import IDENTITY, read_volume_scores, volume_columns, volumes_file, write_volume_scores
+from unimri.metrics.settings import MetricSettings
+
+SETTINGS = MetricSettings()
+VOLUME_COLUMNS = (*IDENTITY, *volume_columns(SETTINGS))
+VolumeScore = namedtuple("VolumeScore", VOLUME_COLUMNS)
+
+
+def score_volume(reference, reconstruction):
+    """NMSE, PSNR and SSIM."""
+    # The settings of slices count for nothing.
+    found = score.score_volume(reference, reconstruction, MetricSettings(data_range=255, ssim_window=11))
+    assert list(found) == ["nmse", "psnr_db", "ssim_percent"]
+    return tuple(found.values())
 
 
 @pytest.fixture
@@ -56,7 +64,7 @@ def test_scores_come_back_as_written(tmp_path):
     ]
     path = volumes_file(tmp_path / "brain.csv")
     assert path.name == "brain.volumes.csv"
-    write_volume_scores(path, rows)
+    write_volume_scores(path, rows, SETTINGS)
     frame = read_volume_scores([path])
     assert tuple(frame.columns) == VOLUME_COLUMNS
     for found, expected in zip(frame.itertuples(index=False), rows, strict=True):

@@ -1,4 +1,5 @@
 import math
+from collections import namedtuple
 
 import numpy as np
 import pandas as pd
@@ -8,19 +9,20 @@ from scipy.ndimage import uniform_filter
 from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.metrics import (
-    COLUMNS,
-    PSNR_CEILING_DB,
-    MetricSettings,
-    SliceScore,
-    read_scores,
-    score_slice,
-    score_slice_by_itself,
-    write_scores,
-)
+from unimri.metrics.psnr import PSNR_CEILING_DB
+from unimri.metrics.score import IDENTITY, read_scores, score_slice, score_slices, slice_columns, write_scores
+from unimri.metrics.settings import MetricSettings
 
 SETTINGS = MetricSettings()
+COLUMNS = (*IDENTITY, "slice", *slice_columns(SETTINGS))
 HEADER = ",".join(COLUMNS) + "\n"
+SliceScore = namedtuple("SliceScore", COLUMNS)
+
+
+def score_slice_by_itself(reference, reconstruction, settings):
+    """NMSE, and PSNR and SSIM by the slice's own maximum."""
+    (row,) = score_slices(reference[None], reconstruction[None], settings)
+    return row["nmse"], row["psnr_slice_max_db"], row["ssim_slice_max_percent"]
 
 
 @pytest.fixture
@@ -143,8 +145,8 @@ ROWS = [
 
 
 def test_scores_come_back_as_written(tmp_path):
-    write_scores(tmp_path / "a.csv", ROWS[:1])
-    write_scores(tmp_path / "b.csv", ROWS[1:])
+    write_scores(tmp_path / "a.csv", ROWS[:1], SETTINGS)
+    write_scores(tmp_path / "b.csv", ROWS[1:], SETTINGS)
     frame = read_scores([tmp_path / "a.csv", tmp_path / "b.csv"])
     assert tuple(frame.columns) == COLUMNS
     for row, expected in zip(frame.itertuples(index=False), ROWS, strict=True):
@@ -155,7 +157,7 @@ def test_scores_come_back_as_written(tmp_path):
 
 def test_equal_scores_are_equal_bytes(tmp_path):
     for name in ("a.csv", "b.csv"):
-        write_scores(tmp_path / name, iter(ROWS))
+        write_scores(tmp_path / name, iter(ROWS), SETTINGS)
     content = (tmp_path / "a.csv").read_bytes()
     assert content == (tmp_path / "b.csv").read_bytes()
     assert content.decode().splitlines() == [
@@ -196,6 +198,6 @@ def test_a_missing_file_and_no_file_are_refused(tmp_path):
 
 
 def test_further_columns_are_left_out(tmp_path):
-    write_scores(tmp_path / "a.csv", ROWS)
+    write_scores(tmp_path / "a.csv", ROWS, SETTINGS)
     pd.read_csv(tmp_path / "a.csv", dtype=str).assign(extra="x").to_csv(tmp_path / "a.csv", index=False)
     assert tuple(read_scores([tmp_path / "a.csv"]).columns) == COLUMNS
