@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.errors import UnimriError
-from unimri.io import ismrmrd, nifti, numpy_file
+from unimri.io import fastmri, ismrmrd, nifti, numpy_file
 from unimri.io.dicom import format as dicom
 from unimri.io.files import files_below
 from unimri.io.png import write_png
