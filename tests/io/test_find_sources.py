@@ -172,7 +172,7 @@ def test_volumes_that_would_meet_are_refused(tmp_path):
     sources = find_sources(write_nifti(tmp_path / "in" / "a.nii").parent)
     with pytest.raises(UnimriError, match="to the same place"):
         check_output([*sources, *sources], tmp_path / "out")
-    below = replace(sources[0], name="a.nii/b.nii")
+    below = replace(sources[0], scan=replace(sources[0].scan, name="a.nii/b.nii"))
     with pytest.raises(UnimriError, match="into the folder of another volume"):
         check_output([*sources, below], tmp_path / "out")
 
