@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 from scipy.ndimage import gaussian_filter
-from unimri.data.read.nifti import NiftiSettings
 
 from unimri.core.errors import UnimriError
+from unimri.data.layouts.folders import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
 from unimri.evaluation.calibration import calibrate, read_target, report
@@ -34,7 +34,7 @@ def data(tmp_path_factory) -> dict[str, Path]:
             volume = gaussian_filter(rng.random((SIZE, SIZE, 3)), (blur, blur, 0)).astype(np.float32)
             nib.save(nib.Nifti1Image(volume, np.eye(4)), folder / f"raw/{anatomy}/{patient}.nii.gz")
         task = PreparationTask(
-            reader=NiftiSettings(format="nifti", patient="file"),
+            reader=NiftiReader(format="nifti", patient="file"),
             fit="resize",
             preparation=PreparationSettings(image_size=SIZE, crop=SIZE),
         )
