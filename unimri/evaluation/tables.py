@@ -30,6 +30,7 @@ DEVIATION = "table1_deviation.csv"
 
 def write_tables(
     score_files: Iterable[Path],
+    methods: Sequence[str],
     anatomies: Mapping[str, str],
     metrics: MetricSettings,
     statistics: StatisticsSettings,
@@ -44,8 +45,8 @@ def write_tables(
 
     Parameters
     ----------
-    score_files : metrics CSVs, from `unimri.evaluation.metrics.write_scores`, with the volumes' CSVs beside them; of
-        the methods of Table 1, and of `layer1`, ... for Table S2.
+    score_files : from `unimri.evaluation.scores.score`, with the volumes' CSVs beside them.
+    methods : whose scores are tabulated: those of Table 1, and `layer1`, ... for Table S2.
     anatomies : for each anatomy, in the order of the columns, whether its data are 'simulated' or 'real'.
     metrics : how the scores were computed.
     statistics : how intervals are made.
