@@ -41,6 +41,7 @@ from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.training.callbacks import Callback
 from unimri.training.inputs import Files
 from unimri.training.losses import mean_absolute_error
+from unimri.training.methods import recipe
 from unimri.training.run import run_training
 from unimri.training.settings import Budget, Optimisation, TrainingTask
 
@@ -215,6 +216,7 @@ def _task(description: ModelDescription, settings: AdaptationSettings, slices: i
     epochs = settings.epochs or max(int(own["epochs"]), math.ceil(_STEPS / steps))
     return TrainingTask(
         stage="adapted",
+        recipe=recipe("adapted"),
         network=description.settings["network"],
         budget=Budget(epochs=epochs, learning_rate=settings.learning_rate or own["learning_rate"]),
         optimisation=optimisation.model_copy(update={"steps_per_epoch": None, "precision": "auto"}),

@@ -6,8 +6,8 @@ import pandas as pd
 
 from unimri.core.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, KEYS
-from unimri.evaluation.methods import METHODS, method, place_of
 from unimri.evaluation.metrics import METRICS
+from unimri.training.methods import METHODS, method, place_of
 
 
 def table1(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame:

@@ -10,11 +10,11 @@ from unimri.core.errors import UnimriError
 from unimri.evaluation.claims import CLAIM_COLUMNS
 from unimri.evaluation.layout import METRIC_LABELS
 from unimri.evaluation.markdown import heading_of
-from unimri.evaluation.methods import METHODS
 from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
 from unimri.evaluation.text import interval_number, markdown_table, write_csv
+from unimri.training.methods import METHODS
 
-_LABELS = {known.key: known.label for known in METHODS}
+_LABELS = {known.key: known.title for known in METHODS}
 _ROWS = 40
 _COUNTS = ("held", "supported", "contradicted")
 

@@ -7,11 +7,11 @@ import pandas as pd
 
 from unimri.core.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, KEYS, METRIC_LABELS, best, cells
-from unimri.evaluation.methods import METHODS, method
 from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.orderings import summary
 from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
 from unimri.evaluation.text import interval_number, markdown_table, number, spread_number
+from unimri.training.methods import METHODS, method
 
 _ALPHA = 0.05
 _SAME: dict[str, Any] = {"on": ["acceleration", "metric", "anatomy", "other"], "how": "left"}
@@ -86,7 +86,7 @@ def table1_markdown(
     for known in METHODS:
         if not known.in_paper and (table["method"] == known.key).any():
             kind = "control" if known.kind == "control" else "classical method"
-            note += f' "{known.label}" is a {kind} that the paper does not have: {known.note}.'
+            note += f' "{known.title}" is a {kind} that the paper does not have: {known.note}.'
     sections = [
         f"# Table 1. Quantitative comparison under acceleration rates of {rates}",
         f"## {heading_of(anatomies)}",
@@ -101,7 +101,7 @@ def table1_markdown(
         "## Does the paper's ordering come out?",
         *_ordering_sections(compared, tested, statistics),
         *_certainty_sections(tested, column_names(anatomies), statistics),
-        *beside_table(published, {known.key: known.label for known in METHODS}, anatomies),
+        *beside_table(published, {known.key: known.title for known in METHODS}, anatomies),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -118,7 +118,7 @@ def _metrics_table(table: pd.DataFrame, names: Mapping[str, str], deviation: pd.
         methods = set(table.loc[table["acceleration"] == acceleration, "method"])
         present = [known for known in METHODS if known.key in methods]
         for known in present:
-            row = [f"{acceleration:g}×" if known is present[0] else "", known.label]
+            row = [f"{acceleration:g}×" if known is present[0] else "", known.title]
             for metric in METRIC_LABELS:
                 for column in columns:
                     cell = (acceleration, known.key, metric, column)
@@ -162,7 +162,7 @@ def _failed_table(failed: pd.DataFrame, statistics: StatisticsSettings) -> str:
                 f"{row['acceleration']:g}×",
                 METRIC_LABELS[row["metric"]],
                 row["anatomy"],
-                method(row["other"]).label,
+                method(row["other"]).title,
                 number(row["proposed_value"]),
                 number(row["other_value"]),
                 # Two decimals would show the closest of the failures as 0.00.
@@ -196,7 +196,7 @@ def _certainty_sections(tested: pd.DataFrame, names: Mapping[str, str], statisti
     rows = [
         [
             f"{acceleration:g}×",
-            method(other).label,
+            method(other).title,
             *(shown.get((acceleration, other, column), "–") for column in columns),
         ]
         for acceleration, other in psnr[["acceleration", "other"]].drop_duplicates().to_numpy().tolist()

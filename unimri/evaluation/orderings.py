@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from unimri.evaluation.layout import AVERAGE, anatomies_of, cells
-from unimri.evaluation.methods import METHODS
 from unimri.evaluation.paper import comparable
+from unimri.training.methods import METHODS
 
 ORDERING_COLUMNS = (
     "acceleration",

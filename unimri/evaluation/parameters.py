@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from unimri.core.artifacts import write_text
-from unimri.evaluation.methods import method
 from unimri.evaluation.text import markdown_table, write_csv
+from unimri.training.methods import method
 
 PAPERS_PARAMETERS = (144650, 1280, 5)
 """The paper's own: of its backbone, of a set of ASPIN, and how many anatomies it has."""
@@ -45,7 +45,7 @@ def write_parameters(backbone: int, aspin: int, anatomies: int, output: Path) ->
     body = markdown_table(
         ["Method", "Parameters", "In backbones", "Added for each anatomy", "% of a backbone"],
         [
-            [method(key).label, f"{total:,}", f"{times:.2f}×", f"{added:,}", f"{percent:.2f}"]
+            [method(key).title, f"{total:,}", f"{times:.2f}×", f"{added:,}", f"{percent:.2f}"]
             for key, total, times, added, percent in table.itertuples(index=False)
         ],
     )

@@ -18,9 +18,9 @@ from pydantic import Field
 
 from unimri.core.settings import Settings
 from unimri.evaluation.layout import AVERAGE, anatomies_of, cells
-from unimri.evaluation.methods import METHODS
 from unimri.evaluation.metrics import METRICS
 from unimri.evaluation.text import significant, write_csv
+from unimri.training.methods import METHODS
 
 FEW_PATIENTS = 6
 """With fewer the two-sided signed-rank test cannot reach 0.05, whatever the differences, and intervals are too

@@ -18,12 +18,12 @@ from unimri.evaluation.conventions import conventions, write_conventions
 from unimri.evaluation.layers import table_s2, write_table_s2
 from unimri.evaluation.layout import AVERAGE, KEYS, METRIC_LABELS, anatomies_of, best, cells
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
-from unimri.evaluation.methods import METHODS
 from unimri.evaluation.metrics import METRICS, MetricSettings, read_scores
 from unimri.evaluation.orderings import orderings
 from unimri.evaluation.statistics import StatisticsSettings, compare, comparisons, write_comparisons
 from unimri.evaluation.text import spread_number, write_csv
 from unimri.evaluation.volumes import read_volume_scores, volumes_file
+from unimri.training.methods import METHODS
 
 DEVIATION = "table1_deviation.csv"
 
@@ -136,7 +136,7 @@ def format_table1_for_terminal(folder: Path, anatomies: Mapping[str, str]) -> st
     for acceleration in frame["acceleration"].unique():
         methods = set(frame.loc[frame["acceleration"] == acceleration, "method"])
         rows = [
-            [known.label]
+            [known.title]
             + [
                 " / ".join(text(acceleration, known.key, metric, column) for metric in METRIC_LABELS)
                 for column in columns

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unimri.evaluation.layout import AVERAGE
-from unimri.evaluation.methods import method
 from unimri.report.catalogue import TABLES
 from unimri.report.settings import Experiment
 from unimri.report.tables import Row, decimals, metric_title, rate, read_number, read_rows, verdict_state
+from unimri.training.methods import method
 
 FEW_PATIENTS = 10
 """Fewer test patients of an anatomy than this are called few."""
@@ -54,7 +54,7 @@ def describe_network(experiment: Experiment) -> str:
 
 def methods_of(table1: list[Row]) -> list[str]:
     """Labels of the methods of Table 1, in its order."""
-    return [method(key).label for key in dict.fromkeys(row["method"] for row in table1)]
+    return [method(key).title for key in dict.fromkeys(row["method"] for row in table1)]
 
 
 def averages(table1: list[Row], path: Path) -> Averages:
@@ -68,7 +68,7 @@ def averages(table1: list[Row], path: Path) -> Averages:
     rows = []
     for key in dict.fromkeys(row["method"] for row in table1):
         own = [(values.get((key, *place), math.nan), best[place]) for place in places]
-        rows.append((method(key).label, key == "proposed", [(decimals(value), value == top) for value, top in own]))
+        rows.append((method(key).title, key == "proposed", [(decimals(value), value == top) for value, top in own]))
     return Averages([f"{rate(acceleration)} {metric_title(metric)}" for acceleration, metric in places], rows)
 
 

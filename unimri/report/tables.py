@@ -8,8 +8,8 @@ from pathlib import Path
 
 from unimri.core.errors import UnimriError
 from unimri.evaluation.layout import AVERAGE, METRIC_LABELS
-from unimri.evaluation.methods import METHODS, method
 from unimri.report.catalogue import COLUMNS, HIGHER_IS_BETTER, WORDS, Column, Table
+from unimri.training.methods import METHODS, method
 
 Row = dict[str, str]
 
@@ -310,7 +310,7 @@ def _word(name: str, column: Column, text: str) -> str:
     if column.kind == "metric":
         return metric_title(text)
     if column.kind == "method":
-        return method(text).label
+        return method(text).title
     return WORDS.get(name, {}).get(text, text)
 
 
@@ -340,4 +340,4 @@ def _cell(name: str, column: Column, row: Row, path: Path) -> Cell:
 def notes(rows: Iterable[Row]) -> list[str]:
     """What the methods of a table are that the paper does not have."""
     shown = {row.get("method") for row in rows}
-    return [f"{known.label}: {known.note}." for known in METHODS if known.note and known.key in shown]
+    return [f"{known.title}: {known.note}." for known in METHODS if known.note and known.key in shown]
