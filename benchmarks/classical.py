@@ -21,8 +21,8 @@ from unimri.classical import reconstruction
 from unimri.classical.settings import TotalVariation, Wavelet
 from unimri.classical.tuning import mean_psnr
 from unimri.data.store import PreparedData, evenly_spaced
-from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.reconstruct import network_reconstructor
+from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.memory import keep_freed_memory
 from unimri.models.settings import CascadeSettings

@@ -11,7 +11,7 @@ import pytest
 from stores import make_store
 
 import unimri
-from unimri.cli.__main__ import main
+from unimri.cli.steps import main
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.deploy.archive import pack
@@ -20,7 +20,8 @@ from unimri.deploy.card import origin_of
 from unimri.deploy.description import ModelDescription, digests
 from unimri.deploy.scale import scale_factor
 from unimri.deploy.task import ModelTask, Part
-from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
+from unimri.metrics.score import write_scores
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
 
 MASK = Gaussian1D(sigma=0.09, seed=3)
@@ -35,9 +36,9 @@ class Parts(NamedTuple):
     scores: Path
 
 
-def score(anatomy: str, method: str, patient: str, number: int, psnr: float) -> SliceScore:
+def score(anatomy: str, method: str, patient: str, number: int, psnr: float) -> tuple[Any, ...]:
     own = (0.01, psnr, psnr)
-    return SliceScore("fixed", 4.0, 7, method, anatomy, patient, f"{patient}-a", number, psnr, 2 * psnr, *own)
+    return ("fixed", 4.0, 7, method, anatomy, patient, f"{patient}-a", number, psnr, 2 * psnr, *own)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def parts(shared_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Parts
         data[anatomy] = make_store(folder / anatomy, anatomy, volumes)
         for method, psnr in (("proposed", 33.0), ("undersampled", 25.0)):
             rows = [score(anatomy, method, patient, k, psnr + count + k) for patient in ("p5", "p6") for k in (0, 1)]
-            write_scores(folder / f"scores/{method}/{anatomy}.csv", rows)
+            write_scores(folder / f"scores/{method}/{anatomy}.csv", rows, MetricSettings())
     return Parts(shared_model, folder / "4x.npz", data, folder / "scores")
 
 

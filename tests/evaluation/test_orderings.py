@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 from scores import row, write_scores, write_tables
+from unimri.evaluation.orderings import ORDERING_COLUMNS, orderings, summary
 
 from unimri.evaluation.averages import table1
-from unimri.evaluation.orderings import ORDERING_COLUMNS, orderings, summary
 from unimri.evaluation.paper import published
 
 # 2 accelerations x 2 metrics x (4 others x 5 anatomies, and 3 averages: Undersampled has none).

@@ -4,7 +4,6 @@ import sys
 
 import h5py
 import numpy as np
-import pandas as pd
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
@@ -60,7 +59,14 @@ def test_each_slice_and_each_volume_has_its_row_with_its_patient(evaluated):
         (patient, volume) for volume, patient, _ in VOLUMES
     ]
     for frame in (scores, wholes):
-        expected = {"condition": AS_TRAINED, "mask": "centre", "acceleration": 2.5, "seed": 3, "method": "undersampled", "anatomy": "hip"}
+        expected = {
+            "condition": AS_TRAINED,
+            "mask": "centre",
+            "acceleration": 2.5,
+            "seed": 3,
+            "method": "undersampled",
+            "anatomy": "hip",
+        }
         assert frame[list(expected)].drop_duplicates().to_dict("records") == [expected]
     test = PreparedData(folder).split("test")
     truth = test.batch(np.arange(len(test))).astype(np.float64)
@@ -112,7 +118,10 @@ def test_what_is_the_same_is_kept_once_and_a_file_says_what_it_is_made_from(eval
         ("some", 3): 2,
     }
     # A volume of which some slices are missing has no score.
-    assert wholes.groupby(["condition", "seed"], sort=False).size().to_dict() == {(AS_TRAINED, 3): 3, (AS_TRAINED, 4): 3}
+    assert wholes.groupby(["condition", "seed"], sort=False).size().to_dict() == {
+        (AS_TRAINED, 3): 3,
+        (AS_TRAINED, 4): 3,
+    }
     some, all_ = (scores[(scores["condition"] == name) & (scores["seed"] == 3)] for name in ("some", AS_TRAINED))
     assert some[["volume", "slice"]].to_numpy().tolist() == [["aa", 0], ["cc", 2]]
     assert some["psnr_db"].tolist() == all_["psnr_db"].iloc[[0, 14]].tolist()

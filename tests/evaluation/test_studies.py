@@ -18,7 +18,7 @@ from unimri.evaluation.reconstruct import load_reconstructor, reconstruct_test_s
 from unimri.evaluation.reconstructions import Reconstruction
 from unimri.evaluation.scores import after_learning, score, with_aspin_of
 from unimri.evaluation.study_tables import write_study_table
-from unimri.metrics.score import AS_TRAINED, read_scores
+from unimri.metrics.score import AS_TRAINED, read_scores, write_scores
 from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import aspin_path, save_aspin, save_base
@@ -79,7 +79,9 @@ def scored(study: Path, anatomy: str, wanted: list[Reconstruction], folder: Path
 
 
 def proposed(study: Path, condition: str = AS_TRAINED, **further: object) -> Reconstruction:
-    return Reconstruction(**{"method": "proposed", "seed": 5, "condition": condition, "model": study / "model"} | further)
+    return Reconstruction(
+        **{"method": "proposed", "seed": 5, "condition": condition, "model": study / "model"} | further
+    )
 
 
 def table_of(study_name: str, files: list[Path], anatomies: list[str], output: Path, **read: object) -> pd.DataFrame:
@@ -91,9 +93,7 @@ def test_s4_forgets_exactly_nothing_and_fine_tuning_does_not(study, tmp_path) ->
     wanted = [
         proposed(study),
         proposed(study, after_learning("hip"), added=["hip"], before="proposed"),
-        proposed(
-            study, after_learning("hip"), method="finetuned/all", model=study / "finetuned", before="proposed"
-        ),
+        proposed(study, after_learning("hip"), method="finetuned/all", model=study / "finetuned", before="proposed"),
     ]
     files = [scored(study, anatomy, wanted, tmp_path) for anatomy in ("head", "hand")]
     table = table_of("forgetting", files, ANATOMIES, tmp_path / "table.csv", dtype={"largest_pixel_change": str})
@@ -108,7 +108,9 @@ def test_s4_forgets_exactly_nothing_and_fine_tuning_does_not(study, tmp_path) ->
         slices = PreparedData(study / anatomy).split("test")
         numbers = np.arange(len(slices))
         first, second = (
-            reconstruct_slices(load_reconstructor(study / name, anatomy), slices.batch(numbers), numbers, load_masks(study / "4x.npz"))
+            reconstruct_slices(
+                load_reconstructor(study / name, anatomy), slices.batch(numbers), numbers, load_masks(study / "4x.npz")
+            )
             for name in ("model", "finetuned")
         )
         largest = float(rows.loc[("finetuned", anatomy), "largest_pixel_change"])
@@ -124,7 +126,9 @@ def test_each_anatomy_does_as_table_1_with_its_own_aspin_and_otherwise_with_anot
             if name != anatomy
         ]
         files.append(scored(study, anatomy, [proposed(study), *others], tmp_path))
-    table = table_of("aspin_matrix", files, ANATOMIES, tmp_path / "matrix.csv").set_index(["metric", "anatomy", "aspin"])
+    table = table_of("aspin_matrix", files, ANATOMIES, tmp_path / "matrix.csv").set_index(
+        ["metric", "anatomy", "aspin"]
+    )
     assert len(table) == 2 * 3 * 3
     assert table.loc[("psnr_db", "hip", "hip"), "difference"] == 0
     slices = PreparedData(study / "hip").split("test")
@@ -207,7 +211,7 @@ def metrics_file(folder: Path, method: str, values: dict[str, float], make_score
         rows = make_scores({(4, method, anatomy): (value, value + 1)}, slices=2)
         if mask:
             rows = rows.assign(mask=mask)
-        write_scores(path, rows.itertuples(index=False, name=None))
+        write_scores(path, rows.to_dict("records"), MetricSettings())
         paths.append(path)
     return paths
 

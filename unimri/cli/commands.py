@@ -10,7 +10,7 @@ from unimri.core.settings import parse_settings, read_settings
 
 if TYPE_CHECKING:
     from unimri.deploy.reconstruct import Outcome
-    from unimri.evaluation.metrics import Score
+    from unimri.metrics.score import Score
 
 # The panels of `unimri --help`.
 SCANS, EXPERIMENT = "Your scans", "The experiment"
@@ -477,8 +477,8 @@ def calibrate_masks(
     output: Annotated[Path | None, typer.Option(help="CSV of everything that was tried.")] = None,
 ) -> None:
     """Find the Gaussian mask whose zero filling comes closest to a published row, and say how close."""
+    from unimri.core.text import write_csv
     from unimri.evaluation.calibration import SIGMAS, calibrate, read_target, report
-    from unimri.evaluation.text import write_csv
     from unimri.physics.masks import Gaussian1D
 
     found = calibrate(
@@ -503,7 +503,7 @@ def show(
 ) -> None:
     """Print Table 1 of a finished experiment, and say where everything lies."""
     from unimri.config import load_config
-    from unimri.evaluation.claims_report import read_summary
+    from unimri.evaluation.claims import read_summary
     from unimri.evaluation.tables import format_table1_for_terminal
 
     loaded = load_config(*(config or [Path("config.yaml")]))

@@ -114,7 +114,8 @@ def reconstruct_test(
     mask: Annotated[Path, typer.Argument(help="That the methods were trained with.")],
     output: Output,
     wanted: Annotated[
-        typer.FileText, typer.Option(help="What to reconstruct, as JSON: a list of unimri.evaluation.reconstructions.Reconstruction.")
+        typer.FileText,
+        typer.Option(help="What to reconstruct, as JSON: a list of unimri.evaluation.reconstructions.Reconstruction."),
     ] = "-",  # type: ignore[assignment]
 ) -> None:
     """Reconstruct the test split of an anatomy by every method and under every condition, and keep the images."""
@@ -147,7 +148,7 @@ def tune(
     """Choose the weight of a classical method's penalty on validation: total_variation or wavelet."""
     from unimri.classical.settings import ClassicalSettings
     from unimri.classical.tuning import tune as run
-    from unimri.evaluation.metrics import MetricSettings
+    from unimri.metrics.settings import MetricSettings
 
     chosen = parse_settings(type(ClassicalSettings().of(method)), settings, "--settings")
     run(chosen, anatomy, data, mask, parse_settings(MetricSettings, metrics, "--metrics"), slices, output)
@@ -233,10 +234,10 @@ def tables(
 ) -> None:
     """Write Tables 1 and S2, comparisons, conventions, the paper's claims and the parameter table."""
     from unimri.core.artifacts import write_json
-    from unimri.evaluation.metrics import MetricSettings
-    from unimri.evaluation.parameters import parameter_table, write_parameters
+    from unimri.evaluation.paper import parameter_table, write_parameters
     from unimri.evaluation.statistics import StatisticsSettings
     from unimri.evaluation.tables import write_tables
+    from unimri.metrics.settings import MetricSettings
     from unimri.models.cascade import UniversalD5C5
     from unimri.models.folder import base_tensors
     from unimri.models.registry import NetworkSettings

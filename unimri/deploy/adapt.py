@@ -17,6 +17,7 @@ from unimri.core.artifacts import remove, sha256, write_text
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
+from unimri.core.text import markdown_table
 from unimri.data.inspect import Finding, inspect, parse_reader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.files import files_below
@@ -31,8 +32,7 @@ from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
 from unimri.deploy.scores import ZERO_FILLING, mean_score
 from unimri.evaluation.figures import reconstruction_figure
-from unimri.evaluation.metrics import Score, score_slice
-from unimri.evaluation.text import markdown_table
+from unimri.metrics.score import Score, score_slice
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
 from unimri.models.process import settle

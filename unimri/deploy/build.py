@@ -31,7 +31,9 @@ PROPOSED, ZERO_FILLED = "proposed", "undersampled"
 """The methods whose scores a model shows."""
 
 
-def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Path], scores: Path, seed: int, output: Path) -> None:
+def build_model(
+    task: ModelTask, model: Path, mask: Path, data: Mapping[str, Path], scores: Path, seed: int, output: Path
+) -> None:
     """Write a model's folder: base, ASPINs, description and card.
 
     Parameters

@@ -1,8 +1,8 @@
 """Reconstructing a test split by every method and under every condition, once."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 from tqdm import tqdm
 
@@ -17,6 +17,7 @@ from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, insert_aspin, load_
 from unimri.models.process import settle
 from unimri.physics.masks import load_masks
 from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices, zero_filling
+
 
 def reconstruct_test_split(
     anatomy: str, data: Path, mask: Path, reconstructions: list[Reconstruction], output: Path
@@ -70,9 +71,7 @@ def reconstruct_test_split(
                 # As volumes where they are whole, so that one is in memory at a time and none is torn by a batch.
                 volumes = [own for _, _, own in slices.volumes()] if one.slices is None else [numbers[place]]
                 for batch in (batch for volume in volumes for batch in batches(volume)):
-                    images = reconstruct_slices(
-                        reconstructor, slices.batch(batch), batch, masks[one.mask], one.noise
-                    )
+                    images = reconstruct_slices(reconstructor, slices.batch(batch), batch, masks[one.mask], one.noise)
                     datasets[place][done : done + len(batch)] = images
                     done += len(batch)
                     bar.update(len(batch))
@@ -89,7 +88,7 @@ def network_reconstructor(network: D5C5, anatomy: str) -> Reconstructor:
 
 
 def load_reconstructor(
-    model: Path | None, anatomy: str, aspin: Path | None = None, added: list[str] | None = None
+    model: Path | None, anatomy: str, aspin: Path | None = None, added: Sequence[str] = ()
 ) -> Reconstructor:
     """Load what reconstructs slices of one anatomy.
 
@@ -112,7 +111,7 @@ def load_reconstructor(
 
         tuned = read_settings(Tuned, model, "tune again to write it")
         return classical_reconstructor(tuned.settings, tuned.weight)
-    network = load_model(model, [*([anatomy] if aspin is None else []), *(added or [])])
+    network = load_model(model, [*([anatomy] if aspin is None else []), *added])
     if aspin is None:
         return network_reconstructor(network, anatomy)
     if not isinstance(network, UniversalD5C5):

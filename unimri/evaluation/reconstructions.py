@@ -34,7 +34,7 @@ class Reconstruction(Settings):
 
     Attributes
     ----------
-    method : its key in Table 1; `layer1`, ... of Table S2; `aspin/2`, `finetuned/all`, ... of the study of few patients.
+    method : its key in Table 1; `layer1`, ... of Table S2; `aspin/2`, `finetuned/all`, ... of few patients.
     seed : of the method's training; zero filling, which has none, bears that of the trainings beside it.
     condition : under which it is reconstructed; see `unimri.evaluation.scores`.
     model : folder of a network; JSON file of a classical method, as `unimri.classical.tuning.tune` writes it; None for
@@ -53,7 +53,7 @@ class Reconstruction(Settings):
     condition: str
     model: Path | None
     aspin: Path | None = None
-    added: list[str] = []
+    added: tuple[str, ...] = ()
     mask: Path | None = None
     noise: float = Field(0.0, ge=0)
     slices: int | None = Field(None, ge=1)

@@ -1,14 +1,13 @@
 """Scores of kept reconstructions: of every method, under every condition, one row a slice and one a volume."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from unimri.data.store import PreparedData, SliceSet
+from unimri.data.store import PreparedData
 from unimri.evaluation.reconstructions import Kept
 from unimri.metrics.score import (
     AS_TRAINED,

@@ -9,11 +9,12 @@ import pandas as pd
 
 from unimri.core.artifacts import write_text
 from unimri.core.text import exact_changes, markdown_table, number, write_csv
-from unimri.evaluation.layout import AVERAGE, METRIC_LABELS, anatomies_of, best, cells
-from unimri.evaluation.markdown import beside_table, column_names, heading_of
+from unimri.evaluation.averages import AVERAGE, anatomies_of, best, cells
+from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words
 from unimri.evaluation.paper import beside, published
 from unimri.evaluation.scores import aspin_of, learnt_in
-from unimri.metrics.score import AS_TRAINED
+from unimri.metrics.base import metric_of
+from unimri.metrics.score import AS_TRAINED, Score
 from unimri.training.methods import layer_of
 
 StudyName = Literal["robustness", "aspin_matrix", "adaptation", "forgetting", "masks"]
@@ -52,10 +53,10 @@ def aspin_matrix_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.Dat
     others = scores.assign(aspin=scores["condition"].map(aspin_of)).dropna(subset="aspin")
     own = _as_trained_beside(others, scores)
     scores = pd.concat([own.assign(aspin=own["anatomy"]), others])
-    means = scores.groupby(["acceleration", "anatomy", "aspin"])[list(METRIC_LABELS)].mean()
+    means = scores.groupby(["acceleration", "anatomy", "aspin"])[list(Score._fields)].mean()
     rows = []
     for acceleration in sorted(scores["acceleration"].unique()):
-        for metric in METRIC_LABELS:
+        for metric in Score._fields:
             of_rate = means.loc[acceleration, metric]
             for anatomy in anatomies:
                 for aspin in anatomies:
@@ -78,7 +79,9 @@ def adaptation_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataF
     frame with the columns acceleration, metric, method, patients (a number or `all`, text), the anatomies, average.
     """
     known = {"proposed": "aspin/all", "independent": "scratch/all"}
-    chosen = (scores["condition"] == AS_TRAINED) & (scores["method"].isin(list(known)) | scores["method"].str.contains("/"))
+    chosen = (scores["condition"] == AS_TRAINED) & (
+        scores["method"].isin(list(known)) | scores["method"].str.contains("/")
+    )
     scores = scores[chosen]
     named = scores["method"].replace(known).str.split("/", expand=True)
     table = _wide(scores.assign(method=named[0], patients=named[1]), ["acceleration", "method", "patients"], anatomies)
@@ -151,7 +154,7 @@ def _as_trained_beside(tried: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFram
 
 def _wide(scores: pd.DataFrame, keys: list[str], anatomies: Sequence[str]) -> pd.DataFrame:
     """Means over slices and seeds, an anatomy a column, in the order in which the keys first appear."""
-    long = scores.melt([*keys, "anatomy"], list(METRIC_LABELS), "metric")
+    long = scores.melt([*keys, "anatomy"], list(Score._fields), "metric")
     means = long.groupby([*keys, "metric", "anatomy"], sort=False)["value"].mean().unstack("anatomy")
     table = means.reindex(columns=list(anatomies))
     table[AVERAGE] = table.mean(axis=1, skipna=False)
@@ -180,10 +183,10 @@ def table_s2(table: pd.DataFrame, configured: int) -> pd.DataFrame:
     known = layer_rows(configured)
     names = {key: known.get(key) or str(layer_of(key)) for key in table["method"] if key in known or layer_of(key)}
     rows = table[table["method"].isin(list(names))].replace({"method": names})
-    # Metrics by name are in Table 1's order.
     layer = rows["method"].replace(NONE, "0").astype("int64")
-    rows = rows.assign(layer=layer).sort_values(["acceleration", "metric", "layer"])
-    return rows.drop(columns="layer").reset_index(drop=True)
+    place = rows["metric"].map({metric: place for place, metric in enumerate(table["metric"].unique())})
+    rows = rows.assign(layer=layer, place=place).sort_values(["acceleration", "place", "layer"])
+    return rows.drop(columns=["layer", "place"]).reset_index(drop=True)
 
 
 def published_s2() -> pd.DataFrame:
@@ -206,7 +209,7 @@ def write_table_s2(table: pd.DataFrame, anatomies: Mapping[str, str], output: Pa
     sections = [
         "# Table S2. Which layer to distil",
         f"## {heading_of(anatomies)}",
-        "PSNR in dB and SSIM in %, as in Table 1. The best of each column at each acceleration is bold.",
+        f"{metrics_in_words(table)}, as in Table 1. The best of each column at each acceleration is bold.",
         _table(table, column_names(anatomies), labels),
         *beside_table(compared, labels, anatomies),
     ]
@@ -216,13 +219,16 @@ def write_table_s2(table: pd.DataFrame, anatomies: Mapping[str, str], output: Pa
 def _table(table: pd.DataFrame, names: Mapping[str, str], labels: Mapping[str, str]) -> str:
     columns = [*anatomies_of(table), AVERAGE]
     header = ["", "Distilled"]
-    header += [f"{label} {names[column]}" for label in METRIC_LABELS.values() for column in columns]
-    values, highest = cells(table), best(table)
+    metrics = {column: metric_of(column) for column in table["metric"].unique()}
+    header += [f"{metric.title} {names[column]}" for metric in metrics.values() for column in columns]
+    values, best_cells = cells(table), best(table)
     rows = []
     for acceleration in table["acceleration"].unique():
         for name, label in labels.items():
-            keys = [(acceleration, name, metric, column) for metric in METRIC_LABELS for column in columns]
+            keys = [(acceleration, name, metric, column) for metric in metrics for column in columns]
             if keys[0] in values:
-                shown = [number(values[key], "**" if key in highest else "") for key in keys]
+                shown = [
+                    number(values[key], "**" if key in best_cells else "", metrics[key[2]].decimals) for key in keys
+                ]
                 rows.append([f"{acceleration:g}×" if name == next(iter(labels)) else "", label, *shown])
     return markdown_table(header, rows, text_columns=2)

@@ -1,4 +1,4 @@
-"""What is reconstructed of test splits: each method's as trained, and the studies' conditions, from the plan's models."""
+"""What is reconstructed of test splits: by every method as trained, and under the studies' conditions."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,15 +86,14 @@ class PlannedReconstructions:
             one, files = self._of_method(PROPOSED, seed, after_learning(new), added=[new], before=PROPOSED)
             yield one, [*files, *plan.model_files(PROPOSED, self._sampling, seed, new)]
         for new, model in plan.finetuned(self._sampling, seed).items():
-            files = [f"{model}/{file}" for file in ("model.safetensors", "model.json", f"aspin/{self._anatomy}.safetensors")]
+            files = [
+                f"{model}/{file}" for file in ("model.safetensors", "model.json", f"aspin/{self._anatomy}.safetensors")
+            ]
             yield self._of_model(FINETUNED, seed, after_learning(new), model, before=PROPOSED), files
 
-    def _of_method(
-        self, method: str, seed: str, condition: str, **how: Any
-    ) -> tuple[Reconstruction, list[str]]:
-        model, files = (
-            ask(method, self._sampling, seed, self._anatomy) for ask in (self._plan.model, self._plan.model_files)
-        )
+    def _of_method(self, method: str, seed: str, condition: str, **how: Any) -> tuple[Reconstruction, list[str]]:
+        place = (method, self._sampling, seed, self._anatomy)
+        model, files = self._plan.model(*place), self._plan.model_files(*place)
         return self._of_model(method, seed, condition, model, **how), files
 
     def _of_model(self, method: str, seed: str, condition: str, model: str | None, **how: Any) -> Reconstruction:

@@ -81,9 +81,9 @@ rule tables:
         statistics=plan.statistics(),
         layer=plan.config.distillation.layer,
         published=plan.published(),
-        code=code(
+        code=metric_code(
             "unimri.evaluation.tables",
-            "unimri.evaluation.parameters",
+            "unimri.evaluation.paper",
             "unimri.models.folder",
         ),
     shell:

@@ -1,3 +1,4 @@
+from unimri.metrics.base import metric_modules
 from unimri.workflow.scoring import PlannedReconstructions
 
 
@@ -29,6 +30,11 @@ rule tune:
         "python -m unimri.cli tune {wildcards.method} {wildcards.anatomy} {params.data:q} {input.mask:q}"
         " --settings {params.settings:q} --metrics {params.metrics:q} --slices {params.slices} --output {output:q}"
         " > {log:q} 2>&1"
+
+
+def metric_code(*modules):
+    # Metrics are found by scanning their package, and not by imports.
+    return lambda wildcards: plan.code(*modules, *metric_modules(plan.config.metrics))
 
 
 def planned(wildcards):
@@ -80,7 +86,7 @@ rule score:
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         settings=plan.metrics(),
-        code=code("unimri.evaluation.scores"),
+        code=metric_code("unimri.evaluation.scores"),
     shell:
         "python -m unimri.cli score {input.reconstructions:q} {params.data:q} --settings {params.settings:q}"
         " --output {output.slices:q} > {log:q} 2>&1"
