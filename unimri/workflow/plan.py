@@ -265,14 +265,6 @@ class WorkflowPlan:
         ]
         return list(dict.fromkeys(files))
 
-    def released_scores(self, sampling: str) -> list[str]:
-        """The scores that its card shows."""
-        return [
-            f"{self._models(sampling, self.seeds[0])}/metrics/{method}/{anatomy}.csv"
-            for method in ("proposed", "undersampled")
-            for anatomy in self.anatomies
-        ]
-
     def model_task(self, sampling: str) -> str:
         """What that model says of itself."""
         own = self.config.samplings[sampling]
@@ -422,10 +414,6 @@ class WorkflowPlan:
         """The whole configuration as the page may show it; Snakemake's report shows it too, as the rule's parameter."""
         return json.dumps(shown_settings(self.config.model_dump(mode="json")))
 
-    def models(self, sampling: str, seed: str, anatomy: str) -> str:
-        """Model folder of every method, in the methods' order."""
-        return json.dumps({method: self.model(method, sampling, seed, anatomy) for method in self.methods})
-
     def studies(self) -> list[str]:
         """The studies that are made, each with a table."""
         studies, new = self.config.studies, bool(self.config.new)
@@ -443,57 +431,18 @@ class WorkflowPlan:
         """Those of them that have a figure for each sampling."""
         return [study for study in self.studies() if study in ("adaptation", "aspin_matrix")]
 
-    def conditions(self, sampling: str) -> dict[str, dict[str, object]]:
-        """What networks that were trained for a sampling are tried on: mask and noise, by the condition's name."""
-        own, robustness = self.config.samplings[sampling], self.config.studies.robustness
-        tried = [f"{acceleration:g}x" for acceleration in robustness.accelerations]
-        tried += [f"{own.acceleration:g}x-{mask.name}" for mask in robustness.masks]
-        masks = {"as trained": sampling} | {name: name for name in tried if name != sampling}
-        conditions: dict[str, dict[str, object]] = {name: {"mask": self._mask(file)} for name, file in masks.items()}
-        for noise in robustness.noise:
-            conditions[f"noise {noise:g}"] = {"mask": self._mask(sampling), "noise": noise}
-        return conditions
-
-    def _mask(self, sampling: str) -> str:
+    def mask_file(self, sampling: str) -> str:
+        """A sampling's masks."""
         return f"{self.results}/masks/{sampling}.npz"
 
-    def slices(self) -> str:
-        """The option that says how many slices those studies score."""
-        limit = self.config.studies.slices
-        return "" if limit is None else f"--slices {limit}"
-
-    def tried_models(self, sampling: str, seed: str, anatomy: str) -> dict[str, str | None]:
-        """Models of the methods whose robustness is tried."""
-        return {
-            method: self.model(method, sampling, seed, anatomy) for method in self.config.studies.robustness.methods
-        }
+    def scores(self, samplings: Sequence[str], anatomies: Sequence[str]) -> list[str]:
+        """The slices' scores of some anatomies for some samplings."""
+        return [f"{self.results}/{sampling}/scores/{anatomy}.csv" for sampling in samplings for anatomy in anatomies]
 
     def study_scores(self, study: str) -> list[str]:
         """The files that a study's table is made from."""
-        places = [(sampling, seed, self._models(sampling, seed)) for sampling in self.samplings for seed in self.seeds]
-        if study in ("robustness", "aspin_matrix"):
-            return [f"{root}/{study}/{anatomy}.csv" for _, _, root in places for anatomy in self.anatomies]
-        if study == "forgetting":
-            return [f"{root}/forgetting.csv" for _, _, root in places]
-        if study == "adaptation":
-            own = [
-                f"{root}/metrics/{method}/{anatomy}.csv"
-                for _, _, root in places
-                for method in ("proposed", "independent")
-                for anatomy in self.config.new
-            ]
-            return own + [
-                f"{root}/adaptation/{way}/{patients}/metrics/{anatomy}.csv"
-                for _, _, root in places
-                for way, patients, anatomy in self.few()
-            ]
-        return [
-            f"{self._models(sampling, seed)}/metrics/{method}/{anatomy}.csv"
-            for sampling in self.trained
-            for seed in self.seeds
-            for method in self.methods
-            for anatomy in self.anatomies
-        ]
+        of = {"forgetting": self.config.base, "adaptation": self.config.new}
+        return self.scores(self.trained if study == "masks" else self.samplings, of.get(study, self.anatomies))
 
     def study_anatomies(self, study: str) -> list[str]:
         """The columns of a study's table."""
