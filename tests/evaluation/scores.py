@@ -8,11 +8,20 @@ from unimri.evaluation import tables
 from unimri.evaluation.paper import parameter_table
 from unimri.evaluation.statistics import StatisticsSettings
 from unimri.metrics import score
-from unimri.metrics.score import IDENTITY, slice_columns, volume_columns, volumes_file, write_volume_scores
+from unimri.metrics.score import (
+    AS_TRAINED,
+    CHANGE,
+    IDENTITY,
+    read_scores,
+    slice_columns,
+    volume_columns,
+    volumes_file,
+    write_volume_scores,
+)
 from unimri.metrics.settings import MetricSettings
 
 SETTINGS = MetricSettings()
-COLUMNS = (*IDENTITY, "slice", *slice_columns(SETTINGS))
+COLUMNS = (*IDENTITY, "slice", *slice_columns(SETTINGS), CHANGE)
 SliceScore = namedtuple("SliceScore", COLUMNS)
 VolumeScore = namedtuple("VolumeScore", (*IDENTITY, *volume_columns(SETTINGS)))
 METRICS = ("psnr_db", "ssim_percent")
@@ -20,8 +29,8 @@ METRICS = ("psnr_db", "ssim_percent")
 
 def row(acceleration, seed, method, anatomy, volume, number, psnr, ssim, patient=None, mask="fixed"):
     """One slice's row; a volume is its patient's only one unless the patient is told."""
-    own = (0.001, psnr - 1, ssim - 1)
-    return SliceScore(mask, acceleration, seed, method, anatomy, patient or volume, volume, number, psnr, ssim, *own)
+    what = (AS_TRAINED, mask, acceleration, seed, method, anatomy, patient or volume, volume)
+    return SliceScore(*what, number, psnr, ssim, 0.001, psnr - 1, ssim - 1, float("nan"))
 
 
 def write_scores(path, rows, settings=SETTINGS, **further):
@@ -37,7 +46,8 @@ def write_scores(path, rows, settings=SETTINGS, **further):
 
 
 def write_tables(files, origins, folder, layer=3, settings=SETTINGS):
-    """Write all tables with few resamples, and the paper's parameters."""
+    """Write all tables of all methods with few resamples, and the paper's parameters."""
     parameters = parameter_table(144650, 1280, len(origins))
     resampling = StatisticsSettings(resamples=100)
-    tables.write_tables(files, origins, settings, resampling, parameters, layer, folder)
+    methods = list(read_scores(files, settings)["method"].unique()) if files else []
+    tables.write_tables(files, methods, origins, settings, resampling, parameters, layer, folder)

@@ -1,6 +1,6 @@
 """Table 1 as markdown: our numbers, what their order is and how sure, and the paper's numbers beside them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -42,9 +42,9 @@ def column_names(anatomies: Mapping[str, str]) -> dict[str, str]:
     return {**marked, AVERAGE: f"{AVERAGE} (mixed)"}
 
 
-def metrics_in_words(table: pd.DataFrame) -> str:
-    """The metrics of a table with their units: PSNR in dB and SSIM in %."""
-    shown = [metric_of(column) for column in table["metric"].unique()]
+def metrics_in_words(columns: Iterable[str]) -> str:
+    """The metrics of these columns with their units: PSNR in dB and SSIM in %."""
+    shown = map(metric_of, columns)
     named = [f"{metric.title} in {metric.unit}" if metric.unit else metric.title for metric in shown]
     return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
 
@@ -82,7 +82,7 @@ def table1_markdown(
     """
     rates = " and ".join(f"{acceleration:g}×" for acceleration in table["acceleration"].unique())
     note = (
-        f"{metrics_in_words(table)}, of the magnitude of each slice (volumes scaled to [0, 1]; "
+        f"{metrics_in_words(table['metric'].unique())}, of the magnitude of each slice (volumes scaled to [0, 1]; "
         f"{', '.join(metric_of(column).describe(metrics) for column in table['metric'].unique())}), mean over all test "
         "slices of an anatomy; average: mean over the anatomies. The best of each column at each acceleration is bold."
     )

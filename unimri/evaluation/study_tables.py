@@ -194,13 +194,14 @@ def published_s2() -> pd.DataFrame:
     return published("table_s2").rename(columns={LAYER: "method"})
 
 
-def write_table_s2(table: pd.DataFrame, anatomies: Mapping[str, str], output: Path) -> None:
+def write_table_s2(table: pd.DataFrame, anatomies: Mapping[str, str], metrics: Sequence[str], output: Path) -> None:
     """Write `table_s2.csv`, `table_s2_published.csv` and `table_s2.md` to a folder.
 
     Parameters
     ----------
     table : from `table_s2`.
     anatomies : for each anatomy, in order, whether its data are 'simulated' or 'real'.
+    metrics : columns of the table's metrics, in order.
     """
     compared = beside(table, published_s2())
     write_csv(output / "table_s2.csv", table.rename(columns={"method": LAYER}))
@@ -209,17 +210,19 @@ def write_table_s2(table: pd.DataFrame, anatomies: Mapping[str, str], output: Pa
     sections = [
         "# Table S2. Which layer to distil",
         f"## {heading_of(anatomies)}",
-        f"{metrics_in_words(table)}, as in Table 1. The best of each column at each acceleration is bold.",
-        _table(table, column_names(anatomies), labels),
+        f"{metrics_in_words(metrics)}, as in Table 1. The best of each column at each acceleration is bold.",
+        _table(table, column_names(anatomies), labels, metrics),
         *beside_table(compared, labels, anatomies),
     ]
     write_text(output / "table_s2.md", "\n\n".join(sections) + "\n")
 
 
-def _table(table: pd.DataFrame, names: Mapping[str, str], labels: Mapping[str, str]) -> str:
+def _table(
+    table: pd.DataFrame, names: Mapping[str, str], labels: Mapping[str, str], columns_of_metrics: Sequence[str]
+) -> str:
     columns = [*anatomies_of(table), AVERAGE]
     header = ["", "Distilled"]
-    metrics = {column: metric_of(column) for column in table["metric"].unique()}
+    metrics = {column: metric_of(column) for column in columns_of_metrics}
     header += [f"{metric.title} {names[column]}" for metric in metrics.values() for column in columns]
     values, best_cells = cells(table), best(table)
     rows = []

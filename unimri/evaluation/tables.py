@@ -106,7 +106,7 @@ def write_tables(
             statistics,
         ),
     )
-    write_table_s2(table_s2(whole, layer), anatomies, output)
+    write_table_s2(table_s2(whole, layer), anatomies, columns, output)
     write_claims(*check_claims(found, parameters, names, layer), anatomies, statistics, output)
 
 

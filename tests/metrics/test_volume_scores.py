@@ -1,13 +1,27 @@
 import math
+from collections import namedtuple
 
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
-from unimri.evaluation.GONE import VOLUME_COLUMNS, VolumeScore
 
 from unimri.core.errors import UnimriError
+from unimri.metrics import score
 from unimri.metrics.psnr import PSNR_CEILING_DB
-from unimri.metrics.score import read_volume_scores, score_volume, volumes_file, write_volume_scores
+from unimri.metrics.score import IDENTITY, read_volume_scores, volume_columns, volumes_file, write_volume_scores
+from unimri.metrics.settings import MetricSettings
+
+SETTINGS = MetricSettings()
+VOLUME_COLUMNS = (*IDENTITY, *volume_columns(SETTINGS))
+VolumeScore = namedtuple("VolumeScore", VOLUME_COLUMNS)
+
+
+def score_volume(reference, reconstruction):
+    """NMSE, PSNR and SSIM."""
+    # The settings of slices count for nothing.
+    found = score.score_volume(reference, reconstruction, MetricSettings(data_range=255, ssim_window=11))
+    assert list(found) == ["nmse", "psnr_db", "ssim_percent"]
+    return tuple(found.values())
 
 
 @pytest.fixture
@@ -45,14 +59,14 @@ def test_faulty_volumes_are_refused(pair):
 
 def test_scores_come_back_as_written(tmp_path):
     rows = [
-        VolumeScore("m", 4, 7, "shared", "brain", "007", "001", 0.000012345678, 30.5, 90.0),
-        VolumeScore("m", 4, 7, "shared", "brain", "007", "NA", math.nan, math.nan, math.nan),
+        VolumeScore("as trained", "m", 4, 7, "shared", "brain", "007", "001", 0.000012345678, 30.5, 90.0),
+        VolumeScore("as trained", "m", 4, 7, "shared", "brain", "007", "NA", math.nan, math.nan, math.nan),
     ]
     path = volumes_file(tmp_path / "brain.csv")
     assert path.name == "brain.volumes.csv"
-    write_volume_scores(path, rows)
+    write_volume_scores(path, rows, SETTINGS)
     frame = read_volume_scores([path])
     assert tuple(frame.columns) == VOLUME_COLUMNS
     for found, expected in zip(frame.itertuples(index=False), rows, strict=True):
-        assert found[:7] == expected[:7]
-        assert found[7:] == pytest.approx(expected[7:], rel=5e-6, nan_ok=True)
+        assert found[:8] == expected[:8]
+        assert found[8:] == pytest.approx(expected[8:], rel=5e-6, nan_ok=True)

@@ -1,17 +1,22 @@
 import pandas as pd
 import pytest
 from scores import row, write_scores, write_tables
-from unimri.evaluation.orderings import ORDERING_COLUMNS, orderings, summary
 
-from unimri.evaluation.averages import table1
+from unimri.evaluation.averages import anatomies_of, table1
+from unimri.evaluation.differences import ORDERING_COLUMNS, PROPOSED_PAIRS, differences, orderings, summary
 from unimri.evaluation.paper import published
 
 # 2 accelerations x 2 metrics x (4 others x 5 anatomies, and 3 averages: Undersampled has none).
 PAPERS_ORDERINGS = 2 * 2 * (4 * 5 + 3)
 
 
+def ordered(table):
+    """The orderings of a table beside the paper's."""
+    return orderings(differences(table, PROPOSED_PAIRS), anatomies_of(table), published())
+
+
 def test_the_papers_own_table_has_all_of_its_orderings():
-    compared = orderings(published(), published(), [])
+    compared = ordered(published())
     assert tuple(compared.columns) == ORDERING_COLUMNS
     assert len(compared) == PAPERS_ORDERINGS
     assert compared["held"].all()
@@ -23,7 +28,7 @@ def test_an_ordering_that_fails_is_counted_as_failed():
     ours = published()
     cell = (ours["acceleration"] == 6) & (ours["method"] == "proposed") & (ours["metric"] == "psnr_db")
     ours.loc[cell, "knee"] = 33.0
-    compared = orderings(ours, published(), [])
+    compared = ordered(ours)
     failed = compared[~compared["held"]]
     assert failed["anatomy"].tolist() == ["knee"]
     assert failed["other"].tolist() == ["without_distillation"]
@@ -34,7 +39,7 @@ def test_an_ordering_that_fails_is_counted_as_failed():
 
 def test_a_tie_is_not_held(make_scores):
     table = table1(make_scores({(4, "proposed", "brain"): (40, 90), (4, "shared", "brain"): (40, 89)}), ["brain"])
-    compared = orderings(table, published(), []).set_index(["metric", "anatomy"])
+    compared = ordered(table).set_index(["metric", "anatomy"])
     assert not compared.loc[("psnr_db", "brain"), "held"]
     assert compared.loc[("ssim_percent", "brain"), "held"]
 
@@ -47,7 +52,7 @@ def test_comparisons_that_the_paper_does_not_make_are_counted_apart(make_scores)
             for anatomy in ("brain", "spine")
         }
     )
-    compared = orderings(table1(scores, ["brain", "spine"]), published(), [])
+    compared = ordered(table1(scores, ["brain", "spine"]))
     papers = compared[compared["published_held"].notna()]
     # The average is over other anatomies than the paper's, and the control is ours.
     assert set(zip(papers["anatomy"], papers["other"], strict=True)) == {("brain", "shared")}
@@ -59,7 +64,7 @@ def test_comparisons_that_the_paper_does_not_make_are_counted_apart(make_scores)
 
 
 def test_without_proposed_there_is_nothing_to_compare(make_scores):
-    compared = orderings(table1(make_scores({(4, "shared", "a"): (30, 90)}), ["a"]), published(), [])
+    compared = ordered(table1(make_scores({(4, "shared", "a"): (30, 90)}), ["a"]))
     assert compared.empty
     assert "Nothing to compare" in summary(compared)
 
