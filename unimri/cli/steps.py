@@ -497,18 +497,18 @@ def status(
 
 
 @app.command(rich_help_panel=EXPERIMENT)
-def borrow(
+def reuse(
     source: Annotated[Path, typer.Argument(help="Folder in which another checkout ran snakemake.")],
     config: Annotated[
         list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
     ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy instead of linking; also what is linked by now.")] = False,
 ) -> None:
-    """Take over what another checkout has finished: `snakemake` makes only what differs. Writes nothing there."""
+    """Reuse what another checkout has finished: `snakemake` makes only what differs. Writes nothing there."""
     from tabulate import tabulate
 
     from unimri.config import load_config
-    from unimri.workflow.reuse import borrow as run
+    from unimri.workflow.reuse import reuse as run
     from unimri.workflow.reuse import total
 
     loaded = load_config(*(config or [Path("config.yaml")]))

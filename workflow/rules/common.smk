@@ -6,6 +6,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.machine import machine_resources
 from unimri.core.locks import lock_folders
 from unimri.workflow.resources import needs
+from unimri.workflow.slurm import cancel_leftovers
 
 RESULTS = plan.results
 PRIVATE = plan.private
@@ -39,6 +40,7 @@ onstart:
     # In place of Snakemake's own locks, which a killed Snakemake leaves behind.
     try:
         LOCKS.extend(lock_folders(Path(RESULTS), Path(PRIVATE)))
+        cancel_leftovers(Path.cwd())
     except UnimriError as fault:
         sys.exit(f"unimri: {fault}")
 
