@@ -1,4 +1,4 @@
-"""A second checkout borrows from a finished one: it trains nothing, and nothing that it does reaches the first."""
+"""A second checkout reuses a finished one: it trains nothing, and nothing that it does reaches the first."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ import pytest
 from conftest import snakemake
 from test_workflow import planned
 
-from unimri.workflow.reuse import borrow, total
+from unimri.workflow.reuse import reuse, total
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def here(finished: Path, tmp_path: Path) -> Path:
-    """The results of an empty working folder that has borrowed all."""
+    """The results of an empty working folder that has reused all."""
     (tmp_path / "config.yaml").write_bytes((finished.parent / "config.yaml").read_bytes())
-    assert total(borrow(finished.parent, tmp_path, Path("results"), Path("private"))).files > 400
+    assert total(reuse(finished.parent, tmp_path, Path("results"), Path("private"))).files > 400
     return tmp_path / "results"
 
 

@@ -1,18 +1,18 @@
-"""`unimri borrow` on hand-made checkouts, whose records are written by Snakemake itself."""
+"""`unimri reuse` on hand-made checkouts, and on one in which Snakemake ran."""
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from snakemake.persistence import MetadataRecord
-from snakemake.persistence.file import FilePersistence
 from typer.testing import CliRunner
 
 from unimri.cli.__main__ import app
 from unimri.core.errors import UnimriError
-from unimri.core.run_lock import occupy
-from unimri.workflow.reuse import Borrowed, borrow, total
+from unimri.core.locks import lock_folders
+from unimri.workflow.reuse import Records, Reused, reuse, total
 
 ROOT = Path(__file__).parents[1]
 RESULTS, PRIVATE = Path("results"), Path("private")
@@ -36,10 +36,8 @@ def write(path: Path, text: str, number: int = 0) -> None:
 
 
 def record(folder: Path, key: str, rule: str, start: float = 1.0) -> None:
-    found = MetadataRecord(
-        rule=rule, log=[f"results/logs/{rule}.log"], params=["'a'"], starttime=start, record_format_version=6
-    )
-    FilePersistence(path=folder / ".snakemake")._write_record(key, found)
+    about = {"rule": rule, "log": [f"results/logs/{rule}.log"], "params": ["'a'"], "starttime": start}
+    Records(folder).write(key, about | {"incomplete": False, "record_format_version": 6})
 
 
 def records(folder: Path) -> dict[str, bytes]:
@@ -89,8 +87,8 @@ def here(tmp_path: Path) -> Path:
     return here
 
 
-def take(source: Path, here: Path, copy: bool = False) -> list[Borrowed]:
-    return borrow(source, here, RESULTS, PRIVATE, copy)
+def take(source: Path, here: Path, copy: bool = False) -> list[Reused]:
+    return reuse(source, here, RESULTS, PRIVATE, copy)
 
 
 OUTPUTS = [key for keys in JOBS.values() for key in keys]
@@ -101,13 +99,13 @@ def test_finished_outputs_are_linked_and_nothing_is_written_to_the_source(source
     found = take(source, here)
     assert state(source) == before
     assert found == [
-        Borrowed("4x", 3, 1, 0, 0),
-        Borrowed("data", 2, 1, 0, 0),
-        Borrowed("report.html", 1, 1, 0, 0),
-        Borrowed("simulated", 3, 1, 0, 0),
-        Borrowed("tables", 1, 1, 0, 0),
+        Reused("4x", 3, 1, 0, 0),
+        Reused("data", 2, 1, 0, 0),
+        Reused("report.html", 1, 1, 0, 0),
+        Reused("simulated", 3, 1, 0, 0),
+        Reused("tables", 1, 1, 0, 0),
     ]
-    assert total(found) == Borrowed("all", 10, 5, 0, 0)
+    assert total(found) == Reused("all", 10, 5, 0, 0)
     for key in OUTPUTS:
         assert (here / key).readlink() == source / key
         assert (here / key).lstat().st_mtime_ns == (source / key).stat().st_mtime_ns
@@ -130,10 +128,9 @@ def test_a_folder_that_is_an_output_is_a_folder_of_links(source: Path, here: Pat
 
 
 def test_what_is_not_finished_stays(source: Path, here: Path) -> None:
-    FilePersistence(path=source / ".snakemake")._mark_incomplete("results/report.html", None)
+    Records(source).path("incomplete", "results/report.html").write_text("{}")
     (source / JOBS["tables"][0]).unlink()
-    persistence = FilePersistence(path=source / ".snakemake")
-    torn = Path(persistence._record_path(persistence._metadata_path, JOBS["manifest"][0]))
+    torn = Records(source).path("metadata", JOBS["manifest"][0])
     torn.write_text(torn.read_text()[:20])
     take(source, here)
     for key in ("results/report.html", JOBS["tables"][0], JOBS["manifest"][0]):
@@ -144,7 +141,7 @@ def test_what_is_not_finished_stays(source: Path, here: Path) -> None:
 def test_nothing_private_is_taken_from_below_the_results(source: Path, here: Path) -> None:
     write(source / "results/private/brain/shard-000.json", "names")
     record(source, "results/private/brain/shard-000.json", "index")
-    borrow(source, here, RESULTS, Path("results/private"))
+    reuse(source, here, RESULTS, Path("results/private"))
     assert not (here / "results/private").exists()
     assert len(records(here)) == len(OUTPUTS) + 1
 
@@ -153,7 +150,7 @@ def test_nothing_private_is_taken_from_below_the_results(source: Path, here: Pat
 def test_a_second_time_changes_nothing(source: Path, here: Path, copy: bool) -> None:
     take(source, here, copy)
     before = state(here)
-    assert total(take(source, here, copy)) == Borrowed("all", 0, 0, 5, 0)
+    assert total(take(source, here, copy)) == Reused("all", 0, 0, 5, 0)
     assert state(here) == before
 
 
@@ -161,7 +158,7 @@ def test_a_job_of_which_anything_was_made_here_is_left_alone(source: Path, here:
     write(here / MODEL / "model.json", "mine")
     record(here, f"{MODEL}/model.json", "pretrained", start=2.0)
     before = state(here / MODEL)
-    assert take(source, here)[0] == Borrowed("4x", 0, 0, 0, 1)
+    assert take(source, here)[0] == Reused("4x", 0, 0, 0, 1)
     assert state(here / MODEL) == before
     assert (here / "results/report.html").is_symlink()
 
@@ -231,8 +228,7 @@ def test_wherever_it_is_killed_no_file_lacks_its_record(
                 break
             except KeyboardInterrupt:
                 made = [key for key in (*OUTPUTS, SIMULATED) if (here / key).exists()]
-                recorded = FilePersistence(path=here / ".snakemake")
-                assert all(recorded._read_record(key) is not None for key in made)
+                assert all(Records(here).read(key) is not None for key in made)
                 assert not list(here.rglob(".partial-*"))
         shutil.rmtree(here)
         steps += 1
@@ -256,7 +252,7 @@ def test_what_lies_behind_links_is_found_where_it_is(source: Path, here: Path, t
     (source / "results/data").symlink_to(tmp_path / "disk")
     take(source, here)
     assert (here / "results/data/brain/manifest.csv").readlink() == tmp_path / "disk/brain/manifest.csv"
-    # One who borrows from the borrower needs the first alone.
+    # One who reuses what was reused needs the first alone.
     third = tmp_path / "third"
     third.mkdir()
     take(here, third)
@@ -267,13 +263,11 @@ def test_what_lies_behind_links_is_found_where_it_is(source: Path, here: Path, t
 def fails(says: str, source: Path, here: Path, results: Path = RESULTS) -> None:
     before = state(here)
     with pytest.raises(UnimriError, match=says):
-        borrow(source, here, results, PRIVATE)
+        reuse(source, here, results, PRIVATE)
     assert state(here) == before
 
 
-def test_what_cannot_be_borrowed_is_said_with_the_mend(
-    source: Path, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_reused_is_said_with_the_mend(source: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fails("results is /data/results: only a folder below", source, here, Path("/data/results"))
     fails(r"results is \.\./results: only", source, here, Path("../results"))
     fails("nowhere: no such folder; give the folder in which", source.with_name("nowhere"), here)
@@ -291,8 +285,8 @@ def test_what_cannot_be_borrowed_is_said_with_the_mend(
     fails("holds no finished output; run snakemake there first", source, here)
 
 
-def test_nothing_is_borrowed_while_snakemake_runs_here(source: Path, here: Path) -> None:
-    (lock,) = occupy(here / "results")
+def test_nothing_is_reused_while_snakemake_runs_here(source: Path, here: Path) -> None:
+    (lock,) = lock_folders(here / "results")
     with pytest.raises(UnimriError, match="another Snakemake works on it"):
         take(source, here)
     assert {path.name for path in (here / "results").iterdir()} == {".lock", ".lock.json"}
@@ -300,10 +294,45 @@ def test_nothing_is_borrowed_while_snakemake_runs_here(source: Path, here: Path)
     assert take(source, here)
 
 
+TOY = """
+rule first:
+    output: "results/first.txt", directory("results/folder")
+    log: "results/logs/first.log"
+    params: number=1
+    shell: "echo {params.number} | tee {output[0]} > {log}; mkdir -p {output[1]}/inner; touch {output[1]}/inner/file"
+
+rule second:
+    input: "results/first.txt", "results/folder"
+    output: f"results/{'long' * 30}/{'name' * 30}.txt"
+    shell: "cp {input[0]} {output}"
+"""
+
+
+def test_snakemake_takes_what_is_reused_for_its_own(tmp_path: Path) -> None:
+    source, here = tmp_path / "source", tmp_path / "here"
+
+    def snakemake(folder: Path, *options: str) -> str:
+        command = [sys.executable, "-m", "snakemake", "--nocolor", *options, "second"]
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout + run.stderr
+
+    for folder in (source, here):
+        folder.mkdir()
+        (folder / "Snakefile").write_text(TOY)
+    snakemake(source, "--cores", "1")
+    assert total(take(source, here)).jobs == 2
+    said = snakemake(here, "--dry-run")
+    assert "Nothing to be done" in said
+    assert "metadata" not in said
+    (here / "Snakefile").write_text(TOY.replace("number=1", "number=2"))
+    assert "Params have changed since last execution" in snakemake(here, "--dry-run")
+
+
 def test_the_command_says_what_it_did(source: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
     tiny = str(ROOT / "workflow/config/tiny.yaml")
-    run = CliRunner().invoke(app, ["borrow", "../source", str(ROOT / "config.yaml"), tiny], catch_exceptions=False)
+    run = CliRunner().invoke(app, ["reuse", "../source", str(ROOT / "config.yaml"), tiny], catch_exceptions=False)
     assert run.stdout.splitlines()[1].split() == ["4x", "3", "1", "0", "0"]
     assert "Linked 10 files of 5 jobs; 0 jobs were here already, and 0 made here" in run.stdout
     assert "`snakemake -n` shows" in run.stdout
