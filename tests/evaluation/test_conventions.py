@@ -8,12 +8,10 @@ from unimri.evaluation.averages import conventions, write_conventions
 
 SLICES = pd.DataFrame(
     [
-        SliceScore("as trained", "m", 4, 7, "shared", "hand", "p", "v", 0, 30, 90, 0.001, 20, 80, math.nan),
-        SliceScore(
-            "as trained", "m", 4, 7, "shared", "hand", "p", "v", 1, 50, 99, math.nan, math.nan, math.nan, math.nan
-        ),
-        SliceScore("as trained", "m", 4, 7, "shared", "hand", "p", "w", 0, 40, 96, 0.000003, 22, 84, math.nan),
-        SliceScore("as trained", "m", 4, 7, "shared", "foot", "p", "x", 0, 10, 50, 0.2, 8, 40, math.nan),
+        SliceScore("as trained", "m", 4, 7, "shared", "hand", "p", "v", 0, 30, 90, 0.001, 20, 80),
+        SliceScore("as trained", "m", 4, 7, "shared", "hand", "p", "v", 1, 50, 99, math.nan, math.nan, math.nan),
+        SliceScore("as trained", "m", 4, 7, "shared", "hand", "p", "w", 0, 40, 96, 0.000003, 22, 84),
+        SliceScore("as trained", "m", 4, 7, "shared", "foot", "p", "x", 0, 10, 50, 0.2, 8, 40),
     ]
 )
 VOLUMES = pd.DataFrame(

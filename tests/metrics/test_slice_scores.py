@@ -10,16 +10,7 @@ from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, struct
 
 from unimri.core.errors import UnimriError
 from unimri.metrics.psnr import PSNR_CEILING_DB
-from unimri.metrics.score import (
-    AS_TRAINED,
-    CHANGE,
-    IDENTITY,
-    read_scores,
-    score_slice,
-    score_slices,
-    slice_columns,
-    write_scores,
-)
+from unimri.metrics.score import CHANGE, IDENTITY, read_scores, score_slice, score_slices, slice_columns, write_scores
 from unimri.metrics.settings import MetricSettings
 
 SETTINGS = MetricSettings()
@@ -149,38 +140,12 @@ def test_wrong_settings_are_refused(wrong):
 # A volume named 001 and an anatomy named NA are what a CSV reader makes a number and a missing value of.
 ROWS = [
     SliceScore(
-        AS_TRAINED,
-        "1d",
-        4,
-        7,
-        "proposed",
-        "NA",
-        "007",
-        "001",
-        0,
-        40.123456789,
-        98.5,
-        0.000123456789,
-        39.0,
-        98.0,
-        math.nan,
+        *("as trained", "1d", 4, 7, "proposed", "NA", "007", "001", 0),
+        *(40.123456789, 98.5, 0.000123456789, 39.0, 98.0, 0.0000012345678),
     ),
     SliceScore(
-        "8x",
-        "1d",
-        4.5,
-        7,
-        "shared",
-        "brain, left",
-        "1e3",
-        "nan",
-        12,
-        1 / 3,
-        100.0,
-        math.nan,
-        math.nan,
-        math.nan,
-        1.25e-7,
+        *("noise, 0.01", "1d", 4.5, 7, "shared", "brain, left", "1e3", "nan", 12),
+        *(1 / 3, 100.0, math.nan, math.nan, math.nan, math.nan),
     ),
 ]
 
@@ -204,8 +169,8 @@ def test_equal_scores_are_equal_bytes(tmp_path):
     assert content.decode().splitlines() == [
         "condition,mask,acceleration,seed,method,anatomy,patient,volume,slice,psnr_db,ssim_percent,"
         "nmse,psnr_slice_max_db,ssim_slice_max_percent,largest_pixel_change",
-        "as trained,1d,4,7,proposed,NA,007,001,0,40.123457,98.500000,0.000123457,39.000000,98.000000,",
-        '8x,1d,4.5,7,shared,"brain, left",1e3,nan,12,0.333333,100.000000,,,,1.25e-07',
+        "as trained,1d,4,7,proposed,NA,007,001,0,40.123457,98.500000,0.000123457,39.000000,98.000000,1.23457e-06",
+        '"noise, 0.01",1d,4.5,7,shared,"brain, left",1e3,nan,12,0.333333,100.000000,,,,',
     ]
 
 
@@ -218,13 +183,10 @@ def test_equal_scores_are_equal_bytes(tmp_path):
             "acceleration,method,anatomy,volume,psnr_db\n4,shared,a,b,30\n",
             "lacks the column.*condition, mask, seed, patient, slice, ssim_percent, nmse",
         ),
-        (
-            HEADER + "as trained,m,4,7,shared,a,p,v,0,30,90,,,\nas trained,m,4,7,shared,a,p,v,1,nan,90,,,,\n",
-            "line 3, column psnr_db",
-        ),
-        (HEADER + "as trained,m,4,7,shared,a,p,v,0,30,,,,,\n", "line 2, column ssim_percent"),
-        (HEADER + "as trained,m,4,7,shared,a,p,v,0,inf,90,,,,\n", "line 2, column psnr_db"),
-        (HEADER + "as trained,m,4,7,shared,a,p,v,0,30,90,nan,,,\n", "line 2, column nmse"),
+        (HEADER + "c,m,4,7,shared,a,p,v,0,30,90,,,,\nc,m,4,7,shared,a,p,v,1,nan,90,,,,\n", "line 3, column psnr_db"),
+        (HEADER + "c,m,4,7,shared,a,p,v,0,30,,,,,\n", "line 2, column ssim_percent"),
+        (HEADER + "c,m,4,7,shared,a,p,v,0,inf,90,,,,\n", "line 2, column psnr_db"),
+        (HEADER + "c,m,4,7,shared,a,p,v,0,30,90,nan,,,\n", "line 2, column nmse"),
     ],
 )
 def test_faulty_files_are_refused_by_name(tmp_path, content, message):
