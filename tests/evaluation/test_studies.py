@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from unimri.data.read.nifti import NiftiSettings
 
 from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.read.nifti import NiftiSettings
 from unimri.data.store import PreparedData
 from unimri.evaluation.pictures import draw_study
 from unimri.evaluation.reconstruct import load_reconstructor, reconstruct_test_split

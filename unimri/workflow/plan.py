@@ -12,7 +12,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.provenance import files_digest
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
-from unimri.deploy.task import ModelTask, Part
+from unimri.deploy.description import AnatomyTask, ModelTask
 from unimri.physics.masks import MaskTask
 from unimri.report.assets import assets_digest
 from unimri.report.settings import shown_settings
@@ -123,7 +123,7 @@ class WorkflowPlan(TrainingPlan):
             mask=own.mask,
             metrics=self.config.metrics,
             anatomies={
-                name: Part(origin="simulated" if part.simulated else "real", role=part.role)
+                name: AnatomyTask(origin="simulated" if part.simulated else "real", role=part.role)
                 for name, part in self.config.anatomies.items()
             },
             settings=shown_settings(self._that_trains()),
