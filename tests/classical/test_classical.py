@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from skimage.data import shepp_logan_phantom
 from skimage.restoration import denoise_tv_chambolle
 from skimage.transform import resize
+from unimri.data.read.nifti import NiftiSettings
 
 from unimri.classical.reconstruction import classical_reconstructor, minimise
 from unimri.classical.settings import ClassicalSettings, TotalVariation, Tuned, Wavelet
@@ -21,7 +22,6 @@ from unimri.classical.tuning import beyond_the_end, tune
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.read.nifti import NiftiSettings
 from unimri.evaluation.reconstruct import load_reconstructor
 from unimri.metrics.settings import MetricSettings
 from unimri.physics.fourier import PHASE_AXES, lines, undersample

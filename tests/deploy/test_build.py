@@ -14,12 +14,11 @@ import unimri
 from unimri.cli.steps import main
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
-from unimri.deploy.archive import pack
 from unimri.deploy.build import build_model
 from unimri.deploy.card import origin_of
-from unimri.deploy.description import ModelDescription, digests
+from unimri.deploy.description import AnatomyTask, ModelDescription, ModelTask, digests
+from unimri.deploy.library import pack
 from unimri.deploy.scale import scale_factor
-from unimri.deploy.task import ModelTask, Part
 from unimri.metrics.score import write_scores
 from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
@@ -56,7 +55,7 @@ def parts(shared_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Parts
 
 
 def task(brain: Origin = "simulated", knee: Origin = "simulated", **changes: Any) -> ModelTask:
-    anatomies = {"brain": Part(origin=brain, role="base"), "knee": Part(origin=knee, role="new")}
+    anatomies = {"brain": AnatomyTask(origin=brain, role="base"), "knee": AnatomyTask(origin=knee, role="new")}
     settings = {"training": {"seeds": [7]}}
     own = {"name": "unimri-4x", "acceleration": 4, "mask": MASK, "metrics": MetricSettings(), "settings": settings}
     return ModelTask(**{**own, "anatomies": anatomies, **changes})
@@ -128,7 +127,7 @@ def test_an_old_model_is_replaced_as_a_whole(parts: Parts, tmp_path: Path) -> No
     (output / "aspin/hip.safetensors").touch()
     build_model(task(), *parts, output)
     assert unimri.load(output).anatomies == ["brain", "knee"]
-    only = {"brain": Part(origin="real", role="base")}
+    only = {"brain": AnatomyTask(origin="real", role="base")}
     build_model(task(anatomies=only), *parts, output)
     assert unimri.load(output).anatomies == ["brain"]
 
@@ -143,7 +142,7 @@ def test_a_fault_leaves_the_old_model(parts: Parts, tmp_path: Path) -> None:
     output = tmp_path / "4x"
     build_model(task(), *parts, output)
     before = digests(output)
-    hip = {"hip": Part(origin="real", role="new")}
+    hip = {"hip": AnatomyTask(origin="real", role="new")}
     save_masks(draw_masks(MASK, 16, 4), tmp_path / "16.npz")
     stranger = make_store(tmp_path / "only", "knee", {"a": ("p1", "train", 2)})
     faults: list[tuple[ModelTask, Parts, str]] = [

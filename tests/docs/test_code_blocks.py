@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from blocks import ROOT, Block, blocks, commands_in_the_text
+from calls import call
 from latex2mathml.converter import convert
 from snakemake.cli import get_argument_parser
-from test_cli import run
 from typer.main import get_command
 
 from unimri.cli.__main__ import app
@@ -138,8 +138,8 @@ def check_command(program: str, words: list[str], checkout: Path) -> None:
     elif program == "unimri":
         parse(words)
         if words[0] in RUN:
-            result = run(*words, *QUICK.get(words[0], ()))
-            assert (result.returncode, result.stderr) == (0, "")
+            result = call(*words, *QUICK.get(words[0], ()))
+            assert (result.status, result.err) == (0, "")
 
 
 def parse(words: list[str]) -> None:

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 import yaml
 from scipy.ndimage import gaussian_filter
+from unimri.data.read.nifti import NiftiSettings
 
 from unimri.core.errors import UnimriError
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.read.nifti import NiftiSettings
 from unimri.data.store import PreparedData
 from unimri.evaluation.calibration import calibrate, read_target, report
 from unimri.evaluation.paper import published

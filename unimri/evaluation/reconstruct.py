@@ -7,14 +7,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unimri.core.artifacts import sha256
+from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
 from unimri.core.settings import read_settings
 from unimri.data.store import PreparedData
 from unimri.evaluation.reconstructions import MANIFEST, About, Reconstruction, writing_reconstructions
-from unimri.models.cascade import D5C5, UniversalD5C5
+from unimri.models.cascade import D5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, insert_aspin, load_model
-from unimri.models.process import settle
 from unimri.physics.masks import load_masks
 from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices, zero_filling
 
@@ -37,7 +37,7 @@ def reconstruct_test_split(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    settle()
+    use_threads()
     trained, slices = load_masks(mask), PreparedData(data).split("test")
     origins: dict[str, Reconstruction] = {}
     for one in reconstructions:
@@ -114,7 +114,7 @@ def load_reconstructor(
     network = load_model(model, [*([anatomy] if aspin is None else []), *added])
     if aspin is None:
         return network_reconstructor(network, anatomy)
-    if not isinstance(network, UniversalD5C5):
+    if not network.conditioning.adaptable:
         raise UnimriError(f"{model}: a plain network; the ASPIN {aspin} belongs to a universal one")
     insert_aspin(network, aspin.stem, aspin, model)
     return network_reconstructor(network, aspin.stem)
@@ -132,7 +132,7 @@ def _digests(anatomy: str, data: Path, mask: Path, reconstructions: list[Reconst
         named = [one.model]
         if one.model.suffix != ".json":
             named = [one.model / WEIGHTS, one.model / ABOUT]
-            named += [aspin_path(one.model, name) for name in (anatomy, *one.added)]
+            named += [aspin_path(one.model, name) for name in (*([anatomy] if one.aspin is None else []), *one.added)]
         files |= {path.as_posix(): path for path in (*named, *([] if one.aspin is None else [one.aspin]))}
     # A plain network has no ASPIN; that another file is missing is said by what loads it.
     return {name: sha256(path) for name, path in files.items() if path.is_file()}

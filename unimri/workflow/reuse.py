@@ -1,26 +1,26 @@
-"""Taking over what another checkout has finished: links to its files, or copies, with Snakemake's records of them."""
+"""Reusing what another checkout has finished: links to its files, or copies, with Snakemake's records of them."""
 
+import json
 import os
 import shutil
+from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from snakemake.persistence import MetadataRecord  # type: ignore[import-untyped]
-from snakemake.persistence.file import FilePersistence  # type: ignore[import-untyped]
 from tqdm import tqdm
 from tqdm.utils import CallbackIOWrapper
 
-from unimri.core.artifacts import remove, remove_leftovers, replacing
+from unimri.core.artifacts import remove, remove_leftovers, replacing, write_text
 from unimri.core.errors import UnimriError
-from unimri.core.run_lock import occupy
+from unimri.core.locks import lock_folders
 
 # Carries the time of a folder that is an output. Snakemake writes to it when it touches the folder: never a link.
 _TIMESTAMP = ".snakemake_timestamp"
 
 
-class Borrowed(NamedTuple):
+class Reused(NamedTuple):
     """What was done below one folder of the results. A job counts where the first of its outputs lies.
 
     Attributes
@@ -28,7 +28,7 @@ class Borrowed(NamedTuple):
     folder : its name, or that of a file that lies in no folder.
     files : that were linked or copied.
     jobs : of the source that these are the outputs of.
-    present : jobs whose outputs had been borrowed before.
+    present : jobs whose outputs had been reused before.
     kept : jobs whose outputs were made here; nothing of theirs was touched.
     """
 
@@ -60,34 +60,54 @@ class _Output:
         return (str(self.record["rule"]), *(self.record["log"] or [self.key]))
 
 
-class _Source(FilePersistence):  # type: ignore[misc]
-    """Snakemake's records of a folder in which nothing may be written, not even the folders that Snakemake makes."""
+class Records:
+    """Snakemake's records of a working folder, as they lie on the disk: alike for Snakemake 9.0 to 9.27.
+
+    `.snakemake/metadata` has a JSON file for each output, and `.snakemake/incomplete` one for each that is being made.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / ".snakemake"
-        self._metadata_path = str(self._path / "metadata")
-        self._incomplete_path = str(self._path / "incomplete")
-        self._max_len = None
-        self._incomplete_cache = None
+        self._folder = folder / ".snakemake"
+
+    def path(self, kind: Literal["metadata", "incomplete"], key: str) -> Path:
+        """File of an output; where its name would be too long, folders have the beginning."""
+        folder, name = self._folder / kind, urlsafe_b64encode(key.encode()).decode()
+        length = os.pathconf(folder, "PC_NAME_MAX") - 1 if folder.is_dir() else 254
+        *above, last = [name[start : start + length] for start in range(0, len(name), length)]
+        return folder.joinpath(*(f"@{part}" for part in above), last)
+
+    def read(self, key: str) -> dict[str, Any] | None:
+        """The record of an output; None when there is none, or half of one."""
+        try:
+            record = json.loads(self.path("metadata", key).read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        return record if isinstance(record, dict) else None
 
     def complete(self, key: str) -> dict[str, Any] | None:
         """The record of an output, if its job has finished."""
-        record = _record(self, key)
-        return None if record is None or record["incomplete"] or self._filter_incomplete_keys([key]) else record
+        record = self.read(key)
+        return None if record is None or record.get("incomplete") or self.path("incomplete", key).exists() else record
+
+    def write(self, key: str, record: dict[str, Any]) -> None:
+        """Write the record of an output, whole or not at all."""
+        # Without this folder Snakemake takes the others for those of an old version.
+        (self._folder / "incomplete").mkdir(parents=True, exist_ok=True)
+        write_text(self.path("metadata", key), json.dumps(record))
 
 
-def borrow(source: Path, here: Path, results: Path, private: Path, copy: bool = False) -> list[Borrowed]:
+def reuse(source: Path, here: Path, results: Path, private: Path, copy: bool = False) -> list[Reused]:
     """Link every finished output below the source's results that is not here, and take over Snakemake's record of it.
 
-    The outputs of a job are borrowed together: where one of them was made here, the others are left alone too. Folders
-    are real ones, so that what is written beside a borrowed file stays here, and times are those of the source, because
+    The outputs of a job are reused together: where one of them was made here, the others are left alone too. Folders
+    are real ones, so that what is written beside a reused file stays here, and times are those of the source, because
     Snakemake compares them. It may be interrupted and repeated.
 
     Parameters
     ----------
     source, here : working folders, in which Snakemake runs.
     results : the configured folder of results, relative to either.
-    private : the configured folder that nothing is borrowed from.
+    private : the configured folder that nothing is reused from.
     copy : copy instead; also what was linked before.
 
     Returns
@@ -101,27 +121,27 @@ def borrow(source: Path, here: Path, results: Path, private: Path, copy: bool = 
     """
     _check(source, here, results)
     jobs = _jobs(source.resolve(), results, private)
-    records = FilePersistence(path=here.resolve() / ".snakemake")
-    locks = occupy(here / results)
+    records = Records(here.resolve())
+    locks = lock_folders(here / results)
     try:
-        return _borrow(jobs, here, results, records, copy)
+        return _reuse(jobs, here, results, records, copy)
     except OSError as fault:
-        raise UnimriError(f"{fault.filename or here}: {fault.strerror}; mend that and borrow again") from fault
+        raise UnimriError(f"{fault.filename or here}: {fault.strerror}; mend that and reuse again") from fault
     finally:
         for lock in locks:
             lock.release()
 
 
-def total(parts: Iterable[Borrowed]) -> Borrowed:
+def total(parts: Iterable[Reused]) -> Reused:
     """The sums over all folders."""
     counts = zip(*(part[1:] for part in parts), strict=True)
-    return Borrowed("all", *map(sum, counts))
+    return Reused("all", *map(sum, counts))
 
 
 def _check(source: Path, here: Path, results: Path) -> None:
     if results.is_absolute() or ".." in results.parts:
         raise UnimriError(
-            f"config: results is {results}: only a folder below the working folder can be borrowed; give it as "
+            f"config: results is {results}: only a folder below the working folder can be reused; give it as "
             "`results: results`, the same in both checkouts"
         )
     if not source.is_dir():
@@ -141,7 +161,7 @@ def _jobs(source: Path, results: Path, private: Path) -> list[list[_Output]]:
     """The finished outputs of the source, by job."""
     jobs: dict[tuple[str, ...], list[_Output]] = {}
     try:
-        for output in _outputs(_Source(source), source, results, private):
+        for output in _outputs(Records(source), source, results, private):
             unreadable = next((path for path in (output.target, *_below(output.target)) if not _readable(path)), None)
             if unreadable is not None:
                 raise PermissionError(13, "cannot be read", str(unreadable))
@@ -155,7 +175,7 @@ def _jobs(source: Path, results: Path, private: Path) -> list[list[_Output]]:
     return list(jobs.values())
 
 
-def _outputs(records: _Source, source: Path, results: Path, private: Path) -> Iterator[_Output]:
+def _outputs(records: Records, source: Path, results: Path, private: Path) -> Iterator[_Output]:
     root = source / results
     # A part of the results may lie on another disk, behind a link.
     for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
@@ -186,23 +206,16 @@ def _below(path: Path) -> Iterable[Path]:
     return path.rglob("*")
 
 
-def _record(records: FilePersistence, key: str) -> dict[str, Any] | None:
-    record: MetadataRecord | None = records._read_record(key)
-    return None if record is None else dict(record.items())
-
-
-def _borrow(
-    jobs: list[list[_Output]], here: Path, results: Path, records: FilePersistence, copy: bool
-) -> list[Borrowed]:
-    made: dict[str, Borrowed] = {}
+def _reuse(jobs: list[list[_Output]], here: Path, results: Path, records: Records, copy: bool) -> list[Reused]:
+    made: dict[str, Reused] = {}
     wanted = []
     for job in jobs:
         folder = Path(job[0].key).relative_to(results).parts[0]
-        counted = made.get(folder, Borrowed(folder, 0, 0, 0, 0))
+        counted = made.get(folder, Reused(folder, 0, 0, 0, 0))
         if any(_is_own(output, here, records) for output in job):
             made[folder] = counted._replace(kept=counted.kept + 1)
             continue
-        missing = [output for output in job if not _is_borrowed(output, here, records, copy)]
+        missing = [output for output in job if not _is_reused(output, here, records, copy)]
         if not missing:
             made[folder] = counted._replace(present=counted.present + 1)
             continue
@@ -218,18 +231,18 @@ def _borrow(
     return sorted(made.values())
 
 
-def _is_own(output: _Output, here: Path, records: FilePersistence) -> bool:
-    """Whether the output was made here, and not borrowed from the source or from one that is gone."""
+def _is_own(output: _Output, here: Path, records: Records) -> bool:
+    """Whether the output was made here, and not reused from the source or from one that is gone."""
     path = here / output.key
-    if not path.exists() or _record(records, output.key) == output.record:
+    if not path.exists() or records.read(output.key) == output.record:
         return False
     return not _links(path, output.target) and not _dangles(path)
 
 
-def _is_borrowed(output: _Output, here: Path, records: FilePersistence, copy: bool) -> bool:
+def _is_reused(output: _Output, here: Path, records: Records, copy: bool) -> bool:
     """Whether the output is here as the source has it; when copying, as a copy."""
     path = here / output.key
-    if not path.exists() or _record(records, output.key) != output.record or _dangles(path):
+    if not path.exists() or records.read(output.key) != output.record or _dangles(path):
         return False
     return not (copy and _links(path, output.target))
 
@@ -249,14 +262,14 @@ def _files(output: _Output) -> list[Path]:
     return [path for path in found if path.is_file() and path.name != _TIMESTAMP]
 
 
-def _take(job: list[_Output], here: Path, records: FilePersistence, copy: bool, bar: "tqdm[Any]") -> None:
+def _take(job: list[_Output], here: Path, records: Records, copy: bool, bar: "tqdm[Any]") -> None:
     # A record without its file is a job to run. A file without its record would pass for finished, whatever the
     # settings: so the record comes first, and what stands there from a former run goes before it.
     for output in job:
         path = here / output.key
-        if _record(records, output.key) != output.record:
+        if records.read(output.key) != output.record:
             remove(path)
-            records._write_record(output.key, MetadataRecord.model_validate(output.record))
+            records.write(output.key, output.record)
     for output in job:
         path = here / output.key
         path.parent.mkdir(parents=True, exist_ok=True)

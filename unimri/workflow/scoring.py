@@ -7,7 +7,8 @@ from typing import Any
 from unimri.evaluation.reconstructions import Reconstruction, write_list
 from unimri.evaluation.scores import after_learning, with_aspin_of
 from unimri.metrics.score import AS_TRAINED
-from unimri.workflow.plan import ALL_PATIENTS, WorkflowPlan
+from unimri.workflow.plan import WorkflowPlan
+from unimri.workflow.trainings import ALL_PATIENTS
 
 PROPOSED, FINETUNED = "proposed", f"finetuned/{ALL_PATIENTS}"
 
@@ -48,11 +49,11 @@ class PlannedReconstructions:
         if self._anatomy in plan.config.base:
             yield from self._forgetting(seed)
         elif "adaptation" in studies:
-            for way, patients, anatomy in plan.few():
+            for how, patients, anatomy in plan.few():
                 if anatomy == self._anatomy:
-                    model, aspin = plan.few_model(way, patients, self._sampling, seed, anatomy)
-                    files = plan.few_files(way, patients, self._sampling, seed, anatomy)
-                    yield self._of_model(f"{way}/{patients}", seed, AS_TRAINED, model, aspin=aspin), files
+                    model, aspin = plan.few_model(how, patients, self._sampling, seed, anatomy)
+                    files = plan.few_files(how, patients, self._sampling, seed, anatomy)
+                    yield self._of_model(f"{how}/{patients}", seed, AS_TRAINED, model, aspin=aspin), files
 
     def _robustness(self, seed: str) -> Iterator[tuple[Reconstruction, list[str]]]:
         """Under other masks and with noise. Of a method that Table 1 does not have, as trained too."""

@@ -21,7 +21,7 @@ rule model:
         seed=plan.seeds[0],
         data=data_options(plan.anatomies),
         task=lambda wildcards: plan.model_task(wildcards.sampling),
-        code=code("unimri.deploy.build"),
+        code=code("unimri.deploy.build", *plan.conditionings(["proposed"])),
     shell:
         "python -m unimri.cli models build {params.model:q} {input.mask:q} --task {params.task:q} {params.data:q}"
         " --scores {params.scores:q} --seed {params.seed} --output {output:q} > {log:q} 2>&1"

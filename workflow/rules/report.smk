@@ -85,6 +85,7 @@ rule tables:
             "unimri.evaluation.tables",
             "unimri.evaluation.paper",
             "unimri.models.folder",
+            *CONDITIONINGS,
         ),
     shell:
         "python -m unimri.cli tables {input.scores:q} {params.methods:q} --anatomies {params.anatomies:q} --network {params.network:q}"
@@ -120,7 +121,7 @@ rule picture:
         seed=plan.seeds[0],
         settings=plan.metrics(),
         simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
-        code=code("unimri.evaluation.pictures"),
+        code=code("unimri.evaluation.pictures", *CONDITIONINGS),
     shell:
         "python -m unimri.cli picture {input.reconstructions:q} {params.data:q} {params.seed} {params.simulated}"
         " {params.methods:q} --settings {params.settings:q} --output {output.picture:q} > {log:q} 2>&1"

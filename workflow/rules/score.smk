@@ -60,7 +60,7 @@ rule reconstruct:
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         wanted=lambda wildcards: planned(wildcards).listed,
-        code=code("unimri.evaluation.reconstruct"),
+        code=code("unimri.evaluation.reconstruct", *CONDITIONINGS),
     # Through standard input: a system bounds the length of arguments.
     shell:
         "python -m unimri.cli reconstruct-test {wildcards.anatomy} {params.data:q} {input.mask:q} --output {output:q}"
