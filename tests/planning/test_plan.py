@@ -77,7 +77,7 @@ def test_every_method_has_a_model_and_new_anatomies_their_aspin(default):
         "classical": ["total_variation", "wavelet"],
     }
     plan = WorkflowPlan(parse_config(default))
-    models = json.loads(plan.models("4x", "7", "knee"))
+    models = {method: plan.model(method, "4x", "7", "knee") for method in plan.methods}
     assert list(models) == [method.key for method in METHODS]
     assert models["undersampled"] is None
     assert models["proposed"] == "results/4x/seed7/distilled/layer3"
