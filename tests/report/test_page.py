@@ -228,6 +228,32 @@ def test_lower_is_better_for_an_error(experiment: Experiment, config: dict[str, 
     assert "0.0200" not in bold
 
 
+def test_a_third_metric_of_table_1_has_its_lowest_in_bold(experiment: Experiment, config: dict[str, Any]) -> None:
+    columns = ["acceleration", "method", "metric", "brain", "average"]
+    values = {"psnr_db": (38.1, 39.2), "ssim_percent": (93.1, 94.2), "hfen": (0.31234, 0.21234)}
+    rows = [
+        (4, method, metric, both[place], both[place])
+        for metric, both in values.items()
+        for place, method in enumerate(("shared", "proposed"))
+    ]
+    write_table(experiment.tables / "table1.csv", columns, rows)
+    spread = [(4, method, metric, 0.00123, 0.00123) for _, method, metric, *_ in rows]
+    write_table(experiment.tables / "table1_deviation.csv", columns, spread)
+    columns = ["acceleration", "metric", "anatomy", "other", "difference", "low", "high", "patients", "seeds"]
+    compared = (4, "hfen", "brain", "shared", -0.1, -0.15, -0.05, 7, 1, 0.01, 0.02)
+    write_table(experiment.tables / "comparisons.csv", [*columns, "p_value", "p_corrected"], [compared])
+    reader = Reader(written(experiment, config))
+    summary = next(row for row in reader.rows if "4× HFEN" in row)
+    assert summary == ["Method", "4× PSNR (dB)", "4× SSIM (%)", "4× HFEN"]
+    # In the summary, and for brain and the average in the table.
+    assert reader.bold.count("0.2123") == 1
+    assert reader.bold.count("0.2123 ± 0.0012") == 2
+    assert not any("0.3123" in text for text in reader.bold)
+    rows_read = [[cell.strip() for cell in row] for row in reader.rows]
+    assert ["Shared", "0.3123 ± 0.0012", "0.3123 ± 0.0012"] in rows_read
+    assert ["brain", "Shared", "−0.1000", "−0.1500", "−0.0500", "7", "1", "0.010", "0.020"] in rows_read
+
+
 def test_claims_are_counted_and_the_others_named(page: Path) -> None:
     summary = " ".join(Reader(page.read_text(encoding="utf-8")).sections["summary"].split())
     for text in ("1 held", "1 in part", "1 not held", "1 not checked"):

@@ -13,6 +13,7 @@ from unimri.core.provenance import files_digest
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
 from unimri.deploy.description import AnatomyTask, ModelTask
+from unimri.metrics.base import metric_modules
 from unimri.physics.masks import MaskTask
 from unimri.report.assets import assets_digest
 from unimri.report.settings import shown_settings
@@ -191,7 +192,7 @@ class WorkflowPlan(TrainingPlan):
 
     def report_code(self) -> str:
         """Fingerprint of the page's code, templates, style and scripts."""
-        return f"{self.code('unimri.report.page')}{assets_digest()}"
+        return f"{self.code('unimri.report.page', *metric_modules(self.config.metrics))}{assets_digest()}"
 
     def whole(self) -> str:
         """The whole configuration as the page may show it; Snakemake's report shows it too, as the rule's parameter."""
