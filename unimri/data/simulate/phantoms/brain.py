@@ -2,19 +2,20 @@
 
 import numpy as np
 
-from unimri.data.simulate.phantoms.canvas import (
+from unimri.data.simulate.phantoms.phantom import (
     Canvas,
     Field,
+    Noise,
+    Phantom,
     Plane,
     Pose,
     between,
     closed_curve,
     dome,
     ellipse,
+    signals_by_contrast,
     wobbled,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
-from unimri.data.simulate.phantoms.texture import Noise
 
 
 class Brain(Phantom):

@@ -3,9 +3,11 @@
 import numpy as np
 import scipy
 
-from unimri.data.simulate.phantoms.canvas import (
+from unimri.data.simulate.phantoms.phantom import (
     Canvas,
     Field,
+    Noise,
+    Phantom,
     Plane,
     Pose,
     between,
@@ -13,10 +15,9 @@ from unimri.data.simulate.phantoms.canvas import (
     dome,
     ellipse,
     open_curve,
+    signals_by_contrast,
     wobbled,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
-from unimri.data.simulate.phantoms.texture import Noise
 
 PERIPHERAL_ZONE, TRANSITION_ZONE = 1, 2
 # Diffusion pictures are read out fast, at several millimetres a pixel, and then interpolated.
