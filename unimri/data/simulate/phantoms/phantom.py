@@ -250,6 +250,13 @@ def mirrored(points: Points) -> Points:
     return points * (-1, 1)
 
 
+def scaled(points: Points, factor: ArrayLike, about: ArrayLike) -> Points:
+    """Grow or shrink an outline about a point (x, y), by one factor or one each for x and y."""
+    centre = np.asarray(about, float)
+    grown: Points = (points - centre) * np.asarray(factor, float) + centre
+    return grown
+
+
 def wobbled(points: Points, rng: np.random.Generator, amount: float, waves: Sequence[int] = (2, 3, 5, 7)) -> Points:
     """Push a closed outline in and out around its centre by waves, `amount` mm in all."""
     centre = points.mean(axis=0)
