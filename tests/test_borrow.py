@@ -9,7 +9,7 @@ from snakemake.persistence import MetadataRecord
 from snakemake.persistence.file import FilePersistence
 from typer.testing import CliRunner
 
-from unimri.cli.steps import app
+from unimri.cli.__main__ import app
 from unimri.core.errors import UnimriError
 from unimri.core.run_lock import occupy
 from unimri.workflow.reuse import Borrowed, borrow, total

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from unimri.cli.steps import main
+from unimri.cli.__main__ import main
 
 NIFTI = {"reader": {"format": "nifti"}, "fit": "resize", "preparation": {"image_size": 16}}
 DICOM = {"reader": {"format": "dicom"}, "fit": "crop", "preparation": {"image_size": 16, "crop": 16}}

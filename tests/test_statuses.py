@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from test_cli import run
 
-from unimri.cli.steps import EXPERIMENT, SCANS, STEPS
+from unimri.cli.__main__ import PANELS
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = "from unimri.cli.steps import app; app(prog_name='unimri')"
+PROGRAM = "from unimri.cli.__main__ import app; app(prog_name='unimri')"
 
 
 def test_done_is_0_and_says_nothing_on_standard_error():
@@ -77,7 +77,7 @@ def test_what_is_stopped_ends_with_the_signals_status(number, status, tmp_path):
 def test_help_is_grouped_with_what_a_person_calls_first():
     text = run("--help").stdout
     titles = [title for title in re.findall(r"─ ([A-Z][a-z ]+) ─", text) if title != "Options"]
-    assert titles == [SCANS, EXPERIMENT, STEPS]
+    assert titles == PANELS
 
 
 def test_completion_scripts_are_shown():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from unimri.cli.steps import main
+from unimri.cli.__main__ import main
 
 
 class Result(NamedTuple):

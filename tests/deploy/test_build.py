@@ -11,7 +11,7 @@ import pytest
 from stores import make_store
 
 import unimri
-from unimri.cli.steps import main
+from unimri.cli.__main__ import main
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.deploy.archive import pack

@@ -15,7 +15,7 @@ from snakemake.cli import get_argument_parser
 from test_cli import run
 from typer.main import get_command
 
-from unimri.cli.steps import app
+from unimri.cli.__main__ import app
 from unimri.config import load_config
 
 # A block with a title is the file of that name, or a part of it. These are files of the reader's own.

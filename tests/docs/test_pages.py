@@ -12,7 +12,7 @@ import yaml
 from blocks import PAGES, ROOT
 from typer.main import get_command
 
-from unimri.cli.steps import app
+from unimri.cli.__main__ import app
 
 API = {
     "unimri": ["load", "load_kspace"],

@@ -6,7 +6,7 @@ import pytest
 from scores import row, write_scores, write_tables
 from typer.testing import CliRunner
 
-from unimri.cli.steps import app
+from unimri.cli.__main__ import app
 from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import averages

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unimri.cli.steps import app
+from unimri.cli.__main__ import app
 
 folder = Path(sys.argv[1])
 NETWORK = {"name": "small-unet", "cascades": 2, "width": 3}

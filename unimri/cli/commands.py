@@ -1,4 +1,4 @@
-"""The commands for someone with scans: reconstruct, adapt, models and their adapters, export. Thin."""
+"""What a person calls: scans, models and their adapters, masks, the experiment. Thin: parses, calls, reports."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,19 +6,25 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unimri.core.errors import UnimriError
-from unimri.core.settings import parse_settings
+from unimri.core.settings import parse_settings, read_settings
 
 if TYPE_CHECKING:
     from unimri.deploy.reconstruct import Outcome
     from unimri.evaluation.metrics import Score
 
-PANEL = "Your scans"
+# The panels of `unimri --help`.
+SCANS, EXPERIMENT = "Your scans", "The experiment"
 
-scans = typer.Typer()
+app = typer.Typer()
 models = typer.Typer(no_args_is_help=True, help="Models: list, show, verify, compare, pack, add, remove.")
 aspins = typer.Typer(no_args_is_help=True, help="Adapters of a model: add, list, remove, export.")
-scans.add_typer(models, name="models", rich_help_panel=PANEL)
-scans.add_typer(aspins, name="aspins", rich_help_panel=PANEL)
+masks = typer.Typer(no_args_is_help=True, help="Masks: which phase-encoding lines are kept.")
+app.add_typer(models, name="models", rich_help_panel=SCANS)
+app.add_typer(aspins, name="aspins", rich_help_panel=SCANS)
+app.add_typer(masks, name="masks", rich_help_panel=EXPERIMENT)
+
+# Beside the tables: which anatomies in them are simulated and which real.
+ORIGINS = "origins.json"
 
 ModelName = Annotated[
     str | None,
@@ -30,8 +36,30 @@ Adapters = Annotated[
     list[Path] | None, typer.Option("--aspin", help="An adapter to use beside the model's own; several may be given.")
 ]
 
+Json = Annotated[str, typer.Option(help="Settings as JSON.")]
+Output = Annotated[Path, typer.Option(help="What to write.")]
+Pairs = Annotated[list[str] | None, typer.Option(help="ANATOMY=FOLDER; may be given several times.")]
 
-@scans.command(rich_help_panel=PANEL)
+
+def pairs(values: list[str] | None) -> dict[str, Path]:
+    """Folders by anatomy."""
+    found = {}
+    for value in values or []:
+        name, separator, folder = value.partition("=")
+        if not separator:
+            raise UnimriError(f"{value!r}: give it as ANATOMY=FOLDER")
+        found[name] = Path(folder)
+    return found
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise UnimriError(f"{option}: {text!r} is no list of numbers; give it as 4,6") from None
+
+
+@app.command(rich_help_panel=SCANS)
 def reconstruct(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A file or folder: k-space or scans.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write; must not be there.")],
@@ -121,7 +149,7 @@ def _summary(made: "list[Outcome]", count: int, output: Path) -> str:
     return f"{text}; mean over {len(after)} slices: {_gain(before, after)}" if len(made) > 1 and after else text
 
 
-@scans.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SCANS)
 def adapt(
     folder: Annotated[Path, typer.Argument(help="Fully sampled scans of three patients or more.")],
     name: Annotated[str, typer.Option("--name", "-n", help="Of the new anatomy, such as shoulder.")],
@@ -183,7 +211,7 @@ def adapt(
         typer.echo(f"added to {base}")
 
 
-@scans.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SCANS)
 def export(
     output: Annotated[Path, typer.Argument(help="File to write: .onnx, or .pt2 for torch.export.")],
     model: ModelName = None,
@@ -201,6 +229,60 @@ def export(
     name, own = loaded.known(anatomy), loaded.description
     axis = PHASE_AXES[own.mask.axis]
     typer.echo(run(loaded.network, name, axis, output, own.about_export(name), own.image_size))
+
+
+@app.command(rich_help_panel=SCANS)
+def inspect(
+    folder: Path,
+    reader: Annotated[str, typer.Option(help="Name of a reader, such as dicom, or its settings as JSON.")],
+) -> None:
+    """Say what a data set holds, and what would be left out and why. Prints names of patients and files."""
+    from tabulate import tabulate
+
+    from unimri.data.inspect import inspect as run
+    from unimri.data.inspect import parse_reader
+
+    findings = list(run(folder, parse_reader(reader)))
+    rows = [
+        (
+            found.patient,
+            found.volume,
+            found.files,
+            *(found.shape or ("", "", "")),
+            found.orientation,
+            found.largest,
+            found.fault,
+        )
+        for found in findings
+    ]
+    header = [
+        "patient",
+        "volume",
+        "files",
+        "slices",
+        "rows",
+        "columns",
+        "orientation",
+        "largest value",
+        "left out because",
+    ]
+    usable = [found for found in findings if found.shape is not None]
+    typer.echo(tabulate(rows, header, tablefmt="plain", floatfmt="g", disable_numparse=[0, 1, 8]))
+    typer.echo(
+        f"\n{len({found.patient for found in usable})} patients, {len(usable)} volumes, "
+        f"{sum(found.shape[0] for found in usable if found.shape)} slices; {len(findings) - len(usable)} left out"
+    )
+
+
+@app.command(rich_help_panel=SCANS)
+def doctor() -> None:
+    """Say what is installed, which device there is, how fast it is, and what would be slow and why."""
+    from unimri.deploy.doctor import diagnose
+
+    found = diagnose()
+    typer.echo(found.text)
+    if found.faults:
+        raise UnimriError("; ".join(found.faults))
 
 
 @models.command("list")
@@ -227,8 +309,8 @@ def list_() -> None:
     typer.echo(f"\nlooked in {', '.join(map(str, search_path()))}")
 
 
-@models.command()
-def show(model: Annotated[str | None, typer.Argument(help="Path or name; else the default.")] = None) -> None:
+@models.command("show")
+def show_model(model: Annotated[str | None, typer.Argument(help="Path or name; else the default.")] = None) -> None:
     """Print a model's card: what it is for, how good it is, its conventions and limits."""
     from unimri.deploy.archive import opened
     from unimri.deploy.card import model_card
@@ -305,23 +387,6 @@ def remove_model(name: Annotated[str, typer.Argument(help="Of a model that was a
     typer.echo(f"{folder}: removed")
 
 
-@models.command("build", hidden=True)
-def build(
-    model: Path,
-    mask: Path,
-    task: Annotated[str, typer.Option(help="Settings as JSON.")],
-    scores: Annotated[Path, typer.Option(help="Folder of proposed/ and undersampled/.")],
-    output: Annotated[Path, typer.Option(help="What to write.")],
-    data: Annotated[list[str] | None, typer.Option(help="ANATOMY=FOLDER; may be given several times.")] = None,
-) -> None:
-    """Make a model of a finished experiment; the workflow calls it."""
-    from unimri.deploy.build import build_model
-    from unimri.deploy.task import ModelTask
-
-    pairs = {name: Path(folder) for name, _, folder in (value.partition("=") for value in data or [])}
-    build_model(parse_settings(ModelTask, task, "--task"), model, mask, pairs, scores, output)
-
-
 @aspins.command("add")
 def add_aspin(
     adapter: Annotated[Path, typer.Argument(help="NAME.aspin.safetensors, as `unimri adapt` writes it.")],
@@ -372,3 +437,135 @@ def export_aspin(
     with opened(find_model(model)) as folder:
         run(folder, anatomy, output)
     typer.echo(f"{output}: {output.stat().st_size / 1000:.1f} kB")
+
+
+@masks.command("draw")
+def draw_mask(acceleration: float, settings: Json, output: Output) -> None:
+    """Draw the masks of one acceleration."""
+    from unimri.physics.masks import MaskTask, draw_masks, save_masks
+
+    task = parse_settings(MaskTask, settings, "--settings")
+    save_masks(draw_masks(task.mask, task.size, acceleration), output)
+
+
+@masks.command("picture")
+def picture_mask(mask: Path, output: Output) -> None:
+    """Make a picture of masks."""
+    from unimri.evaluation.figures import mask_figure
+    from unimri.physics.masks import load_masks
+
+    drawn = load_masks(mask)
+    mask_figure(drawn, f"{drawn.acceleration:g}x: {drawn.achieved_acceleration:.2f}x kept", output)
+
+
+@masks.command("calibrate")
+def calibrate_masks(
+    data: Pairs = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(help="CSV of zero filling's PSNR, acceleration and anatomies as columns; else the paper's row."),
+    ] = None,
+    accelerations: Annotated[str | None, typer.Option(help="Such as 4,6; else the target's.")] = None,
+    sigmas: Annotated[
+        str | None, typer.Option(help="Standard deviations to try, such as 0.08,0.09; else 0.03 to 0.30 by 0.01.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Draws of each density.")] = 100,
+    slices: Annotated[int, typer.Option(min=1, help="Training slices of each anatomy, at most.")] = 24,
+    mask: Annotated[
+        str, typer.Option(help="What else the Gaussian masks have, as JSON: centre_lines, floor, keep_dc, axis.")
+    ] = "{}",
+    output: Annotated[Path | None, typer.Option(help="CSV of everything that was tried.")] = None,
+) -> None:
+    """Find the Gaussian mask whose zero filling comes closest to a published row, and say how close."""
+    from unimri.evaluation.calibration import SIGMAS, calibrate, read_target, report
+    from unimri.evaluation.text import write_csv
+    from unimri.physics.masks import Gaussian1D
+
+    found = calibrate(
+        pairs(data),
+        read_target(target),
+        parse_settings(Gaussian1D, mask, "--mask"),
+        SIGMAS if sigmas is None else _numbers(sigmas, "--sigmas"),
+        seeds,
+        None if accelerations is None else _numbers(accelerations, "--accelerations"),
+        slices,
+    )
+    if output is not None:
+        write_csv(output, found.tried)
+    typer.echo(report(found))
+
+
+@app.command(rich_help_panel=EXPERIMENT)
+def show(
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
+    ] = None,
+) -> None:
+    """Print Table 1 of a finished experiment, and say where everything lies."""
+    from unimri.config import load_config
+    from unimri.evaluation.claims_report import read_summary
+    from unimri.evaluation.tables import format_table1_for_terminal
+
+    loaded = load_config(*(config or [Path("config.yaml")]))
+    table = loaded.results / "tables" / "table1.csv"
+    # What the table was made from, and not what the configuration says by now.
+    origins = loaded.results / "tables" / ORIGINS
+    if not table.is_file() or not origins.is_file():
+        raise UnimriError(
+            f"{table}: not there yet; run `make reproduce`, or `snakemake` with the same configuration, first"
+        )
+    typer.echo(
+        format_table1_for_terminal(table.parent, read_settings(dict[str, str], origins, "make the tables again"))
+    )
+    typer.echo(f"\n{read_summary(table.parent)} {loaded.results}/tables/claims.md says which.")
+    typer.echo(
+        f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
+        f"models: {loaded.results}/*x/seed*   scores a slice: {loaded.results}/*x/seed*/metrics"
+    )
+
+
+@app.command(rich_help_panel=EXPERIMENT)
+def status(
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
+    ] = None,
+) -> None:
+    """Say which trainings are done, stale, under way with how far, or waiting, from the artifacts alone."""
+    from collections import Counter
+
+    from tabulate import tabulate
+
+    from unimri.config import load_config
+    from unimri.workflow.plan import WorkflowPlan
+    from unimri.workflow.status import Standing, standings
+
+    found = list(standings(WorkflowPlan(load_config(*(config or [Path("config.yaml")])))))
+    typer.echo(tabulate(found, [*Standing._fields], tablefmt="plain", disable_numparse=True))
+    counts = Counter(standing.state for standing in found)
+    typer.echo(f"\n{len(found)} trainings: {', '.join(f'{number} {state}' for state, number in counts.items())}")
+
+
+@app.command(rich_help_panel=EXPERIMENT)
+def borrow(
+    source: Annotated[Path, typer.Argument(help="Folder in which another checkout ran snakemake.")],
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
+    ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy instead of linking; also what is linked by now.")] = False,
+) -> None:
+    """Take over what another checkout has finished: `snakemake` makes only what differs. Writes nothing there."""
+    from tabulate import tabulate
+
+    from unimri.config import load_config
+    from unimri.workflow.reuse import borrow as run
+    from unimri.workflow.reuse import total
+
+    loaded = load_config(*(config or [Path("config.yaml")]))
+    found = run(source, Path(), loaded.results, loaded.private, copy)
+    header = ["folder", "files", "of jobs", "jobs here already", "jobs made here"]
+    typer.echo(tabulate(found, header, tablefmt="plain"))
+    whole = total(found)
+    typer.echo(
+        f"\n{'Copied' if copy else 'Linked'} {whole.files} files of {whole.jobs} jobs; {whole.present} jobs were here "
+        f"already, and {whole.kept} made here were left as they are. `snakemake -n` shows what is left to run."
+    )
