@@ -9,7 +9,7 @@ from pathlib import Path
 from unimri.evaluation.layout import AVERAGE
 from unimri.evaluation.methods import method
 from unimri.report.catalogue import TABLES
-from unimri.report.settings import Experiment
+from unimri.report.experiment import Experiment
 from unimri.report.tables import Row, decimals, metric_title, rate, read_number, read_rows, verdict_state
 
 FEW_PATIENTS = 10

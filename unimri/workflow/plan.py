@@ -21,7 +21,7 @@ from unimri.deploy.task import ModelTask, Part
 from unimri.evaluation.methods import method as find_method
 from unimri.physics.masks import MaskTask
 from unimri.report.assets import assets_digest
-from unimri.report.settings import shown_settings
+from unimri.report.experiment import shown_settings
 from unimri.training.settings import Distillation, TrainingTask
 from unimri.training.stages import STAGES, StageName
 
