@@ -268,7 +268,7 @@ def test_penalties_that_only_harm_leave_zero_filling(inputs, tmp_path):
         (lambda text: text.replace('"weight": ', '"weight": 7'), r"tuned\.json: .*none of those tried; tune again"),
     ],
 )
-def test_a_damaged_file_is_told(inputs, tmp_path, damage, says):
+def test_a_damaged_file_is_named(inputs, tmp_path, damage, says):
     path = tmp_path / "tuned.json"
     tune(TotalVariation(iterations=2), "head", inputs / "data", inputs / "mask.npz", MetricSettings(), 1, path)
     path.write_text(damage(path.read_text()))
@@ -277,7 +277,7 @@ def test_a_damaged_file_is_told(inputs, tmp_path, damage, says):
     assert "\n" not in str(fault.value)
 
 
-def test_a_missing_file_is_told(tmp_path):
+def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UnimriError, match=r"absent\.json: cannot be read; tune again"):
         load_reconstructor(tmp_path / "absent.json", "head")
 
@@ -292,7 +292,7 @@ def test_a_missing_file_is_told(tmp_path):
         ({"curvelet": {}}, "unknown key"),
     ],
 )
-def test_wrong_settings_are_told(wrong, says):
+def test_wrong_settings_are_named(wrong, says):
     with pytest.raises(UnimriError, match=says):
         parse_settings(ClassicalSettings, wrong, "config")
     with pytest.raises(ValidationError):
