@@ -26,11 +26,11 @@ from tqdm import tqdm
 from unimri.cli.commands import Pairs, pairs
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
+from unimri.core.text import write_csv
 from unimri.data.store import PreparedData, evenly_spaced
-from unimri.evaluation.layout import anatomies_of
-from unimri.evaluation.metrics import PSNR_CEILING_DB
+from unimri.evaluation.averages import anatomies_of
 from unimri.evaluation.paper import published
-from unimri.evaluation.text import write_csv
+from unimri.metrics.psnr import PSNR_CEILING_DB
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, to_hybrid
 from unimri.physics.masks import Gaussian1D, draw_masks
 

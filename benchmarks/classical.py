@@ -21,9 +21,9 @@ import typer
 from unimri.classical import reconstruction
 from unimri.classical.settings import TotalVariation, Wavelet
 from unimri.data.store import PreparedData
-from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.reconstruction import network_reconstructor
 from unimri.evaluation.scoring import scores, some_slices
+from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.memory import keep_freed_memory
 from unimri.models.settings import CascadeSettings

@@ -22,7 +22,6 @@ from unimri.config import Config, load_config
 from unimri.training.inputs import Files
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
-from unimri.training.stages import STAGES, StageName
 from unimri.workflow.plan import WorkflowPlan
 
 GRID = (1e-3, 2e-3, 4e-3)
@@ -38,7 +37,7 @@ class Trial:
 
     def run(self) -> float:
         """Train, unless that is done, and give the best validation PSNR in dB."""
-        only = STAGES[self.task.stage].only_aspin
+        only = self.task.recipe.learns == "conditioning"
         about = self.folder / (f"{next(iter(self.files.data))}.json" if only else "model.json")
         if not about.exists():
             run_training(self.task, self.files, self.folder, self.folder)
@@ -54,12 +53,12 @@ class Sweep:
         self.mask = config.results / f"masks/{acceleration:g}x.npz"
         self.rows: list[dict[str, object]] = []
 
-    def folder(self, stage: StageName, rate: float, anatomy: str = "") -> Path:
+    def folder(self, stage: str, rate: float, anatomy: str = "") -> Path:
         return self.output / stage / f"{rate:g}" / anatomy
 
     def stage(
         self,
-        stage: StageName,
+        stage: str,
         groups: list[list[str]],
         base: Path | None = None,
         teachers: dict[str, Path] | None = None,
@@ -82,7 +81,7 @@ class Sweep:
 
     def trial(
         self,
-        stage: StageName,
+        stage: str,
         rate: float,
         anatomies: list[str],
         base: Path | None,

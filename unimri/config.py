@@ -14,10 +14,10 @@ from unimri.data.fit import Fit
 from unimri.data.prepare import PreparationSettings
 from unimri.data.read.registry import ReaderSettings
 from unimri.data.simulate.settings import SimulationSettings
-from unimri.evaluation.layout import AVERAGE, KEYS
-from unimri.evaluation.metrics import MetricSettings
+from unimri.evaluation.averages import AVERAGE, KEYS
 from unimri.evaluation.statistics import StatisticsSettings
 from unimri.evaluation.studies import Studies
+from unimri.metrics.settings import MetricSettings
 from unimri.models.registry import NetworkSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks

@@ -22,8 +22,8 @@ from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.nifti import NiftiSettings
-from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.reconstruction import load_reconstructor
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
 

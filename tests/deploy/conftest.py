@@ -11,7 +11,7 @@ import torch
 from unimri.deploy.card import write_texts
 from unimri.deploy.description import AnatomyDescription, ModelDescription, Quality
 from unimri.deploy.looks import FEATURES
-from unimri.evaluation.metrics import MetricSettings
+from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import aspin_path, save_aspin, save_base
 from unimri.models.settings import CascadeSettings

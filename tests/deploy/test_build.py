@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import pytest
 from stores import make_store
+from unimri.evaluation.GONE import SliceScore
 
 import unimri
 from unimri.cli.__main__ import main
@@ -20,7 +21,8 @@ from unimri.deploy.card import origin_of
 from unimri.deploy.description import ModelDescription, digests
 from unimri.deploy.scale import scale_factor
 from unimri.deploy.task import ModelTask, Part
-from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
+from unimri.metrics.score import write_scores
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
 
 MASK = Gaussian1D(sigma=0.09, seed=3)

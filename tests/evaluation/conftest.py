@@ -1,8 +1,7 @@
 import pandas as pd
 import pytest
 from scores import row
-
-from unimri.evaluation.metrics import COLUMNS
+from unimri.evaluation.GONE import COLUMNS
 
 
 def scores_of(values, slices=1):

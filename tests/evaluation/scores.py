@@ -1,13 +1,14 @@
 """Rows of metrics CSVs, by what a test cares for, and the tables of such files."""
 
 import pandas as pd
+from unimri.evaluation.GONE import COLUMNS, VOLUME_COLUMNS, SliceScore, VolumeScore
 
 from unimri.evaluation import tables
-from unimri.evaluation.metrics import COLUMNS, MetricSettings, SliceScore
-from unimri.evaluation.metrics import write_scores as write_slice_scores
-from unimri.evaluation.parameters import parameter_table
+from unimri.evaluation.paper import parameter_table
 from unimri.evaluation.statistics import StatisticsSettings
-from unimri.evaluation.volumes import VOLUME_COLUMNS, VolumeScore, volumes_file, write_volume_scores
+from unimri.metrics.score import volumes_file, write_volume_scores
+from unimri.metrics.score import write_scores as write_slice_scores
+from unimri.metrics.settings import MetricSettings
 
 
 def row(acceleration, seed, method, anatomy, volume, number, psnr, ssim, patient=None, mask="fixed"):

@@ -2,10 +2,9 @@ import math
 
 import pandas as pd
 import pytest
+from unimri.evaluation.GONE import SliceScore, VolumeScore
 
-from unimri.evaluation.conventions import conventions, write_conventions
-from unimri.evaluation.metrics import SliceScore
-from unimri.evaluation.volumes import VolumeScore
+from unimri.evaluation.averages import conventions, write_conventions
 
 SLICES = pd.DataFrame(
     [

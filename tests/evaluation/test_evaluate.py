@@ -5,9 +5,9 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from unimri.data.shard import ShardContent, SourceFile, write_manifest, writing_shard
 from unimri.data.store import PreparedData
-from unimri.evaluation.metrics import MetricSettings, read_scores
 from unimri.evaluation.run import evaluate
-from unimri.evaluation.volumes import read_volume_scores, volumes_file
+from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Masks, save_masks
 
 SIZE = 16

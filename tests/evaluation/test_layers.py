@@ -1,9 +1,9 @@
 import pandas as pd
 from scores import row, write_scores, write_tables
+from unimri.evaluation.GONE import METRICS
 
 from unimri.evaluation.averages import averages
 from unimri.evaluation.layers import published_s2, table_s2
-from unimri.evaluation.metrics import METRICS
 
 
 def scores_of(values, anatomies=("brain", "knee")):

@@ -6,18 +6,12 @@ import pytest
 from pydantic import ValidationError
 from scipy.ndimage import uniform_filter
 from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
+from unimri.evaluation.GONE import COLUMNS, SliceScore, score_slice_by_itself
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.metrics import (
-    COLUMNS,
-    PSNR_CEILING_DB,
-    MetricSettings,
-    SliceScore,
-    read_scores,
-    score_slice,
-    score_slice_by_itself,
-    write_scores,
-)
+from unimri.metrics.psnr import PSNR_CEILING_DB
+from unimri.metrics.score import read_scores, score_slice, write_scores
+from unimri.metrics.settings import MetricSettings
 
 SETTINGS = MetricSettings()
 HEADER = ",".join(COLUMNS) + "\n"

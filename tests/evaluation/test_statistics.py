@@ -8,8 +8,7 @@ import pytest
 from scipy.stats import wilcoxon
 from scores import row
 
-from unimri.evaluation.averages import table1
-from unimri.evaluation.layout import AVERAGE, cells
+from unimri.evaluation.averages import AVERAGE, cells, table1
 from unimri.evaluation.statistics import (
     COMPARISON_COLUMNS,
     FEW_PATIENTS,

@@ -14,11 +14,11 @@ from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.nifti import NiftiSettings
 from unimri.data.store import PreparedData
 from unimri.evaluation.forgetting import score_forgetting
-from unimri.evaluation.metrics import MetricSettings
 from unimri.evaluation.reconstruction import load_reconstructor, reconstruct_slices, zero_filling
 from unimri.evaluation.robustness import Condition, score_aspins, score_conditions
 from unimri.evaluation.study_pictures import draw_study
 from unimri.evaluation.study_tables import write_study_table
+from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import aspin_path, save_aspin, save_base
 from unimri.models.settings import CascadeSettings
@@ -167,7 +167,7 @@ def test_an_aspin_that_lies_apart_is_that_of_the_model(study, tmp_path) -> None:
 
 
 def metrics_file(folder: Path, method: str, values: dict[str, float], make_scores, mask: str = "") -> list[Path]:
-    from unimri.evaluation.metrics import write_scores
+    from unimri.metrics.score import write_scores
 
     paths = []
     for anatomy, value in values.items():

@@ -3,17 +3,11 @@ import math
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from unimri.evaluation.GONE import VOLUME_COLUMNS, VolumeScore
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.metrics import PSNR_CEILING_DB
-from unimri.evaluation.volumes import (
-    VOLUME_COLUMNS,
-    VolumeScore,
-    read_volume_scores,
-    score_volume,
-    volumes_file,
-    write_volume_scores,
-)
+from unimri.metrics.psnr import PSNR_CEILING_DB
+from unimri.metrics.score import read_volume_scores, score_volume, volumes_file, write_volume_scores
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unimri.cli.__main__ import app
+from unimri.training.methods import recipe
 
 folder = Path(sys.argv[1])
 NETWORK = {"name": "small-unet", "cascades": 2, "width": 3}
@@ -24,6 +25,7 @@ def unimri(*arguments: object) -> None:
 def train(stage: str, output: str, *anatomies: str, **options: str) -> None:
     task = {
         "stage": stage,
+        "recipe": recipe(stage).model_dump(),
         "network": NETWORK,
         "budget": {"epochs": 1, "learning_rate": 1e-3},
         "optimisation": {"batch_size": 2, "steps_per_epoch": 2},

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from unimri.data.store import PreparedData
 from unimri.training.batches import Batches
-from unimri.training.stages import STAGES
+from unimri.training.methods import recipe
 
 # Batches of four and as many validation batches as make the processes unequal in them.
 SHARED = {"batch_size": 4}
@@ -45,7 +45,7 @@ def test_two_processes_learn_what_one_learns(commands, tmp_path, stage) -> None:
     expected, found = weights(one), weights(two)
     assert expected.keys() == found.keys()
     # The gradient of a bias that data consistency or normalisation takes out is rounding alone, which Adam makes large.
-    taken_out = ".bias" if STAGES[stage].normalisation == "aspin" else ".convolutions.4.bias"
+    taken_out = ".bias" if recipe(stage).conditioning == "aspin" else ".convolutions.4.bias"
     compared = [name for name in expected if not name.endswith(taken_out)]
     for name in compared:
         np.testing.assert_allclose(found[name], expected[name], atol=2e-5, err_msg=name)

@@ -13,7 +13,8 @@ from unimri.classical.settings import TotalVariation, Tuned, Wavelet
 from unimri.core.artifacts import sha256, write_json
 from unimri.core.provenance import code_digest, versions
 from unimri.data.store import PreparedData, SliceSet, evenly_spaced
-from unimri.evaluation.metrics import MetricSettings, score_slice
+from unimri.metrics.score import score_slice
+from unimri.metrics.settings import MetricSettings
 from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks

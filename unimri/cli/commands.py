@@ -10,7 +10,7 @@ from unimri.core.settings import parse_settings, read_settings
 
 if TYPE_CHECKING:
     from unimri.deploy.reconstruct import Outcome
-    from unimri.evaluation.metrics import Score
+    from unimri.metrics.score import Score
 
 # The panels of `unimri --help`.
 SCANS, EXPERIMENT = "Your scans", "The experiment"
@@ -459,7 +459,7 @@ def show(
 ) -> None:
     """Print Table 1 of a finished experiment, and say where everything lies."""
     from unimri.config import load_config
-    from unimri.evaluation.claims_report import read_summary
+    from unimri.evaluation.claims import read_summary
     from unimri.evaluation.tables import format_table1_for_terminal
 
     loaded = load_config(*(config or [Path("config.yaml")]))

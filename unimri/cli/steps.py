@@ -120,8 +120,8 @@ def evaluate(
     aspin: Annotated[Path | None, typer.Option(help="An ASPIN that lies apart from its model.")] = None,
 ) -> None:
     """Score a method on the test split of an anatomy, slices and volumes; zero filling without a model."""
-    from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.run import evaluate as run
+    from unimri.metrics.settings import MetricSettings
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
     run(method, seed, anatomy, data, mask, model, metrics, output, aspin)
@@ -141,7 +141,7 @@ def tune(
     """Choose the weight of a classical method's penalty on validation: total_variation or wavelet."""
     from unimri.classical.settings import ClassicalSettings
     from unimri.classical.tuning import tune as run
-    from unimri.evaluation.metrics import MetricSettings
+    from unimri.metrics.settings import MetricSettings
 
     chosen = parse_settings(type(ClassicalSettings().of(method)), settings, "--settings")
     run(chosen, anatomy, data, mask, parse_settings(MetricSettings, metrics, "--metrics"), slices, output)
@@ -160,8 +160,8 @@ def robustness(
     slices: Limit = None,
 ) -> None:
     """Score methods on samplings and noise that they were not trained for."""
-    from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.robustness import Condition, score_conditions
+    from unimri.metrics.settings import MetricSettings
 
     tried = parse_settings(dict[str, Condition], conditions, "--conditions")
     folders = parse_settings(dict[str, Path | None], models, "--models")
@@ -182,8 +182,8 @@ def aspin_matrix(
     slices: Limit = None,
 ) -> None:
     """Score an anatomy with each anatomy's ASPIN."""
-    from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.robustness import score_aspins
+    from unimri.metrics.settings import MetricSettings
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
     score_aspins(anatomy, seed, data, mask, model, aspin, slices, metrics, output)
@@ -202,7 +202,7 @@ def forgetting(
 ) -> None:
     """Compare reconstructions of old anatomies (--data) before and after new ones were learnt."""
     from unimri.evaluation.forgetting import score_forgetting
-    from unimri.evaluation.metrics import MetricSettings
+    from unimri.metrics.settings import MetricSettings
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
     score_forgetting(seed, pairs(data), mask, model, new or [], pairs(finetuned), metrics, output)
@@ -236,8 +236,8 @@ def picture(
     anatomy: str, data: Path, mask: Path, models: Json, settings: Json, simulated: bool, output: Output
 ) -> None:
     """Draw one test slice as every method reconstructs it, with error maps."""
-    from unimri.evaluation.metrics import MetricSettings
     from unimri.evaluation.pictures import picture_methods
+    from unimri.metrics.settings import MetricSettings
 
     folders = parse_settings(dict[str, Path | None], models, "--models")
     metrics = parse_settings(MetricSettings, settings, "--settings")
@@ -280,10 +280,10 @@ def tables(
 ) -> None:
     """Write Tables 1 and S2, comparisons, conventions, the paper's claims and the parameter table."""
     from unimri.core.artifacts import write_json
-    from unimri.evaluation.metrics import MetricSettings
-    from unimri.evaluation.parameters import parameter_table, write_parameters
+    from unimri.evaluation.paper import parameter_table, write_parameters
     from unimri.evaluation.statistics import StatisticsSettings
     from unimri.evaluation.tables import write_tables
+    from unimri.metrics.settings import MetricSettings
     from unimri.models.cascade import UniversalD5C5
     from unimri.models.folder import base_tensors
     from unimri.models.registry import NetworkSettings

@@ -17,6 +17,7 @@ from unimri.core.artifacts import remove, sha256, write_text
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
+from unimri.core.text import markdown_table
 from unimri.data.inspect import Finding, inspect, parse_reader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.files import files_below
@@ -31,8 +32,7 @@ from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
 from unimri.deploy.scores import ZERO_FILLING, mean_score
 from unimri.evaluation.figures import reconstruction_figure
-from unimri.evaluation.metrics import Score, score_slice
-from unimri.evaluation.text import markdown_table
+from unimri.metrics.score import Score, score_slice
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
 from unimri.models.process import settle
@@ -41,6 +41,7 @@ from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.training.callbacks import Callback
 from unimri.training.inputs import Files
 from unimri.training.losses import mean_absolute_error
+from unimri.training.methods import recipe
 from unimri.training.run import run_training
 from unimri.training.settings import Budget, Optimisation, TrainingTask
 
@@ -215,6 +216,7 @@ def _task(description: ModelDescription, settings: AdaptationSettings, slices: i
     epochs = settings.epochs or max(int(own["epochs"]), math.ceil(_STEPS / steps))
     return TrainingTask(
         stage="adapted",
+        recipe=recipe("adapted"),
         network=description.settings["network"],
         budget=Budget(epochs=epochs, learning_rate=settings.learning_rate or own["learning_rate"]),
         optimisation=optimisation.model_copy(update={"steps_per_epoch": None, "precision": "auto"}),

@@ -20,7 +20,7 @@ from unimri.deploy.description import AnatomyDescription, ModelDescription, Qual
 from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
 from unimri.deploy.task import ModelTask
-from unimri.evaluation.metrics import read_scores
+from unimri.metrics.score import read_scores
 from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
 from unimri.models.process import settle

@@ -9,11 +9,11 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from unimri.core.text import write_csv
 from unimri.data.store import PreparedData
 from unimri.deploy.description import ChoiceQuality
 from unimri.deploy.model import Model
-from unimri.evaluation.metrics import psnr
-from unimri.evaluation.text import write_csv
+from unimri.metrics.psnr import psnr
 
 TABLE = "choice.csv"
 

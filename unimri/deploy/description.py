@@ -9,7 +9,7 @@ from unimri.core.artifacts import sha256, write_json
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, read_settings
 from unimri.deploy.looks import FEATURES
-from unimri.evaluation.metrics import MetricSettings
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import MaskSettings
 
 DESCRIPTION = "description.json"

@@ -17,10 +17,11 @@ from unimri.deploy.choice import Choice
 from unimri.deploy.find import find_model
 from unimri.deploy.kspace import Acquisition, Axis, acquisition
 from unimri.deploy.model import Model, combine, load
-from unimri.evaluation.metrics import MetricSettings, Score, score_slice
 from unimri.formats.output import check_output
 from unimri.formats.registry import find_sources
 from unimri.formats.scan import Images, KSpace, Made, Source
+from unimri.metrics.score import Score, score_slice
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.fourier import to_image, to_kspace
 
 

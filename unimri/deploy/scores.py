@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from unimri.evaluation.metrics import Score
-from unimri.evaluation.text import write_csv
+from unimri.core.text import write_csv
+from unimri.metrics.score import Score
 
 if TYPE_CHECKING:
     from unimri.deploy.reconstruct import Outcome

@@ -3,7 +3,7 @@
 from typing import Any, Literal
 
 from unimri.core.settings import Settings
-from unimri.evaluation.metrics import MetricSettings
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import MaskSettings
 
 

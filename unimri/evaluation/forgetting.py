@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from unimri.core.text import exact_changes, write_csv
 from unimri.data.store import PreparedData, SliceSet
-from unimri.evaluation.layout import FORGETTING_COLUMNS
-from unimri.evaluation.metrics import MetricSettings, score_slice
+from unimri.evaluation.averages import FORGETTING_COLUMNS
 from unimri.evaluation.reconstruction import Reconstructor, batches, network_reconstructor, reconstruct_slices
-from unimri.evaluation.text import exact_changes, write_csv
+from unimri.metrics.score import score_slice
+from unimri.metrics.settings import MetricSettings
 from unimri.models.folder import load_model
 from unimri.models.process import settle
 from unimri.physics.masks import Masks, load_masks

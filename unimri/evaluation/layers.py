@@ -6,11 +6,12 @@ from pathlib import Path
 import pandas as pd
 
 from unimri.core.artifacts import write_text
-from unimri.evaluation.layout import AVERAGE, METRIC_LABELS, anatomies_of, best, cells
-from unimri.evaluation.markdown import beside_table, column_names, heading_of
-from unimri.evaluation.methods import layer_of
+from unimri.core.text import markdown_table, number, write_csv
+from unimri.evaluation.averages import AVERAGE, anatomies_of, best, cells
+from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words
 from unimri.evaluation.paper import beside, published
-from unimri.evaluation.text import markdown_table, number, write_csv
+from unimri.metrics.base import metric_of
+from unimri.training.methods import layer_of
 
 NONE = "none"
 """The row without distillation."""
@@ -39,10 +40,10 @@ def table_s2(table: pd.DataFrame, configured: int) -> pd.DataFrame:
     known = layer_rows(configured)
     names = {key: known.get(key) or str(layer_of(key)) for key in table["method"] if key in known or layer_of(key)}
     rows = table[table["method"].isin(list(names))].replace({"method": names})
-    # Metrics by name are in Table 1's order.
     layer = rows["method"].replace(NONE, "0").astype("int64")
-    rows = rows.assign(layer=layer).sort_values(["acceleration", "metric", "layer"])
-    return rows.drop(columns="layer").reset_index(drop=True)
+    place = rows["metric"].map({metric: place for place, metric in enumerate(table["metric"].unique())})
+    rows = rows.assign(layer=layer, place=place).sort_values(["acceleration", "place", "layer"])
+    return rows.drop(columns=["layer", "place"]).reset_index(drop=True)
 
 
 def published_s2() -> pd.DataFrame:
@@ -65,7 +66,7 @@ def write_table_s2(table: pd.DataFrame, anatomies: Mapping[str, str], output: Pa
     sections = [
         "# Table S2. Which layer to distil",
         f"## {heading_of(anatomies)}",
-        "PSNR in dB and SSIM in %, as in Table 1. The best of each column at each acceleration is bold.",
+        f"{metrics_in_words(table)}, as in Table 1. The best of each column at each acceleration is bold.",
         _table(table, column_names(anatomies), labels),
         *beside_table(compared, labels, anatomies),
     ]
@@ -75,13 +76,16 @@ def write_table_s2(table: pd.DataFrame, anatomies: Mapping[str, str], output: Pa
 def _table(table: pd.DataFrame, names: Mapping[str, str], labels: Mapping[str, str]) -> str:
     columns = [*anatomies_of(table), AVERAGE]
     header = ["", "Distilled"]
-    header += [f"{label} {names[column]}" for label in METRIC_LABELS.values() for column in columns]
-    values, highest = cells(table), best(table)
+    metrics = {column: metric_of(column) for column in table["metric"].unique()}
+    header += [f"{metric.title} {names[column]}" for metric in metrics.values() for column in columns]
+    values, best_cells = cells(table), best(table)
     rows = []
     for acceleration in table["acceleration"].unique():
         for name, label in labels.items():
-            keys = [(acceleration, name, metric, column) for metric in METRIC_LABELS for column in columns]
+            keys = [(acceleration, name, metric, column) for metric in metrics for column in columns]
             if keys[0] in values:
-                shown = [number(values[key], "**" if key in highest else "") for key in keys]
+                shown = [
+                    number(values[key], "**" if key in best_cells else "", metrics[key[2]].decimals) for key in keys
+                ]
                 rows.append([f"{acceleration:g}×" if name == next(iter(labels)) else "", label, *shown])
     return markdown_table(header, rows, text_columns=2)

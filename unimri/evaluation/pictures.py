@@ -10,10 +10,11 @@ import torch
 from unimri.core.artifacts import replacing
 from unimri.data.store import PreparedData
 from unimri.evaluation.figures import reconstruction_figure
-from unimri.evaluation.methods import method
-from unimri.evaluation.metrics import MetricSettings, score_slice
 from unimri.evaluation.reconstruction import load_reconstructor, reconstruct_slices
+from unimri.metrics.score import score_slice
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import load_masks
+from unimri.training.methods import method
 
 
 def picture_methods(
@@ -45,7 +46,7 @@ def picture_methods(
     truth = slices[int(numbers[0])]
     images, scores = {}, {}
     for key, folder in models.items():
-        label = method(key).label
+        label = method(key).title
         images[label] = reconstruct_slices(load_reconstructor(folder, anatomy), slices, numbers, masks)[0]
         scores[label] = score_slice(truth, images[label], settings)
     title = f"{anatomy}, {masks.acceleration:g}x"

@@ -7,12 +7,12 @@ import pandas as pd
 from pydantic import Field
 
 from unimri.core.settings import Settings
+from unimri.core.text import write_csv
 from unimri.data.store import PreparedData, evenly_spaced
-from unimri.evaluation.layout import MATRIX_COLUMNS, ROBUSTNESS_COLUMNS
-from unimri.evaluation.metrics import MetricSettings
+from unimri.evaluation.averages import MATRIX_COLUMNS, ROBUSTNESS_COLUMNS
 from unimri.evaluation.reconstruction import load_reconstructor, network_reconstructor
 from unimri.evaluation.scoring import scores
-from unimri.evaluation.text import write_csv
+from unimri.metrics.settings import MetricSettings
 from unimri.models.folder import load_model
 from unimri.models.process import settle
 from unimri.physics.masks import load_masks

@@ -1,14 +1,15 @@
 """Scores of one method on the test split."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unimri.data.store import PreparedData, SliceSet
-from unimri.evaluation.metrics import MetricSettings, SliceScore, score_slice, score_slice_by_itself, write_scores
 from unimri.evaluation.reconstruction import Reconstructor, batches, load_reconstructor, reconstruct_slices
-from unimri.evaluation.volumes import VolumeScore, score_volume, volumes_file, write_volume_scores
+from unimri.metrics.score import score_slices, score_volume, volumes_file, write_scores, write_volume_scores
+from unimri.metrics.settings import MetricSettings
 from unimri.models.process import settle
 from unimri.physics.masks import Masks, load_masks
 
@@ -33,7 +34,7 @@ def evaluate(
     seed : of the method's training, for the table.
     data : folder of prepared data.
     model, aspin : the method's model, see `unimri.evaluation.reconstruction.load_reconstructor`.
-    output : the CSV of the slices; that of the volumes is beside it, see `unimri.evaluation.volumes.volumes_file`.
+    output : the CSV of the slices; that of the volumes is beside it, see `unimri.metrics.score.volumes_file`.
 
     Raises
     ------
@@ -43,16 +44,15 @@ def evaluate(
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
     reconstructor = load_reconstructor(model, anatomy, aspin)
-    slice_scores, volume_scores = [], []
+    slice_scores: list[Any] = []
+    volume_scores: list[Any] = []
     for volume, patient, numbers in slices.volumes():
         of_volume = (masks.name, masks.acceleration, seed, method, anatomy, patient, volume)
         truth, images = slices.batch(numbers), _reconstruct(reconstructor, slices, numbers, masks)
-        for place, (slice_, image) in enumerate(zip(truth, images, strict=True)):
-            scores = *score_slice(slice_, image, settings), *score_slice_by_itself(slice_, image, settings)
-            slice_scores.append(SliceScore(*of_volume, place, *scores))
-        volume_scores.append(VolumeScore(*of_volume, *score_volume(truth, images)))
-    write_scores(output, slice_scores)
-    write_volume_scores(volumes_file(output), volume_scores)
+        slice_scores += [(*of_volume, *row.values()) for row in score_slices(truth, images, settings)]
+        volume_scores.append((*of_volume, *score_volume(truth, images, settings).values()))
+    write_scores(output, slice_scores, settings)
+    write_volume_scores(volumes_file(output), volume_scores, settings)
 
 
 def _reconstruct(

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.data.store import SliceSet
-from unimri.evaluation.metrics import MetricSettings, Score, score_slice
 from unimri.evaluation.reconstruction import Reconstructor, batches, reconstruct_slices
+from unimri.metrics.score import Score, score_slice
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Masks
 
 

@@ -5,8 +5,8 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from unimri.core.settings import Settings
-from unimri.evaluation.methods import METHODS
 from unimri.physics.masks import MaskSettings
+from unimri.training.methods import METHODS
 
 Count = Annotated[int, Field(ge=1)]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.layout import AVERAGE, FORGETTING_COLUMNS, MATRIX_COLUMNS, METRIC_LABELS, ROBUSTNESS_COLUMNS
-from unimri.evaluation.metrics import read_scores
-from unimri.evaluation.text import exact_changes, write_csv
+from unimri.core.text import exact_changes, write_csv
+from unimri.evaluation.averages import AVERAGE, FORGETTING_COLUMNS, MATRIX_COLUMNS, ROBUSTNESS_COLUMNS
+from unimri.metrics.score import Score, read_scores
 
 StudyName = Literal["robustness", "aspin_matrix", "adaptation", "forgetting", "masks"]
 
@@ -30,10 +30,10 @@ def aspin_matrix_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.Da
     frame with the columns acceleration, metric, anatomy, aspin, value and difference (to the anatomy's own ASPIN).
     """
     scores = _read(files, MATRIX_COLUMNS)
-    means = scores.groupby(["acceleration", "anatomy", "aspin"])[list(METRIC_LABELS)].mean()
+    means = scores.groupby(["acceleration", "anatomy", "aspin"])[list(Score._fields)].mean()
     rows = []
     for acceleration in sorted(scores["acceleration"].unique()):
-        for metric in METRIC_LABELS:
+        for metric in Score._fields:
             of_rate = means.loc[acceleration, metric]
             for anatomy in anatomies:
                 for aspin in anatomies:
@@ -66,7 +66,7 @@ def adaptation_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.Data
 
 
 def forgetting_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.DataFrame:
-    """Means over seeds of `unimri.evaluation.layout.FORGETTING_COLUMNS`, and the largest of the largest changes.
+    """Means over seeds of `unimri.evaluation.averages.FORGETTING_COLUMNS`, and the largest of the largest changes.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def write_study_table(study: StudyName, files: Iterable[Path], anatomies: Sequen
 
 def _wide(scores: pd.DataFrame, keys: list[str], anatomies: Sequence[str]) -> pd.DataFrame:
     """Means over slices and seeds, an anatomy a column, in the order in which the keys first appear."""
-    long = scores.melt([*keys, "anatomy"], list(METRIC_LABELS), "metric")
+    long = scores.melt([*keys, "anatomy"], list(Score._fields), "metric")
     means = long.groupby([*keys, "metric", "anatomy"], sort=False)["value"].mean().unstack("anatomy")
     table = means.reindex(columns=list(anatomies))
     table[AVERAGE] = table.mean(axis=1, skipna=False)

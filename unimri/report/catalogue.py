@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from unimri.metrics.base import CONVENTIONS
+
 Section = Literal["results", "studies", "curves", "data", "masks"]
 
 Kind = Literal[
@@ -69,17 +71,11 @@ COLUMNS = {
 """Columns of every table. A column that is not here is an anatomy's, or `average`: numbers of the row's metric."""
 
 WORDS = {
-    "convention": {
-        "unit_range": "volume's scale, range 1",
-        "slice_maximum": "slice by slice, range: the slice's maximum",
-        "volume_maximum": "whole volume, range: its maximum",
-    },
+    "convention": {convention.name: convention.title for convention in CONVENTIONS},
     "way": {"aspin": "ASPIN alone", "finetuned": "fine-tuned", "scratch": "from scratch"},
     "distilled_layer": {"none": "none (w/o MD)"},
 }
 """Plain words for what the files abbreviate, by column."""
-
-HIGHER_IS_BETTER = {"psnr_db": True, "ssim_percent": True, "nmse": False}
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from unimri.core.artifacts import sha256
 from unimri.core.errors import UnimriError
 from unimri.models.cascade import D5C5, UniversalD5C5, build_network
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, list_anatomies, load_model
-from unimri.training.settings import TrainingTask
-from unimri.training.stages import STAGES
+from unimri.models.settings import Normalisation
+from unimri.training.settings import Recipe, TrainingTask
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,24 @@ def starting_network(task: TrainingTask, files: Files) -> D5C5:
     ------
     UnimriError : when a stage that starts from a universal network is not given one.
     """
-    stage = STAGES[task.stage]
-    if stage.from_base:
+    recipe = task.recipe
+    if recipe.from_base:
         if files.base is None:
             raise UnimriError(f"{task.stage}: starts from a universal network; name its folder with --base")
         network = load_model(files.base, _base_anatomies(files.base))
         if not isinstance(network, UniversalD5C5):
             raise UnimriError(f"{files.base}: a plain network; {task.stage} starts from a universal one")
-        if stage.adds_anatomy:
+        if recipe.adds_anatomy:
             (anatomy,) = files.data
             known = [network.aspin_of(name) for name in network.anatomies]
             network.add_anatomy(anatomy).start_from(known)
         return network.train()
-    return build_network(task.network, stage.normalisation, files.data).train()
+    return build_network(task.network, normalisation(recipe), files.data).train()
+
+
+def normalisation(recipe: Recipe) -> Normalisation:
+    """The network's normalisation, which says its conditioning."""
+    return {"none": "none", "instance_norm": "shared", "aspin": "aspin"}[recipe.conditioning]  # type: ignore[return-value]
 
 
 def _digest(path: Path) -> str:

@@ -26,13 +26,12 @@ from unimri.training.distributed import Team, join
 from unimri.training.engine import Training, train
 from unimri.training.fingerprint import fingerprint, made_from
 from unimri.training.gpus import placed
-from unimri.training.inputs import Files, starting_network
+from unimri.training.inputs import Files, normalisation, starting_network
 from unimri.training.interruption import noticing_signals
 from unimri.training.locks import alone
 from unimri.training.losses import attention_transfer, mean_absolute_error
 from unimri.training.results import are_made, write_results
 from unimri.training.settings import Running, TrainingTask
-from unimri.training.stages import STAGES
 from unimri.training.validation import examples, validation_scores
 
 log = logging.getLogger(__name__)
@@ -76,7 +75,8 @@ def run_training(
             digests = files.digests()
         name = fingerprint(task, digests)
         team.check_same(name, "other settings, inputs or code, or another precision,")
-        kept, only = Checkpoints(checkpoints, name), next(iter(files.data)) if STAGES[task.stage].only_aspin else None
+        kept = Checkpoints(checkpoints, name)
+        only = next(iter(files.data)) if task.recipe.learns == "conditioning" else None
         with alone(kept.lock, task.stage, team, interruption):
             made = team.leads and are_made(output, only, made_from(task, digests))
             if team.sum([made]).any():
@@ -98,7 +98,7 @@ def run_training(
 
 
 def _set_up(task: TrainingTask, files: Files, team: Team, device: torch.device) -> tuple[D5C5, Training]:
-    stage = STAGES[task.stage]
+    recipe = task.recipe
     torch.manual_seed(task.seed)
     masks = load_masks(files.mask)
     data = {anatomy: PreparedData(folder) for anatomy, folder in files.data.items()}
@@ -112,15 +112,15 @@ def _set_up(task: TrainingTask, files: Files, team: Team, device: torch.device) 
         train_sets = {
             name: prepared.some_patients("train", task.patients, task.seed) for name, prepared in data.items()
         }
-    batches = Batches(train_sets, counts, task, stage.in_turn, team.part(task.optimisation.batch_size))
+    batches = Batches(train_sets, counts, task, recipe.in_turn, team.part(task.optimisation.batch_size))
     undersampled = _Undersampler(masks, device, task.optimisation.precision)
     teachers = {name: load_model(folder).to(device) for name, folder in (files.teachers or {}).items()}
-    if stage.distils and set(teachers) != set(data):
+    if task.distillation and set(teachers) != set(data):
         raise UnimriError(f"distillation: teachers for {sorted(teachers)}, data for {sorted(data)}; give one each")
 
     def loss_of(step: int) -> Tensor:
         anatomy, truth, numbers = batches.of_step(step)  # truth (b, H, W), b = batch size / processes
-        distillation = task.distillation if stage.distils else None
+        distillation = task.distillation
         layer = distillation.layer if distillation else None
         image, target, activations = undersampled.reconstruct(network, truth, numbers, anatomy, layer)
         loss = mean_absolute_error(image, target)
@@ -138,10 +138,10 @@ def _set_up(task: TrainingTask, files: Files, team: Team, device: torch.device) 
     def validate(pause: Callable[[], None]) -> dict[str, float]:
         return validation_scores(held_out, reconstruct, task.optimisation.validation_slices, team, pause)
 
-    if stage.adds_anatomy:
+    if recipe.adds_anatomy:
         assert isinstance(network, UniversalD5C5)
         learning = list(network.aspin_of(next(iter(data))).parameters())
-        if not stage.only_aspin:
+        if recipe.learns == "network":
             learning += [parameter for name, parameter in network.named_parameters() if is_base(name)]
     else:
         learning = list(network.parameters())
@@ -163,7 +163,7 @@ def _about(training: Training, progress: Progress, digests: dict[str, str]) -> d
     task = training.task
     return {
         "network": task.network.model_dump(),
-        "normalisation": STAGES[task.stage].normalisation,
+        "normalisation": normalisation(task.recipe),
         **made_from(task, digests),
         "versions": versions(),
         "processes": progress.processes,

@@ -6,7 +6,6 @@ from pydantic import Field
 
 from unimri.core.settings import Settings
 from unimri.models.registry import NetworkSettings
-from unimri.training.stages import StageName
 
 LoggerName = Literal["tensorboard", "mlflow", "wandb"]
 
@@ -79,10 +78,27 @@ class Running(Settings):
     )
 
 
+class Recipe(Settings):
+    """How a network learns: what a training takes from its row of `unimri.training.methods`."""
+
+    conditioning: str = Field("none", description="how the network is told the anatomy; see unimri.models.conditioning")
+    learns: Literal["network", "conditioning"] = Field(
+        "network", description="which numbers: all, or those of its one anatomy's conditioning alone"
+    )
+    from_base: bool = Field(
+        False, description="starts from a trained universal network instead of from the initialisation"
+    )
+    adds_anatomy: bool = Field(False, description="its one anatomy is new to that network")
+    in_turn: bool = Field(
+        False, description="each batch is of one anatomy, in turn; else slices of all anatomies are mixed"
+    )
+
+
 class TrainingTask(Settings):
     """All that one training is made from, apart from its input files."""
 
-    stage: StageName
+    stage: str = Field(description="name of its kind: the key of its budget")
+    recipe: Recipe
     network: NetworkSettings
     budget: Budget
     optimisation: Optimisation

@@ -18,14 +18,14 @@ from unimri.core.provenance import code_digest, files_digest
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
 from unimri.deploy.task import ModelTask, Part
-from unimri.evaluation.methods import method as find_method
 from unimri.physics.masks import MaskTask
 from unimri.report.assets import assets_digest
 from unimri.report.experiment import shown_settings
+from unimri.training.methods import method as find_method
+from unimri.training.methods import recipe
 from unimri.training.settings import Distillation, TrainingTask
-from unimri.training.stages import STAGES, StageName
 
-STAGE_TITLES: dict[StageName, str] = {
+STAGE_TITLES: dict[str, str] = {
     "independent": "S1, Independent",
     "shared": "Shared",
     "shared_instance_norm": "Shared",
@@ -53,7 +53,7 @@ class PlannedTraining:
     patients : how many of each anatomy it learns from; None for all.
     """
 
-    stage: StageName
+    stage: str
     name: str
     folder: str
     anatomies: tuple[str, ...]
@@ -74,12 +74,12 @@ class PlannedTraining:
     @property
     def only_aspin(self) -> bool:
         """Whether it writes one ASPIN into a model's folder."""
-        return STAGES[self.stage].only_aspin
+        return recipe(self.stage).learns == "conditioning"
 
 
 Way = Literal["aspin", "finetuned", "scratch"]
 
-WAYS: dict[Way, StageName] = {"aspin": "adapted", "finetuned": "finetuned", "scratch": "independent"}
+WAYS: dict[Way, str] = {"aspin": "adapted", "finetuned": "finetuned", "scratch": "independent"}
 """How a new anatomy is learnt in the study of few patients, and by which stage."""
 
 ALL_PATIENTS = "all"
@@ -176,16 +176,17 @@ class WorkflowPlan:
         return self.config.samplings[sampling].acceleration
 
     def task(
-        self, stage: StageName, seed: int | str, layer: int | str | None = None, patients: int | str | None = None
+        self, stage: str, seed: int | str, layer: int | str | None = None, patients: int | str | None = None
     ) -> str:
         """A training's task; `patients` is a number, or None or `all` for all."""
         training = self.config.training
         distillation = None
-        if STAGES[stage].distils:
+        if stage == "distilled":
             distillation = Distillation(layer=int(str(layer)), omega=self.config.distillation.omega)
         return _json(
             TrainingTask(
                 stage=stage,
+                recipe=recipe(stage),
                 network=self.config.network,
                 budget=getattr(training.stages, stage),
                 optimisation=training.optimisation,

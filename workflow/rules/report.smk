@@ -91,7 +91,7 @@ rule tables:
         published=plan.published(),
         code=code(
             "unimri.evaluation.tables",
-            "unimri.evaluation.parameters",
+            "unimri.evaluation.paper",
             "unimri.models.folder",
         ),
     shell:

@@ -28,14 +28,15 @@ def exact_changes(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(largest_pixel_change=[f"{value:.6g}" for value in frame["largest_pixel_change"]])
 
 
-def number(value: float, mark: str = "") -> str:
-    """Give a metric with the paper's two decimals, between two `mark`s; a dash where it is missing."""
-    return "–" if math.isnan(value) else f"{mark}{value:.2f}{mark}"
+def number(value: float, mark: str = "", decimals: int = 2) -> str:
+    """Give a metric, with the paper's two decimals, between two `mark`s; a dash where it is missing."""
+    return "–" if math.isnan(value) else f"{mark}{value:.{decimals}f}{mark}"
 
 
-def spread_number(value: float, deviation: float, mark: str = "") -> str:
+def spread_number(value: float, deviation: float, mark: str = "", decimals: int = 2) -> str:
     """Give a metric as `number` does, with its deviation over seeds where there is one."""
-    return number(value, mark) + ("" if math.isnan(deviation) or deviation == 0 else f" ± {deviation:.2f}")
+    spread = "" if math.isnan(deviation) or deviation == 0 else f" ± {deviation:.{decimals}f}"
+    return number(value, mark, decimals) + spread
 
 
 def interval_number(value: float, low: float, high: float, decimals: int = 2) -> str:

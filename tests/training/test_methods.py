@@ -1,20 +1,20 @@
 import pytest
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.methods import METHODS, method
 from unimri.evaluation.paper import published
+from unimri.training.methods import METHODS, method
 
 
 def test_labels_by_key():
-    assert [known.label for known in METHODS if known.in_paper] == [
+    assert [known.title for known in METHODS if known.in_paper] == [
         "Undersampled",
         "Independent",
         "Shared",
         "Proposed",
         "w/o MD",
     ]
-    assert method("layer2").label == "layer 2"
-    assert method("without_distillation").label == "w/o MD"
+    assert method("layer2").title == "layer 2"
+    assert method("without_distillation").title == "w/o MD"
 
 
 def test_the_papers_methods_are_those_it_publishes_in_its_order():
