@@ -13,11 +13,16 @@ import numpy as np
 import pytest
 from experiment import CONFIG, Experiment, write_table
 
+from unimri.config import load_config
 from unimri.core.errors import UnimriError
 from unimri.evaluation.paper import published
 from unimri.report.catalogue import COLUMNS, TABLES
+from unimri.report.experiment import commands, read_experiment
 from unimri.report.page import write_report
+from unimri.training.methods import METHODS
+from unimri.workflow.plan import WorkflowPlan
 
+ROOT = Path(__file__).parents[2]
 OPTIONAL = {"figures", "studies", "curves", "data", "masks", "cost"}
 
 
@@ -310,6 +315,16 @@ def test_commands_name_what_this_experiment_has(
     text = Path("report.html").read_text(encoding="utf-8")
     assert "snakemake results/4x/seed7/distilled/layer2/model.safetensors" in text
     assert "snakemake results/4x/seed7/distilled/layer2/aspin/prostate.safetensors" in text
+
+
+def test_commands_make_the_models_that_the_workflow_trains() -> None:
+    loaded = load_config(ROOT / "config.yaml")
+    plan, experiment = WorkflowPlan(loaded), read_experiment(loaded.model_dump(mode="json"))
+    texts = [command.text for command in commands(Path(plan.results), experiment)]
+    where = experiment.samplings[0], str(experiment.seeds[0]), next(iter(experiment.anatomies))
+    for method in METHODS:
+        if method.in_paper and method.budget:
+            assert f"snakemake {plan.model(method.key, *where)}/model.safetensors" in texts
 
 
 def test_the_same_results_give_the_same_bytes(page: Path, tmp_path: Path) -> None:

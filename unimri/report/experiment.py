@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from unimri.core.settings import parse_settings
+from unimri.training.methods import Method, method
+from unimri.training.methods import trained as trainings
 
 
 class _Part(BaseModel):
@@ -109,17 +111,30 @@ def commands(results: Path, experiment: Experiment) -> list[Command]:
     sampling, seed = experiment.samplings[0], experiment.seeds[0]
     first = next(iter(experiment.anatomies))
     new = next((name for name, own in experiment.anatomies.items() if own.role == "new"), first)
-    trained, layer = f"{folder}/{sampling}/seed{seed}", f"distilled/layer{experiment.distillation.layer}"
+    trained = f"{folder}/{sampling}/seed{seed}"
+
+    def models(row: Method) -> str:
+        """Folder of a method's models: of one anatomy's, where each has a network of its own."""
+        below = f"/layer{experiment.distillation.layer}" if row.teachers else ""
+        return f"{trained}/{row.folder or row.key}{below}{f'/{first}' if row.learns_from == 'each' else ''}"
+
+    networks = [
+        Command(
+            f"{row.title}: {'the network of an anatomy' if row.learns_from == 'each' else 'the network'}",
+            f"snakemake {models(row)}/model.safetensors",
+        )
+        for row in trainings()
+        if row.in_paper
+    ]
+    proposed = method("proposed")
     return [
         Command("Everything that is missing or out of date", "snakemake --cores 2"),
         Command("The same, only said and not done", "snakemake -n"),
         Command("One anatomy's data", f"snakemake {folder}/data/{first}/manifest.csv"),
         Command("One anatomy's scans again, after a file was changed in place", "snakemake --forcerun index"),
         Command("A mask and its picture", f"snakemake {folder}/masks/{sampling}.png"),
-        Command("An Independent network (S1)", f"snakemake {trained}/independent/{first}/model.safetensors"),
-        Command("w/o MD (S2)", f"snakemake {trained}/pretrained/model.safetensors"),
-        Command("Proposed (S3)", f"snakemake {trained}/{layer}/model.safetensors"),
-        Command("A new anatomy's ASPIN (S4)", f"snakemake {trained}/{layer}/aspin/{new}.safetensors"),
+        *networks,
+        Command(f"{proposed.title}: a new anatomy", f"snakemake {models(proposed)}/aspin/{new}.safetensors"),
         Command("One method's scores on one anatomy", f"snakemake {trained}/metrics/proposed/{first}.csv"),
         Command("Table 1", f"snakemake {folder}/tables/table1.csv"),
         Command("A figure", f"snakemake {folder}/figures/{sampling}/{first}.png"),
