@@ -10,28 +10,28 @@ from unimri.training.methods import Method, method
 from unimri.training.methods import trained as trainings
 
 
-class _Part(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
-class _Anatomy(_Part):
+class _Anatomy(_Section):
     role: str
     path: str | None = None
 
 
-class _Preparation(_Part):
+class _Preparation(_Section):
     image_size: int
 
 
-class _Training(_Part):
+class _Training(_Section):
     seeds: list[int] | None = None
 
 
-class _Distillation(_Part):
+class _Distillation(_Section):
     layer: int
 
 
-class Experiment(_Part):
+class Experiment(_Section):
     """The settings that the page's own words depend on. The whole configuration is shown as it is."""
 
     seed: int
