@@ -25,7 +25,9 @@ API = {
     "unimri.data.read.registry": ["Reader", "find_scans", "open_scan"],
     "unimri.data.scan": ["Scan"],
     "unimri.data.store": ["PreparedData", "SliceSet"],
-    "unimri.evaluation.metrics": ["MetricSettings", "score_slice", "psnr"],
+    "unimri.metrics.settings": ["MetricSettings"],
+    "unimri.metrics.score": ["score_slice"],
+    "unimri.metrics.psnr": ["psnr"],
     "unimri.core.errors": ["UnimriError"],
 }
 # Attributes by which a page makes a browser fetch something by itself. A link that a reader may follow is none.
