@@ -20,12 +20,12 @@ import typer
 
 from unimri.classical import reconstruction
 from unimri.classical.settings import TotalVariation, Wavelet
+from unimri.core.compute import keep_freed_memory
 from unimri.data.store import PreparedData
 from unimri.evaluation.reconstruction import network_reconstructor
 from unimri.evaluation.scoring import scores, some_slices
 from unimri.metrics.settings import MetricSettings
-from unimri.models.cascade import UniversalD5C5
-from unimri.models.memory import keep_freed_memory
+from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, undersample
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks
@@ -39,7 +39,7 @@ def costs(size: int, rounds: int) -> pd.Series:
     sampled = lines(torch.from_numpy(draw_masks(Gaussian1D(), size, 4).masks), -1)
     images = torch.rand(BATCH, size, size, generator=torch.Generator().manual_seed(0))
     zero_filled, measured = undersample(images, sampled, -1)
-    network = network_reconstructor(UniversalD5C5(CascadeSettings(), ["one"]).eval(), "one")
+    network = network_reconstructor(D5C5(CascadeSettings(), "aspin", ["one"]).eval(), "one")
     runs: dict[str, Callable[..., object]] = {"network": network}
     runs |= {settings.method: reconstruction.classical_reconstructor(settings, 1e-4) for settings in METHODS}
     fastest = dict.fromkeys(runs, float("inf"))

@@ -19,7 +19,7 @@ import typer
 from tqdm import tqdm
 
 from unimri.config import Config, load_config
-from unimri.training.inputs import Files
+from unimri.training.files import Files
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
@@ -50,6 +50,7 @@ class Sweep:
     def __init__(self, config: Config, acceleration: float, output: Path) -> None:
         self.config, self.output = config, output
         self.plan = WorkflowPlan(config)
+        self.planned = self.plan.trainings(f"{acceleration:g}x", self.plan.seeds[0])
         self.mask = config.results / f"masks/{acceleration:g}x.npz"
         self.rows: list[dict[str, object]] = []
 
@@ -87,9 +88,7 @@ class Sweep:
         base: Path | None,
         teachers: dict[str, Path] | None,
     ) -> Trial:
-        task = TrainingTask.model_validate_json(
-            self.plan.task(stage, self.config.seeds[0], self.config.distillation.layer)
-        )
+        task = TrainingTask.model_validate_json(self.plan.task(next(one for one in self.planned if one.stage == stage)))
         budget = task.budget.model_copy(update={"learning_rate": rate})
         data = {anatomy: self.config.results / "data" / anatomy for anatomy in anatomies}
         folder = self.folder(stage, rate, anatomies[0] if stage in ("independent", "adapted", "finetuned") else "")

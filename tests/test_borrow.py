@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from unimri.cli.__main__ import app
 from unimri.core.errors import UnimriError
-from unimri.core.run_lock import occupy
+from unimri.core.locks import lock_folders
 from unimri.workflow.reuse import Borrowed, borrow, total
 
 ROOT = Path(__file__).parents[1]
@@ -292,7 +292,7 @@ def test_what_cannot_be_borrowed_is_said_with_the_mend(
 
 
 def test_nothing_is_borrowed_while_snakemake_runs_here(source: Path, here: Path) -> None:
-    (lock,) = occupy(here / "results")
+    (lock,) = lock_folders(here / "results")
     with pytest.raises(UnimriError, match="another Snakemake works on it"):
         take(source, here)
     assert {path.name for path in (here / "results").iterdir()} == {".lock", ".lock.json"}

@@ -19,7 +19,7 @@ from unimri.evaluation.robustness import Condition, score_aspins, score_conditio
 from unimri.evaluation.study_pictures import draw_study
 from unimri.evaluation.study_tables import write_study_table
 from unimri.metrics.settings import MetricSettings
-from unimri.models.cascade import UniversalD5C5
+from unimri.models.cascade import D5C5
 from unimri.models.folder import aspin_path, save_aspin, save_base
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
@@ -29,11 +29,11 @@ NETWORK = CascadeSettings(width=3, cascades=2, last_convolution="default")
 ANATOMIES = ["head", "hand", "hip"]
 
 
-def save(network: UniversalD5C5, folder: Path) -> Path:
+def save(network: D5C5, folder: Path) -> Path:
     save_base(network, folder)
-    for anatomy in network.anatomies:
-        save_aspin(network.aspin_of(anatomy), anatomy, folder, aspin_path(folder, anatomy))
-    about = {"network": NETWORK.model_dump(), "normalisation": "aspin", "inputs": {"data/head": "", "data/hand": ""}}
+    for anatomy in network.conditioning.anatomies:
+        save_aspin(network.conditioning.of(anatomy), anatomy, folder, aspin_path(folder, anatomy))
+    about = {"network": NETWORK.model_dump(), "conditioning": "aspin", "inputs": {"data/head": "", "data/hand": ""}}
     write_json(folder / "model.json", about)
     return folder
 
@@ -57,10 +57,10 @@ def study(tmp_path_factory) -> Path:
     for acceleration in (2, 4):
         save_masks(draw_masks(Gaussian1D(name="gauss"), SIZE, acceleration), folder / f"{acceleration}x.npz")
     torch.manual_seed(0)
-    network = UniversalD5C5(NETWORK, ANATOMIES)
+    network = D5C5(NETWORK, "aspin", ANATOMIES)
     with torch.no_grad():
         for number, anatomy in enumerate(ANATOMIES):
-            network.aspin_of(anatomy).gamma.mul_(1 + 0.3 * number)
+            network.conditioning.of(anatomy).gamma.mul_(1 + 0.3 * number)
     save(network, folder / "model")
     with torch.no_grad():
         network.blocks[0].convolutions[0].weight.mul_(1.1)

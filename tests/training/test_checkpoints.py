@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from unimri.core.errors import UnimriError
-from unimri.models.cascade import UniversalD5C5
+from unimri.models.cascade import D5C5
 from unimri.models.folder import load_tensors, save_tensors
 from unimri.models.settings import CascadeSettings
 from unimri.training.checkpoints import Checkpoints, Progress
@@ -19,7 +19,7 @@ class State:
 
     def __init__(self, steps: int = 0) -> None:
         torch.manual_seed(steps)
-        self.network = UniversalD5C5(CascadeSettings(width=2, cascades=1), ["head"])
+        self.network = D5C5(CascadeSettings(width=2, cascades=1), "aspin", ["head"])
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=0.1)
         for _ in range(steps):
             for parameter in self.network.parameters():

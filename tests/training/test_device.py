@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from unimri.training.device import resolve
+from unimri.training.fingerprint import resolve
 
 
 @pytest.mark.parametrize(

@@ -177,21 +177,6 @@ def test_the_command_starts_its_processes_itself_and_hands_a_signal_on(commands,
 
 
 @pytest.mark.slow
-def test_two_nodes_do_what_two_processes_of_one_do(commands, tmp_path) -> None:
-    expected = tree(run(commands("pretrained", tmp_path / "one", 60, **SHARED), 2, tmp_path / "one"))
-    folder = tmp_path / "two"
-    given = [*commands("pretrained", folder, 60, **SHARED), "--nodes", "2"]
-    # As srun has it, but for the address: this machine has a name that may not be known.
-    common = {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "1", "SLURM_STEP_NUM_TASKS": "2"}
-    common |= {"SLURM_STEP_NODELIST": "node[1-2]", "MASTER_ADDR": "127.0.0.1"}
-    launchers = [start(given, tmp_path / f"log{node}", common | {"SLURM_PROCID": str(node)}) for node in (0, 1)]
-    assert finish(*launchers) == [0, 0], "\n".join(log.read_text() for log in tmp_path.glob("log*"))
-    assert tree(folder / "output") == expected
-    assert (tmp_path / "log0").read_text().count("INFO pretrained ") == 3
-    assert (tmp_path / "log1").read_text() == ""
-
-
-@pytest.mark.slow
 def test_the_command_tells_of_a_process_that_was_killed(commands, tmp_path) -> None:
     command = [sys.executable, "-m", "unimri.cli", *commands("shared", tmp_path, 0, **SHARED), "--processes", "2"]
     with (tmp_path / "log").open("wb") as log:

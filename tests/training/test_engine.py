@@ -15,13 +15,11 @@ from commands import tree
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.training import run
-from unimri.training.callbacks import Callback
+from unimri.training.callbacks import Callback, Display
 from unimri.training.checkpoints import Checkpoints
 from unimri.training.interruption import InterruptedTraining
-from unimri.training.optimiser import Adam
-from unimri.training.progress import Display
+from unimri.training.optimiser import Adam, learning_rate_factor
 from unimri.training.run import run_training
-from unimri.training.schedule import learning_rate_factor
 from unimri.training.settings import Optimisation
 
 

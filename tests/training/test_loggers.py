@@ -8,8 +8,7 @@ from skimage.metrics import structural_similarity
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from unimri.core.errors import UnimriError
-from unimri.training.callbacks import Callback
-from unimri.training.loggers import SINKS, Logging
+from unimri.training.callbacks import SINKS, Callback, Logging
 from unimri.training.run import run_training
 
 

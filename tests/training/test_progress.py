@@ -4,8 +4,7 @@ import logging
 
 import pytest
 
-from unimri.training.callbacks import Course
-from unimri.training.progress import Display
+from unimri.training.callbacks import Course, Display
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ from unimri.training.checkpoints import Checkpoints
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
 
+PER_ANATOMY = "conditioning.per_anatomy"
+
 
 def reconstruction(folder: Path, anatomy: str) -> torch.Tensor:
     sampled = lines(torch.arange(16)[None] % 4 == 0, -1)
@@ -95,7 +97,7 @@ def heavy(task: TrainingTask) -> TrainingTask:
 def test_every_iteration_of_s4_changes_only_the_new_aspin(experiment, pretrained, tmp_path, watched) -> None:
     files = experiment.files("hip", base=pretrained)
     run_training(heavy(experiment.task("adapted")), files, tmp_path / "aspin", tmp_path / "c")
-    assert watched == [{"aspins.hip.gamma", "aspins.hip.beta"}] * 4
+    assert watched == [{f"{PER_ANATOMY}.hip.gamma", f"{PER_ANATOMY}.hip.beta"}] * 4
 
 
 def test_an_s2_iteration_changes_only_its_own_anatomys_aspin(experiment, tmp_path, watched) -> None:
@@ -104,9 +106,9 @@ def test_an_s2_iteration_changes_only_its_own_anatomys_aspin(experiment, tmp_pat
     assert len(watched) == 8
     for number, changed in enumerate(watched):
         anatomy = ("head", "hand")[number % 2]
-        assert {name for name in changed if name.startswith("aspins.")} == {
-            f"aspins.{anatomy}.gamma",
-            f"aspins.{anatomy}.beta",
+        assert {name for name in changed if name.startswith(f"{PER_ANATOMY}.")} == {
+            f"{PER_ANATOMY}.{anatomy}.gamma",
+            f"{PER_ANATOMY}.{anatomy}.beta",
         }
         assert any(name.startswith("blocks.") for name in changed)
 

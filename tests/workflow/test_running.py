@@ -10,15 +10,14 @@ import pytest
 import yaml
 from conftest import snakemake
 
-from unimri.core.run_lock import occupy
+from unimri.core.locks import lock_folders
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("machines", [{"processes": 2}, {"nodes": 2, "launcher": "mpiexec -n $nodes"}])
-def test_how_a_training_is_run_plans_only_the_page_that_shows_it(finished: Path, machines: dict) -> None:
+def test_how_a_training_is_run_plans_only_the_page_that_shows_it(finished: Path) -> None:
     overlay = finished.parent / "running.yaml"
-    overlay.write_text(yaml.safe_dump({"training": {"checkpoint_minutes": 1, "logger": "tensorboard", **machines}}))
+    overlay.write_text(yaml.safe_dump({"training": {"checkpoint_minutes": 1, "logger": "tensorboard", "processes": 2}}))
     run = snakemake(finished, "-n", "--quiet", "rules", overlays=(overlay,))
     planned = dict(re.findall(r"^([a-z_]+) +(\d+)$", run.stdout + run.stderr, flags=re.MULTILINE))
     assert planned == {"report": "1", "all": "1", "total": "2"}
@@ -49,7 +48,7 @@ def test_what_the_machine_has_bounds_what_runs_at_once(
 def test_a_second_snakemake_is_refused_and_changes_nothing(finished: Path) -> None:
     mask = finished / "masks/4x.npz"
     before = mask.stat().st_mtime_ns, mask.read_bytes()
-    (lock,) = occupy(finished)
+    (lock,) = lock_folders(finished)
     run = snakemake(finished, "--cores", "1", "--forcerun", "mask", "--until", "mask")
     lock.release()
     assert run.returncode == 1

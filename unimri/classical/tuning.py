@@ -11,11 +11,11 @@ from tqdm import tqdm
 from unimri.classical.reconstruction import classical_reconstructor
 from unimri.classical.settings import TotalVariation, Tuned, Wavelet
 from unimri.core.artifacts import sha256, write_json
+from unimri.core.compute import use_threads
 from unimri.core.provenance import code_digest, versions
 from unimri.data.store import PreparedData, SliceSet, evenly_spaced
 from unimri.metrics.score import score_slice
 from unimri.metrics.settings import MetricSettings
-from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
 
@@ -53,7 +53,7 @@ def tune(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    settle()
+    use_threads()
     masks = load_masks(mask)
     slices = PreparedData(data).split("validation")
     numbers = evenly_spaced(len(slices), limit)

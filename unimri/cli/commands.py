@@ -174,8 +174,8 @@ def adapt(
     from unimri.deploy.find import find_model
     from unimri.deploy.process import cpu_threads
     from unimri.deploy.scores import named_gain
-    from unimri.training.launch import one_voice
-    from unimri.training.progress import Display
+    from unimri.training.callbacks import Display
+    from unimri.training.distributed import one_voice
 
     settings = parse_settings(
         AdaptationSettings,

@@ -74,31 +74,27 @@ def train(
     base: Annotated[Path | None, typer.Option(help="Universal model that S3 and S4 start from.")] = None,
     teacher: Pairs = None,
     processes: Annotated[
-        int, typer.Option(min=1, help="Processes on each node that share each batch; torchrun's own go first.")
-    ] = 1,
-    nodes: Annotated[
-        int, typer.Option(min=1, help="Nodes that share each batch; srun starts this same command once on each.")
+        int, typer.Option(min=1, help="Processes that share each batch; torchrun's own go first.")
     ] = 1,
     checkpoint_minutes: Annotated[float, typer.Option(min=0, help="How much work may be lost.")] = 10,
     logger: Annotated[str | None, typer.Option(help="tensorboard, mlflow or wandb.")] = None,
     picture_epochs: Annotated[int, typer.Option(min=1, help="The logger gets pictures every so many epochs.")] = 1,
 ) -> None:
     """Run one training: S1, Shared, S2, S3 or S4. Ends with status 143 when a signal interrupts it."""
-    from unimri.training.callbacks import Callback
-    from unimri.training.inputs import Files
-    from unimri.training.launch import is_launched, launch, one_voice
-    from unimri.training.progress import Display
+    from unimri.training.callbacks import Callback, Display
+    from unimri.training.distributed import is_launched, launch, one_voice
+    from unimri.training.files import Files
     from unimri.training.run import run_training
     from unimri.training.settings import Running, TrainingTask
 
     settings = parse_settings(TrainingTask, task, "--task")
-    if processes * nodes > 1 and not is_launched():
-        sys.exit(launch(nodes, processes, settings.threads, sys.argv[1:]))
+    if processes > 1 and not is_launched():
+        sys.exit(launch(processes, settings.threads, sys.argv[1:]))
     files = Files(pairs(data), mask, base, pairs(teacher))
     callbacks: list[Callback] = [Display()]
     running = parse_settings(Running, {"logger": logger, "picture_epochs": picture_epochs}, "--logger")
     if running.logger is not None:
-        from unimri.training.loggers import Logging
+        from unimri.training.callbacks import Logging
 
         learns_from = "-".join(files.data)
         folder, title = output / "tensorboard" / learns_from, f"{output} {learns_from}"
@@ -284,14 +280,14 @@ def tables(
     from unimri.evaluation.statistics import StatisticsSettings
     from unimri.evaluation.tables import write_tables
     from unimri.metrics.settings import MetricSettings
-    from unimri.models.cascade import UniversalD5C5
+    from unimri.models.cascade import D5C5
     from unimri.models.folder import base_tensors
     from unimri.models.registry import NetworkSettings
 
     origins = parse_settings(dict[str, str], anatomies, "--anatomies")
-    counted = UniversalD5C5(parse_settings(NetworkSettings, network, "--network"), ["one"])
+    counted = D5C5(parse_settings(NetworkSettings, network, "--network"), "aspin", ["one"])
     base = sum(tensor.numel() for tensor in base_tensors(counted).values())
-    aspin = sum(parameter.numel() for parameter in counted.aspin_of("one").parameters())
+    aspin = counted.conditioning.numbers
     metrics = parse_settings(MetricSettings, settings, "--settings")
     resampling = parse_settings(StatisticsSettings, statistics, "--statistics")
     parameters = parameter_table(base, aspin, len(origins))

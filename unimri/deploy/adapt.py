@@ -14,6 +14,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from unimri.core.artifacts import remove, sha256, write_text
+from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
@@ -33,13 +34,12 @@ from unimri.deploy.scale import scale_factor
 from unimri.deploy.scores import ZERO_FILLING, mean_score
 from unimri.evaluation.figures import reconstruction_figure
 from unimri.metrics.score import Score, score_slice
-from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
-from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.training.callbacks import Callback
-from unimri.training.inputs import Files
+from unimri.training.files import Files
+from unimri.training.fingerprint import training_modules
 from unimri.training.losses import mean_absolute_error
 from unimri.training.methods import recipe
 from unimri.training.run import run_training
@@ -135,9 +135,8 @@ def adapt(
         files = Files({name: work / "data"}, work / "mask.npz", base)
         run_training(task, files, work / "aspin", work / "checkpoints", callbacks)
 
-        settle(settings.threads)
+        use_threads(settings.threads)
         network = load_model(base, [])
-        assert isinstance(network, UniversalD5C5)
         insert_aspin(network, name, work / f"aspin/{name}.safetensors", base)
         train = looks(data, masks, "train", description.image_size)
         validation = looks(data, masks, "validation", description.image_size)
@@ -157,18 +156,18 @@ def adapt(
                 epochs=task.budget.epochs,
                 learning_rate=task.budget.learning_rate,
                 data_sha256=sha256(work / "data/manifest.csv"),
-                code=code_digest("unimri.deploy.adapt"),
+                code=code_digest("unimri.deploy.adapt", *training_modules(network.conditioning.name, distils=False)),
                 versions=versions(),
             ),
         )
         fitted = work / f"{name}{ENDING}"
-        save_adapter(network.aspin_of(name), name, sha256(base / WEIGHTS), about, fitted)
+        save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, fitted)
         in_use = Model.load(base)
         in_use.add_aspin(fitted)
         scores = _compare(in_use, name, data, picture, settings.origin == "simulated")
         about = about.model_copy(update={"quality": _quality(scores, name, data)})
         write_text(report, _report(name, description, about, scores))
-        save_adapter(network.aspin_of(name), name, sha256(base / WEIGHTS), about, adapter)
+        save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, adapter)
     remove(work)
     return Adapted(adapter, report, scores)
 
@@ -228,13 +227,12 @@ def _task(description: ModelDescription, settings: AdaptationSettings, slices: i
 
 def _tell_time(task: TrainingTask, base: Path, data: PreparedData, masks: Masks, tell: Callable[[str], None]) -> None:
     """Measure one step and say what all of them will take."""
-    settle(task.threads)
+    use_threads(task.threads)
     network = load_model(base)
-    assert isinstance(network, UniversalD5C5)
     device = "cuda" if task.device != "cpu" and torch.cuda.is_available() else "cpu"
     network.to(device).requires_grad_(False)
-    name = network.anatomies[0]
-    aspin = network.aspin_of(name).requires_grad_(True)
+    name = network.conditioning.anatomies[0]
+    aspin = network.conditioning.of(name).requires_grad_(True)
     axis, train = PHASE_AXES[masks.axis], data.split("train")
     sampled = lines(torch.from_numpy(masks.masks[:1]), axis).to(device)
     truth = torch.from_numpy(train.batch([0])).to(device)

@@ -11,8 +11,8 @@ from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
 from unimri.deploy.card import CARD, write_texts
 from unimri.deploy.description import AnatomyDescription, ModelDescription
-from unimri.models.aspin import Aspin
-from unimri.models.cascade import UniversalD5C5
+from unimri.models.cascade import D5C5
+from unimri.models.conditioning.base import Condition
 from unimri.models.folder import WEIGHTS, aspin_path, fill_aspin, load_model, load_tensors, save_tensors
 
 ENDING = ".aspin.safetensors"
@@ -45,23 +45,23 @@ class Adapter:
         if self.anatomy in model.anatomies:
             raise UnimriError(f"{path}: the model has an ASPIN for {self.anatomy!r} already; remove that one first")
 
-    def insert(self, network: UniversalD5C5, path: Path) -> None:
+    def insert(self, network: D5C5, path: Path) -> None:
         """Put it into a network.
 
         Raises
         ------
         UnimriError : when it does not fit; the network is as it was.
         """
-        known = network.anatomies
+        known = network.conditioning.anatomies
         try:
             fill_aspin(network, self.anatomy, self.tensors, path)
         except UnimriError:
             if self.anatomy not in known:
-                network.remove_anatomy(self.anatomy)
+                network.conditioning.remove(self.anatomy)
             raise
 
 
-def save_adapter(aspin: Aspin, anatomy: str, base_sha256: str, description: AnatomyDescription, path: Path) -> None:
+def save_adapter(aspin: Condition, anatomy: str, base_sha256: str, description: AnatomyDescription, path: Path) -> None:
     """Write an adapter.
 
     Raises
@@ -71,7 +71,7 @@ def save_adapter(aspin: Aspin, anatomy: str, base_sha256: str, description: Anat
     if not path.name.endswith(ENDING):
         raise UnimriError(f"{path}: an adapter's name must end in {ENDING}")
     note = {"anatomy": anatomy, "base_sha256": base_sha256, "description": description.model_dump(mode="json")}
-    save_tensors(path, {"gamma": aspin.gamma, "beta": aspin.beta}, note)
+    save_tensors(path, aspin.state_dict(), note)
 
 
 def load_adapter(path: Path) -> Adapter:
@@ -111,7 +111,6 @@ def add_adapter(folder: Path, path: Path) -> str:
     adapter = load_adapter(path)
     adapter.check_base(description, path)
     network = load_model(folder, [])
-    assert isinstance(network, UniversalD5C5)
     adapter.insert(network, path)
     target = aspin_path(folder, adapter.anatomy)
     note = {"anatomy": adapter.anatomy, "base_sha256": adapter.base_sha256}
@@ -155,8 +154,7 @@ def export_aspin(folder: Path, anatomy: str, output: Path) -> None:
     if output.exists():
         raise UnimriError(f"{output}: is there already; remove it, or give another name")
     network = load_model(folder, [anatomy])
-    assert isinstance(network, UniversalD5C5)
-    save_adapter(network.aspin_of(anatomy), anatomy, sha256(folder / WEIGHTS), own, output)
+    save_adapter(network.conditioning.of(anatomy), anatomy, sha256(folder / WEIGHTS), own, output)
 
 
 def install(source: Path, models: Path) -> Path:

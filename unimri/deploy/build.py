@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
+from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
 from unimri.data.split import Split
@@ -21,9 +22,7 @@ from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
 from unimri.deploy.task import ModelTask
 from unimri.metrics.score import read_scores
-from unimri.models.cascade import UniversalD5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
-from unimri.models.process import settle
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
 
@@ -47,10 +46,10 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    settle()
+    use_threads()
     masks = load_masks(mask)
     network = load_model(model, task.anatomies)
-    if not isinstance(network, UniversalD5C5):
+    if not network.conditioning.adaptable:
         raise UnimriError(f"{model}: its network has no ASPIN; only a universal one can be given to others")
     prepared = {name: PreparedData(folder) for name, folder in data.items()}
     if missing := set(task.anatomies) - set(prepared):

@@ -205,7 +205,7 @@ def look() -> Machine:
     """The machine at hand. Imports torch."""
     import torch
 
-    from unimri.training.device import computes_in_bfloat16
+    from unimri.core.compute import computes_in_bfloat16
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     gpu = None
@@ -240,13 +240,13 @@ def images_per_second(size: int, device: str, seconds: float = 0.8) -> float:
     """
     import torch
 
-    from unimri.models.cascade import UniversalD5C5
-    from unimri.models.memory import keep_freed_memory
+    from unimri.core.compute import keep_freed_memory
+    from unimri.models.cascade import D5C5
     from unimri.models.settings import CascadeSettings
     from unimri.physics.fourier import undersample
 
     keep_freed_memory()
-    network = UniversalD5C5(CascadeSettings(), ["one"]).eval().to(device)
+    network = D5C5(CascadeSettings(), "aspin", ["one"]).eval().to(device)
     image = torch.rand(1, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     sampled = (torch.arange(size, device=device) % 4 == 0)[None, None]
     zero_filled, measured = undersample(image, sampled, -1)

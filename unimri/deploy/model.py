@@ -18,7 +18,7 @@ from unimri.deploy.description import ModelDescription
 from unimri.deploy.find import find_model
 from unimri.deploy.kspace import Acquisition, Axis, acquisition
 from unimri.deploy.scale import estimated_scale
-from unimri.models.cascade import UniversalD5C5
+from unimri.models.cascade import D5C5
 from unimri.models.folder import list_anatomies, load_model
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, to_hybrid, to_image, to_kspace
 from unimri.physics.masks import Masks, draw_masks
@@ -61,7 +61,7 @@ class Model:
     network : in evaluation mode.
     """
 
-    def __init__(self, description: ModelDescription, network: UniversalD5C5) -> None:
+    def __init__(self, description: ModelDescription, network: D5C5) -> None:
         self.description = description
         self.network = network
 
@@ -81,7 +81,7 @@ class Model:
         description = ModelDescription.load(folder)
         description.check_files(folder)
         network = load_model(folder)
-        if not isinstance(network, UniversalD5C5):
+        if not network.conditioning.adaptable:
             raise UnimriError(f"{folder}: its network has no ASPIN; only a universal one can be used")
         if set(list_anatomies(folder)) != set(description.anatomies):
             raise UnimriError(

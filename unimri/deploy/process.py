@@ -2,7 +2,7 @@
 
 import os
 
-from unimri.models.process import settle
+from unimri.core.compute import use_threads
 
 
 def cpu_threads() -> int:
@@ -12,4 +12,4 @@ def cpu_threads() -> int:
 
 def use_machine(threads: int | None) -> None:
     """Compute with so many CPU threads; None: with as many as this process may use."""
-    settle(threads or cpu_threads())
+    use_threads(threads or cpu_threads())

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from unimri.core.compute import use_threads
 from unimri.core.text import exact_changes, write_csv
 from unimri.data.store import PreparedData, SliceSet
 from unimri.evaluation.averages import FORGETTING_COLUMNS
@@ -13,7 +14,6 @@ from unimri.evaluation.reconstruction import Reconstructor, batches, network_rec
 from unimri.metrics.score import score_slice
 from unimri.metrics.settings import MetricSettings
 from unimri.models.folder import load_model
-from unimri.models.process import settle
 from unimri.physics.masks import Masks, load_masks
 
 
@@ -43,7 +43,7 @@ def score_forgetting(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    settle()
+    use_threads()
     masks, old = load_masks(mask), list(data)
     before = load_model(model, old)
     after = {("aspin", name): load_model(model, [*old, name]) for name in new}

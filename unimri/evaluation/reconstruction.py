@@ -11,7 +11,7 @@ from torch import Tensor
 from unimri.core.errors import UnimriError
 from unimri.core.settings import read_settings
 from unimri.data.store import SliceSet
-from unimri.models.cascade import D5C5, UniversalD5C5
+from unimri.models.cascade import D5C5
 from unimri.models.folder import insert_aspin, load_model
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, undersample
 from unimri.physics.masks import Masks
@@ -63,7 +63,7 @@ def load_reconstructor(model: Path | None, anatomy: str, aspin: Path | None = No
         return classical_reconstructor(tuned.settings, tuned.weight)
     network = load_model(model, [anatomy] if aspin is None else [])
     if aspin is not None:
-        if not isinstance(network, UniversalD5C5):
+        if not network.conditioning.adaptable:
             raise UnimriError(f"{model}: a plain network; the ASPIN {aspin} belongs to a universal one")
         insert_aspin(network, anatomy, aspin, model)
     return network_reconstructor(network, anatomy)

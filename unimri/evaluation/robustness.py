@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from pydantic import Field
 
+from unimri.core.compute import use_threads
 from unimri.core.settings import Settings
 from unimri.core.text import write_csv
 from unimri.data.store import PreparedData, evenly_spaced
@@ -14,7 +15,6 @@ from unimri.evaluation.reconstruction import load_reconstructor, network_reconst
 from unimri.evaluation.scoring import scores
 from unimri.metrics.settings import MetricSettings
 from unimri.models.folder import load_model
-from unimri.models.process import settle
 from unimri.physics.masks import load_masks
 
 
@@ -56,7 +56,7 @@ def score_conditions(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    settle()
+    use_threads()
     slices = PreparedData(data).split("test")
     numbers = evenly_spaced(len(slices), limit)
     masks = {name: load_masks(condition.mask) for name, condition in conditions.items()}
@@ -95,7 +95,7 @@ def score_aspins(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    settle()
+    use_threads()
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
     numbers = evenly_spaced(len(slices), limit)

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from unimri.core.compute import use_threads
 from unimri.data.store import PreparedData, SliceSet
 from unimri.evaluation.reconstruction import Reconstructor, batches, load_reconstructor, reconstruct_slices
 from unimri.metrics.score import score_slices, score_volume, volumes_file, write_scores, write_volume_scores
 from unimri.metrics.settings import MetricSettings
-from unimri.models.process import settle
 from unimri.physics.masks import Masks, load_masks
 
 
@@ -40,7 +40,7 @@ def evaluate(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    settle()
+    use_threads()
     masks = load_masks(mask)
     slices = PreparedData(data).split("test")
     reconstructor = load_reconstructor(model, anatomy, aspin)

@@ -61,6 +61,12 @@ class Method:
         return self.kind == "paper"
 
     @property
+    def models(self) -> str:
+        """Folder of its models, below sampling and seed; `{anatomy}` and `{layer}` stand for what they are of."""
+        each, layer = self.learns_from == "each", self.teachers is not None
+        return f"{self.folder or self.key}{'/{anatomy}' if each else ''}{'/layer{layer}' if layer else ''}"
+
+    @property
     def conditioning(self) -> str:
         """Name of the network's conditioning; see `unimri.models.conditioning`."""
         return self.recipe.conditioning

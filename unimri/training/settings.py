@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from unimri.core.settings import Settings
+from unimri.models.conditioning.registry import ConditioningName
 from unimri.models.registry import NetworkSettings
 
 LoggerName = Literal["tensorboard", "mlflow", "wandb"]
@@ -60,13 +61,6 @@ class Running(Settings):
         ge=1,
         description="processes of one machine that share each batch of a training: GPUs, or CPUs with `threads` each",
     )
-    nodes: int = Field(
-        1, ge=1, description="machines of a cluster that share each batch of a training, with `processes` each"
-    )
-    launcher: str = Field(
-        "srun --kill-on-bad-exit=1 --nodes=$nodes --ntasks=$nodes --ntasks-per-node=1 --cpus-per-task=$threads",
-        description="what starts a training once on each of its nodes, when there are several",
-    )
     logger: LoggerName | None = Field(
         None,
         description="where trainings tell their course to, beside history.csv: losses, learning rate, PSNR and SSIM on "
@@ -81,7 +75,9 @@ class Running(Settings):
 class Recipe(Settings):
     """How a network learns: what a training takes from its row of `unimri.training.methods`."""
 
-    conditioning: str = Field("none", description="how the network is told the anatomy; see unimri.models.conditioning")
+    conditioning: ConditioningName = Field(
+        "none", description="how the network is told the anatomy; see unimri.models.conditioning"
+    )
     learns: Literal["network", "conditioning"] = Field(
         "network", description="which numbers: all, or those of its one anatomy's conditioning alone"
     )

@@ -62,7 +62,7 @@ rule evaluate:
             if folder is not None
         ],
         settings=plan.metrics(),
-        code=code("unimri.evaluation.run"),
+        code=code("unimri.evaluation.run", *CONDITIONINGS),
     shell:
         "python -m unimri.cli evaluate {wildcards.method} {wildcards.seed} {wildcards.anatomy} {params.data:q} {input.mask:q}"
         " --settings {params.settings:q} --output {output.slices:q} {params.model:q} > {log:q} 2>&1"

@@ -20,7 +20,7 @@ rule model:
         scores=lambda wildcards: f"{RESULTS}/{wildcards.sampling}/seed{plan.seeds[0]}/metrics",
         data=data_options(plan.anatomies),
         task=lambda wildcards: plan.model_task(wildcards.sampling),
-        code=code("unimri.deploy.build"),
+        code=code("unimri.deploy.build", *plan.conditionings(["proposed"])),
     shell:
         "python -m unimri.cli models build {params.model:q} {input.mask:q} --task {params.task:q} {params.data:q}"
         " --scores {params.scores:q} --output {output:q} > {log:q} 2>&1"

@@ -93,6 +93,7 @@ rule tables:
             "unimri.evaluation.tables",
             "unimri.evaluation.paper",
             "unimri.models.folder",
+            *CONDITIONINGS,
         ),
     shell:
         "python -m unimri.cli tables {input.scores:q} --anatomies {params.anatomies:q} --network {params.network:q}"
@@ -136,7 +137,7 @@ rule picture:
         ),
         settings=plan.metrics(),
         simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
-        code=code("unimri.evaluation.pictures"),
+        code=code("unimri.evaluation.pictures", *CONDITIONINGS),
     shell:
         "python -m unimri.cli picture {wildcards.anatomy} {params.data:q} {input.mask:q} {params.simulated}"
         " --models {params.models:q} --settings {params.settings:q} --output {output.picture:q} > {log:q} 2>&1"

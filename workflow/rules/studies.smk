@@ -1,3 +1,6 @@
+import json
+
+
 def conditions_masks(wildcards):
     return sorted(
         {
@@ -50,7 +53,7 @@ rule robustness:
         ),
         limit=plan.slices(),
         settings=plan.metrics(),
-        code=code("unimri.evaluation.robustness"),
+        code=code("unimri.evaluation.robustness", *CONDITIONINGS),
     shell:
         "python -m unimri.cli robustness {wildcards.anatomy} {params.acceleration} {wildcards.seed} {params.data:q}"
         " --conditions {params.conditions:q} --models {params.models:q} {params.limit} --settings {params.settings:q}"
@@ -75,11 +78,11 @@ rule aspin_matrix:
         **SCORING,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        model=f"{RESULTS}/{{sampling}}/seed{{seed}}/{plan.distilled}",
+        model=f"{RESULTS}/{{sampling}}/seed{{seed}}/distilled/layer{plan.config.distillation.layer}",
         aspins=[f"--aspin={anatomy}" for anatomy in plan.anatomies],
         limit=plan.slices(),
         settings=plan.metrics(),
-        code=code("unimri.evaluation.robustness"),
+        code=code("unimri.evaluation.robustness", *CONDITIONINGS),
     shell:
         "python -m unimri.cli aspin-matrix {wildcards.anatomy} {wildcards.seed} {params.data:q} {input.mask:q} {params.model:q}"
         " {params.aspins:q} {params.limit} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
@@ -108,7 +111,7 @@ rule forgetting:
         **SCORING,
     params:
         data=data_options(plan.config.base),
-        model=f"{RESULTS}/{{sampling}}/seed{{seed}}/{plan.distilled}",
+        model=f"{RESULTS}/{{sampling}}/seed{{seed}}/distilled/layer{plan.config.distillation.layer}",
         new=[f"--new={anatomy}" for anatomy in plan.config.new],
         finetuned=lambda wildcards: [
             f"--finetuned={anatomy}={folder}"
@@ -117,7 +120,7 @@ rule forgetting:
             ).items()
         ],
         settings=plan.metrics(),
-        code=code("unimri.evaluation.forgetting"),
+        code=code("unimri.evaluation.forgetting", *CONDITIONINGS),
     shell:
         "python -m unimri.cli forgetting {wildcards.seed} {input.mask:q} {params.model:q} {params.data:q} {params.new:q}"
         " {params.finetuned:q} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
@@ -130,12 +133,14 @@ rule evaluate_few:
         mask=f"{RESULTS}/masks/{{sampling}}.npz",
         model=lambda wildcards: plan.few_files(**wildcards),
     output:
-        slices=f"{FEW}/{{way}}/{{patients}}/metrics/{{anatomy}}.csv",
-        volumes=f"{FEW}/{{way}}/{{patients}}/metrics/{{anatomy}}.volumes.csv",
+        slices=f"{RESULTS}/{{sampling}}/seed{{seed}}/adaptation/{{method}}/{{patients}}/metrics/{{anatomy}}.csv",
+        volumes=f"{RESULTS}/{{sampling}}/seed{{seed}}/adaptation/{{method}}/{{patients}}/metrics/{{anatomy}}.volumes.csv",
     log:
-        f"{LOGS}/{{sampling}}/seed{{seed}}/adaptation/{{way}}/{{patients}}/metrics/{{anatomy}}.log",
+        f"{LOGS}/{{sampling}}/seed{{seed}}/adaptation/{{method}}/{{patients}}/metrics/{{anatomy}}.log",
     benchmark:
-        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/adaptation/{{way}}/{{patients}}/metrics/{{anatomy}}.tsv"
+        f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/adaptation/{{method}}/{{patients}}/metrics/{{anatomy}}.tsv"
+    wildcard_constraints:
+        method="aspin|finetuned|scratch",
     conda:
         ENVIRONMENT
     resources:
@@ -150,9 +155,9 @@ rule evaluate_few:
             if path is not None
         ],
         settings=plan.metrics(),
-        code=code("unimri.evaluation.run"),
+        code=code("unimri.evaluation.run", *CONDITIONINGS),
     shell:
-        "python -m unimri.cli evaluate {wildcards.way}/{wildcards.patients} {wildcards.seed} {wildcards.anatomy} {params.data:q}"
+        "python -m unimri.cli evaluate {wildcards.method}/{wildcards.patients} {wildcards.seed} {wildcards.anatomy} {params.data:q}"
         " {input.mask:q} --settings {params.settings:q} --output {output.slices:q} {params.model:q} > {log:q} 2>&1"
 
 

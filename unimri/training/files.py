@@ -1,16 +1,65 @@
-"""What a training leaves: a model's folder, or one ASPIN for a model that is there."""
+"""The files of a training: what it is made from, and what it leaves.
+
+It leaves a model's folder, or one anatomy's ASPIN for a model that is there.
+"""
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from unimri.core.artifacts import remove_leftovers, sha256, write_json, write_text
-from unimri.models.cascade import D5C5, UniversalD5C5
-from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, save_aspin, save_base
+from unimri.core.errors import UnimriError
+from unimri.models.cascade import D5C5
+from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, list_anatomies, save_aspin, save_base
 from unimri.training.checkpoints import Progress
+
+
+@dataclass(frozen=True)
+class Files:
+    """Input files of a training.
+
+    Attributes
+    ----------
+    data : prepared data's folder for each anatomy that it learns from, in the order in which they take turns.
+    mask : the mask artifact.
+    base : folder of the universal network that S3 and S4 start from.
+    teachers : model folder of each anatomy's teacher, for S3.
+    """
+
+    data: Mapping[str, Path]
+    mask: Path
+    base: Path | None = None
+    teachers: Mapping[str, Path] | None = None
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every input, by what it is to the training.
+
+        Raises
+        ------
+        UnimriError : when one cannot be read.
+        """
+        named = {f"data/{anatomy}": folder / "manifest.csv" for anatomy, folder in self.data.items()}
+        named["mask"] = self.mask
+        if self.base is not None:
+            named["base"] = self.base / WEIGHTS
+            named |= {f"base/aspin/{name}": aspin_path(self.base, name) for name in base_anatomies(self.base)}
+        named |= {f"teacher/{anatomy}": folder / WEIGHTS for anatomy, folder in (self.teachers or {}).items()}
+        return {name: _digest(path) for name, path in named.items()}
+
+
+def base_anatomies(base: Path) -> list[str]:
+    """The anatomies that the base itself was trained on, not those that S4 has added since."""
+    try:
+        about = json.loads((base / ABOUT).read_text(encoding="utf-8"))
+        inputs = list(about["inputs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnimriError(f"{base / ABOUT}: cannot be read; train the base first, or correct the path") from error
+    trained = [name.removeprefix("data/") for name in inputs if name.startswith("data/")]
+    return [name for name in list_anatomies(base) if name in trained]
 
 
 def write_results(
@@ -25,7 +74,7 @@ def write_results(
     about : provenance; the digests of the files are added, by their paths below `output`.
     output : folder to write to.
     base : folder of the network that an ASPIN belongs to.
-    only : the anatomy whose ASPIN alone was trained, and is to be written.
+    only : the anatomy whose numbers alone were trained, and are to be written.
     """
     for folder in (
         (output, output / "last") if only else (output, output / "aspin", output / "last", output / "last/aspin")
@@ -67,15 +116,20 @@ def _about(output: Path, only: str | None) -> Path:
 
 def _write(network: D5C5, folder: Path, only: str | None, base: Path | None) -> list[Path]:
     if only is not None:
-        assert isinstance(network, UniversalD5C5)
         assert base is not None
         written = [folder / f"{only}.safetensors"]
-        save_aspin(network.aspin_of(only), only, base, written[0])
+        save_aspin(network.conditioning.of(only), only, base, written[0])
         return written
     save_base(network, folder)
     written = [folder / WEIGHTS]
-    if isinstance(network, UniversalD5C5):
-        for anatomy in network.anatomies:
-            written.append(aspin_path(folder, anatomy))
-            save_aspin(network.aspin_of(anatomy), anatomy, folder, written[-1])
+    for anatomy in network.conditioning.anatomies:
+        written.append(aspin_path(folder, anatomy))
+        save_aspin(network.conditioning.of(anatomy), anatomy, folder, written[-1])
     return written
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise UnimriError(f"{path}: cannot be read; make it first, or correct the path") from error

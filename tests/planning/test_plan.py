@@ -13,7 +13,7 @@ from unimri.training.methods import METHODS
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -21,17 +21,23 @@ def default():
     return yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
+def task(plan, stage):
+    """Task of the first training of a stage."""
+    return plan.task(next(one for one in plan.trainings("4x", "2021") if one.stage == stage))
+
+
 def test_a_task_holds_its_own_stages_settings_and_no_other(default):
     before = WorkflowPlan(parse_config(default))
     default["training"]["stages"]["adapted"]["epochs"] = 99
     default["distillation"]["omega"] = 0.5
     after = WorkflowPlan(parse_config(default))
-    assert TrainingTask.model_validate_json(after.task("adapted", 2021)).budget.epochs == 99
-    task = TrainingTask.model_validate_json(after.task("distilled", "2021", "4"))
-    assert task.distillation is not None
-    assert (task.distillation.layer, task.distillation.omega) == (4, 0.5)
+    assert TrainingTask.model_validate_json(task(after, "adapted")).budget.epochs == 99
+    default["distillation"]["layer"] = 4
+    distilled = TrainingTask.model_validate_json(task(WorkflowPlan(parse_config(default)), "distilled"))
+    assert distilled.distillation is not None
+    assert (distilled.distillation.layer, distilled.distillation.omega) == (4, 0.5)
     for stage in ("independent", "shared", "pretrained", "continued"):
-        assert before.task(stage, 2021) == after.task(stage, 2021)
+        assert task(before, stage) == task(after, stage)
 
 
 def test_a_path_that_is_no_folder_is_told_by_key(default):
@@ -99,16 +105,13 @@ def test_trainings_ask_for_a_gpu_unless_they_stay_on_the_cpu(default, device, gp
     assert WorkflowPlan(parse_config(default)).gpus == gpus
     default["training"] |= {"processes": 4, "threads": 3}
     plan = WorkflowPlan(parse_config(default))
-    assert (plan.gpus, plan.processes, plan.nodes, plan.threads) == (4 * gpus, 4, 1, 12)
-    default["training"] |= {"processes": 2, "nodes": 2}
-    plan = WorkflowPlan(parse_config(default))
-    assert (plan.gpus, plan.processes, plan.nodes, plan.threads) == (4 * gpus, 2, 2, 6)
+    assert (plan.gpus, plan.processes, plan.threads) == (4 * gpus, 4, 12)
 
 
 def test_how_a_training_is_run_is_no_part_of_its_task(default):
-    before = WorkflowPlan(parse_config(default)).task("shared", 2021)
-    default["training"] |= {"processes": 2, "nodes": 2, "checkpoint_minutes": 0}
-    assert WorkflowPlan(parse_config(default)).task("shared", 2021) == before
+    before = task(WorkflowPlan(parse_config(default)), "shared")
+    default["training"] |= {"processes": 2, "checkpoint_minutes": 0}
+    assert task(WorkflowPlan(parse_config(default)), "shared") == before
 
 
 def test_data_are_marked_simulated_or_real(default, tmp_path):
