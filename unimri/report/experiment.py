@@ -115,8 +115,7 @@ def commands(results: Path, experiment: Experiment) -> list[Command]:
 
     def models(row: Method) -> str:
         """Folder of a method's models: of one anatomy's, where each has a network of its own."""
-        below = f"/layer{experiment.distillation.layer}" if row.teachers else ""
-        return f"{trained}/{row.folder or row.key}{below}{f'/{first}' if row.learns_from == 'each' else ''}"
+        return f"{trained}/{row.models.format(anatomy=first, layer=experiment.distillation.layer)}"
 
     networks = [
         Command(
