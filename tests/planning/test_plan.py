@@ -8,7 +8,7 @@ import yaml
 
 from unimri.config import parse_config
 from unimri.core.errors import UnimriError
-from unimri.report.settings import read_experiment
+from unimri.report.experiment import read_experiment
 from unimri.training.methods import METHODS
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
