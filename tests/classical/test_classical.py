@@ -14,13 +14,13 @@ from pydantic import ValidationError
 from skimage.data import shepp_logan_phantom
 from skimage.restoration import denoise_tv_chambolle
 from skimage.transform import resize
-from unimri.data.read.nifti import NiftiSettings
 
 from unimri.classical.reconstruction import classical_reconstructor, minimise
 from unimri.classical.settings import ClassicalSettings, TotalVariation, Tuned, Wavelet
 from unimri.classical.tuning import beyond_the_end, tune
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
+from unimri.data.layouts.folders import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.evaluation.reconstruct import load_reconstructor
 from unimri.metrics.settings import MetricSettings
@@ -205,7 +205,7 @@ def inputs(tmp_path_factory) -> Path:
         volume = slices(32, 3).numpy() * (1 + patient)
         nib.save(nib.Nifti1Image(volume.transpose(1, 2, 0), np.eye(4)), folder / f"raw/{patient}.nii.gz")
     task = PreparationTask(
-        reader=NiftiSettings(format="nifti", patient="file"),
+        reader=NiftiReader(format="nifti", patient="file"),
         fit="resize",
         preparation=PreparationSettings(image_size=32, crop=32),
     )

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 import torch
 from scores import METRICS
-from unimri.data.read.nifti import NiftiSettings
 
 from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
+from unimri.data.layouts.folders import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
 from unimri.evaluation.pictures import draw_study
@@ -52,7 +52,7 @@ def study(tmp_path_factory) -> Path:
             image = nib.Nifti1Image(rng.random((SIZE, SIZE, 3)).astype(np.float32), np.eye(4))
             nib.save(image, folder / "raw" / anatomy / f"{patient}.nii.gz")
         task = PreparationTask(
-            reader=NiftiSettings(format="nifti", patient="file"),
+            reader=NiftiReader(format="nifti", patient="file"),
             fit="resize",
             preparation=PreparationSettings(image_size=SIZE, crop=SIZE),
         )

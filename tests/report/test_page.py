@@ -13,11 +13,16 @@ import numpy as np
 import pytest
 from experiment import CONFIG, Experiment, write_table
 
+from unimri.config import load_config
 from unimri.core.errors import UnimriError
 from unimri.evaluation.paper import published
 from unimri.report.catalogue import COLUMNS, TABLES
+from unimri.report.experiment import commands, read_experiment
 from unimri.report.page import write_report
+from unimri.training.methods import METHODS
+from unimri.workflow.plan import WorkflowPlan
 
+ROOT = Path(__file__).parents[2]
 OPTIONAL = {"figures", "studies", "curves", "data", "masks", "cost"}
 
 
@@ -84,7 +89,7 @@ def test_a_whole_experiment_has_every_section_and_table(page: Path) -> None:
 
 
 def test_one_study_brings_its_own_table_alone(experiment: Experiment, config: dict[str, Any]) -> None:
-    columns = ["acceleration", "way", "new", "anatomy", "before", "after", "difference", "largest_pixel_change"]
+    columns = ["acceleration", "method", "new", "anatomy", "before", "after", "difference", "largest_pixel_change"]
     rows = [(4, "finetuned", "prostate", "brain", 36.5, 35, -1.5, 0.03)]
     write_table(experiment.tables / "forgetting.csv", columns, rows)
     reader = Reader(written(experiment, config))
@@ -294,7 +299,7 @@ def test_cost_is_summed_by_step(page: Path) -> None:
     reader = Reader(page.read_text(encoding="utf-8"))
     rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in reader.rows if len(row) == 5}
     assert rows["shared"] == ["1", "0:01:02", "0:01:00", "512"]
-    assert rows["evaluate"] == ["2", "0:00:10", "0:00:08", "310"]
+    assert rows["score"] == ["2", "0:00:10", "0:00:08", "310"]
     assert rows["mask"] == ["1", "0:00:00", "0:00:00", "–"]
     assert rows["all"] == ["4", "0:01:12", "0:01:08", "512"]
 
@@ -336,6 +341,16 @@ def test_commands_name_what_this_experiment_has(
     text = Path("report.html").read_text(encoding="utf-8")
     assert "snakemake results/4x/seed7/distilled/layer2/model.safetensors" in text
     assert "snakemake results/4x/seed7/distilled/layer2/aspin/prostate.safetensors" in text
+
+
+def test_commands_make_the_models_that_the_workflow_trains() -> None:
+    loaded = load_config(ROOT / "config.yaml")
+    plan, experiment = WorkflowPlan(loaded), read_experiment(loaded.model_dump(mode="json"))
+    texts = [command.text for command in commands(Path(plan.results), experiment)]
+    where = experiment.samplings[0], str(experiment.seeds[0]), next(iter(experiment.anatomies))
+    for method in METHODS:
+        if method.in_paper and method.budget:
+            assert f"snakemake {plan.model(method.key, *where)}/model.safetensors" in texts
 
 
 def test_the_same_results_give_the_same_bytes(page: Path, tmp_path: Path) -> None:

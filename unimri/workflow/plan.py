@@ -16,7 +16,7 @@ from unimri.deploy.description import AnatomyTask, ModelTask
 from unimri.metrics.base import metric_modules, table_metrics
 from unimri.physics.masks import MaskTask
 from unimri.report.assets import assets_digest
-from unimri.report.settings import shown_settings
+from unimri.report.experiment import shown_settings
 from unimri.workflow.trainings import TrainingPlan, as_json
 
 
