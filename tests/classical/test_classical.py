@@ -22,7 +22,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
 from unimri.data.layouts.folders import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.evaluation.reconstruction import load_reconstructor
+from unimri.evaluation.reconstruct import load_reconstructor
 from unimri.metrics.settings import MetricSettings
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
@@ -300,5 +300,5 @@ def test_wrong_settings_are_told(wrong, says):
 
 
 def test_other_commands_do_not_wait_for_sigpy():
-    command = "import sys, unimri.workflow.plan, unimri.evaluation.run; sys.exit('sigpy' in sys.modules)"
+    command = "import sys, unimri.workflow.plan, unimri.evaluation.reconstruct; sys.exit('sigpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0

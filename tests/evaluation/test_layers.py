@@ -2,7 +2,7 @@ import pandas as pd
 from scores import METRICS, row, write_scores, write_tables
 
 from unimri.evaluation.averages import averages
-from unimri.evaluation.layers import published_s2, table_s2
+from unimri.evaluation.study_tables import published_s2, table_s2
 
 
 def scores_of(values, anatomies=("brain", "knee")):

@@ -10,7 +10,14 @@ from scores import write_tables
 from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import AVERAGE
 from unimri.evaluation.tables import format_table1_for_terminal, read_table1
-from unimri.metrics.score import score_slices, score_volume, volumes_file, write_scores, write_volume_scores
+from unimri.metrics.score import (
+    AS_TRAINED,
+    score_slices,
+    score_volume,
+    volumes_file,
+    write_scores,
+    write_volume_scores,
+)
 from unimri.metrics.settings import MetricSettings
 from unimri.report.catalogue import TABLES
 from unimri.report.summary import averages
@@ -31,7 +38,14 @@ def write_experiment(folder, settings, patients=7):
             truth[1] *= patient > 0
             for method, noise in NOISE.items():
                 images = np.abs(truth + noise * rng.standard_normal(truth.shape))
-                who = {"mask": "m", "acceleration": 4, "seed": 7, "method": method, "anatomy": anatomy}
+                who = {
+                    "condition": AS_TRAINED,
+                    "mask": "m",
+                    "acceleration": 4,
+                    "seed": 7,
+                    "method": method,
+                    "anatomy": anatomy,
+                }
                 who |= {"patient": f"p{patient}", "volume": f"v{patient}"}
                 slices += [who | row for row in score_slices(truth, images, settings)]
                 volumes.append(who | score_volume(truth, images, settings))
@@ -140,5 +154,5 @@ def test_an_ordering_that_a_lower_value_breaks_is_not_held(tmp_path):
 
 def test_files_without_the_metric_are_refused(tmp_path):
     write_experiment(tmp_path, MetricSettings())
-    with pytest.raises(UnimriError, match=r"all\.csv: lacks the column\(s\) hfen; evaluate again"):
+    with pytest.raises(UnimriError, match=r"all\.csv: lacks the column\(s\) hfen; score again"):
         write_tables([tmp_path / "all.csv"], ORIGINS, tmp_path, settings=MetricSettings(table=["psnr", "hfen"]))

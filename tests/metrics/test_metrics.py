@@ -12,7 +12,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
 from unimri.metrics.base import CONVENTIONS, Metric, metric_modules, metric_of, metrics, scored_metrics, table_metrics
 from unimri.metrics.hfen import HFEN, filtered
-from unimri.metrics.score import read_scores, score_slices, score_volume, slice_columns, write_scores
+from unimri.metrics.score import IDENTITY, read_scores, score_slices, score_volume, slice_columns, write_scores
 from unimri.metrics.settings import MetricSettings
 
 SETTINGS = MetricSettings()
@@ -128,23 +128,14 @@ def test_what_the_table_asks_for_is_scored_written_and_read(pair, tmp_path):
         assert {name: row[name] for name in fewer} == pytest.approx(fewer, abs=0, nan_ok=True)
     assert [math.isnan(row["hfen"]) for row in rows] == [False, True, False]
     assert list(score_volume(truth, images, WITH_HFEN)) == ["hfen", "nmse", "psnr_db", "ssim_percent"]
-    who = {"mask": "m", "acceleration": 4, "seed": 7, "method": "shared", "anatomy": "a", "patient": "p", "volume": "v"}
+    who = dict(zip(IDENTITY, ("as trained", "m", 4, 7, "shared", "a", "p", "v"), strict=True))
     write_scores(tmp_path / "a.csv", [who | row for row in rows], WITH_HFEN)
     frame = read_scores([tmp_path / "a.csv"], WITH_HFEN)
     assert frame["hfen"].tolist() == pytest.approx([row["hfen"] for row in rows], rel=1e-5, nan_ok=True)
     assert "hfen" not in read_scores([tmp_path / "a.csv"], SETTINGS)
     write_scores(tmp_path / "b.csv", [who | row for row in rows], SETTINGS)
-    with pytest.raises(UnimriError, match=r"b\.csv: lacks the column\(s\) hfen; evaluate again"):
+    with pytest.raises(UnimriError, match=r"b\.csv: lacks the column\(s\) hfen; score again"):
         read_scores([tmp_path / "b.csv"], WITH_HFEN)
-
-
-def test_other_columns_may_say_what_was_scored(pair, tmp_path):
-    identity = ("condition", "seed")
-    rows = [{"condition": "noise 0.01", "seed": 7} | row for row in score_slices(*pair, SETTINGS)]
-    write_scores(tmp_path / "a.csv", rows, SETTINGS, identity)
-    frame = read_scores([tmp_path / "a.csv"], SETTINGS, identity)
-    assert list(frame.columns) == ["condition", "seed", "slice", *slice_columns(SETTINGS)]
-    assert frame["seed"].dtype == np.int64
 
 
 def test_an_added_module_is_a_metric_in_every_convention(pair, add_metric):

@@ -59,8 +59,8 @@ def test_faulty_volumes_are_refused(pair):
 
 def test_scores_come_back_as_written(tmp_path):
     rows = [
-        VolumeScore("m", 4, 7, "shared", "brain", "007", "001", 0.000012345678, 30.5, 90.0),
-        VolumeScore("m", 4, 7, "shared", "brain", "007", "NA", math.nan, math.nan, math.nan),
+        VolumeScore("as trained", "m", 4, 7, "shared", "brain", "007", "001", 0.000012345678, 30.5, 90.0),
+        VolumeScore("as trained", "m", 4, 7, "shared", "brain", "007", "NA", math.nan, math.nan, math.nan),
     ]
     path = volumes_file(tmp_path / "brain.csv")
     assert path.name == "brain.volumes.csv"
@@ -68,5 +68,5 @@ def test_scores_come_back_as_written(tmp_path):
     frame = read_volume_scores([path])
     assert tuple(frame.columns) == VOLUME_COLUMNS
     for found, expected in zip(frame.itertuples(index=False), rows, strict=True):
-        assert found[:7] == expected[:7]
-        assert found[7:] == pytest.approx(expected[7:], rel=5e-6, nan_ok=True)
+        assert found[:8] == expected[:8]
+        assert found[8:] == pytest.approx(expected[8:], rel=5e-6, nan_ok=True)

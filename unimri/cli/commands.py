@@ -48,13 +48,6 @@ def pairs(values: list[str] | None) -> dict[str, Path]:
     return found
 
 
-def _numbers(text: str, option: str) -> list[float]:
-    try:
-        return [float(number) for number in text.split(",")]
-    except ValueError:
-        raise UnimriError(f"{option}: {text!r} is no list of numbers; give it as 4,6") from None
-
-
 @app.command(rich_help_panel=SCANS)
 def reconstruct(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A file or folder: k-space or scans.")],
@@ -387,43 +380,6 @@ def picture_mask(mask: Path, output: Output) -> None:
 
     drawn = load_masks(mask)
     mask_figure(drawn, f"{drawn.acceleration:g}x: {drawn.achieved_acceleration:.2f}x kept", output)
-
-
-@masks.command("calibrate")
-def calibrate_masks(
-    data: Pairs = None,
-    target: Annotated[
-        Path | None,
-        typer.Option(help="CSV of zero filling's PSNR, acceleration and anatomies as columns; else the paper's row."),
-    ] = None,
-    accelerations: Annotated[str | None, typer.Option(help="Such as 4,6; else the target's.")] = None,
-    sigmas: Annotated[
-        str | None, typer.Option(help="Standard deviations to try, such as 0.08,0.09; else 0.03 to 0.30 by 0.01.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=2, help="Draws of each density.")] = 100,
-    slices: Annotated[int, typer.Option(min=1, help="Training slices of each anatomy, at most.")] = 24,
-    mask: Annotated[
-        str, typer.Option(help="What else the Gaussian masks have, as JSON: centre_lines, floor, keep_dc, axis.")
-    ] = "{}",
-    output: Annotated[Path | None, typer.Option(help="CSV of everything that was tried.")] = None,
-) -> None:
-    """Find the Gaussian mask whose zero filling comes closest to a published row, and say how close."""
-    from unimri.core.text import write_csv
-    from unimri.evaluation.calibration import SIGMAS, calibrate, read_target, report
-    from unimri.physics.masks import Gaussian1D
-
-    found = calibrate(
-        pairs(data),
-        read_target(target),
-        parse_settings(Gaussian1D, mask, "--mask"),
-        SIGMAS if sigmas is None else _numbers(sigmas, "--sigmas"),
-        seeds,
-        None if accelerations is None else _numbers(accelerations, "--accelerations"),
-        slices,
-    )
-    if output is not None:
-        write_csv(output, found.tried)
-    typer.echo(report(found))
 
 
 @app.command(rich_help_panel=EXPERIMENT)

@@ -15,7 +15,7 @@ STEPS = "Steps of the workflow"
 
 app = typer.Typer()
 
-Limit = Annotated[int | None, typer.Option(min=1, help="Score at most so many slices, evenly spaced.")]
+Methods = Annotated[list[str], typer.Option(help="Key of a method; may be given several times, in the order of rows.")]
 
 
 @app.command(rich_help_panel=STEPS)
@@ -104,23 +104,30 @@ def train(
 
 
 @app.command(rich_help_panel=STEPS)
-def evaluate(
-    method: str,
-    seed: Annotated[int, typer.Argument(help="Of the method's training.")],
+def reconstruct_test(
     anatomy: str,
     data: Path,
-    mask: Path,
-    settings: Json,
+    mask: Annotated[Path, typer.Argument(help="That the methods were trained with.")],
     output: Output,
-    model: Path | None = None,
-    aspin: Annotated[Path | None, typer.Option(help="An ASPIN that lies apart from its model.")] = None,
+    wanted: Annotated[
+        typer.FileText,
+        typer.Option(help="What to reconstruct, as JSON: a list of unimri.evaluation.reconstructions.Reconstruction."),
+    ] = "-",  # type: ignore[assignment]
 ) -> None:
-    """Score a method on the test split of an anatomy, slices and volumes; zero filling without a model."""
-    from unimri.evaluation.run import evaluate as run
+    """Reconstruct the test split of an anatomy by every method and under every condition, and keep the images."""
+    from unimri.evaluation.reconstruct import reconstruct_test_split
+    from unimri.evaluation.reconstructions import read_list
+
+    reconstruct_test_split(anatomy, data, mask, read_list(wanted.read(), "--wanted"), output)
+
+
+@app.command(rich_help_panel=STEPS)
+def score(reconstructions: Path, data: Path, settings: Json, output: Output) -> None:
+    """Score kept reconstructions, slices and volumes; no network is loaded."""
+    from unimri.evaluation.scores import score as run
     from unimri.metrics.settings import MetricSettings
 
-    metrics = parse_settings(MetricSettings, settings, "--settings")
-    run(method, seed, anatomy, data, mask, model, metrics, output, aspin)
+    run(reconstructions, data, parse_settings(MetricSettings, settings, "--settings"), output)
 
 
 @app.command(rich_help_panel=STEPS)
@@ -144,84 +151,29 @@ def tune(
 
 
 @app.command(rich_help_panel=STEPS)
-def robustness(
-    anatomy: str,
-    acceleration: Annotated[float, typer.Argument(help="Of the methods' trainings.")],
-    seed: int,
-    data: Path,
-    conditions: Json,
-    models: Json,
-    settings: Json,
-    output: Output,
-    slices: Limit = None,
-) -> None:
-    """Score methods on samplings and noise that they were not trained for."""
-    from unimri.evaluation.robustness import Condition, score_conditions
-    from unimri.metrics.settings import MetricSettings
-
-    tried = parse_settings(dict[str, Condition], conditions, "--conditions")
-    folders = parse_settings(dict[str, Path | None], models, "--models")
-    metrics = parse_settings(MetricSettings, settings, "--settings")
-    score_conditions(anatomy, acceleration, seed, data, tried, folders, slices, metrics, output)
-
-
-@app.command(rich_help_panel=STEPS)
-def aspin_matrix(
-    anatomy: str,
-    seed: int,
-    data: Path,
-    mask: Path,
-    model: Path,
-    aspin: Annotated[list[str], typer.Option(help="Anatomy whose ASPIN to try; may be given several times.")],
-    settings: Json,
-    output: Output,
-    slices: Limit = None,
-) -> None:
-    """Score an anatomy with each anatomy's ASPIN."""
-    from unimri.evaluation.robustness import score_aspins
-    from unimri.metrics.settings import MetricSettings
-
-    metrics = parse_settings(MetricSettings, settings, "--settings")
-    score_aspins(anatomy, seed, data, mask, model, aspin, slices, metrics, output)
-
-
-@app.command(rich_help_panel=STEPS)
-def forgetting(
-    seed: int,
-    mask: Path,
-    model: Path,
-    settings: Json,
-    output: Output,
-    data: Pairs = None,
-    new: Annotated[list[str] | None, typer.Option(help="Anatomy that S4 added; may be given several times.")] = None,
-    finetuned: Pairs = None,
-) -> None:
-    """Compare reconstructions of old anatomies (--data) before and after new ones were learnt."""
-    from unimri.evaluation.forgetting import score_forgetting
-    from unimri.metrics.settings import MetricSettings
-
-    metrics = parse_settings(MetricSettings, settings, "--settings")
-    score_forgetting(seed, pairs(data), mask, model, new or [], pairs(finetuned), metrics, output)
-
-
-@app.command(rich_help_panel=STEPS)
 def study_table(
     study: str,
     scores: list[Path],
     anatomy: Annotated[list[str], typer.Option(help="Column of the table; may be given several times.")],
+    method: Methods,
+    settings: Json,
     output: Output,
 ) -> None:
     """Write the table of a study: robustness, aspin_matrix, adaptation, forgetting or masks."""
+    from unimri.evaluation.averages import table_columns
     from unimri.evaluation.study_tables import StudyName, write_study_table
+    from unimri.metrics.score import read_scores
+    from unimri.metrics.settings import MetricSettings
 
+    metrics = parse_settings(MetricSettings, settings, "--settings")
     name: StudyName = parse_settings(StudyName, json.dumps(study), "STUDY")  # type: ignore[arg-type]
-    write_study_table(name, scores, anatomy, output)
+    write_study_table(name, read_scores(scores, metrics), anatomy, method, table_columns(metrics), output)
 
 
 @app.command(rich_help_panel=STEPS)
 def study_picture(study: str, table: Path, acceleration: float, title: str, output: Output) -> None:
     """Draw one acceleration of the table of a study: adaptation or aspin_matrix."""
-    from unimri.evaluation.study_pictures import PictureName, draw_study
+    from unimri.evaluation.pictures import PictureName, draw_study
 
     name: PictureName = parse_settings(PictureName, json.dumps(study), "STUDY")  # type: ignore[arg-type]
     draw_study(name, table, acceleration, title, output)
@@ -229,21 +181,26 @@ def study_picture(study: str, table: Path, acceleration: float, title: str, outp
 
 @app.command(rich_help_panel=STEPS)
 def picture(
-    anatomy: str, data: Path, mask: Path, models: Json, settings: Json, simulated: bool, output: Output
+    reconstructions: Path,
+    data: Path,
+    seed: int,
+    simulated: bool,
+    method: Methods,
+    settings: Json,
+    output: Output,
 ) -> None:
-    """Draw one test slice as every method reconstructs it, with error maps."""
+    """Draw one test slice as every method reconstructs it, with error maps, from the kept images."""
     from unimri.evaluation.pictures import picture_methods
     from unimri.metrics.settings import MetricSettings
 
-    folders = parse_settings(dict[str, Path | None], models, "--models")
     metrics = parse_settings(MetricSettings, settings, "--settings")
-    picture_methods(anatomy, data, mask, folders, metrics, simulated, output)
+    picture_methods(reconstructions, data, method, seed, metrics, simulated, output)
 
 
 @app.command(rich_help_panel=STEPS)
 def curves(histories: Json, title: str, output: Output) -> None:
     """Draw the training curves of all stages side by side."""
-    from unimri.evaluation.curves import draw_curves
+    from unimri.evaluation.pictures import draw_curves
 
     draw_curves(parse_settings(dict[str, dict[str, Path]], histories, "--histories"), title, output)
 
@@ -251,7 +208,7 @@ def curves(histories: Json, title: str, output: Output) -> None:
 @app.command(rich_help_panel=STEPS)
 def contact_sheet(data: Path, output: Output) -> None:
     """Draw the middle slices of an anatomy's prepared volumes."""
-    from unimri.evaluation.contact import picture_data
+    from unimri.evaluation.pictures import picture_data
 
     picture_data(data, output)
 
@@ -267,6 +224,7 @@ def data_report(data: Pairs, origins: Json, output: Output, figure: Output) -> N
 @app.command(rich_help_panel=STEPS)
 def tables(
     scores: list[Path],
+    method: Methods,
     anatomies: Json,
     network: Json,
     settings: Json,
@@ -291,7 +249,7 @@ def tables(
     metrics = parse_settings(MetricSettings, settings, "--settings")
     resampling = parse_settings(StatisticsSettings, statistics, "--statistics")
     parameters = parameter_table(base, aspin, len(origins))
-    write_tables(scores, origins, metrics, resampling, parameters, layer, output)
+    write_tables(scores, method, origins, metrics, resampling, parameters, layer, output)
     write_parameters(base, aspin, len(origins), output)
     write_json(output / ORIGINS, origins)
 
@@ -309,7 +267,8 @@ def build(
     model: Path,
     mask: Path,
     task: Json,
-    scores: Annotated[Path, typer.Option(help="Folder of proposed/ and undersampled/.")],
+    scores: Annotated[Path, typer.Option(help="Folder of the anatomies' scores.")],
+    seed: Annotated[int, typer.Option(help="Of the model's training.")],
     output: Output,
     data: Pairs = None,
 ) -> None:
@@ -317,4 +276,4 @@ def build(
     from unimri.deploy.build import build_model
     from unimri.deploy.description import ModelTask
 
-    build_model(parse_settings(ModelTask, task, "--task"), model, mask, pairs(data), scores, output)
+    build_model(parse_settings(ModelTask, task, "--task"), model, mask, pairs(data), scores, seed, output)

@@ -31,7 +31,7 @@ from unimri.deploy.description import (
 from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
 from unimri.metrics.psnr import psnr
-from unimri.metrics.score import read_scores
+from unimri.metrics.score import AS_TRAINED, read_scores
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
 from unimri.physics.masks import Masks, load_masks
 
@@ -42,7 +42,9 @@ CHOICE = "choice.csv"
 """What `--anatomy auto` made of every test volume, a file of the model."""
 
 
-def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Path], scores: Path, output: Path) -> None:
+def build_model(
+    task: ModelTask, model: Path, mask: Path, data: Mapping[str, Path], scores: Path, seed: int, output: Path
+) -> None:
     """Write a model's folder: base, ASPINs, description and card.
 
     Parameters
@@ -51,7 +53,8 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
     model : folder of the universal network, with an ASPIN of each anatomy.
     mask : the mask artifact that it was trained with.
     data : prepared data of each anatomy.
-    scores : folder with `proposed/{anatomy}.csv` and `undersampled/{anatomy}.csv`.
+    scores : folder with the scores of each anatomy, `{anatomy}.csv`.
+    seed : of the model's training, by which its scores are known.
     output : the folder; it is replaced as a whole.
 
     Raises
@@ -73,7 +76,7 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
     anatomies = {}
     for name, anatomy in task.anatomies.items():
         found = describe_anatomy(anatomy, prepared[name], masks, train[name], inverse, size)
-        anatomies[name] = found.model_copy(update={"quality": _quality(scores, name)})
+        anatomies[name] = found.model_copy(update={"quality": _quality(scores / f"{name}.csv", seed)})
     description = ModelDescription(
         name=task.name,
         acceleration=task.acceleration,
@@ -139,8 +142,12 @@ def count_patients(data: PreparedData, split: Split) -> int:
     return int(data.manifest.loc[data.manifest["split"] == split, "patient"].nunique())
 
 
-def _quality(scores: Path, anatomy: str) -> Quality:
-    own, zero_filled = (read_scores([scores / method / f"{anatomy}.csv"]) for method in (PROPOSED, ZERO_FILLED))
+def _quality(scores: Path, seed: int) -> Quality:
+    rows = read_scores([scores])
+    rows = rows[(rows["condition"] == AS_TRAINED) & (rows["seed"] == seed)]
+    own, zero_filled = (rows[rows["method"] == method] for method in (PROPOSED, ZERO_FILLED))
+    if own.empty or zero_filled.empty:
+        raise UnimriError(f"{scores}: holds no scores of the model of seed {seed} and of zero filling; score again")
     return Quality(
         slices=len(own),
         patients=int(own["patient"].nunique()),

@@ -8,7 +8,6 @@ import pandas as pd
 from unimri.core.errors import UnimriError
 from unimri.core.text import significant, write_csv
 from unimri.metrics.base import CONVENTIONS, in_convention, metric_of, scored_metrics, table_metrics
-from unimri.metrics.score import Score
 from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import METHODS, method, place_of
 
@@ -16,21 +15,6 @@ KEYS = ("acceleration", "method", "metric")
 """The columns that name a row of a table; the others are anatomies, and `average`."""
 
 AVERAGE = "average"
-
-ROBUSTNESS_COLUMNS = ["acceleration", "seed", "condition", "method", "anatomy", "volume", "slice", *Score._fields]
-MATRIX_COLUMNS = ["acceleration", "seed", "anatomy", "aspin", "volume", "slice", *Score._fields]
-FORGETTING_COLUMNS = [
-    "acceleration",
-    "seed",
-    "way",
-    "new",
-    "anatomy",
-    "slices",
-    "before",
-    "after",
-    "largest_pixel_change",
-]
-"""Columns of the files that the studies' scores are in."""
 
 Cell = tuple[float, str, str, str]
 """Acceleration, method, metric, and anatomy or `average`."""
@@ -158,7 +142,7 @@ def check_scores(scores: pd.DataFrame, anatomies: Sequence[str]) -> None:
     if unknown := sorted(set(scores["anatomy"]) - set(anatomies)):
         raise UnimriError(f"scores of unknown anatomies: {', '.join(unknown)}; allowed: {', '.join(anatomies)}")
     if missing := [anatomy for anatomy in anatomies if not (scores["anatomy"] == anatomy).any()]:
-        raise UnimriError(f"no scores of: {', '.join(missing)}; evaluate them, or leave them out of the table")
+        raise UnimriError(f"no scores of: {', '.join(missing)}; score them, or leave them out of the table")
     identity = ["acceleration", "seed", "method", "anatomy", "volume", "slice"]
     if (twice := scores.duplicated(identity)).any():
         row = scores.loc[twice, identity].iloc[0]
@@ -177,7 +161,7 @@ def check_scores(scores: pd.DataFrame, anatomies: Sequence[str]) -> None:
                 names = [f"{key} at {acceleration:g}x (seed {seed})" for acceleration, key, seed in (first, group)]
                 raise UnimriError(
                     f"anatomy {name}: {names[0]} and {names[1]} were scored on different slices; "
-                    "evaluate them again on one test split"
+                    "score them again on one test split"
                 )
 
 

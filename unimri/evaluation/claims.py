@@ -20,10 +20,10 @@ from unimri.core.errors import UnimriError
 from unimri.core.text import interval_number, markdown_table, write_csv
 from unimri.evaluation.averages import AVERAGE, anatomies_of, cells
 from unimri.evaluation.differences import Pair
-from unimri.evaluation.layers import layer_rows, published_s2
 from unimri.evaluation.markdown import heading_of
 from unimri.evaluation.paper import PAPERS_PARAMETERS, parameter_table, published
 from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
+from unimri.evaluation.study_tables import layer_rows, published_s2
 from unimri.metrics.base import metric_of
 from unimri.training.methods import METHODS
 

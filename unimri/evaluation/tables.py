@@ -1,7 +1,7 @@
 """All tables that are made from metrics CSVs, as files; Table 1 on a terminal."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,10 @@ from unimri.evaluation.averages import (
 )
 from unimri.evaluation.claims import check_claims, claimed_pairs, write_claims
 from unimri.evaluation.differences import PROPOSED_PAIRS, orderings
-from unimri.evaluation.layers import table_s2, write_table_s2
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
+from unimri.evaluation.scores import as_trained
 from unimri.evaluation.statistics import StatisticsSettings, compare, comparisons, write_comparisons
+from unimri.evaluation.study_tables import table_s2, write_table_s2
 from unimri.metrics.base import metric_of
 from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
 from unimri.metrics.settings import MetricSettings
@@ -43,6 +44,7 @@ DEVIATION = "table1_deviation.csv"
 
 def write_tables(
     score_files: Iterable[Path],
+    methods: Sequence[str],
     anatomies: Mapping[str, str],
     metrics: MetricSettings,
     statistics: StatisticsSettings,
@@ -57,8 +59,8 @@ def write_tables(
 
     Parameters
     ----------
-    score_files : metrics CSVs, from `unimri.metrics.score.write_scores`, with the volumes' CSVs beside them; of
-        the methods of Table 1, and of `layer1`, ... for Table S2.
+    score_files : from `unimri.evaluation.scores.score`, with the volumes' CSVs beside them.
+    methods : whose scores are tabulated: those of Table 1, and `layer1`, ... for Table S2.
     anatomies : for each anatomy, in the order of the columns, whether its data are 'simulated' or 'real'.
     metrics : how the scores were computed, and which are in Table 1.
     statistics : how intervals are made.
@@ -72,7 +74,8 @@ def write_tables(
     """
     heading_of(anatomies)
     score_files = list(score_files)
-    scores, names, columns = read_scores(score_files, metrics), list(anatomies), table_columns(metrics)
+    scores = as_trained(read_scores(score_files, metrics), methods)
+    names, columns = list(anatomies), table_columns(metrics)
     check_scores(scores, names)
     whole, by_seed = averages(scores, names, columns), seed_tables(scores, names, columns)
     table, published = of_table1(whole), paper.published()
@@ -81,7 +84,7 @@ def write_tables(
     found = compare(scores, whole, pairs, statistics, list(by_seed.values()))
     compared, tested = orderings(found, names, published), comparisons(found, scores)
     beside = paper.beside(table, published)
-    volumes = read_volume_scores((volumes_file(path) for path in score_files), metrics)
+    volumes = as_trained(read_volume_scores((volumes_file(path) for path in score_files), metrics), methods)
     write_csv(output / "table1.csv", table)
     write_csv(output / DEVIATION, deviation)
     write_csv(output / "table1_published.csv", beside)

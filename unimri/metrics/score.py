@@ -26,12 +26,20 @@ from unimri.metrics.psnr import PSNR
 from unimri.metrics.settings import MetricSettings
 from unimri.metrics.ssim import SSIM
 
-IDENTITY = ("mask", "acceleration", "seed", "method", "anatomy", "patient", "volume")
-"""The columns that say what was scored. `seed` is of the method's training; zero filling, which has none, bears that of
-the trainings beside it. `patient` is the manifest's key."""
+AS_TRAINED = "as trained"
+"""The condition of Tables 1 and S2: mask, noise and conditioning that a method was trained for."""
+
+IDENTITY = ("condition", "mask", "acceleration", "seed", "method", "anatomy", "patient", "volume")
+"""The columns that say what was scored. `mask`, `acceleration` and `seed` are of the method's training, from which
+`condition` may differ; zero filling, which has no training, bears the seed of those beside it. `patient` is the
+manifest's key."""
 
 SLICE = "slice"
 """The number of a slice in its volume, from 0: a column of the slices' CSV after the identity."""
+
+CHANGE = "largest_pixel_change"
+"""The last column of the slices' CSV: how far any pixel's magnitude is from the reconstruction that was there before,
+on the slices' scale of [0, 1]; missing where none was."""
 
 _WHOLE, _NUMBERS = ("seed", SLICE), ("acceleration",)
 
@@ -158,33 +166,30 @@ def volumes_file(scores: Path) -> Path:
     return scores.with_suffix(f".volumes{scores.suffix}")
 
 
-def write_scores(path: Path, rows: Iterable[Any], settings: MetricSettings, identity: Sequence[str] = IDENTITY) -> None:
+def write_scores(path: Path, rows: Iterable[Any], settings: MetricSettings) -> None:
     """Write a slices' CSV; metrics have six decimals, so equal scores are equal bytes.
 
     Parameters
     ----------
-    rows : of each slice the identity, `slice`, and `slice_columns`; by name, or in this order.
+    rows : of each slice `IDENTITY`, `SLICE`, `slice_columns` and `CHANGE`; by name, or in this order.
     """
-    _write(path, rows, [*identity, SLICE, *slice_columns(settings)])
+    _write(path, rows, [*IDENTITY, SLICE, *slice_columns(settings), CHANGE])
 
 
-def write_volume_scores(
-    path: Path, rows: Iterable[Any], settings: MetricSettings, identity: Sequence[str] = IDENTITY
-) -> None:
-    """Write a volumes' CSV: rows of the identity and `volume_columns`, as in `write_scores`."""
-    _write(path, rows, [*identity, *volume_columns(settings)])
+def write_volume_scores(path: Path, rows: Iterable[Any], settings: MetricSettings) -> None:
+    """Write a volumes' CSV: rows of `IDENTITY` and `volume_columns`, as in `write_scores`."""
+    _write(path, rows, [*IDENTITY, *volume_columns(settings)])
 
 
 def _write(path: Path, rows: Iterable[Any], columns: list[str]) -> None:
     frame = pd.DataFrame(list(rows), columns=columns)
-    # Ratios may be too small for six decimals: they get six significant digits.
-    small = [metric.column for metric in metrics().values() if metric.relative and metric.column in frame]
+    # Ratios and changes may be too small for six decimals: they get six significant digits.
+    small = [metric.column for metric in metrics().values() if metric.relative]
+    small = [column for column in (*small, CHANGE) if column in frame]
     write_csv(path, frame.assign(**{column: [significant(value) for value in frame[column]] for column in small}))
 
 
-def read_scores(
-    paths: Iterable[Path], settings: MetricSettings | None = None, identity: Sequence[str] = IDENTITY
-) -> pd.DataFrame:
+def read_scores(paths: Iterable[Path], settings: MetricSettings | None = None) -> pd.DataFrame:
     """Read slices' CSVs into one frame, one row a slice.
 
     Parameters
@@ -193,8 +198,9 @@ def read_scores(
 
     Returns
     -------
-    frame of the identity, `slice` and `slice_columns`; acceleration and metrics are float64, seed and slice int64, and
-    the others str. Metrics by a slice's own range or norm are NaN where they are missing.
+    frame of `IDENTITY`, `SLICE`, `slice_columns` and `CHANGE`; acceleration, metrics and change are float64, seed and
+    slice int64, and the others str. Metrics by a slice's own range or norm, and the change, are NaN where they are
+    missing.
 
     Raises
     ------
@@ -203,27 +209,26 @@ def read_scores(
     """
     scored = scored_metrics(settings or MetricSettings())
     conventions = [convention for convention in CONVENTIONS if not convention.whole]
-    return _read(paths, [*identity, SLICE], scored, conventions)
+    columns = _columns(scored, conventions) | {CHANGE: True}
+    return _read(paths, [*IDENTITY, SLICE], columns)
 
 
-def read_volume_scores(
-    paths: Iterable[Path], settings: MetricSettings | None = None, identity: Sequence[str] = IDENTITY
-) -> pd.DataFrame:
-    """Read volumes' CSVs into one frame of the identity and `volume_columns`; metrics are NaN where they are missing.
+def read_volume_scores(paths: Iterable[Path], settings: MetricSettings | None = None) -> pd.DataFrame:
+    """Read volumes' CSVs into one frame of `IDENTITY` and `volume_columns`; metrics are NaN where they are missing.
 
     Parameters, Raises
     ------------------
     as in `read_scores`.
     """
-    return _read(paths, identity, scored_metrics(settings or MetricSettings()), [VOLUME_MAXIMUM])
+    return _read(paths, IDENTITY, _columns(scored_metrics(settings or MetricSettings()), [VOLUME_MAXIMUM]))
 
 
-def _read(
-    paths: Iterable[Path], names: Sequence[str], scored: Sequence[Metric], conventions: Sequence[Convention]
-) -> pd.DataFrame:
-    columns = {
-        column: convention.own_range for convention in conventions for column in in_convention(scored, convention)
-    }
+def _columns(scored: Sequence[Metric], conventions: Sequence[Convention]) -> dict[str, bool]:
+    """The metrics' columns in some conventions, and of each whether values may be missing."""
+    return {column: convention.own_range for convention in conventions for column in in_convention(scored, convention)}
+
+
+def _read(paths: Iterable[Path], names: Sequence[str], columns: dict[str, bool]) -> pd.DataFrame:
     frames = [_read_file(path, names, columns) for path in paths]
     if not frames:
         raise UnimriError("no metrics files were given, so there is nothing to tabulate")
@@ -233,7 +238,7 @@ def _read(
 def _read_file(path: Path, names: Sequence[str], metric_columns: dict[str, bool]) -> pd.DataFrame:
     """A file's frame; of each metric's column whether values may be missing."""
     columns = [*names, *metric_columns]
-    mend = "evaluate again to write it"
+    mend = "score again to write it"
     try:
         # As text first: pandas would make a number of a volume named 001 and a missing value of one named NA.
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unimri.evaluation.averages import AVERAGE
 from unimri.report.catalogue import TABLES
-from unimri.report.settings import Experiment
+from unimri.report.experiment import Experiment
 from unimri.report.tables import (
     Row,
     best_of,

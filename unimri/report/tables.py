@@ -10,10 +10,12 @@ from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import AVERAGE
 from unimri.metrics.base import Metric, metrics
 from unimri.report.catalogue import COLUMNS, WORDS, Column, Table
-from unimri.training.methods import METHODS, method
+from unimri.training.methods import ADAPTATIONS, METHODS, method
 
 Row = dict[str, str]
 
+# In tables of the studies, which learn new anatomies in several ways.
+_ADAPTATIONS = {row.key: row.title for row in ADAPTATIONS}
 _TEXTS = ("text", "method", "metric", "acceleration", "anatomy")
 _MISSING = "–"
 
@@ -321,7 +323,7 @@ def _word(name: str, column: Column, text: str) -> str:
     if column.kind == "metric":
         return metric_title(text)
     if column.kind == "method":
-        return method(text).title
+        return _ADAPTATIONS.get(text) or method(text).title
     return WORDS.get(name, {}).get(text, text)
 
 

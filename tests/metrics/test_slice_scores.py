@@ -10,11 +10,11 @@ from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, struct
 
 from unimri.core.errors import UnimriError
 from unimri.metrics.psnr import PSNR_CEILING_DB
-from unimri.metrics.score import IDENTITY, read_scores, score_slice, score_slices, slice_columns, write_scores
+from unimri.metrics.score import CHANGE, IDENTITY, read_scores, score_slice, score_slices, slice_columns, write_scores
 from unimri.metrics.settings import MetricSettings
 
 SETTINGS = MetricSettings()
-COLUMNS = (*IDENTITY, "slice", *slice_columns(SETTINGS))
+COLUMNS = (*IDENTITY, "slice", *slice_columns(SETTINGS), CHANGE)
 HEADER = ",".join(COLUMNS) + "\n"
 SliceScore = namedtuple("SliceScore", COLUMNS)
 
@@ -139,8 +139,14 @@ def test_wrong_settings_are_refused(wrong):
 
 # A volume named 001 and an anatomy named NA are what a CSV reader makes a number and a missing value of.
 ROWS = [
-    SliceScore("1d", 4, 7, "proposed", "NA", "007", "001", 0, 40.123456789, 98.5, 0.000123456789, 39.0, 98.0),
-    SliceScore("1d", 4.5, 7, "shared", "brain, left", "1e3", "nan", 12, 1 / 3, 100.0, math.nan, math.nan, math.nan),
+    SliceScore(
+        *("as trained", "1d", 4, 7, "proposed", "NA", "007", "001", 0),
+        *(40.123456789, 98.5, 0.000123456789, 39.0, 98.0, 0.0000012345678),
+    ),
+    SliceScore(
+        *("noise, 0.01", "1d", 4.5, 7, "shared", "brain, left", "1e3", "nan", 12),
+        *(1 / 3, 100.0, math.nan, math.nan, math.nan, math.nan),
+    ),
 ]
 
 
@@ -150,8 +156,8 @@ def test_scores_come_back_as_written(tmp_path):
     frame = read_scores([tmp_path / "a.csv", tmp_path / "b.csv"])
     assert tuple(frame.columns) == COLUMNS
     for row, expected in zip(frame.itertuples(index=False), ROWS, strict=True):
-        assert row[:8] == expected[:8]
-        assert row[8:] == pytest.approx(expected[8:], abs=5e-7, nan_ok=True)
+        assert row[:9] == expected[:9]
+        assert row[9:] == pytest.approx(expected[9:], abs=5e-7, nan_ok=True)
     assert frame["nmse"][0] == pytest.approx(0.000123456789, rel=5e-6)
 
 
@@ -161,10 +167,10 @@ def test_equal_scores_are_equal_bytes(tmp_path):
     content = (tmp_path / "a.csv").read_bytes()
     assert content == (tmp_path / "b.csv").read_bytes()
     assert content.decode().splitlines() == [
-        "mask,acceleration,seed,method,anatomy,patient,volume,slice,psnr_db,ssim_percent,"
-        "nmse,psnr_slice_max_db,ssim_slice_max_percent",
-        "1d,4,7,proposed,NA,007,001,0,40.123457,98.500000,0.000123457,39.000000,98.000000",
-        '1d,4.5,7,shared,"brain, left",1e3,nan,12,0.333333,100.000000,,,',
+        "condition,mask,acceleration,seed,method,anatomy,patient,volume,slice,psnr_db,ssim_percent,"
+        "nmse,psnr_slice_max_db,ssim_slice_max_percent,largest_pixel_change",
+        "as trained,1d,4,7,proposed,NA,007,001,0,40.123457,98.500000,0.000123457,39.000000,98.000000,1.23457e-06",
+        '"noise, 0.01",1d,4.5,7,shared,"brain, left",1e3,nan,12,0.333333,100.000000,,,,',
     ]
 
 
@@ -175,12 +181,12 @@ def test_equal_scores_are_equal_bytes(tmp_path):
         (HEADER, "no rows"),
         (
             "acceleration,method,anatomy,volume,psnr_db\n4,shared,a,b,30\n",
-            "lacks the column.*mask, seed, patient, slice, ssim_percent, nmse",
+            "lacks the column.*condition, mask, seed, patient, slice, ssim_percent, nmse",
         ),
-        (HEADER + "m,4,7,shared,a,p,v,0,30,90,,,\nm,4,7,shared,a,p,v,1,nan,90,,,\n", "line 3, column psnr_db"),
-        (HEADER + "m,4,7,shared,a,p,v,0,30,,,,\n", "line 2, column ssim_percent"),
-        (HEADER + "m,4,7,shared,a,p,v,0,inf,90,,,\n", "line 2, column psnr_db"),
-        (HEADER + "m,4,7,shared,a,p,v,0,30,90,nan,,\n", "line 2, column nmse"),
+        (HEADER + "c,m,4,7,shared,a,p,v,0,30,90,,,,\nc,m,4,7,shared,a,p,v,1,nan,90,,,,\n", "line 3, column psnr_db"),
+        (HEADER + "c,m,4,7,shared,a,p,v,0,30,,,,,\n", "line 2, column ssim_percent"),
+        (HEADER + "c,m,4,7,shared,a,p,v,0,inf,90,,,,\n", "line 2, column psnr_db"),
+        (HEADER + "c,m,4,7,shared,a,p,v,0,30,90,nan,,,\n", "line 2, column nmse"),
     ],
 )
 def test_faulty_files_are_refused_by_name(tmp_path, content, message):

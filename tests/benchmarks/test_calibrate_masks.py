@@ -9,16 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from calibrate_masks import calibrate, read_target, report
 from scipy.ndimage import gaussian_filter
 
 from unimri.core.errors import UnimriError
 from unimri.data.layouts.folders import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
-from unimri.evaluation.calibration import calibrate, read_target, report
 from unimri.evaluation.paper import published
 from unimri.physics.masks import Gaussian1D, draw_masks
 
+SCRIPT = Path(__file__).parents[2] / "benchmarks/calibrate_masks.py"
 SIZE, SEEDS, SIGMAS = 32, 12, (0.06, 0.1, 0.16)
 
 
@@ -89,7 +90,7 @@ def test_the_draw_that_a_row_was_made_from_is_found_and_its_line_draws_it(data, 
     assert Gaussian1D.model_validate(yaml.safe_load(line)["mask"]) == settings
 
 
-def test_the_distance_is_told(data, tmp_path):
+def test_the_distance_is_reported(data, tmp_path):
     target = read_target(row_of(data, tmp_path / "row.csv", 0.1, range(SEEDS), shift=2.0))
     found = calibrate(data, target, Gaussian1D(), [0.1], SEEDS)
     (density,) = found.densities().itertuples()
@@ -115,7 +116,7 @@ def test_the_default_target_is_the_papers_undersampled_row():
         assert row == paper.loc[acceleration].drop(["method", "metric", "average"]).to_dict()
 
 
-def test_wrong_inputs_are_told(data, tmp_path):
+def test_wrong_inputs_are_named(data, tmp_path):
     target = read_target()
     with pytest.raises(UnimriError, match="no anatomy 'hip' at 4x; allowed: brain, knee, cardiac, abdomen, prostate"):
         calibrate(data, target, Gaussian1D())
@@ -141,7 +142,7 @@ def test_wrong_inputs_are_told(data, tmp_path):
         ("acceleration,brain\n4,30\n4,31\n", "two rows"),
     ],
 )
-def test_a_target_that_is_none_is_told(tmp_path, content, says):
+def test_a_target_that_is_none_is_named(tmp_path, content, says):
     path = tmp_path / "row.csv"
     if content is not None:
         path.write_text(content)
@@ -151,7 +152,7 @@ def test_a_target_that_is_none_is_told(tmp_path, content, says):
 
 
 def test_the_command_prints_and_writes_what_it_tried(data, tmp_path):
-    command = [sys.executable, "-m", "unimri.cli", "masks", "calibrate", f"--data=brain={data['brain']}"]
+    command = [sys.executable, SCRIPT, f"--data=brain={data['brain']}"]
     command += ["--accelerations=4", "--sigmas=0.1,0.2", "--seeds=3", f"--output={tmp_path / 'tried.csv'}"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")

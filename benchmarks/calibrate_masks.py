@@ -4,22 +4,29 @@ A paper that does not say its mask still prints how zero filling does with it. F
 each seed a mask is drawn for every acceleration, and slices of every anatomy are undersampled with it. On a grid,
 because the score of a seed is no smooth function of the standard deviation: lines come and go. On training slices: a
 mask is part of an experiment's design, which the test split must not inform.
+
+    python benchmarks/calibrate_masks.py --data brain=results/data/brain --data knee=results/data/knee
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 import torch
+import typer
 import yaml
 from tabulate import tabulate
 from torch import Tensor
 from tqdm import tqdm
 
+from unimri.cli.commands import Pairs, pairs
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
+from unimri.core.text import write_csv
 from unimri.data.store import PreparedData, evenly_spaced
 from unimri.evaluation.averages import anatomies_of
 from unimri.evaluation.paper import published
@@ -241,3 +248,49 @@ def _psnr(images: Tensor, truth: Tensor) -> float:
     """Mean PSNR over slices (B, n, n), in dB with range 1."""
     error = (images - truth).square().mean((1, 2))
     return float((-10 * error.log10()).clamp(max=PSNR_CEILING_DB).mean())
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        return [float(number) for number in text.split(",")]
+    except ValueError:
+        raise UnimriError(f"{option}: {text!r} is no list of numbers; give it as 4,6") from None
+
+
+def main(
+    data: Pairs = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(help="CSV of zero filling's PSNR, acceleration and anatomies as columns; else the paper's row."),
+    ] = None,
+    accelerations: Annotated[str | None, typer.Option(help="Such as 4,6; else the target's.")] = None,
+    sigmas: Annotated[
+        str | None, typer.Option(help="Standard deviations to try, such as 0.08,0.09; else 0.03 to 0.30 by 0.01.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=2, help="Draws of each density.")] = 100,
+    slices: Annotated[int, typer.Option(min=1, help="Training slices of each anatomy, at most.")] = 24,
+    mask: Annotated[
+        str, typer.Option(help="What else the Gaussian masks have, as JSON: centre_lines, floor, keep_dc, axis.")
+    ] = "{}",
+    output: Annotated[Path | None, typer.Option(help="CSV of everything that was tried.")] = None,
+) -> None:
+    """Find the Gaussian mask whose zero filling comes closest to a published row, and say how close."""
+    found = calibrate(
+        pairs(data),
+        read_target(target),
+        parse_settings(Gaussian1D, mask, "--mask"),
+        SIGMAS if sigmas is None else _numbers(sigmas, "--sigmas"),
+        seeds,
+        None if accelerations is None else _numbers(accelerations, "--accelerations"),
+        slices,
+    )
+    if output is not None:
+        write_csv(output, found.tried)
+    print(report(found))
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except UnimriError as fault:
+        sys.exit(f"unimri: {' '.join(str(fault).split())}")
