@@ -12,7 +12,7 @@ from calls import call, fails, succeeds
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from stores import smooth
-from unimri.data.inspect import parse_reader
+from unimri.data.layouts.registry import parse_reader
 
 import unimri
 from unimri.core.errors import UnimriError
