@@ -15,8 +15,9 @@ from commands import tree
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.training import run
-from unimri.training.callbacks import Callback, Display
+from unimri.training.callbacks import Display
 from unimri.training.checkpoints import Checkpoints
+from unimri.training.engine import Callback
 from unimri.training.interruption import InterruptedTraining
 from unimri.training.optimiser import Adam, learning_rate_factor
 from unimri.training.run import run_training
