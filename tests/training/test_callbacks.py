@@ -62,21 +62,21 @@ def test_a_training_that_goes_on_keeps_the_events_before_and_a_new_one_does_not(
 
 
 class Recorder:
-    """A sink that keeps what it is told."""
+    """A sink that keeps what it is given."""
 
-    told: list
+    events: list
 
     def __init__(self, folder, title, step):
-        type(self).told = [("open", folder, title, step)]
+        type(self).events = [("open", folder, title, step)]
 
     def numbers(self, values, step):
-        self.told.append(("numbers", dict(values), step))
+        self.events.append(("numbers", dict(values), step))
 
     def picture(self, name, image, step):
-        self.told.append(("picture", name, image, step))
+        self.events.append(("picture", name, image, step))
 
     def close(self):
-        self.told.append(("close",))
+        self.events.append(("close",))
 
 
 def test_ssim_is_of_the_validation_slices_and_pictures_come_every_so_many_epochs(experiment, tmp_path, monkeypatch):
@@ -95,17 +95,17 @@ def test_ssim_is_of_the_validation_slices_and_pictures_come_every_so_many_epochs
     run_training(
         experiment.task("independent", 4), experiment.files("head"), tmp_path / "x", tmp_path / "c", [Watch(), logger]
     )
-    told = Recorder.told
-    assert told[0] == ("open", tmp_path, "title", 0)
-    assert told[-1] == ("close",)
-    numbers = [event[1] for event in told if event[0] == "numbers"]
+    events = Recorder.events
+    assert events[0] == ("open", tmp_path, "title", 0)
+    assert events[-1] == ("close",)
+    numbers = [event[1] for event in events if event[0] == "numbers"]
     said = [values["validation_ssim_percent_head"] for values in numbers if "validation_ssim_percent_head" in values]
     np.testing.assert_allclose(said, seen[1::2])
-    assert sum(event[0] == "picture" for event in told) == 2
+    assert sum(event[0] == "picture" for event in events) == 2
 
 
 @pytest.mark.parametrize("name", ["mlflow", "wandb", "tensorboard"])
-def test_a_service_that_is_not_installed_is_told(experiment, tmp_path, monkeypatch, name):
+def test_a_service_that_is_not_installed_is_reported(experiment, tmp_path, monkeypatch, name):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard" if name == "tensorboard" else name, None)
     logger = Logging(name, tmp_path / "events", "", 1)
     with pytest.raises(UnimriError, match=rf"training\.logger: {name} is not installed; pip install {name}"):
@@ -123,7 +123,7 @@ def test_a_service_that_is_not_installed_is_told(experiment, tmp_path, monkeypat
         (1, 7, [7]),
     ],
 )
-def test_so_many_lines_are_told_and_the_last_epochs_among_them(
+def test_so_many_lines_are_logged_and_the_last_epochs_among_them(
     lines: int | None, epochs: int, expected: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
     display = Display(lines)
