@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from commands import start_server, group_environments
+from commands import group_environments, start_server
 
 from unimri.core.errors import UnimriError
 from unimri.training.distributed import ProcessGroup, join, placed, taking
