@@ -13,7 +13,7 @@ from unimri.core.run_lock import occupy
 from unimri.workflow.plan import WorkflowPlan
 from unimri.workflow.slurm import cancel_leftovers
 
-min_version("9.0")
+min_version("9.14")
 
 # Until jobs start: what planning makes stays, and looking for garbage in it is a fifth of the time of a large plan.
 gc.disable()

@@ -15,10 +15,9 @@ from unimri.core.run_lock import occupy
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("machines", [{"processes": 2}, {"nodes": 2, "launcher": "mpiexec -n $nodes"}])
-def test_how_a_training_is_run_plans_only_the_page_that_shows_it(finished: Path, machines: dict) -> None:
+def test_how_a_training_is_run_plans_only_the_page_that_shows_it(finished: Path) -> None:
     overlay = finished.parent / "running.yaml"
-    overlay.write_text(yaml.safe_dump({"training": {"checkpoint_minutes": 1, "logger": "tensorboard", **machines}}))
+    overlay.write_text(yaml.safe_dump({"training": {"checkpoint_minutes": 1, "logger": "tensorboard", "processes": 2}}))
     run = snakemake(finished, "-n", "--quiet", "rules", overlays=(overlay,))
     planned = dict(re.findall(r"^([a-z_]+) +(\d+)$", run.stdout + run.stderr, flags=re.MULTILINE))
     assert planned == {"report": "1", "all": "1", "total": "2"}

@@ -38,7 +38,6 @@ SITE = {
     "cores": 2,
     "memory_mb": 8000,
     "minutes": 30,
-    "together": 20,
     "status_seconds": 1,
     "latency_seconds": 5,
     # Its first attempt cannot even import torch.
@@ -174,7 +173,7 @@ def test_whatever_happens_the_tables_are_those_of_one_machine(
     last = run.start("last.log", SMALL)
     run.frozen("pretrained-aspin")
     assert outdated not in run.jobs()
-    taken = run.job("rule_fits_adapted")
+    taken = run.job("rule_adapted_wildcards_4x_2021_pretrained_prostate")
     cluster.preempt(taken, "CANCEL")
     assert last.wait(400) == 0, run.says("last.log")[-3000:]
     assert f"SLURM has taken job {taken} away" in run.says("last.log")
@@ -187,6 +186,7 @@ def test_whatever_happens_the_tables_are_those_of_one_machine(
         assert "epoch 1 of" not in log
     assert list((run.folder / "results/checkpoints").iterdir()) == []
     assert list((run.folder / "results").rglob(".partial-*")) == []
-    # Small jobs share a submission, and trainings have the partition with GPUs.
-    submitted = [(comment.split("_wildcards_")[0], partition) for comment, partition, _, _ in run.jobs("all").values()]
-    print(submitted)
+    submitted = {(what.split("_wildcards_")[0], partition) for what, partition, _, _ in run.jobs("all").values()}
+    on_gpus = {"rule_independent", "rule_shared", "rule_pretrained", "rule_distilled", "rule_adapted"}
+    assert {what for what, partition in submitted if partition == "gpu"} == on_gpus
+    assert {"rule_simulate", "rule_index", "rule_shard"} < {what for what, partition in submitted if partition == "cpu"}

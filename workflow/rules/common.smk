@@ -1,6 +1,6 @@
 import os
 
-from unimri.workflow.resources import needs
+from unimri.workflow.resources import job_resources
 
 
 # On a cluster, seconds on the machine that Snakemake runs on.
@@ -30,7 +30,7 @@ TRAIN = (
 def asked(kind):
     def of(name):
         return lambda wildcards, attempt: getattr(
-            needs(kind, plan.config).of_attempt(attempt), name
+            job_resources(kind, plan.config).of_attempt(attempt), name
         )
 
     return dict(mem_mb=of("memory_mb"), runtime=of("minutes"))
