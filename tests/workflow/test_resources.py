@@ -20,12 +20,17 @@ def test_a_training_on_the_cpu_asks_for_more_than_was_measured(pixels: int, batc
     preparation = config.preparation.model_copy(update={"image_size": int(pixels**0.5)})
     optimisation = config.training.optimisation.model_copy(update={"batch_size": batch})
     training = config.training.model_copy(update={"optimisation": optimisation})
-    asked = job_resources("training", config.model_copy(update={"preparation": preparation, "training": training})).memory_mb
+    asked = job_resources(
+        "training", config.model_copy(update={"preparation": preparation, "training": training})
+    ).memory_mb
     assert 1.2 * measured < asked < 3 * measured
 
 
 def test_on_a_gpu_the_batch_is_not_held_in_the_machines_memory() -> None:
-    assert job_resources("training", with_device("cuda")).memory_mb < job_resources("training", with_device("cpu")).memory_mb
+    assert (
+        job_resources("training", with_device("cuda")).memory_mb
+        < job_resources("training", with_device("cpu")).memory_mb
+    )
 
 
 def test_another_attempt_gets_more() -> None:

@@ -267,9 +267,7 @@ def fails(says: str, source: Path, here: Path, results: Path = RESULTS) -> None:
     assert state(here) == before
 
 
-def test_what_cannot_be_reused_is_said_with_the_mend(
-    source: Path, here: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_reused_is_said_with_the_mend(source: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fails("results is /data/results: only a folder below", source, here, Path("/data/results"))
     fails(r"results is \.\./results: only", source, here, Path("../results"))
     fails("nowhere: no such folder; give the folder in which", source.with_name("nowhere"), here)

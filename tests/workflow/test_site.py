@@ -62,14 +62,16 @@ def test_trainings_have_the_partition_with_gpus(site: Path) -> None:
 def test_accounts_of_jobs_are_asked_for_where_they_are_kept(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, answers: bool, known: str
 ) -> None:
-    (tmp_path / "sacct").write_text("#!/bin/sh\necho Slurm accounting storage is disabled >&2\n" + f"exit {1 - answers}")
+    (tmp_path / "sacct").write_text(
+        "#!/bin/sh\necho Slurm accounting storage is disabled >&2\n" + f"exit {1 - answers}"
+    )
     (tmp_path / "sacct").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     site.write_text(f"{{status_command: {asked}}}")
     assert profile()["unimri-slurm-status-command"] == known
     if not answers:
         site.write_text("{status_command: sacct}")
-        with pytest.raises(Exception, match="sacct does not answer .* is disabled.*; write squeue"):
+        with pytest.raises(Exception, match=r"sacct does not answer .* is disabled.*; write squeue"):
             profile()
 
 

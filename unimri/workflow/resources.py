@@ -22,7 +22,7 @@ class JobResources:
     minutes: int
 
     def of_attempt(self, attempt: int) -> "JobResources":
-        """What it asks for in attempt number `attempt` (from 1): a job that ran out of memory or time gets more of it."""
+        """What attempt number `attempt` (from 1) asks for: a job that ran out of memory or time gets more of it."""
         return JobResources(self.memory_mb * attempt, self.minutes * attempt)
 
 

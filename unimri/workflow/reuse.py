@@ -206,9 +206,7 @@ def _below(path: Path) -> Iterable[Path]:
     return path.rglob("*")
 
 
-def _reuse(
-    jobs: list[list[_Output]], here: Path, results: Path, records: Records, copy: bool
-) -> list[Reused]:
+def _reuse(jobs: list[list[_Output]], here: Path, results: Path, records: Records, copy: bool) -> list[Reused]:
     made: dict[str, Reused] = {}
     wanted = []
     for job in jobs:
