@@ -148,7 +148,8 @@ def test_a_study_plans_what_it_alone_needs(finished: Path) -> None:
         "few_aspin": 3,
         "few_finetuned": 3,
         "few_scratch": 3,
-        **scored | {"reconstruct": 3, "score": 3, "picture": 3},
+        # Of the new anatomies alone: not of forgetting, which is of the others.
+        **scored | {"reconstruct": 3, "score": 3, "picture": 3, "study_table": 3},
     }
     mask = planned(finished, {"studies": {"masks": [{"preset": "schlemper"}]}})
     # The mask itself is there, for the robustness of the other's networks.
@@ -160,8 +161,7 @@ def test_a_study_plans_what_it_alone_needs(finished: Path) -> None:
 def test_other_metrics_score_again_and_reconstruct_nothing(finished: Path) -> None:
     jobs = planned(finished, {"metrics": {"ssim_window": 5}})
     assert "reconstruct" not in jobs
-    # The weights of the classical methods are chosen by PSNR as the settings have it.
-    assert jobs == {"tune": 5, "score": 5, "picture": 5, "model": 1, **REPORTED}
+    assert jobs == {"score": 5, "picture": 5, "model": 1, **REPORTED}
 
 
 def test_other_fractions_read_no_scan_again(finished: Path) -> None:
