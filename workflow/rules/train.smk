@@ -20,36 +20,36 @@ def network_options(training):
 
 
 # S1, Shared, S2, S3, their controls; S4 as `adapted`; those of few patients as `few_...`.
-for own in plan.training_rules.values():
+for kind in plan.training_rules.values():
 
     rule:
         name:
-            own.name
+            kind.name
         input:
-            manifest=of(own, lambda training: manifests(training.anatomies)),
-            shards=of(own, lambda training: shards(training.anatomies)),
+            manifest=of(kind, lambda training: manifests(training.anatomies)),
+            shards=of(kind, lambda training: shards(training.anatomies)),
             mask=f"{RESULTS}/masks/{{sampling}}.npz",
-            networks=of(own, plan.training_inputs),
+            networks=of(kind, plan.training_inputs),
         output:
-            plan.training_files(own),
+            plan.training_files(kind),
         log:
-            f"{LOGS}/{{sampling}}/seed{{seed}}/{own.log}.log",
+            f"{LOGS}/{{sampling}}/seed{{seed}}/{kind.log}.log",
         benchmark:
-            f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/{own.log}.tsv"
+            f"{BENCHMARKS}/{{sampling}}/seed{{seed}}/{kind.log}.tsv"
         wildcard_constraints:
-            anatomy="|".join(plan.learns_from(own)) or "none",
-        priority: own.priority
+            anatomy="|".join(plan.learns_from(kind)) or "none",
+        priority: kind.priority
         conda:
             ENVIRONMENT
         threads: plan.threads
         resources:
             **TRAINING,
         params:
-            task=of(own, plan.task),
+            task=of(kind, plan.task),
             folder=subpath(output[0], parent=True),
-            data=of(own, lambda training: data_options(training.anatomies)),
-            networks=of(own, network_options),
+            data=of(kind, lambda training: data_options(training.anatomies)),
+            networks=of(kind, network_options),
             checkpoints=CHECKPOINTS,
-            code=of(own, plan.training_code),
+            code=of(kind, plan.training_code),
         shell:
             TRAIN
