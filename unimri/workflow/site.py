@@ -14,28 +14,13 @@ from unimri.core.settings import Settings, parse_settings
 FILE = "site.yaml"
 VARIABLE = "UNIMRI_SITE"
 
-TRAININGS = (
-    "independent",
-    "shared",
-    "shared_all",
-    "shared_instance_norm",
-    "pretrained",
-    "distilled",
-    "continued",
-    "adapted",
-    "few_aspin",
-    "few_finetuned",
-    "few_scratch",
-)
-"""Rules that may ask for GPUs."""
-
 
 class Site(Settings):
     """One cluster, and what it grants."""
 
     account: str | None = Field(None, description="account that jobs are billed to; null: your default one")
     partition: str | None = Field(None, description="partition of jobs without a GPU; null: the cluster's default")
-    gpu_partition: str | None = Field(None, description="partition of trainings; null: `partition`")
+    gpu_partition: str | None = Field(None, description="partition of jobs with GPUs; null: `partition`")
     qos: str | None = Field(None, description="quality of service")
     constraint: str | None = Field(None, description="features that nodes must have")
     jobs: int = Field(50, ge=1, description="most jobs that are submitted at once")
@@ -61,19 +46,11 @@ class Site(Settings):
         named = {
             "slurm_account": self.account,
             "slurm_partition": self.partition,
+            "gpu_partition": self.gpu_partition,
             "qos": self.qos,
             "constraint": self.constraint,
         }
         return {name: repr(value) for name, value in named.items() if value is not None}
-
-    @property
-    def set_resources(self) -> dict[str, dict[str, int | str]]:
-        """What single rules ask for instead, as Snakemake's `set-resources` takes it."""
-        partition = {} if self.gpu_partition is None else {"slurm_partition": repr(self.gpu_partition)}
-        own: dict[str, dict[str, int | str]] = {rule: {**partition} for rule in TRAININGS if partition}
-        for rule, asked in self.resources.items():
-            own[rule] = own.get(rule, {}) | asked
-        return own
 
     @property
     def known_status_command(self) -> str:
