@@ -4,7 +4,7 @@ import pytest
 import yte
 
 from unimri.core.errors import UnimriError
-from unimri.workflow.site import Site, read_site
+from unimri.workflow.slurm import Site, read_site
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,14 +30,14 @@ def test_without_a_file_the_defaults_count(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_profile_holds_what_the_site_says(site: Path) -> None:
     site.write_text(
-        "{account: all, partition: my-cpu, gpu_partition: my-gpu, jobs: 7, resources: {evaluate: {runtime: 90}}}"
+        "{account: all, partition: my-cpu, gpu_partition: my-gpu, jobs: 7, resources: {model: {runtime: 9}}}"
     )
     filled = profile()
     assert filled["jobs"] == 7
     # As Python expressions, or `all` would be the function of that name.
     named = {"slurm_account": "'all'", "slurm_partition": "'my-cpu'", "gpu_partition": "'my-gpu'"}
     assert filled["default-resources"] == named
-    assert filled["set-resources"] == {"evaluate": {"runtime": 90}}
+    assert filled["set-resources"] == {"model": {"runtime": 9}}
 
 
 @pytest.mark.parametrize(

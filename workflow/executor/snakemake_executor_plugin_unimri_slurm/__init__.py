@@ -5,6 +5,7 @@ preempts (`PreemptMode=CANCEL`) instead of requeueing it. A package of its own, 
 the names of top-level packages.
 """
 
+import getpass
 import shlex
 import subprocess
 from collections.abc import AsyncGenerator
@@ -49,7 +50,7 @@ def _taken_away(jobs: list[SubmittedJobInfo]) -> set[str | None]:
         return set()
     numbers = {job.external_jobid for job in jobs}
     # Not --jobs: that fails as a whole when SLURM has forgotten one of them.
-    command = ["squeue", "--noheader", "--states=all", "--format=%i|%T"]
+    command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--states=all", "--format=%i|%T"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     states = (line.split("|") for line in answer.split())
     return {number for number, state in states if number in numbers and state in TAKEN_AWAY}
