@@ -36,13 +36,13 @@ def slices_seen(config: Config) -> pd.DataFrame:
     turns = len(base) * max(train[name] for name in base)
     adapted = sum(train[name] for name in new)
     rows = [
-        ("independent", "plain", len(train), sum(train.values()) * stages.independent.epochs, 3),
-        ("shared", "plain", 1, mixed * stages.shared.epochs, 3),
-        ("pretrained (S2)", "universal", 1, turns * stages.pretrained.epochs, 3),
-        ("distilled (S3)", "s3", 1, turns * stages.distilled.epochs, 4),  # and the teacher's forward
-        ("continued (control)", "universal", 1, turns * stages.continued.epochs, 3),
+        ("independent", "plain", len(train), sum(train.values()) * stages["independent"].epochs, 3),
+        ("shared", "plain", 1, mixed * stages["shared"].epochs, 3),
+        ("pretrained (S2)", "universal", 1, turns * stages["pretrained"].epochs, 3),
+        ("distilled (S3)", "s3", 1, turns * stages["distilled"].epochs, 4),  # and the teacher's forward
+        ("continued (control)", "universal", 1, turns * stages["continued"].epochs, 3),
         # No gradient of a convolution's weights.
-        ("adapted (S4), three bases", "universal", 3 * len(new), 3 * adapted * stages.adapted.epochs, 2),
+        ("adapted (S4), three bases", "universal", 3 * len(new), 3 * adapted * stages["adapted"].epochs, 2),
     ]
     return pd.DataFrame(rows, columns=["stage", "step", "trainings", "slices seen", "forwards"])
 

@@ -19,10 +19,9 @@ import typer
 from tqdm import tqdm
 
 from unimri.config import Config, load_config
-from unimri.training.inputs import Files
+from unimri.training.files import Files
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
-from unimri.training.stages import STAGES, StageName
 from unimri.workflow.plan import WorkflowPlan
 
 GRID = (1e-3, 2e-3, 4e-3)
@@ -38,7 +37,7 @@ class Trial:
 
     def run(self) -> float:
         """Train, unless that is done, and give the best validation PSNR in dB."""
-        only = STAGES[self.task.stage].only_aspin
+        only = self.task.recipe.learns == "conditioning"
         about = self.folder / (f"{next(iter(self.files.data))}.json" if only else "model.json")
         if not about.exists():
             run_training(self.task, self.files, self.folder, self.folder)
@@ -51,15 +50,16 @@ class Sweep:
     def __init__(self, config: Config, acceleration: float, output: Path) -> None:
         self.config, self.output = config, output
         self.plan = WorkflowPlan(config)
+        self.planned = self.plan.trainings(f"{acceleration:g}x", self.plan.seeds[0])
         self.mask = config.results / f"masks/{acceleration:g}x.npz"
         self.rows: list[dict[str, object]] = []
 
-    def folder(self, stage: StageName, rate: float, anatomy: str = "") -> Path:
+    def folder(self, stage: str, rate: float, anatomy: str = "") -> Path:
         return self.output / stage / f"{rate:g}" / anatomy
 
     def stage(
         self,
-        stage: StageName,
+        stage: str,
         groups: list[list[str]],
         base: Path | None = None,
         teachers: dict[str, Path] | None = None,
@@ -82,15 +82,13 @@ class Sweep:
 
     def trial(
         self,
-        stage: StageName,
+        stage: str,
         rate: float,
         anatomies: list[str],
         base: Path | None,
         teachers: dict[str, Path] | None,
     ) -> Trial:
-        task = TrainingTask.model_validate_json(
-            self.plan.task(stage, self.config.seeds[0], self.config.distillation.layer)
-        )
+        task = TrainingTask.model_validate_json(self.plan.task(next(one for one in self.planned if one.stage == stage)))
         budget = task.budget.model_copy(update={"learning_rate": rate})
         data = {anatomy: self.config.results / "data" / anatomy for anatomy in anatomies}
         folder = self.folder(stage, rate, anatomies[0] if stage in ("independent", "adapted", "finetuned") else "")

@@ -4,14 +4,14 @@ import time
 
 import torch
 
-from unimri.models.cascade import UniversalD5C5
+from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, undersample
 
 REPEATS = 9
 
 
-def seconds(network: UniversalD5C5, image: torch.Tensor, sampled: torch.Tensor, low_precision: bool) -> float:
+def seconds(network: D5C5, image: torch.Tensor, sampled: torch.Tensor, low_precision: bool) -> float:
     """Median time of one forward and backward pass."""
     zero_filled, measured = undersample(image, sampled, -1)
     times = []
@@ -27,7 +27,7 @@ def seconds(network: UniversalD5C5, image: torch.Tensor, sampled: torch.Tensor, 
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    network = UniversalD5C5(CascadeSettings(), ["brain"])
+    network = D5C5(CascadeSettings(), "aspin", ["brain"])
     image, sampled = torch.rand(4, 64, 64), lines(torch.rand(4, 64) < 0.25, -1)
     capabilities = torch.cpu.get_capabilities()
     native = [name for name in ("amx_bf16", "avx512_bf16") if capabilities.get(name)]

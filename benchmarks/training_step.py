@@ -19,11 +19,12 @@ from reference_practice import ReferenceD5C5, UndersampledSlices
 from torch import nn
 from torch.utils.data import DataLoader
 
-from unimri.models.cascade import D5C5, UniversalD5C5
-from unimri.models.memory import keep_freed_memory
+from unimri.core.compute import keep_freed_memory
+from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import undersample
-from unimri.training.losses import attention_transfer, mean_absolute_error
+from unimri.training.distillation import attention_transfer
+from unimri.training.losses import mean_absolute_error
 
 LAYER, OMEGA = 3, 1e-4
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -90,7 +91,7 @@ def ours(options: argparse.Namespace, kind: str, training: bool) -> Callable[[],
     """Our step, as unimri.training takes it."""
     keep_freed_memory()
     settings = CascadeSettings(last_convolution="default")
-    network = (D5C5(settings) if kind == "plain" else UniversalD5C5(settings, ["brain"])).to(options.device)
+    network = (D5C5(settings) if kind == "plain" else D5C5(settings, "aspin", ["brain"])).to(options.device)
     teacher = D5C5(settings).to(options.device).requires_grad_(False) if kind == "S3" else None
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=1e-7)
     slices, mask = data(options)

@@ -5,22 +5,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from unimri.classical.settings import ClassicalSettings
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, parse_settings
-from unimri.data.fit import Fit
+from unimri.data.geometry import Geometry
+from unimri.data.layouts.registry import ReaderSettings
 from unimri.data.prepare import PreparationSettings
-from unimri.data.read.registry import ReaderSettings
 from unimri.data.simulate.settings import SimulationSettings
-from unimri.evaluation.layout import AVERAGE, KEYS
-from unimri.evaluation.metrics import MetricSettings
+from unimri.evaluation.averages import AVERAGE, KEYS
 from unimri.evaluation.statistics import StatisticsSettings
-from unimri.evaluation.studies import Studies
+from unimri.metrics.settings import MetricSettings
 from unimri.models.registry import NetworkSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks
+from unimri.training.methods import ADAPTATIONS, METHODS, Method, budgets
 from unimri.training.settings import Budget, Distillation, Optimisation, Running
 
 AnatomyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -31,7 +31,7 @@ class AnatomySettings(Settings):
     path: Path | None = Field(None, description="folder of real scans; without it the anatomy is simulated")
     simulation: SimulationSettings | None = Field(None, description="what to simulate when there is no path")
     reader: ReaderSettings = Field(description="how the folder is laid out")
-    fit: Fit = Field(description="crop: centre crop, zero padded; resize: the whole slice")
+    fit: Geometry = Field(description="crop: centre crop, zero padded; resize: the whole slice")
     splits: Path | None = Field(
         None,
         description="CSV with the columns patient (as `unimri inspect` names them) and split, "
@@ -49,22 +49,11 @@ class AnatomySettings(Settings):
         return self.path is None
 
 
-class Stages(Settings):
-    """Budgets of the stages. `continued` is the control without teachers; it should have `distilled`'s epochs."""
-
-    independent: Budget
-    shared: Budget
-    shared_instance_norm: Budget
-    pretrained: Budget
-    distilled: Budget
-    continued: Budget
-    adapted: Budget
-    finetuned: Budget
-
-
 class TrainingSettings(Running):
     optimisation: Optimisation = Field(default_factory=Optimisation)
-    stages: Stages
+    stages: dict[str, Budget] = Field(
+        description="budgets, by their keys in the table of methods (unimri/training/methods.py)"
+    )
     threads: int = Field(1, ge=1, description="CPU threads of one process")
     seeds: list[Annotated[int, Field(ge=0)]] | None = Field(
         None,
@@ -90,6 +79,85 @@ class Sampling:
     acceleration: float
     mask: MaskSettings
     role: Literal["main", "mask", "tried"]
+
+
+Count = Annotated[int, Field(ge=1)]
+
+
+def _of_kind(kind: str, keys: list[str]) -> list[str]:
+    allowed = [method.key for method in METHODS if method.kind == kind]
+    if unknown := [key for key in keys if key not in allowed]:
+        raise ValueError(f"{', '.join(unknown)}: no such method; allowed: {', '.join(allowed)}")
+    return keys
+
+
+class Robustness(Settings):
+    """Trained networks on samplings and noise that they were not trained for."""
+
+    methods: list[str] = Field(
+        ["undersampled", "independent", "shared", "proposed"], description="methods of Table 1 to try"
+    )
+    accelerations: list[Annotated[float, Field(gt=1)]] = Field([], description="others than the trained one")
+    masks: list[MaskSettings] = Field([], description="others than the trained one, at the trained acceleration")
+    noise: list[Annotated[float, Field(gt=0)]] = Field(
+        [],
+        description="standard deviations of complex Gaussian noise in k-space, each of real and imaginary part, on the "
+        "scale of the prepared slices, whose volumes reach from 0 to 1 (the FFT is orthonormal)",
+    )
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, methods: list[str]) -> list[str]:
+        allowed = [method.key for method in METHODS]
+        if unknown := [key for key in methods if key not in allowed]:
+            raise ValueError(f"{', '.join(unknown)}: no such method; allowed: {', '.join(allowed)}")
+        return methods
+
+
+class Studies(Settings):
+    """Each is left out by an empty list, or false."""
+
+    controls: list[str] = Field([], description="rows of Table 1 that test what the paper's comparison leaves open")
+    classical: list[str] = Field([], description="rows of Table 1 that no training stands behind")
+    layers: list[Count] = Field([], description="layers to distil, for Table S2, beside distillation.layer")
+    patients: list[Count] = Field(
+        [],
+        description="S4 against fine-tuning of the whole network and training from scratch, on so many training "
+        "patients of each new anatomy, and on all of them",
+    )
+    masks: list[MaskSettings] = Field(
+        [], description="other masks, with each of which all of Table 1 is trained and scored again"
+    )
+    robustness: Robustness = Field(default_factory=Robustness)
+    slices: int | None = Field(
+        None,
+        ge=1,
+        description="robustness and the matrix of ASPINs score at most so many slices of an anatomy, evenly spaced; "
+        "null: all",
+    )
+    aspin_matrix: bool = Field(True, description="score each anatomy with every anatomy's ASPIN")
+
+    @field_validator("controls")
+    @classmethod
+    def _controls(cls, keys: list[str]) -> list[str]:
+        return _of_kind("control", keys)
+
+    @field_validator("classical")
+    @classmethod
+    def _classical(cls, keys: list[str]) -> list[str]:
+        return _of_kind("classical", keys)
+
+    @property
+    def methods(self) -> list[str]:
+        """Keys of the rows of Table 1, in their order."""
+        chosen = {*self.controls, *self.classical}
+        return [method.key for method in METHODS if method.in_paper or method.key in chosen]
+
+    @property
+    def trained(self) -> list[Method]:
+        """The rows that something is trained for: Table 1's, S4, and the study of few patients."""
+        rows = [method for method in METHODS if method.budget is not None and method.key in self.methods]
+        return [*rows, *(ADAPTATIONS if self.patients else ADAPTATIONS[:1])]
 
 
 class Config(Settings):
@@ -139,20 +207,13 @@ class Config(Settings):
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"training.seeds: {self.seeds} names one twice; give each once")
-        processes = self.training.processes * self.training.nodes
-        batch_size = self.training.optimisation.batch_size
+        processes, batch_size = self.training.processes, self.training.optimisation.batch_size
         if batch_size % processes:
-            nodes = f" on {self.training.nodes} nodes" if self.training.nodes > 1 else ""
             raise ValueError(
-                f"training.processes: {processes} processes{nodes} cannot share training.optimisation.batch_size, "
+                f"training.processes: {processes} processes cannot share training.optimisation.batch_size, "
                 f"{batch_size}, evenly"
             )
-        stages = self.training.stages
-        if stages.continued.epochs != stages.distilled.epochs:
-            raise ValueError(
-                f"training.stages.continued.epochs: {stages.continued.epochs} is not distilled's "
-                f"{stages.distilled.epochs}; the control must train for as long"
-            )
+        self._check_stages()
         masks = {self.mask.name: self.mask} if self.studies.masks else {}
         for mask in (*self.studies.masks, *self.studies.robustness.masks):
             if masks.setdefault(mask.name, mask) != mask:
@@ -167,6 +228,21 @@ class Config(Settings):
             except UnimriError as error:
                 raise ValueError(f"sampling {sampling.name}: {error}") from None
         return self
+
+    def _check_stages(self) -> None:
+        stages, rows = self.training.stages, budgets()
+        if unknown := [stage for stage in stages if stage not in rows]:
+            raise ValueError(f"training.stages.{unknown[0]}: no method has that budget; allowed: {', '.join(rows)}")
+        for row in self.studies.trained:
+            if row.budget not in stages:
+                raise ValueError(f"training.stages.{row.budget}: missing; {row.title} is trained with it")
+        for stage, row in rows.items():
+            other = row.as_long_as
+            if other and {stage, other} <= stages.keys() and stages[stage].epochs != stages[other].epochs:
+                raise ValueError(
+                    f"training.stages.{stage}.epochs: {stages[stage].epochs} is not {other}'s {stages[other].epochs}; "
+                    "the control must train for as long"
+                )
 
     @property
     def samplings(self) -> dict[str, "Sampling"]:

@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from unimri.deploy.card import write_texts
-from unimri.deploy.description import AnatomyDescription, ModelDescription, Quality
-from unimri.deploy.looks import FEATURES
-from unimri.evaluation.metrics import MetricSettings
-from unimri.models.cascade import UniversalD5C5
+from unimri.deploy.description import FEATURES, AnatomyDescription, ModelDescription, Quality
+from unimri.metrics.settings import MetricSettings
+from unimri.models.cascade import D5C5
 from unimri.models.folder import aspin_path, save_aspin, save_base
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D
@@ -24,14 +23,14 @@ SCALES = {"brain": 1.1, "knee": 1.3}
 def make_model(folder: Path, seed: int = 0) -> Path:
     """Write a model of brain (base) and knee (new) for 4x at 32 x 32."""
     torch.manual_seed(seed)
-    network = UniversalD5C5(NETWORK, SCALES)
-    for aspin in network.aspins.values():
+    network = D5C5(NETWORK, "aspin", SCALES)
+    for aspin in network.conditioning.per_anatomy.values():
         torch.nn.init.normal_(aspin.gamma, 1.0, 0.3)
         torch.nn.init.normal_(aspin.beta, 0.0, 0.3)
     save_base(network, folder)
     for name in SCALES:
-        save_aspin(network.aspin_of(name), name, folder, aspin_path(folder, name))
-    about = {"network": NETWORK.model_dump(), "normalisation": "aspin", "inputs": {"data/brain": "0", "mask": "0"}}
+        save_aspin(network.conditioning.of(name), name, folder, aspin_path(folder, name))
+    about = {"network": NETWORK.model_dump(), "conditioning": "aspin", "inputs": {"data/brain": "0", "mask": "0"}}
     (folder / "model.json").write_text(json.dumps(about))
     quality = Quality(
         slices=4, patients=2, psnr_db=30.0, ssim_percent=90.0, zero_filled_psnr_db=25.0, zero_filled_ssim_percent=70.0
@@ -49,14 +48,14 @@ def make_model(folder: Path, seed: int = 0) -> Path:
                 role="base" if name == "brain" else "new",
                 scale_factor=factor,
                 # Far from any image: nothing is like one of them.
-                look=[100.0] * FEATURES,
+                features=[100.0] * FEATURES,
                 largest_distance=1.0,
                 training_patients=6,
                 quality=quality,
             )
             for name, factor in SCALES.items()
         },
-        precision=np.eye(FEATURES).tolist(),
+        inverse_covariance=np.eye(FEATURES).tolist(),
         settings={
             "network": NETWORK.model_dump(),
             "training": {"stages": {"adapted": stage}, "optimisation": {"batch_size": 2, "validation_slices": 2}},

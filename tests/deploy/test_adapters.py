@@ -17,23 +17,22 @@ from unimri.deploy.adapters import (
     add_adapter,
     check_name,
     export_aspin,
-    install,
     load_adapter,
     remove_aspin,
     save_adapter,
 )
-from unimri.deploy.description import Adaptation, AnatomyDescription, ModelDescription, digests
-from unimri.deploy.looks import FEATURES
+from unimri.deploy.description import FEATURES, Adaptation, AnatomyDescription, ModelDescription, digests
+from unimri.deploy.library import install
 from unimri.deploy.model import Model
-from unimri.models.aspin import Aspin
 from unimri.models.folder import WEIGHTS, load_tensors, save_tensors
+from unimri.models.instance_norm import InstanceNorm
 
 ABOUT = AnatomyDescription(
     origin="real",
     role="new",
     scale_factor=1.2,
     training_patients=3,
-    look=[0.0] * FEATURES,
+    features=[0.0] * FEATURES,
     largest_distance=1.0,
     adaptation=Adaptation(
         training_slices=9,
@@ -51,8 +50,8 @@ ABOUT = AnatomyDescription(
 SHAPE = (2, 2, 4)
 
 
-def aspin(seed: int = 0, shape: tuple[int, int, int] = SHAPE) -> Aspin:
-    made, generator = Aspin(*shape), torch.Generator().manual_seed(seed)
+def aspin(seed: int = 0, shape: tuple[int, int, int] = SHAPE) -> InstanceNorm:
+    made, generator = InstanceNorm(*shape), torch.Generator().manual_seed(seed)
     with torch.no_grad():
         made.gamma.copy_(torch.rand(shape, generator=generator))
         made.beta.copy_(torch.rand(shape, generator=generator))
@@ -182,7 +181,7 @@ def test_an_adapter_of_another_shape_does_not_take_the_name(shared_model: Path, 
     model = unimri.load(shared_model)
     with pytest.raises(UnimriError, match=r"wide\.aspin\.safetensors: its weights do not fit"):
         model.add_aspin(wide)
-    assert model.network.anatomies == model.anatomies == ["brain", "knee"]
+    assert model.network.conditioning.anatomies == model.anatomies == ["brain", "knee"]
     assert model.add_aspin(adapter) == "shoulder"
 
 

@@ -11,7 +11,7 @@ import torch
 from unimri.core.errors import UnimriError
 from unimri.deploy import export as export_module
 from unimri.deploy.export import CentredCascade, export
-from unimri.models.cascade import D5C5, UniversalD5C5
+from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, to_hybrid, to_image, to_kspace, undersample
 
@@ -21,11 +21,11 @@ ABOUT = {"anatomy": "brain", "acceleration": "4", "base_sha256": "0" * 64}
 
 
 @pytest.fixture(scope="module")
-def network() -> UniversalD5C5:
+def network() -> D5C5:
     torch.manual_seed(1)
-    network = UniversalD5C5(SETTINGS, ["brain", "knee"])
+    network = D5C5(SETTINGS, "aspin", ["brain", "knee"])
     with torch.no_grad():
-        for aspin in network.aspins.values():
+        for aspin in network.conditioning.per_anatomy.values():
             aspin.gamma.uniform_(0.3, 1)
             aspin.beta.normal_(0, 0.2)
     return network.eval()
@@ -47,7 +47,7 @@ def expected(network: D5C5, image: torch.Tensor, mask: torch.Tensor, axis: int, 
 
 @pytest.mark.parametrize("axis", [-1, -2])
 @pytest.mark.parametrize("shape", [(1, 16, 16), (2, 15, 22), (3, 24, 11)])
-def test_the_graph_without_ffts_is_the_network(network: UniversalD5C5, shape: tuple[int, int, int], axis: int) -> None:
+def test_the_graph_without_ffts_is_the_network(network: D5C5, shape: tuple[int, int, int], axis: int) -> None:
     image, mask = case(shape, axis)
     # What lies in lines that were not sampled must not matter.
     kspace = torch.view_as_real(to_kspace(image)).permute(0, 3, 1, 2)
@@ -59,7 +59,7 @@ def test_the_graph_without_ffts_is_the_network(network: UniversalD5C5, shape: tu
     torch.testing.assert_close(to_hybrid(result, axis)[kept], to_hybrid(image, axis)[kept], atol=1e-5, rtol=0)
 
 
-def test_onnx_gives_the_networks_image_at_other_sizes(network: UniversalD5C5, tmp_path: Path) -> None:
+def test_onnx_gives_the_networks_image_at_other_sizes(network: D5C5, tmp_path: Path) -> None:
     onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     file = tmp_path / "brain.onnx"
@@ -100,7 +100,7 @@ def _folders() -> bytes:
     return str(Path(export_module.__file__).parents[1]).encode()
 
 
-class Forgetful(UniversalD5C5):
+class Forgetful(D5C5):
     """Leaves data consistency out, as a network of another kind may."""
 
     def forward(self, zero_filled, measured, sampled, axis, anatomy=None, layer=None):
@@ -112,12 +112,12 @@ def test_a_file_that_is_not_close_is_not_written(tmp_path: Path) -> None:
     old = tmp_path / "x.pt2"
     old.write_bytes(b"what was there")
     with pytest.raises(UnimriError, match=r"differs from PyTorch by .*allowed: 1e-04"):
-        export(Forgetful(SMALLEST, ["brain"]), "brain", -1, old, {}, size=16)
+        export(Forgetful(SMALLEST, "aspin", ["brain"]), "brain", -1, old, {}, size=16)
     assert [path.name for path in tmp_path.iterdir()] == ["x.pt2"]
     assert old.read_bytes() == b"what was there"
 
 
-def test_faults_name_the_mend(network: UniversalD5C5, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faults_name_the_mend(network: D5C5, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnimriError, match=r"x.pt: .*choose .onnx or .pt2"):
         export(network, "brain", -1, tmp_path / "x.pt", {})
     with pytest.raises(UnimriError, match="known: brain, knee"):

@@ -18,9 +18,8 @@ from unimri.data.simulate.settings import SimulationSettings
 from unimri.data.simulate.simulate import simulate
 from unimri.deploy.adapters import save_adapter
 from unimri.deploy.card import write_texts
-from unimri.deploy.description import AnatomyDescription, ModelDescription
-from unimri.deploy.looks import FEATURES
-from unimri.models.cascade import UniversalD5C5
+from unimri.deploy.description import FEATURES, AnatomyDescription, ModelDescription
+from unimri.models.cascade import D5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model, save_aspin, save_base
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskTask, draw_masks, save_masks
@@ -97,11 +96,11 @@ def results(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     model = folder / "4x/seed2021/distilled/layer3"
     settings = CascadeSettings(width=4)
     anatomies = ("brain", "knee", "cardiac", "abdomen", "prostate")
-    network = UniversalD5C5(settings, anatomies)
+    network = D5C5(settings, "aspin", anatomies)
     save_base(network, model)
     for anatomy in anatomies:
-        save_aspin(network.aspin_of(anatomy), anatomy, model, aspin_path(model, anatomy))
-    (model / ABOUT).write_text(json.dumps({"network": settings.model_dump(), "normalisation": "aspin"}))
+        save_aspin(network.conditioning.of(anatomy), anatomy, model, aspin_path(model, anatomy))
+    (model / ABOUT).write_text(json.dumps({"network": settings.model_dump(), "conditioning": "aspin"}))
     task = parse_settings(MaskTask, {"mask": {"preset": "paper-like"}, "size": 64}, "test")
     save_masks(draw_masks(task.mask, task.size, 4), folder / "masks/4x.npz")
     shutil.copytree(models, folder / "models")
@@ -116,17 +115,16 @@ def own_files(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     np.save(folder / "kspace.npy", kspace)
     np.save(folder / "mask.npy", kept)
     network = load_model(models / "4x")
-    assert isinstance(network, UniversalD5C5)
     about = AnatomyDescription(
         origin="real",
         role="new",
         scale_factor=1.2,
         training_patients=4,
-        look=[0.0] * FEATURES,
+        features=[0.0] * FEATURES,
         largest_distance=1.0,
     )
     base = sha256(models / "4x" / WEIGHTS)
-    save_adapter(network.aspin_of("knee"), "hip", base, about, folder / "hip.aspin.safetensors")
+    save_adapter(network.conditioning.of("knee"), "hip", base, about, folder / "hip.aspin.safetensors")
     if find_spec("onnx"):
         write_graph(folder / "knee-4x.onnx")
     return folder

@@ -3,7 +3,7 @@ import torch
 
 from unimri.core.errors import UnimriError
 from unimri.models import instance_norm as instance_norm_module
-from unimri.models.cascade import D5C5, UniversalD5C5
+from unimri.models.cascade import D5C5
 from unimri.models.instance_norm import instance_norm
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, to_hybrid, undersample
@@ -19,14 +19,14 @@ def inputs(size: int = 16) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def test_the_papers_counts() -> None:
     assert sum(p.numel() for p in D5C5(CascadeSettings()).parameters()) == 144_650
-    universal = UniversalD5C5(CascadeSettings(), ["brain"])
-    assert sum(p.numel() for p in universal.aspin_of("brain").parameters()) == 1_280
+    universal = D5C5(CascadeSettings(), "aspin", ["brain"])
+    assert sum(p.numel() for p in universal.conditioning.of("brain").parameters()) == 1_280
     assert sum(p.numel() for p in universal.parameters()) == 144_650 + 1_280
 
 
 @pytest.mark.parametrize("anatomies", [None, ["brain"]])
 def test_data_consistency_is_hard(anatomies: list[str] | None) -> None:
-    network = D5C5(SMALL) if anatomies is None else UniversalD5C5(SMALL, anatomies)
+    network = D5C5(SMALL) if anatomies is None else D5C5(SMALL, "aspin", anatomies)
     zero_filled, measured, sampled = inputs()
     image, _ = network(zero_filled, measured, sampled, -1, "brain")
     kept = sampled.expand_as(measured)
@@ -36,7 +36,7 @@ def test_data_consistency_is_hard(anatomies: list[str] | None) -> None:
 
 def test_blocks_start_as_the_identity_when_the_last_convolution_is_zero() -> None:
     zero_filled, measured, sampled = inputs()
-    image, _ = UniversalD5C5(CascadeSettings(width=4), ["brain"])(zero_filled, measured, sampled, -1, "brain")
+    image, _ = D5C5(CascadeSettings(width=4), "aspin", ["brain"])(zero_filled, measured, sampled, -1, "brain")
     torch.testing.assert_close(image, zero_filled)
 
 
@@ -80,7 +80,7 @@ def test_instance_norm_in_bfloat16_is_exact_but_for_its_rounding() -> None:
 
 
 def test_biases_under_normalisation_stay_as_they_are() -> None:
-    network = UniversalD5C5(SMALL, ["brain"])
+    network = D5C5(SMALL, "aspin", ["brain"])
     before = {name: parameter.clone() for name, parameter in network.named_parameters()}
     optimiser = torch.optim.Adam(network.parameters(), lr=0.1, weight_decay=0.1)
     zero_filled, measured, sampled = inputs()
@@ -101,7 +101,7 @@ def test_layer_gives_one_activation_a_cascade_after_the_relu() -> None:
 @pytest.mark.parametrize("anatomies", [None, ["brain"]])
 @pytest.mark.parametrize("layer", [1, 3, 5])
 def test_activations_alone_are_those_of_a_whole_pass(anatomies: list[str] | None, layer: int) -> None:
-    network = D5C5(SMALL) if anatomies is None else UniversalD5C5(SMALL, anatomies)
+    network = D5C5(SMALL) if anatomies is None else D5C5(SMALL, "aspin", anatomies)
     _, expected = network(*inputs(), -1, "brain", layer)
     result = network.activations(*inputs(), -1, "brain", layer)
     assert len(result) == 5
@@ -109,11 +109,13 @@ def test_activations_alone_are_those_of_a_whole_pass(anatomies: list[str] | None
 
 
 def test_anatomies_are_added_listed_and_taken() -> None:
-    network = UniversalD5C5(SMALL, ["brain"])
-    network.add_anatomy("hip").start_from([network.aspin_of("brain")])
-    assert network.anatomies == ["brain", "hip"]
+    network = D5C5(SMALL, "aspin", ["brain"])
+    with torch.no_grad():
+        network.conditioning.of("brain").gamma.fill_(3)
+    assert torch.equal(network.conditioning.add("hip", like=["brain"]).gamma, torch.full((5, 4, 4), 3.0))
+    assert network.conditioning.anatomies == ["brain", "hip"]
     with pytest.raises(UnimriError, match="already"):
-        network.add_anatomy("hip")
-    network.remove_anatomy("hip")
+        network.conditioning.add("hip")
+    network.conditioning.remove("hip")
     with pytest.raises(UnimriError, match="known: brain"):
         network(*inputs(), -1, "hip")

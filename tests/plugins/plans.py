@@ -24,7 +24,7 @@ print(
             "index of brain": plan.index("brain"),
             "index of block": plan.index("block"),
             "mask": plan.mask("4x"),
-            "training": plan.task("independent", 1),
+            "training": plan.task(plan.trainings("4x", "1")[0]),
             "metrics": plan.metrics(),
             "code": plan.code("unimri.training.run"),
         }

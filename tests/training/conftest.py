@@ -5,15 +5,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 from commands import ANATOMIES, arguments, finish, start
+from unimri.data.read.nifti import NiftiSettings
 
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.read.nifti import NiftiSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
-from unimri.training.inputs import Files
+from unimri.training.files import Files
+from unimri.training.methods import recipe
 from unimri.training.run import run_training
 from unimri.training.settings import Budget, Distillation, Optimisation, TrainingTask
-from unimri.training.stages import StageName
 
 Command = Callable[..., list[str]]
 
@@ -35,9 +35,10 @@ class Experiment:
             prepare(anatomy, folder / "raw" / anatomy, task, folder / "data" / anatomy, 0)
         save_masks(draw_masks(Gaussian1D(), 16, 4), folder / "mask.npz")
 
-    def task(self, stage: StageName, epochs: int = 2) -> TrainingTask:
+    def task(self, stage: str, epochs: int = 2) -> TrainingTask:
         return TrainingTask(
             stage=stage,
+            recipe=recipe(stage),
             network=CascadeSettings(width=3, cascades=2, last_convolution="default"),
             budget=Budget(epochs=epochs, learning_rate=1e-2),
             optimisation=Optimisation(batch_size=2, steps_per_epoch=2),
@@ -49,7 +50,7 @@ class Experiment:
         data = {anatomy: self.folder / "data" / anatomy for anatomy in anatomies}
         return Files(data, self.folder / "mask.npz", base, teachers)
 
-    def train(self, stage: StageName, output: Path, *anatomies: str, **inputs: object) -> Path:
+    def train(self, stage: str, output: Path, *anatomies: str, **inputs: object) -> Path:
         run_training(self.task(stage), self.files(*anatomies, **inputs), output, self.folder / "checkpoints")  # type: ignore[arg-type]
         return output
 
@@ -72,7 +73,7 @@ def commands(experiment: Experiment, pretrained: Path, tmp_path_factory: pytest.
     assert finish(start(["--help"], folder / "log")) == [0]
     teachers = {name: experiment.train("independent", folder / name, name) for name in ("head", "hand")}
 
-    def command(stage: StageName, folder: Path, minutes: float = 0, **optimisation: object) -> list[str]:
+    def command(stage: str, folder: Path, minutes: float = 0, **optimisation: object) -> list[str]:
         base = None if stage in ("independent", "shared", "pretrained") else pretrained
         files = experiment.files(*ANATOMIES[stage], base=base, teachers=teachers if stage == "distilled" else None)
         task = experiment.task(stage, 3)

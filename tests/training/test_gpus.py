@@ -10,11 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from commands import start_server, team_environments
+from commands import group_environments, start_server
 
 from unimri.core.errors import UnimriError
-from unimri.training.distributed import Team, join
-from unimri.training.gpus import placed, taking
+from unimri.training.distributed import ProcessGroup, join, placed, taking
 
 GPUS = ["GPU-a", "GPU-b", "GPU-c"]
 
@@ -25,24 +24,24 @@ class Holder:
     def __init__(self, folder: Path, names: list[str], environment: dict[str, str] | None = None) -> None:
         start_server()
         context = multiprocessing.get_context("forkserver")
-        self.told, given = context.Pipe(duplex=False)
+        self.chosen, given = context.Pipe(duplex=False)
         self.process = context.Process(target=hold, args=(names, folder, environment or {}, given))
         self.process.start()
         given.close()
 
     def gpu(self) -> str:
-        assert self.told.poll(30)
-        return self.told.recv()
+        assert self.chosen.poll(30)
+        return self.chosen.recv()
 
     def kill(self) -> None:
         self.process.kill()
         self.process.join()
 
 
-def hold(names: list[str], folder: Path, environment: dict[str, str], told: Connection) -> None:
+def hold(names: list[str], folder: Path, environment: dict[str, str], chosen: Connection) -> None:
     os.environ.update(environment)
-    with join("cpu") as team, taking(names, folder, team) as number:
-        told.send(names[number])
+    with join("cpu") as group, taking(names, folder, group) as number:
+        chosen.send(names[number])
         multiprocessing.Event().wait()
 
 
@@ -65,35 +64,35 @@ def test_processes_take_different_gpus_however_they_are_numbered(holders, tmp_pa
     # CUDA_VISIBLE_DEVICES numbers them anew, and may show one alone.
     assert holders(["GPU-a", "GPU-b"]).gpu() == "GPU-b"
     assert holders(["GPU-c"]).gpu() == "GPU-c"
-    with taking(GPUS[1:], tmp_path / "gpus", Team()) as number:
+    with taking(GPUS[1:], tmp_path / "gpus", ProcessGroup()) as number:
         assert number == 0
     assert "GPU GPU-b: shared with another training" in caplog.text
     first.kill()
     caplog.clear()
-    with taking(["GPU-b", "GPU-a"], tmp_path / "gpus", Team()) as number:
+    with taking(["GPU-b", "GPU-a"], tmp_path / "gpus", ProcessGroup()) as number:
         assert number == 1
     assert not caplog.records
 
 
 def test_processes_of_one_training_take_each_another_one_free_or_not(holders) -> None:
     holders(["GPU-a"]).gpu()
-    team = [holders(GPUS, environment) for environment in team_environments(2)]
-    assert {holder.gpu() for holder in team} == {"GPU-b", "GPU-c"}
-    another = [holders(GPUS, environment) for environment in team_environments(2)]
+    group = [holders(GPUS, environment) for environment in group_environments(2)]
+    assert {holder.gpu() for holder in group} == {"GPU-b", "GPU-c"}
+    another = [holders(GPUS, environment) for environment in group_environments(2)]
     assert [holder.gpu() for holder in another] == ["GPU-a", "GPU-b"]
 
 
-def test_too_few_gpus_are_told(tmp_path) -> None:
+def test_too_few_gpus_are_reported(tmp_path) -> None:
     with (
         pytest.raises(UnimriError, match="more than the 3 GPUs of this machine"),
-        taking(GPUS, tmp_path, Team(place=3)),
+        taking(GPUS, tmp_path, ProcessGroup(place=3)),
     ):
         pass
 
 
 def test_a_folder_that_is_another_users_is_not_used(tmp_path, monkeypatch, caplog) -> None:
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
-    with taking(GPUS, tmp_path, Team()) as number:
+    with taking(GPUS, tmp_path, ProcessGroup()) as number:
         assert number == 0
     assert "cannot tell which GPUs are taken (it is another user's)" in caplog.text
     assert not list(tmp_path.iterdir())
@@ -105,7 +104,11 @@ def test_a_device_is_named_by_its_number_and_locked_by_its_uuid(tmp_path, monkey
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(uuid=GPUS[number]))
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with placed("cuda", Team()) as first, placed("cuda", Team()) as second, placed("cpu", Team()) as neither:
+    with (
+        placed("cuda", ProcessGroup()) as first,
+        placed("cuda", ProcessGroup()) as second,
+        placed("cpu", ProcessGroup()) as neither,
+    ):
         assert [first, second] == chosen == [torch.device("cuda", 0), torch.device("cuda", 1)]
         assert neither == torch.device("cpu")
     (folder,) = tmp_path.iterdir()

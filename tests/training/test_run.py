@@ -10,12 +10,15 @@ from safetensors.torch import load_file
 from unimri.core.artifacts import sha256
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
+from unimri.models import conditioning
 from unimri.models.folder import load_model
 from unimri.physics.fourier import lines, undersample
 from unimri.training import run
 from unimri.training.checkpoints import Checkpoints
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
+
+PER_ANATOMY = "conditioning.per_anatomy"
 
 
 def reconstruction(folder: Path, anatomy: str) -> torch.Tensor:
@@ -95,7 +98,7 @@ def heavy(task: TrainingTask) -> TrainingTask:
 def test_every_iteration_of_s4_changes_only_the_new_aspin(experiment, pretrained, tmp_path, watched) -> None:
     files = experiment.files("hip", base=pretrained)
     run_training(heavy(experiment.task("adapted")), files, tmp_path / "aspin", tmp_path / "c")
-    assert watched == [{"aspins.hip.gamma", "aspins.hip.beta"}] * 4
+    assert watched == [{f"{PER_ANATOMY}.hip.gamma", f"{PER_ANATOMY}.hip.beta"}] * 4
 
 
 def test_an_s2_iteration_changes_only_its_own_anatomys_aspin(experiment, tmp_path, watched) -> None:
@@ -104,9 +107,9 @@ def test_an_s2_iteration_changes_only_its_own_anatomys_aspin(experiment, tmp_pat
     assert len(watched) == 8
     for number, changed in enumerate(watched):
         anatomy = ("head", "hand")[number % 2]
-        assert {name for name in changed if name.startswith("aspins.")} == {
-            f"aspins.{anatomy}.gamma",
-            f"aspins.{anatomy}.beta",
+        assert {name for name in changed if name.startswith(f"{PER_ANATOMY}.")} == {
+            f"{PER_ANATOMY}.{anatomy}.gamma",
+            f"{PER_ANATOMY}.{anatomy}.beta",
         }
         assert any(name.startswith("blocks.") for name in changed)
 
@@ -206,3 +209,48 @@ def test_fewer_patients_are_always_among_more(experiment) -> None:
     assert volumes(1) < volumes(2) <= volumes(patients)
     whole = data.split("train")
     assert volumes(patients) == {whole.volume_of(number)[0] for number in range(len(whole))}
+
+
+SCALED = """
+import torch
+from torch import nn
+from unimri.models.conditioning import base
+
+class Scale(base.Condition):
+    def __init__(self, settings):
+        super().__init__()
+        layers, width = settings.conditioned
+        self.scale = nn.Parameter(torch.ones(settings.cascades, layers, width))
+
+    def forward(self, features, cascade, layer):
+        return (features * self.scale[cascade, layer][:, None, None]).relu()
+
+class Conditioning(base.Conditioning):
+    adaptable = True
+    called = "scale"
+
+    def new(self):
+        return Scale(self.settings)
+"""
+
+
+def test_a_new_conditioning_is_one_module_and_goes_through_s2_and_s4(experiment, tmp_path, monkeypatch) -> None:
+    (tmp_path / "scaled.py").write_text(SCALED)
+    monkeypatch.setattr(conditioning, "__path__", [*conditioning.__path__, str(tmp_path)])
+    folder = tmp_path / "scaled"
+
+    def task(stage: str) -> TrainingTask:
+        own = experiment.task(stage)
+        return own.model_copy(update={"recipe": own.recipe.model_copy(update={"conditioning": "scaled"})})
+
+    run_training(task("pretrained"), experiment.files("head", "hand"), folder, tmp_path / "c")
+    run_training(task("adapted"), experiment.files("hip", base=folder), folder / "aspin", tmp_path / "c")
+    network = load_model(folder)
+    assert network.conditioning.anatomies == ["hand", "head", "hip"]
+    assert not torch.equal(network.conditioning.of("hip").scale, network.conditioning.of("head").scale)
+    assert (
+        json.loads((folder / "aspin/hip.json").read_text())["parameters"] == network.conditioning.numbers == 2 * 4 * 3
+    )
+    assert not torch.equal(reconstruction(folder, "hip"), reconstruction(folder, "head"))
+    with pytest.raises(UnimriError, match="its conditioning is scaled, and adapted starts from aspin"):
+        experiment.train("adapted", tmp_path / "other", "hip", base=folder)

@@ -3,9 +3,9 @@
 import commands  # noqa: F401
 import torch
 
-import unimri.cli.steps
+import unimri.cli.__main__
+import unimri.training.callbacks
 import unimri.training.launch
-import unimri.training.progress
 import unimri.training.run
 from unimri.core.provenance import code_digest
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from unimri.cli.steps import app
+from unimri.cli.__main__ import app
 from unimri.core.errors import UnimriError
-from unimri.core.run_lock import occupy
+from unimri.core.locks import lock_folders
 from unimri.workflow.reuse import Records, Reused, reuse, total
 
 ROOT = Path(__file__).parents[2]
@@ -286,7 +286,7 @@ def test_what_cannot_be_reused_is_said_with_the_mend(source: Path, here: Path, m
 
 
 def test_nothing_is_reused_while_snakemake_runs_here(source: Path, here: Path) -> None:
-    (lock,) = occupy(here / "results")
+    (lock,) = lock_folders(here / "results")
     with pytest.raises(UnimriError, match="another Snakemake works on it"):
         take(source, here)
     assert {path.name for path in (here / "results").iterdir()} == {".lock", ".lock.json"}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from conftest import snakemake
 
-from unimri.core.run_lock import occupy
+from unimri.core.locks import lock_folders
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ def test_what_the_machine_has_bounds_what_runs_at_once(
 def test_a_second_snakemake_is_refused_and_changes_nothing(finished: Path) -> None:
     mask = finished / "masks/4x.npz"
     before = mask.stat().st_mtime_ns, mask.read_bytes()
-    (lock,) = occupy(finished)
+    (lock,) = lock_folders(finished)
     run = snakemake(finished, "--cores", "1", "--forcerun", "mask", "--until", "mask")
     lock.release()
     assert run.returncode == 1

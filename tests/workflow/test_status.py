@@ -12,8 +12,8 @@ import pytest
 from conftest import ROOT
 
 from unimri.config import load_config
-from unimri.training.callbacks import Callback
-from unimri.training.inputs import Files
+from unimri.training.engine import Callback
+from unimri.training.files import Files
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
@@ -88,7 +88,8 @@ def test_a_training_under_way_is_told_from_its_checkpoint(copy: Path) -> None:
     shutil.rmtree(folder)
     assert states()["shared", "shared"] == ("ready", "")
     files = Files({name: copy / "data" / name for name in ("brain", "knee")}, copy / "masks/4x.npz")
-    task = TrainingTask.model_validate_json(plan.task("shared", "2021"))
+    planned = next(one for one in plan.trainings("4x", "2021") if one.stage == "shared")
+    task = TrainingTask.model_validate_json(plan.task(planned))
     with pytest.raises(KeyboardInterrupt):
         run_training(task, files, folder, copy / "checkpoints", [Stop()], checkpoint_minutes=0)
     state, detail = states()["shared", "shared"]

@@ -1,9 +1,20 @@
 """Locks on files that the kernel holds: they are gone when their holder is, however that ended."""
 
 import errno
+import getpass
+import json
+import logging
+import os
+import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
+
+from unimri.core.artifacts import write_json
+from unimri.core.errors import UnimriError
+
+log = logging.getLogger(__name__)
 
 NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 """Error numbers of a file system that has no locks."""
@@ -28,3 +39,45 @@ def try_lock(path: Path) -> BaseFileLock | None:
             return None
         raise
     return lock
+
+
+def lock_folders(*folders: Path) -> list[BaseFileLock]:
+    """Keep others from the folders for as long as the locks that are returned are kept.
+
+    The kernel holds them: they are free when the process has ended, in whatever way. Each folder gets `.lock`, and
+    `.lock.json`, which tells others whom to ask. Where the file system has no locks there is a warning, and no lock.
+
+    Raises
+    ------
+    UnimriError : when another process has one of the folders, or it cannot be written to.
+    """
+    return [lock for folder in folders if (lock := _lock_folder(folder)) is not None]
+
+
+def _lock_folder(folder: Path) -> BaseFileLock | None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = try_lock(folder / ".lock")
+        if lock is not None:
+            me = {"user": getpass.getuser(), "host": socket.gethostname(), "process": os.getpid()}
+            write_json(folder / ".lock.json", me | {"since": datetime.now(UTC).isoformat(timespec="seconds")})
+            return lock
+    except OSError as fault:
+        if fault.errno in NO_LOCKS:
+            log.warning("%s: no locks (%s); mind that one Snakemake alone works on it", folder, fault.strerror)
+            return None
+        raise UnimriError(
+            f"{folder}: cannot be locked ({fault.strerror}); it must be yours to write to, and its disk not full"
+        ) from None
+    raise UnimriError(
+        f"{folder}: another Snakemake works on it{_who(folder)}; wait for it or stop it, or take another folder "
+        "of results and of private in an overlay. `snakemake -n` is possible meanwhile"
+    )
+
+
+def _who(folder: Path) -> str:
+    try:
+        about = json.loads((folder / ".lock.json").read_text(encoding="utf-8"))
+        return " ({user} on {host}, process {process}, since {since})".format(**about)
+    except (OSError, ValueError, KeyError):
+        return ""

@@ -55,7 +55,7 @@ class CentredCascade(nn.Module):
 
     def __init__(self, network: D5C5, anatomy: str | None, axis: int) -> None:
         super().__init__()
-        self.blocks, self.aspin, self.axis = network.blocks, network.aspin_of(anatomy), axis
+        self.blocks, self.condition, self.axis = network.blocks, network.conditioning.of(anatomy), axis
 
     def forward(self, kspace: Tensor, mask: Tensor) -> Tensor:
         """Reconstruct.
@@ -75,7 +75,7 @@ class CentredCascade(nn.Module):
         measured = _apply(kspace * kept, *_transform(kspace.shape[readout]), readout, forward=False)
         image = _apply(measured, cosines, sines, phase, forward=False)
         for number, block in enumerate(self.blocks):
-            refined, _ = block(image, None if self.aspin is None else self.aspin.of_cascade(number), None)
+            refined, _ = block(image, self.condition.of_cascade(number), None)
             spectrum = _apply(refined, cosines, sines, phase, forward=True)
             image = _apply(torch.where(kept > 0.5, measured, spectrum), cosines, sines, phase, forward=False)
         return image

@@ -257,7 +257,7 @@ def curves_figure(stages: Mapping[str, Mapping[str, pd.DataFrame]], title: str, 
     _save(figure, output)
 
 
-WAY_LABELS = {
+ADAPTATION_LABELS = {
     "aspin": "S4: new ASPIN alone",
     "finetuned": "fine-tuning of the whole network",
     "scratch": "training from scratch",
@@ -265,7 +265,7 @@ WAY_LABELS = {
 
 
 def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
-    """Draw PSNR against the number of training patients, one panel an anatomy, one curve a way of learning it.
+    """Draw PSNR against the number of training patients, one panel an anatomy, one curve a method of learning it.
 
     Parameters
     ----------
@@ -273,13 +273,15 @@ def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     title : of the figure.
     output : the PNG to write.
     """
-    anatomies = [name for name in table.columns if name not in ("acceleration", "metric", "way", "patients", "average")]
+    anatomies = [
+        name for name in table.columns if name not in ("acceleration", "metric", "method", "patients", "average")
+    ]
     counts = sorted({int(count) for count in table["patients"] if count != "all"})
     places = [*map(str, counts), "all"]
     figure = Figure(figsize=(2.6 * len(anatomies) + 0.4, 3.3), dpi=_DPI, layout="constrained")
     for axes, anatomy in zip(figure.subplots(1, len(anatomies), squeeze=False)[0], anatomies, strict=True):
-        for number, (way, label) in enumerate(WAY_LABELS.items()):
-            values = table[table["way"] == way].set_index("patients")[anatomy].reindex(places)
+        for number, (how, label) in enumerate(ADAPTATION_LABELS.items()):
+            values = table[table["method"] == how].set_index("patients")[anatomy].reindex(places)
             axes.plot(range(len(places)), values, marker="o", ms=4, lw=1.4, color=f"C{number}", label=label)
         axes.set_xticks(range(len(places)), places)
         axes.set_title(anatomy, fontsize=_FONT_SIZE, parse_math=False)

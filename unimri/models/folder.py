@@ -11,8 +11,8 @@ from torch import Tensor
 
 from unimri.core.artifacts import replacing, sha256
 from unimri.core.errors import UnimriError
-from unimri.models.aspin import Aspin
-from unimri.models.cascade import D5C5, UniversalD5C5, build_network
+from unimri.models.cascade import D5C5
+from unimri.models.conditioning.base import Condition
 from unimri.models.registry import read_network
 
 WEIGHTS = "model.safetensors"
@@ -45,13 +45,15 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
 
 
 def base_tensors(network: D5C5) -> dict[str, Tensor]:
-    """The numbers that every anatomy shares (convolutions), without any ASPIN."""
-    return {name: tensor for name, tensor in network.state_dict().items() if is_base(name)}
+    """The numbers that every anatomy shares, by their names in the base's file."""
+    # A base's file names a conditioning's own tensors as the network's.
+    tensors = network.state_dict().items()
+    return {name.removeprefix("conditioning."): tensor for name, tensor in tensors if is_base(name)}
 
 
 def is_base(name: str) -> bool:
-    """Whether a parameter of a network, by its name, is of the base and not of one anatomy's ASPIN."""
-    return not name.startswith("aspins.")
+    """Whether a parameter of a network, by its name, is of the base and not of one anatomy."""
+    return not name.startswith("conditioning.per_anatomy.")
 
 
 def save_base(network: D5C5, folder: Path) -> None:
@@ -59,10 +61,10 @@ def save_base(network: D5C5, folder: Path) -> None:
     save_tensors(folder / WEIGHTS, base_tensors(network))
 
 
-def save_aspin(aspin: Aspin, anatomy: str, base: Path, path: Path) -> None:
-    """Write one anatomy's ASPIN; its note names the anatomy and the digest of the base that it belongs to."""
+def save_aspin(aspin: Condition, anatomy: str, base: Path, path: Path) -> None:
+    """Write one anatomy's numbers; the note names the anatomy and the digest of the base that they belong to."""
     note = {"anatomy": anatomy, "base_sha256": sha256(base / WEIGHTS)}
-    save_tensors(path, {"gamma": aspin.gamma, "beta": aspin.beta}, note)
+    save_tensors(path, aspin.state_dict(), note)
 
 
 def aspin_path(folder: Path, anatomy: str) -> Path:
@@ -75,7 +77,7 @@ def list_anatomies(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / "aspin").glob("*.safetensors") if not path.name.startswith("."))
 
 
-def insert_aspin(network: UniversalD5C5, anatomy: str, path: Path, base: Path) -> None:
+def insert_aspin(network: D5C5, anatomy: str, path: Path, base: Path) -> None:
     """Load an ASPIN into a network.
 
     Raises
@@ -90,14 +92,14 @@ def insert_aspin(network: UniversalD5C5, anatomy: str, path: Path, base: Path) -
     fill_aspin(network, anatomy, tensors, path)
 
 
-def fill_aspin(network: UniversalD5C5, anatomy: str, tensors: dict[str, Tensor], path: Path) -> None:
-    """Add an ASPIN to a network, with the tensors `gamma` and `beta` that were read from a file.
+def fill_aspin(network: D5C5, anatomy: str, tensors: dict[str, Tensor], path: Path) -> None:
+    """Add an ASPIN to a network, with the tensors that were read from a file.
 
     Raises
     ------
     UnimriError : when they have other shapes than the network's, or it has an ASPIN of that name.
     """
-    _load(network.add_anatomy(anatomy), tensors, path)
+    _load(network.conditioning.add(anatomy), tensors, path)
 
 
 def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
@@ -114,13 +116,14 @@ def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
     """
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        trained, normalisation = dict(about["network"]), about["normalisation"]
-        network = build_network(read_network(trained, f"{folder / ABOUT}: network"), normalisation)
+        trained, conditioning = dict(about["network"]), about["conditioning"]
+        network = D5C5(read_network(trained, f"{folder / ABOUT}: network"), conditioning)
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise UnimriError(f"{folder / ABOUT}: not a model's description ({fault}); train it again") from None
     tensors, _ = load_tensors(folder / WEIGHTS)
-    _load(network, tensors, folder / WEIGHTS)
-    if isinstance(network, UniversalD5C5):
+    own = {name if name.startswith("blocks.") else f"conditioning.{name}": tensor for name, tensor in tensors.items()}
+    _load(network, own, folder / WEIGHTS)
+    if network.conditioning.adaptable:
         for anatomy in list_anatomies(folder) if anatomies is None else anatomies:
             insert_aspin(network, anatomy, aspin_path(folder, anatomy), folder)
     return network.eval()

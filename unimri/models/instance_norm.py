@@ -1,14 +1,16 @@
-"""Instance normalisation with given affine parameters, written out for channels_last activations.
+"""Instance normalisation with affine parameters, written out for channels_last activations.
 
 `torch.nn.functional.group_norm` with C groups is the same function, but forward and backward on a CPU in channels_last,
 which the convolutions want, are about ten times slower in bfloat16 (benchmarks/instance_norm.py measures it).
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from unimri.models.conditioning.base import Condition
 
 EPSILON = 1e-5
 # Numbers (2 MB in float32) that are read several times while they are in a CPU's cache.
@@ -108,3 +110,23 @@ def _in_graph(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) ->
     variance = (centred * centred).mean((-2, -1), keepdim=True)
     result = centred * (gamma[:, None, None] * (variance + EPSILON).rsqrt()) + beta[:, None, None]
     return result.relu() if rectify else result
+
+
+class InstanceNorm(Condition):
+    """Instance normalisation and ReLU after each convolution, with affine parameters of its own for each.
+
+    Attributes
+    ----------
+    gamma, beta : float32 (cascades, layers, width). At full size 5 x 4 x 32 each: 1,280 numbers in all.
+    """
+
+    adds_bias: ClassVar[bool] = False
+
+    def __init__(self, cascades: int, layers: int, width: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(cascades, layers, width))
+        self.beta = nn.Parameter(torch.zeros(cascades, layers, width))
+
+    def forward(self, features: Tensor, cascade: int, layer: int) -> Tensor:
+        """Normalised and rectified; see `Condition.forward`."""
+        return instance_norm(features, self.gamma[cascade, layer], self.beta[cascade, layer], rectify=True)

@@ -9,9 +9,6 @@ from unimri.core.plugins import Extensible
 if TYPE_CHECKING:
     from torch import nn
 
-Normalisation = Literal["none", "shared", "aspin"]
-"""Instance normalisation after the inner convolutions: none (D5C5), with parameters for all anatomies, or ASPIN."""
-
 
 class BackboneSettings(Extensible):
     """One backbone: its settings, and how a block of it is made. The cascade around the blocks is always the same.
@@ -28,17 +25,17 @@ class BackboneSettings(Extensible):
         raise NotImplementedError
 
     @property
-    def normalised(self) -> tuple[int, int]:
-        """Layers of a block that ASPIN normalises, and feature maps of each; a layer may leave some of them unused."""
+    def conditioned(self) -> tuple[int, int]:
+        """Layers of a block that the conditioning follows, and feature maps of each; one may leave some unused."""
         raise NotImplementedError
 
     def block(self) -> "nn.Module":
         """A new block, with random weights.
 
-        Its `forward(image, aspin, layer)` takes an image (B, 2, H, W), real and imaginary part; gamma and beta,
-        (normalised layers, width) each, or None for a network without normalisation; and the number of the activation
-        that is wanted, or None. It returns the refined image (B, 2, H, W), float32, and the activation (B, C, h, w) or
-        None. H and W may be any.
+        Its `forward(image, condition, layer)` takes an image (B, 2, H, W), real and imaginary part; what follows its
+        convolutions, a `unimri.models.conditioning.base.CascadeCondition`; and the number of the activation that is
+        wanted, or None. It returns the refined image (B, 2, H, W), float32, and the activation (B, C, h, w) or None. H
+        and W may be any.
         """
         raise NotImplementedError
 
@@ -62,7 +59,7 @@ class CascadeSettings(BackboneSettings):
         return self.convolutions
 
     @property
-    def normalised(self) -> tuple[int, int]:
+    def conditioned(self) -> tuple[int, int]:
         """All convolutions but the last."""
         return self.convolutions - 1, self.width
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from unimri.evaluation.methods import method
 from unimri.report.tables import Row, metric_title, read_number
+from unimri.training.methods import method
 
 # As wide as the page's text, and no wider.
 _COLUMNS = 4
@@ -37,7 +37,7 @@ def forest(rows: Sequence[Row], path: Path) -> Figure:
         axes.set_visible(False)
     for axes, other in zip(grid.flat, others, strict=False):
         _panel(axes, [row for row in rows if row["other"] == other], anatomies, path)
-        axes.set_title(method(other).label, fontsize=9, parse_math=False)
+        axes.set_title(method(other).title, fontsize=9, parse_math=False)
     grid[0, 0].set_yticks(range(len(anatomies)), [name.replace("$", r"\$") for name in anatomies], fontsize=8)
     grid[0, 0].invert_yaxis()
     figure.supxlabel(f"Proposed minus the other, {metric_title(rows[0]['metric'])}", fontsize=8)

@@ -1,13 +1,29 @@
-"""Training batches by step: a pure function of seed and step."""
+"""Which slices make which batch: a pure function of seed and step, so that a training can resume anywhere."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unimri.data.store import SliceSet
-from unimri.training.sampling import SliceOrder
 from unimri.training.settings import TrainingTask
+
+
+class SliceOrder:
+    """An endless shuffled stream over `count` slices; every slice is seen once before any is seen again."""
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        self.count, self.batch_size, self.seed = count, batch_size, seed
+        self._shuffled = lru_cache(maxsize=2)(self._shuffle)
+
+    def _shuffle(self, number: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self.seed, number]).permutation(self.count)
+
+    def batch(self, step: int) -> NDArray[np.int64]:
+        """Indices of batch number `step` (from 0): int64 (batch_size,)."""
+        places = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        return np.array([self._shuffled(int(place) // self.count)[place % self.count] for place in places])
 
 
 class Batches:
@@ -19,7 +35,7 @@ class Batches:
     counts : slices that make one epoch of each anatomy; more than `sets` has when only some patients are used.
     task : gives seed, batch size and steps in an epoch.
     in_turn : each batch is of one anatomy; else all are mixed.
-    part : which places of each batch this process takes.
+    share : which places of each batch this process takes.
     """
 
     def __init__(
@@ -28,9 +44,9 @@ class Batches:
         counts: Mapping[str, int],
         task: TrainingTask,
         in_turn: bool,
-        part: slice,
+        share: slice,
     ) -> None:
-        self.sets, self.in_turn, self.part = sets, in_turn, part
+        self.sets, self.in_turn, self.share = sets, in_turn, share
         size = task.optimisation.batch_size
         lengths = {name: len(slices) for name, slices in sets.items()}
         fixed = task.optimisation.steps_per_epoch
@@ -46,7 +62,7 @@ class Batches:
 
     def of_step(self, step: int) -> tuple[str, NDArray[np.float32], NDArray[np.int64]]:
         """Anatomy (of the first slice when mixed), this process's slices float32 (b, H, W), their running numbers."""
-        chosen = self._chosen(step)[self.part]
+        chosen = self._chosen(step)[self.share]
         numbers = np.array([number for _, _, number in chosen])
         anatomy = chosen[0][0]
         if self.in_turn:

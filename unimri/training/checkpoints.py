@@ -2,25 +2,34 @@
 
 `{fingerprint}-{step}-{epochs}.safetensors`: the fingerprint is that of all that the training is made from. A new one
 gets its name when it is whole on the disk, and the one before stays beside it: there is always one to go on from.
+A lock beside them keeps two processes that are asked for the same training from both training.
 """
 
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import BaseFileLock
 from torch import Tensor, nn, optim
 
 from unimri.core.artifacts import remove_leftovers
 from unimri.core.errors import UnimriError
+from unimri.core.locks import NO_LOCKS, try_lock
 from unimri.models.folder import load_tensors, save_tensors
+from unimri.training.distributed import ProcessGroup
+from unimri.training.interruption import InterruptedTraining, Interruption
 
 log = logging.getLogger(__name__)
+
+# Seconds between two tries of a lock that another process holds.
+_PATIENCE = 0.5
 
 
 @dataclass
@@ -153,6 +162,66 @@ def writing(path: Path, consequence: str) -> Iterator[None]:
         raise UnimriError(
             f"{path}: cannot be written ({reason}); make room or mend the disk and start again: {consequence}"
         ) from fault
+
+
+@contextmanager
+def alone(path: Path, stage: str, group: ProcessGroup, interruption: Interruption) -> Iterator[None]:
+    """Run the body while no other process group holds the lock `path`; wait until then. The file is gone afterwards.
+
+    The first process locks. The others ask it again and again, so that none waits for long at a time.
+
+    Parameters
+    ----------
+    path : the lock; its folder is made.
+    stage : what is trained, for the log.
+
+    Raises
+    ------
+    UnimriError : when the file cannot be made.
+    InterruptedTraining : when any process was told to stop while it waited.
+    """
+    lock: BaseFileLock | None = None
+    waited = False
+    try:
+        while True:
+            free = False
+            with group.agreeing():
+                if group.leads:
+                    lock, free = _try(path)
+            stop, go = group.sum([interruption.requested, free])
+            if stop and not go:
+                raise InterruptedTraining(
+                    f"{stage}: stopped as asked while another process trains this; the same command waits again"
+                )
+            if go:
+                break
+            if group.leads:
+                if not waited:
+                    log.info("%s: another process trains this; waiting until it has ended", stage)
+                    waited = True
+                time.sleep(_PATIENCE)
+        yield
+    finally:
+        if lock is not None:
+            # Before the release: who has opened the file sees then that it is gone, and makes a new one.
+            with suppress(OSError):
+                path.unlink()
+            lock.release()
+
+
+def _try(path: Path) -> tuple[BaseFileLock | None, bool]:
+    """The lock, if we have it, and whether we may go on."""
+    with writing(path, "nothing has been trained yet"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = try_lock(path)
+        except OSError as fault:
+            if fault.errno not in NO_LOCKS:
+                raise
+            log.warning("%s: no locks (%s); mind that nothing is trained twice at once", path.parent, fault.strerror)
+            path.unlink(missing_ok=True)
+            return None, True
+    return lock, lock is not None
 
 
 def _pack(

@@ -1,4 +1,6 @@
-"""Several processes that train one network: each takes its part of every batch, and all make the same step.
+"""Several processes that train one network: each takes its share of every batch, and all make the same step.
+
+Each joins the others that torchrun has started, and takes a GPU that no other training has.
 
 Not `DistributedDataParallel`: it lays the gradients out anew after the first iteration, so that with three processes or
 more a sum is rounded differently in a training that goes on from a checkpoint than in one that was never interrupted.
@@ -7,24 +9,31 @@ that has none. A network of 150,000 numbers has nothing to gain from overlapping
 """
 
 import hashlib
+import logging
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from filelock import BaseFileLock
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from unimri.core.errors import UnimriError
+from unimri.core.locks import try_lock
+
+log = logging.getLogger(__name__)
 
 
 class ElsewhereError(UnimriError):
     """Another process has failed, and says why."""
 
 
-class Team:
+class ProcessGroup:
     """The processes of one training; a single one by default.
 
     Attributes
@@ -41,20 +50,20 @@ class Team:
         """This is the process that writes and speaks for all."""
         return self.rank == 0
 
-    def part(self, batch_size: int) -> slice:
+    def share(self, batch_size: int) -> slice:
         """Which places of a batch this process takes.
 
         Raises
         ------
         UnimriError : when the batch cannot be shared evenly.
         """
-        share, rest = divmod(batch_size, self.size)
+        count, rest = divmod(batch_size, self.size)
         if rest:
             raise UnimriError(
                 f"training.optimisation.batch_size: {batch_size} cannot be shared evenly by {self.size} processes; "
                 "choose a multiple of them, or other processes"
             )
-        return slice(self.rank * share, (self.rank + 1) * share)
+        return slice(self.rank * count, (self.rank + 1) * count)
 
     def sum(self, numbers: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum over the processes, number by number. All must call it, with equally many."""
@@ -63,7 +72,7 @@ class Team:
         return total.numpy()
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Give all processes the mean of their gradients: that of the whole batch's loss, their parts being equal.
+        """Give all processes the mean of their gradients: that of the whole batch's loss, their shares being equal.
 
         Parameters without a gradient (ASPINs of the anatomies whose turn it is not) are passed over: batches follow
         from the step, so that they are the same ones in every process.
@@ -117,12 +126,12 @@ class Team:
         (first,) = self.sum([number if self.leads else 0])
         with self.agreeing():
             if number != first:
-                raise UnimriError(f"process {self.rank} has {what} than the first; run the same on every node")
+                raise UnimriError(f"process {self.rank} has {what} than the first; run the same in all")
 
 
 @contextmanager
-def join(device: str) -> Iterator[Team]:
-    """Join the processes that `torchrun` has started; a team of one when it has not.
+def join(device: str) -> Iterator[ProcessGroup]:
+    """Join the processes that `torchrun` has started; a group of one when it has not.
 
     Parameters
     ----------
@@ -130,10 +139,84 @@ def join(device: str) -> Iterator[Team]:
         needs no GPU to be chosen yet.
     """
     if not dist.is_torchelastic_launched():
-        yield Team()
+        yield ProcessGroup()
         return
     dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
     try:
-        yield Team(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
+        yield ProcessGroup(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def placed(device: str, group: ProcessGroup) -> Iterator[torch.device]:
+    """What this process computes on while the body runs: the CPU, or a GPU of its own.
+
+    Parameters
+    ----------
+    device : cpu or cuda.
+
+    Raises
+    ------
+    UnimriError : when a machine has fewer GPUs than processes of this training.
+    """
+    if device == "cpu":
+        yield torch.device("cpu")
+        return
+    # Names that stay when CUDA_VISIBLE_DEVICES numbers the GPUs anew.
+    names = [str(torch.cuda.get_device_properties(number).uuid) for number in range(torch.cuda.device_count())]
+    folder = Path(tempfile.gettempdir()) / f"unimri-gpus-{os.getuid()}"
+    with taking(names, folder, group) as number:
+        gpu = torch.device("cuda", number)
+        torch.cuda.set_device(gpu)
+        yield gpu
+
+
+@contextmanager
+def taking(names: Sequence[str], folder: Path, group: ProcessGroup) -> Iterator[int]:
+    """Take one of the GPUs that this process sees; while the body runs no other process takes it.
+
+    It is the first one that is free. When there is none for some process of the group, all share GPUs with other
+    trainings, each another one, counted from the first.
+
+    Parameters
+    ----------
+    names : of the GPUs, each the same in every process that sees it.
+    folder : of the locks, private to its user; it is made.
+
+    Yields
+    ------
+    Place in `names`.
+
+    Raises
+    ------
+    UnimriError : when there are fewer GPUs than processes of this group on the machine.
+    """
+    with group.agreeing():
+        if group.place >= len(names):
+            raise UnimriError(
+                f"processes: more than the {len(names)} GPUs of this machine; start one for each GPU that it has"
+            )
+    with ExitStack() as held:
+        number, lock = _first_free(names, folder)
+        if lock is not None:
+            held.callback(lock.release)
+        if group.sum([lock is None]).any():
+            held.close()
+            number = group.place
+            log.warning("GPU %s: shared with another training, for want of one that is known to be free", names[number])
+        yield number
+
+
+def _first_free(names: Sequence[str], folder: Path) -> tuple[int, BaseFileLock | None]:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.lstat().st_uid != os.getuid():
+            raise PermissionError(None, "it is another user's")
+        for number, name in enumerate(names):
+            lock = try_lock(folder / f"{name}.lock")
+            if lock is not None:
+                return number, lock
+    except OSError as fault:
+        log.warning("%s: cannot tell which GPUs are taken (%s)", folder, fault.strerror)
+    return 0, None

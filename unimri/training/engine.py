@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
 from unimri.core.errors import UnimriError
-from unimri.training.callbacks import Callback, Course
 from unimri.training.checkpoints import Checkpoints, Progress
-from unimri.training.distributed import Team
+from unimri.training.distributed import ProcessGroup
 from unimri.training.interruption import InterruptedTraining, Interruption
-from unimri.training.optimiser import Adam
-from unimri.training.schedule import learning_rate_factor
+from unimri.training.optimiser import Adam, learning_rate_factor
 from unimri.training.settings import TrainingTask
 
 
@@ -31,11 +29,11 @@ class Training:
     anatomies : what it learns from, for display.
     network : holds every parameter; only those in `learning` change.
     steps_per_epoch : a validation follows so many iterations.
-    loss_of : gives the loss of iteration `step` (from 0), a mean over this process's part of the batch.
+    loss_of : gives the loss of iteration `step` (from 0), a mean over this process's share of the batch.
     validate : gives validation columns for the history, among them `validation_psnr_db`, in dB, which the best weights
         are chosen by. It calls what it is given between its batches, so that it can be interrupted.
     describe : names the slices of iteration `step`.
-    examples : see `callbacks.Course`.
+    examples : see `Course`.
     """
 
     task: TrainingTask
@@ -49,10 +47,51 @@ class Training:
     examples: Callable[[], Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]]
 
 
+@dataclass(frozen=True)
+class Course:
+    """What is about to be trained.
+
+    Attributes
+    ----------
+    stage, anatomies : what is trained.
+    epochs, steps_per_epoch, batch_size : counts.
+    step : steps done before, when a training goes on.
+    examples : goes through the validation slices: anatomy, truth and the network's reconstruction as it is, both
+        float32 (H, W) in [0, 1]. It reconstructs when it is asked; nothing is spent when nobody asks.
+    """
+
+    stage: str
+    anatomies: tuple[str, ...]
+    epochs: int
+    steps_per_epoch: int
+    batch_size: int
+    step: int
+    examples: Callable[[], Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]]
+
+
+class Callback:
+    """What the loop tells of, in the first process of several alone. Override what is wanted.
+
+    A training that was killed tells again of the steps after its last checkpoint, with the same numbers.
+    """
+
+    def on_start(self, course: Course) -> None:
+        """Before the first step of this run."""
+
+    def on_step(self, step: int, loss: float, learning_rate: float) -> None:
+        """After each iteration; `step` counts from 1."""
+
+    def on_epoch(self, row: dict[str, Any]) -> None:
+        """After each validation, with a row of the history: epoch, step, train_loss, validation_psnr_db, ..."""
+
+    def on_end(self) -> None:
+        """At the end, also when the training is interrupted or fails."""
+
+
 def train(
     training: Training,
     checkpoints: Checkpoints,
-    team: Team,
+    group: ProcessGroup,
     interruption: Interruption,
     callbacks: Sequence[Callback] = (),
     checkpoint_minutes: float = 10,
@@ -64,7 +103,7 @@ def train(
     training : what to train.
     checkpoints : written after each epoch, when `checkpoint_minutes` have passed, and on interruption; the caller
         removes them when the results are on disk.
-    team : the processes that share the batches.
+    group : the processes that share the batches.
     interruption : asked after each step.
     callbacks : told of each step and epoch, in the first process.
 
@@ -78,60 +117,61 @@ def train(
     InterruptedTraining : when it was interrupted, after writing a checkpoint.
     """
     task, network, learning = training.task, training.network, training.learning
-    total = task.budget.epochs * training.steps_per_epoch
+    epoch_steps = training.steps_per_epoch
     network.requires_grad_(False)
     for parameter in learning:
         parameter.requires_grad_(True)
     optimiser = Adam(learning, lr=task.budget.learning_rate, weight_decay=task.optimisation.weight_decay)
+
+    # Where an earlier run of this training stopped, if there was one.
     progress = checkpoints.load(network, optimiser)
-    team.check_same(f"{progress.step} {len(progress.history)}", "found another checkpoint")
-    progress.processes = sorted({*progress.processes, team.size})
-    keeper = _Keeper(training, optimiser, progress, checkpoints, team, interruption, checkpoint_minutes)
-    callbacks = callbacks if team.leads else ()
-    batch_size = task.optimisation.batch_size
-    course = Course(
-        task.stage,
-        training.anatomies,
-        task.budget.epochs,
-        training.steps_per_epoch,
-        batch_size,
-        progress.step,
-        training.examples,
-    )
+    group.check_same(f"{progress.step} {len(progress.history)}", "found another checkpoint")
+    progress.processes = sorted({*progress.processes, group.size})
+    checkpointer = _Checkpointer(training, optimiser, progress, checkpoints, group, interruption, checkpoint_minutes)
+
+    callbacks = callbacks if group.leads else ()
+    epochs, batch_size = task.budget.epochs, task.optimisation.batch_size
+    course = Course(task.stage, training.anatomies, epochs, epoch_steps, batch_size, progress.step, training.examples)
     for callback in callbacks:
         callback.on_start(course)
     try:
         while not _finished(progress.history, task):
-            while progress.step < (len(progress.history) + 1) * training.steps_per_epoch:
-                rate = task.budget.learning_rate * learning_rate_factor(task.optimisation, progress.step, total)
-                for group in optimiser.param_groups:
-                    group["lr"] = rate
+            while progress.step < (len(progress.history) + 1) * epoch_steps:
+                factor = learning_rate_factor(task.optimisation, progress.step, epochs * epoch_steps)
+                rate = task.budget.learning_rate * factor
+                for settings in optimiser.param_groups:
+                    settings["lr"] = rate
+
                 loss = training.loss_of(progress.step)  # scalar
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()  # type: ignore[no-untyped-call]
-                team.average_gradients(learning)
+                group.average_gradients(learning)
                 norm = _shorten(learning, task.optimisation.gradient_clip)  # scalar
+
+                # One exchange a step: the loss, and what each process asks for.
                 own, length = torch.stack([loss.detach(), norm]).tolist()
-                value, *wishes = team.sum([own / team.size, *keeper.wishes()]).tolist()
+                value, *requests = group.sum([own / group.size, *checkpointer.requests()]).tolist()
                 if not (math.isfinite(value) and math.isfinite(length)):
-                    keeper.stop_not_finite(f"the loss is {value} and the gradient's norm {length}", progress.step)
+                    checkpointer.stop_not_finite(f"the loss is {value} and the gradient's norm {length}", progress.step)
+
                 optimiser.step()
                 progress.step += 1
                 progress.loss_sum += value
                 for callback in callbacks:
                     callback.on_step(progress.step, value, rate)
-                keeper.grant(*wishes)
-            scores = training.validate(lambda: keeper.grant(*team.sum(keeper.wishes())))
+                checkpointer.answer(*requests)
+
+            scores = training.validate(lambda: checkpointer.answer(*group.sum(checkpointer.requests())))
             psnr = scores["validation_psnr_db"]
             if not math.isfinite(psnr):
-                keeper.stop_not_finite(f"the validation is {psnr} dB", progress.step - 1)
+                checkpointer.stop_not_finite(f"the validation is {psnr} dB", progress.step - 1)
             if psnr > progress.best_psnr_db:
                 progress.best_psnr_db = psnr
                 progress.best = {name: tensor.clone() for name, tensor in network.state_dict().items()}
             row = {"epoch": len(progress.history) + 1, "step": progress.step}
-            progress.history.append({**row, "train_loss": progress.loss_sum / training.steps_per_epoch, **scores})
+            progress.history.append({**row, "train_loss": progress.loss_sum / epoch_steps, **scores})
             progress.loss_sum = 0.0
-            keeper.save()
+            checkpointer.save()
             for callback in callbacks:
                 callback.on_epoch(progress.history[-1])
     finally:
@@ -158,27 +198,27 @@ def _shorten(learning: Sequence[nn.Parameter], longest: float | None) -> Tensor:
 
 
 @dataclass
-class _Keeper:
-    """Writes checkpoints when it is time to, and tells where the last one is."""
+class _Checkpointer:
+    """Writes checkpoints when it is time to, and says where the last one is when the training stops."""
 
     training: Training
     optimiser: optim.Optimizer
     progress: Progress
     checkpoints: Checkpoints
-    team: Team
+    group: ProcessGroup
     interruption: Interruption
     minutes: float
 
     def __post_init__(self) -> None:
         self._saved = time.monotonic()
 
-    def wishes(self) -> tuple[float, float]:
-        """What this process wants, 1 or 0: to stop, and a checkpoint. The first process's clock alone counts."""
-        due = self.team.leads and time.monotonic() - self._saved >= 60 * self.minutes
+    def requests(self) -> tuple[float, float]:
+        """What this process asks for, 1 or 0: to stop, and a checkpoint. The first process's clock alone counts."""
+        due = self.group.leads and time.monotonic() - self._saved >= 60 * self.minutes
         return float(self.interruption.requested), float(due)
 
-    def grant(self, stop: float, due: float) -> None:
-        """Do what the wishes of all processes add up to, which is the same in each of them."""
+    def answer(self, stop: float, due: float) -> None:
+        """Do what the requests of all processes add up to, which is the same in each of them."""
         if stop or due:
             self.save()
         if stop:
@@ -193,14 +233,14 @@ class _Keeper:
         tensors += [tensor for state in self.optimiser.state.values() for tensor in state.values()]
         if not all(bool(tensor.isfinite().all()) for tensor in tensors):
             self.stop_not_finite("a weight or its moment is infinite", self.progress.step - 1)
-        with self.team.agreeing():
-            if self.team.leads:
+        with self.group.agreeing():
+            if self.group.leads:
                 self.checkpoints.save(self.training.network, self.optimiser, self.progress)
         self._saved = time.monotonic()
 
     def stop_not_finite(self, what: str, step: int) -> NoReturn:
         """Stop because of numbers that are not finite in, or after, iteration `step`: the same in all processes."""
-        with self.team.agreeing():
+        with self.group.agreeing():
             raise UnimriError(
                 f"{self.training.task.stage}: {what} at step {step} ({self.training.describe(step)}); "
                 f"last good checkpoint: {self.checkpoints.describe_last()}; "

@@ -12,10 +12,8 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
-from unimri.core.errors import UnimriError
 from unimri.training.distributed import ElsewhereError
 from unimri.training.interruption import SIGNALS, InterruptedTraining
-from unimri.training.nodes import meeting_place
 
 
 def is_launched() -> bool:
@@ -23,47 +21,26 @@ def is_launched() -> bool:
     return dist.is_torchelastic_launched()
 
 
-def launch(nodes: int, processes: int, threads: int, arguments: Sequence[str]) -> int:
-    """Run `unimri` with `arguments` in several processes on this machine, and join them with those of other nodes.
+def launch(processes: int, threads: int, arguments: Sequence[str]) -> int:
+    """Run `unimri` with `arguments` in several processes on this machine.
 
     Parameters
     ----------
-    nodes : on how many this is called, with the same arguments; see `unimri.training.nodes.meeting_place`.
-    processes : on this node.
     threads : of each process.
 
     Returns
     -------
-    Exit status: that of the process of this node that failed first, as a shell tells it; 143 when a signal stopped
-    them all.
-
-    Raises
-    ------
-    UnimriError : when nothing says where the nodes are, or they do not meet.
+    Exit status: that of the process that failed first, as a shell tells it; 143 when a signal stopped them all.
     """
-    meeting = meeting_place(os.environ, nodes) if nodes > 1 else None
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     # Each process says itself, in one line, why it stops.
     logging.disable()
-    options = [f"--nproc-per-node={processes}"]
-    if meeting is None:
-        options += ["--standalone", "--local-addr=localhost"]
-    else:
-        # Not c10d: there the nodes' numbers, and with them who writes, would follow from the order of their names.
-        options += [f"--nnodes={nodes}", f"--node-rank={meeting.node}", f"--rdzv-id={meeting.name}"]
-        options += [f"--master-addr={meeting.host}", f"--master-port={meeting.port}"]
+    options = [f"--nproc-per-node={processes}", "--standalone", "--local-addr=localhost"]
     options += [f"--signals-to-handle={','.join(number.name for number in SIGNALS)}"]
     try:
         run(parse_args([*options, "--module", "unimri.cli", *arguments]))  # type: ignore[no-untyped-call]
     except SignalException:
         return InterruptedTraining.status
-    except dist.DistError as error:
-        if meeting is None:
-            raise
-        raise UnimriError(
-            f"nodes: node {meeting.node} of {nodes} has not met the others at {meeting.host}:{meeting.port}; "
-            f"start the same command on each, or name a free port in MASTER_PORT ({str(error).splitlines()[0]})"
-        ) from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode >= 0:

@@ -1,9 +1,20 @@
-"""The two losses: mean absolute error, and attention transfer from a teacher (paper, section 2.3)."""
+"""What a training minimises, and what it is validated by: errors of reconstructions of undersampled slices."""
 
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from unimri.data.store import SliceSet, evenly_spaced
+from unimri.physics.fourier import PHASE_AXES, lines, undersample
+from unimri.physics.masks import Masks
+from unimri.training.distributed import ProcessGroup
+
+# Slices (b, H, W), their numbers (b,) and their anatomy, to reconstruction and truth (b, H, W).
+Reconstruct = Callable[[NDArray[np.float32], NDArray[np.int64], str], tuple[Tensor, Tensor]]
+_BATCH = 8
 
 
 def mean_absolute_error(image: Tensor, truth: Tensor) -> Tensor:
@@ -12,36 +23,93 @@ def mean_absolute_error(image: Tensor, truth: Tensor) -> Tensor:
     return difference.abs().mean()
 
 
-class _Energy(torch.autograd.Function):
-    """Sum over channels of squares, which reads the activation once in each direction and keeps no copy of it."""
-
-    @staticmethod
-    def forward(ctx: Any, activation: Tensor) -> Tensor:
-        ctx.save_for_backward(activation)
-        accumulate = torch.promote_types(activation.dtype, torch.float32)
-        return torch.linalg.vector_norm(activation, dim=1, dtype=accumulate).square_()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (activation,) = ctx.saved_tensors
-        return (activation * (2 * gradients[0])[:, None]).to(activation.dtype)
+Inputs = tuple[Tensor, Tensor, Tensor, int]
+"""What a network reconstructs from: zero-filled image, measured k-space, sampled lines and axis; see `D5C5.forward`."""
 
 
-def attention_map(activation: Tensor) -> Tensor:
-    """O = sum over channels of |m_c|^2, flattened and L2-normalised for each sample: (B, C, H, W) to (B, H W)."""
-    energy: Tensor = _Energy.apply(activation)  # type: ignore[no-untyped-call]
-    return torch.nn.functional.normalize(energy.flatten(1), dim=1)
-
-
-def attention_transfer(teacher: list[Tensor], student: list[Tensor]) -> Tensor:
-    """L_AT, eq. 4: L1 distance of the attention maps, summed over cascades, averaged over the batch.
+class Undersampler:
+    """Makes a network's inputs of slices, on a device, and says with which precision the network computes.
 
     Parameters
     ----------
-    teacher, student : for each cascade the activation of the distilled layer, (B, C, H, W).
+    precision : "float32" or "bfloat16", of the convolutions.
     """
-    distances = [
-        (attention_map(taught) - attention_map(learnt)).abs().sum(1).mean()
-        for taught, learnt in zip(teacher, student, strict=True)
-    ]
-    return torch.stack(distances).sum()
+
+    def __init__(self, masks: Masks, device: torch.device, precision: str) -> None:
+        self._masks, self._device, self._axis = masks, device, PHASE_AXES[masks.axis]
+        self._low_precision = precision == "bfloat16"
+
+    def __call__(self, truth: NDArray[np.float32], numbers: NDArray[np.int64]) -> tuple[Tensor, Inputs]:
+        """The slices on the device, float32 (b, H, W), and what is left of them; `numbers` (b,) choose the masks."""
+        target = torch.from_numpy(truth).to(self._device)
+        sampled = lines(torch.from_numpy(self._masks.of_slices(numbers)).to(self._device), self._axis)
+        return target, (*undersample(target, sampled, self._axis), sampled, self._axis)
+
+    def autocast(self) -> torch.autocast:
+        """A context for the network."""
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._low_precision)
+
+
+@torch.no_grad()
+def validation_scores(
+    held_out: Mapping[str, SliceSet],
+    reconstruct: Reconstruct,
+    limit: int | None,
+    group: ProcessGroup,
+    pause: Callable[[], None],
+) -> dict[str, float]:
+    """Mean PSNR in dB over anatomies, `validation_psnr_db`, and of each, `validation_psnr_db_{anatomy}`.
+
+    Parameters
+    ----------
+    held_out : slices of each anatomy.
+    reconstruct : the network's reconstruction of a batch.
+    limit : validate on at most this many slices of an anatomy.
+    group : each of its processes takes its batches; all get all scores.
+    pause : called after each batch, equally often in all processes; what it raises ends the validation.
+    """
+    scores = {name: _mean_psnr(slices, name, reconstruct, limit, group, pause) for name, slices in held_out.items()}
+    average = float(np.mean(list(scores.values())))
+    return {"validation_psnr_db": average} | {f"validation_psnr_db_{name}": score for name, score in scores.items()}
+
+
+@torch.no_grad()
+def examples(
+    held_out: Mapping[str, SliceSet], reconstruct: Reconstruct, limit: int | None
+) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
+    """Go through the slices that `validation_scores` scores, in one process.
+
+    Returns
+    -------
+    For each its anatomy, truth and magnitude of the reconstruction, float32 (H, W) both.
+    """
+    for anatomy, slices in held_out.items():
+        chosen = evenly_spaced(len(slices), limit)
+        for start in range(0, len(chosen), _BATCH):
+            numbers = chosen[start : start + _BATCH]
+            image, target = reconstruct(slices.batch(numbers), numbers, anatomy)  # (b, H, W) both
+            for truth, magnitude in zip(target.cpu().numpy(), image.abs().cpu().numpy(), strict=True):
+                yield anatomy, truth, magnitude
+
+
+def _mean_psnr(
+    slices: SliceSet,
+    anatomy: str,
+    reconstruct: Reconstruct,
+    limit: int | None,
+    group: ProcessGroup,
+    pause: Callable[[], None],
+) -> float:
+    """Mean PSNR of magnitude, in dB with range 1, over (at most `limit`, evenly spaced) slices."""
+    chosen = evenly_spaced(len(slices), limit)
+    scores = np.zeros(len(chosen))
+    for first in range(0, len(chosen), _BATCH * group.size):
+        start = first + _BATCH * group.rank
+        numbers = chosen[start : start + _BATCH]
+        if len(numbers):
+            image, target = reconstruct(slices.batch(numbers), numbers, anatomy)  # (b, H, W) both
+            error = (image.abs() - target).square().mean((1, 2)).clamp_(min=1e-12)
+            scores[start : start + _BATCH] = (-10 * error.log10()).tolist()
+        pause()
+    # Each score comes from one process and is zero in the others: the sum gathers them, in order and exactly.
+    return float(np.mean(group.sum(scores)))

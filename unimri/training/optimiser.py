@@ -1,9 +1,12 @@
-"""Adam, without what PyTorch's loads for nothing."""
+"""Adam, without what PyTorch's loads for nothing, and the course of its learning rate."""
 
+import math
 from inspect import unwrap
 
 import torch
 from torch import optim
+
+from unimri.training.settings import Optimisation
 
 
 class Adam(optim.Adam):
@@ -18,3 +21,17 @@ class Adam(optim.Adam):
     state_dict = unwrap(optim.Adam.state_dict)
     step = torch.no_grad()(unwrap(optim.Adam.step))
     zero_grad = unwrap(optim.Adam.zero_grad)
+
+
+def learning_rate_factor(optimisation: Optimisation, step: int, total: int) -> float:
+    """What the learning rate of step `step` (from 0) of `total` is multiplied by: in (0, 1].
+
+    A function of the step alone, so that a training can resume anywhere. It rises linearly over the first
+    `warmup_steps` steps. Then it is constant, or falls to zero along half a cosine.
+    """
+    warmup = optimisation.warmup_steps
+    if step < warmup:
+        return (step + 1) / warmup
+    if optimisation.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))

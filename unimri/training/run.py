@@ -1,5 +1,6 @@
 """One training from prepared data to a model's folder: builds what the engine needs for any stage."""
 
+import importlib
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,30 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
 from unimri.data.store import PreparedData
-from unimri.models.cascade import D5C5, UniversalD5C5
+from unimri.models.cascade import D5C5
 from unimri.models.folder import is_base, load_model
-from unimri.models.process import settle
-from unimri.physics.fourier import PHASE_AXES, lines, undersample
-from unimri.physics.masks import Masks, load_masks
+from unimri.physics.masks import load_masks
 from unimri.training.batches import Batches
-from unimri.training.callbacks import Callback
-from unimri.training.checkpoints import Checkpoints, Progress, writing
-from unimri.training.device import resolve
-from unimri.training.distributed import Team, join
-from unimri.training.engine import Training, train
-from unimri.training.fingerprint import fingerprint, made_from
-from unimri.training.gpus import placed
-from unimri.training.inputs import Files, starting_network
+from unimri.training.checkpoints import Checkpoints, Progress, alone, writing
+from unimri.training.distributed import ProcessGroup, join, placed
+from unimri.training.engine import Callback, Training, train
+from unimri.training.files import Files, are_made, base_anatomies, write_results
+from unimri.training.fingerprint import DISTILLATION, fingerprint, made_from, resolve
 from unimri.training.interruption import noticing_signals
-from unimri.training.locks import alone
-from unimri.training.losses import attention_transfer, mean_absolute_error
-from unimri.training.results import are_made, write_results
+from unimri.training.losses import Undersampler, examples, mean_absolute_error, validation_scores
 from unimri.training.settings import Running, TrainingTask
-from unimri.training.stages import STAGES
-from unimri.training.validation import examples, validation_scores
 
 log = logging.getLogger(__name__)
 
@@ -70,41 +63,42 @@ def run_training(
     """
     # First of all, so that the fingerprint and the record of what was done hold what was chosen.
     task = resolve(task)
-    settle(task.threads)
-    with noticing_signals() as interruption, join(task.device) as team:
-        with team.agreeing():
+    use_threads(task.threads)
+    with noticing_signals() as interruption, join(task.device) as group:
+        with group.agreeing():
             digests = files.digests()
         name = fingerprint(task, digests)
-        team.check_same(name, "other settings, inputs or code, or another precision,")
-        kept, only = Checkpoints(checkpoints, name), next(iter(files.data)) if STAGES[task.stage].only_aspin else None
-        with alone(kept.lock, task.stage, team, interruption):
-            made = team.leads and are_made(output, only, made_from(task, digests))
-            if team.sum([made]).any():
+        group.check_same(name, "other settings, inputs or code, or another precision,")
+        kept = Checkpoints(checkpoints, name)
+        only = next(iter(files.data)) if task.recipe.learns == "conditioning" else None
+        with alone(kept.lock, task.stage, group, interruption):
+            made = group.leads and are_made(output, only, made_from(task, digests))
+            if group.sum([made]).any():
                 log.info("%s: already made; nothing is left to do", task.stage)
             else:
-                if team.leads:
+                if group.leads:
                     kept.remove_leftovers()
-                with placed(task.device, team) as device:
-                    with team.agreeing():
-                        network, training = _set_up(task, files, team, device)
-                    progress = train(training, kept, team, interruption, callbacks, checkpoint_minutes)
-                with team.agreeing():
-                    if team.leads:
+                with placed(task.device, group) as device:
+                    with group.agreeing():
+                        network, training = _set_up(task, files, group, device)
+                    progress = train(training, kept, group, interruption, callbacks, checkpoint_minutes)
+                with group.agreeing():
+                    if group.leads:
                         with writing(output, f"nothing is trained again, it goes on from {kept.describe_last()}"):
                             about = _about(training, progress, digests)
                             write_results(network, progress, about, output, files.base, only)
-            if team.leads:
+            if group.leads:
                 kept.clear()
 
 
-def _set_up(task: TrainingTask, files: Files, team: Team, device: torch.device) -> tuple[D5C5, Training]:
-    stage = STAGES[task.stage]
+def _set_up(task: TrainingTask, files: Files, group: ProcessGroup, device: torch.device) -> tuple[D5C5, Training]:
+    recipe = task.recipe
     torch.manual_seed(task.seed)
     masks = load_masks(files.mask)
     data = {anatomy: PreparedData(folder) for anatomy, folder in files.data.items()}
     for prepared in data.values():
         masks.check_size(prepared.image_size)
-    network = starting_network(task, files).to(device)
+    network = _starting_network(task, files).to(device)
 
     train_sets = {name: prepared.split("train") for name, prepared in data.items()}
     counts = {name: len(slices) for name, slices in train_sets.items()}
@@ -112,36 +106,36 @@ def _set_up(task: TrainingTask, files: Files, team: Team, device: torch.device) 
         train_sets = {
             name: prepared.some_patients("train", task.patients, task.seed) for name, prepared in data.items()
         }
-    batches = Batches(train_sets, counts, task, stage.in_turn, team.part(task.optimisation.batch_size))
-    undersampled = _Undersampler(masks, device, task.optimisation.precision)
-    teachers = {name: load_model(folder).to(device) for name, folder in (files.teachers or {}).items()}
-    if stage.distils and set(teachers) != set(data):
-        raise UnimriError(f"distillation: teachers for {sorted(teachers)}, data for {sorted(data)}; give one each")
+    batches = Batches(train_sets, counts, task, recipe.in_turn, group.share(task.optimisation.batch_size))
+    undersampler = Undersampler(masks, device, task.optimisation.precision)
+    teachers, layer = None, None
+    if task.distillation is not None:
+        distillation = importlib.import_module(DISTILLATION)
+        given = files.teachers or {}
+        teachers = distillation.Teachers(given, data.keys(), task.distillation, device, undersampler)
+        layer = task.distillation.layer
 
     def loss_of(step: int) -> Tensor:
         anatomy, truth, numbers = batches.of_step(step)  # truth (b, H, W), b = batch size / processes
-        distillation = task.distillation if stage.distils else None
-        layer = distillation.layer if distillation else None
-        image, target, activations = undersampled.reconstruct(network, truth, numbers, anatomy, layer)
+        target, inputs = undersampler(truth, numbers)
+        with undersampler.autocast():
+            image, activations = network(*inputs, anatomy, layer)
         loss = mean_absolute_error(image, target)
-        if distillation:
-            taught = undersampled.activations(teachers[anatomy], truth, numbers, anatomy, distillation.layer)
-            loss = loss + distillation.omega * attention_transfer(taught, activations)
-        return loss
+        return loss if teachers is None else loss + teachers.loss(anatomy, inputs, activations)
 
     def reconstruct(truth: NDArray[np.float32], numbers: NDArray[np.int64], anatomy: str) -> tuple[Tensor, Tensor]:
-        image, target, _ = undersampled.reconstruct(network, truth, numbers, anatomy, None)
-        return image, target
+        target, inputs = undersampler(truth, numbers)
+        with undersampler.autocast():
+            return network(*inputs, anatomy)[0], target
 
     held_out = {name: prepared.split("validation") for name, prepared in data.items()}
 
     def validate(pause: Callable[[], None]) -> dict[str, float]:
-        return validation_scores(held_out, reconstruct, task.optimisation.validation_slices, team, pause)
+        return validation_scores(held_out, reconstruct, task.optimisation.validation_slices, group, pause)
 
-    if stage.adds_anatomy:
-        assert isinstance(network, UniversalD5C5)
-        learning = list(network.aspin_of(next(iter(data))).parameters())
-        if not stage.only_aspin:
+    if recipe.adds_anatomy:
+        learning = list(network.conditioning.of(next(iter(data))).parameters())
+        if recipe.learns == "network":
             learning += [parameter for name, parameter in network.named_parameters() if is_base(name)]
     else:
         learning = list(network.parameters())
@@ -159,11 +153,37 @@ def _set_up(task: TrainingTask, files: Files, team: Team, device: torch.device) 
     return network, training
 
 
+def _starting_network(task: TrainingTask, files: Files) -> D5C5:
+    """The network that a stage starts with, in training mode.
+
+    Raises
+    ------
+    UnimriError : when a stage that starts from a universal network is not given one.
+    """
+    recipe = task.recipe
+    if not recipe.from_base:
+        return D5C5(task.network, recipe.conditioning, files.data).train()
+    if files.base is None:
+        raise UnimriError(f"{task.stage}: starts from a universal network; name its folder with --base")
+    network = load_model(files.base, base_anatomies(files.base))
+    conditioning = network.conditioning
+    if not conditioning.adaptable:
+        raise UnimriError(f"{files.base}: a plain network; {task.stage} starts from a universal one")
+    if conditioning.name != recipe.conditioning:
+        raise UnimriError(
+            f"{files.base}: its conditioning is {conditioning.name}, and {task.stage} starts from {recipe.conditioning}"
+        )
+    if recipe.adds_anatomy:
+        (anatomy,) = files.data
+        conditioning.add(anatomy, like=conditioning.anatomies)
+    return network.train()
+
+
 def _about(training: Training, progress: Progress, digests: dict[str, str]) -> dict[str, object]:
     task = training.task
     return {
         "network": task.network.model_dump(),
-        "normalisation": STAGES[task.stage].normalisation,
+        "conditioning": task.recipe.conditioning,
         **made_from(task, digests),
         "versions": versions(),
         "processes": progress.processes,
@@ -171,35 +191,3 @@ def _about(training: Training, progress: Progress, digests: dict[str, str]) -> d
         "best_epoch": max(progress.history, key=lambda row: row["validation_psnr_db"])["epoch"],
         "best_validation_psnr_db": progress.best_psnr_db,
     }
-
-
-class _Undersampler:
-    """Undersamples slices on the device and runs a network on them."""
-
-    def __init__(self, masks: Masks, device: torch.device, precision: str) -> None:
-        self.masks, self.device, self.axis = masks, device, PHASE_AXES[masks.axis]
-        self.low_precision = precision == "bfloat16"
-
-    def reconstruct(
-        self, network: D5C5, truth: NDArray[np.float32], numbers: NDArray[np.int64], anatomy: str, layer: int | None
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        target = torch.from_numpy(truth).to(self.device)
-        given = self._undersample(target, numbers)
-        with self._autocast():
-            image, activations = network(*given, self.axis, anatomy, layer)
-        return image, target, activations
-
-    @torch.no_grad()
-    def activations(
-        self, teacher: D5C5, truth: NDArray[np.float32], numbers: NDArray[np.int64], anatomy: str, layer: int
-    ) -> list[Tensor]:
-        given = self._undersample(torch.from_numpy(truth).to(self.device), numbers)
-        with self._autocast():
-            return teacher.activations(*given, self.axis, anatomy, layer)
-
-    def _undersample(self, target: Tensor, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor, Tensor]:
-        sampled = lines(torch.from_numpy(self.masks.of_slices(numbers)).to(self.device), self.axis)
-        return (*undersample(target, sampled, self.axis), sampled)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.low_precision)

@@ -5,8 +5,8 @@ from typing import Literal
 from pydantic import Field
 
 from unimri.core.settings import Settings
+from unimri.models.conditioning.registry import ConditioningName
 from unimri.models.registry import NetworkSettings
-from unimri.training.stages import StageName
 
 LoggerName = Literal["tensorboard", "mlflow", "wandb"]
 
@@ -61,13 +61,6 @@ class Running(Settings):
         ge=1,
         description="processes of one machine that share each batch of a training: GPUs, or CPUs with `threads` each",
     )
-    nodes: int = Field(
-        1, ge=1, description="machines of a cluster that share each batch of a training, with `processes` each"
-    )
-    launcher: str = Field(
-        "srun --kill-on-bad-exit=1 --nodes=$nodes --ntasks=$nodes --ntasks-per-node=1 --cpus-per-task=$threads",
-        description="what starts a training once on each of its nodes, when there are several",
-    )
     logger: LoggerName | None = Field(
         None,
         description="where trainings tell their course to, beside history.csv: losses, learning rate, PSNR and SSIM on "
@@ -79,10 +72,29 @@ class Running(Settings):
     )
 
 
+class Recipe(Settings):
+    """How a network learns: what a training takes from its row of `unimri.training.methods`."""
+
+    conditioning: ConditioningName = Field(
+        "none", description="how the network is told the anatomy; see unimri.models.conditioning"
+    )
+    learns: Literal["network", "conditioning"] = Field(
+        "network", description="which numbers: all, or those of its one anatomy's conditioning alone"
+    )
+    from_base: bool = Field(
+        False, description="starts from a trained universal network instead of from the initialisation"
+    )
+    adds_anatomy: bool = Field(False, description="its one anatomy is new to that network")
+    in_turn: bool = Field(
+        False, description="each batch is of one anatomy, in turn; else slices of all anatomies are mixed"
+    )
+
+
 class TrainingTask(Settings):
     """All that one training is made from, apart from its input files."""
 
-    stage: StageName
+    stage: str = Field(description="name of its kind: the key of its budget")
+    recipe: Recipe
     network: NetworkSettings
     budget: Budget
     optimisation: Optimisation

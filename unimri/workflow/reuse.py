@@ -14,7 +14,7 @@ from tqdm.utils import CallbackIOWrapper
 
 from unimri.core.artifacts import remove, remove_leftovers, replacing, write_text
 from unimri.core.errors import UnimriError
-from unimri.core.run_lock import occupy
+from unimri.core.locks import lock_folders
 
 # Carries the time of a folder that is an output. Snakemake writes to it when it touches the folder: never a link.
 _TIMESTAMP = ".snakemake_timestamp"
@@ -122,7 +122,7 @@ def reuse(source: Path, here: Path, results: Path, private: Path, copy: bool = F
     _check(source, here, results)
     jobs = _jobs(source.resolve(), results, private)
     records = Records(here.resolve())
-    locks = occupy(here / results)
+    locks = lock_folders(here / results)
     try:
         return _reuse(jobs, here, results, records, copy)
     except OSError as fault:

@@ -7,12 +7,11 @@ from typing import Any, Literal, NamedTuple
 
 from unimri.core.errors import UnimriError
 from unimri.training.checkpoints import Checkpoints
-from unimri.training.device import resolve
-from unimri.training.fingerprint import fingerprint, training_code
-from unimri.training.inputs import Files
-from unimri.training.results import read_about
+from unimri.training.files import Files, read_about
+from unimri.training.fingerprint import fingerprint, resolve, training_code
 from unimri.training.settings import TrainingTask
-from unimri.workflow.plan import PlannedTraining, WorkflowPlan
+from unimri.workflow.plan import WorkflowPlan
+from unimri.workflow.trainings import PlannedTraining
 
 State = Literal["done", "stale", "under way", "stopped", "ready", "waiting"]
 
@@ -44,15 +43,15 @@ def standings(plan: WorkflowPlan) -> Iterator[Standing]:
     for sampling in plan.samplings:
         for seed in plan.seeds:
             for training in plan.trainings(sampling, seed):
-                state, detail = _standing(plan, sampling, seed, training)
+                state, detail = _standing(plan, sampling, training)
                 yield Standing(sampling, seed, training.stage, training.name, state, detail)
 
 
-def _standing(plan: WorkflowPlan, sampling: str, seed: str, training: PlannedTraining) -> tuple[State, str]:
-    planned = TrainingTask.model_validate_json(plan.task(training.stage, seed, training.layer, training.patients))
+def _standing(plan: WorkflowPlan, sampling: str, training: PlannedTraining) -> tuple[State, str]:
+    planned = TrainingTask.model_validate_json(plan.task(training))
     made = read_about(Path(training.about))
     try:
-        digests = _files(plan, sampling, seed, training).digests()
+        digests = _files(plan, sampling, training).digests()
     except UnimriError as fault:
         missing = str(fault).split(": ", 1)[0]
         return ("stale", f"its input {missing} is gone") if made else ("waiting", f"for {missing}")
@@ -67,14 +66,13 @@ def _standing(plan: WorkflowPlan, sampling: str, seed: str, training: PlannedTra
     return ("stale", "; ".join(differs)) if made is not None else ("ready", "")
 
 
-def _files(plan: WorkflowPlan, sampling: str, seed: str, training: PlannedTraining) -> Files:
+def _files(plan: WorkflowPlan, sampling: str, training: PlannedTraining) -> Files:
     results = Path(plan.results)
-    teachers = results / sampling / f"seed{seed}" / "independent"
     return Files(
         data={anatomy: results / "data" / anatomy for anatomy in training.anatomies},
         mask=results / "masks" / f"{sampling}.npz",
         base=None if training.base is None else Path(training.base),
-        teachers={name: teachers / name for name in training.anatomies} if training.stage == "distilled" else None,
+        teachers={name: Path(folder) for name, folder in training.teachers.items()} or None,
     )
 
 
@@ -92,7 +90,7 @@ def _differences(
     ]
     inputs = made.get("inputs", {})
     differs += [f"input {key} has changed" for key in sorted(digests) if inputs.get(key) != digests[key]]
-    return differs + (["the code has changed"] if made.get("code") != training_code() else [])
+    return differs + (["the code has changed"] if made.get("code") != training_code(task) else [])
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:

@@ -1,6 +1,48 @@
-import os
+import shlex
+import sys
+from pathlib import Path
 
+from unimri.core.errors import UnimriError
+from unimri.core.machine import machine_resources
+from unimri.core.locks import lock_folders
 from unimri.workflow.resources import job_resources
+from unimri.workflow.slurm import cancel_leftovers
+
+RESULTS = plan.results
+PRIVATE = plan.private
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+CHECKPOINTS = f"{RESULTS}/checkpoints"
+ENVIRONMENT = f"{workflow.basedir}/envs/unimri.yaml"
+
+
+# For --sdm apptainer.
+container: plan.config.container
+
+
+# So that an environment of --sdm conda, which holds the libraries only, finds the package.
+shell.prefix(f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}:$PYTHONPATH; ")
+
+
+# One machine, or the part of it that a scheduler has granted: what it has bounds what runs on it at once, unless --resources
+# does. Where jobs are submitted (--jobs), their scheduler has the bounds.
+if workflow.resource_settings.nodes is None:
+    for resource, amount in machine_resources().items():
+        if resource not in workflow.global_resources:
+            workflow.register_resource(resource, amount)
+
+
+# Kept for as long as this process lives.
+LOCKS = []
+
+
+onstart:
+    # In place of Snakemake's own locks, which a killed Snakemake leaves behind.
+    try:
+        LOCKS.extend(lock_folders(Path(RESULTS), Path(PRIVATE)))
+        cancel_leftovers(Path.cwd())
+    except UnimriError as fault:
+        sys.exit(f"unimri: {fault}")
 
 
 # On a cluster, seconds on the machine that Snakemake runs on.
@@ -12,19 +54,23 @@ localrules:
     curves,
     contact_sheet,
     mask_picture,
+    picture,
     data_report,
     study_table,
     study_picture,
     report,
 
 
-# exec: a signal that a scheduler sends to the shell reaches the training. Snakemake compares this text before it fills
-# it in: another number of processes, of minutes, or another logger trains nothing again.
-TRAIN = (
-    "exec python -m unimri.cli train {input.mask:q} --task {params.task:q} --output {params.folder:q}"
-    " --checkpoints {params.checkpoints:q} {params.data:q} --processes {resources.processes}"
-    " --checkpoint-minutes {plan.config.training.checkpoint_minutes} {plan.logging}"
-)
+wildcard_constraints:
+    sampling=r"[0-9.]+x(-[a-z0-9-]+)?",
+    seed=r"[0-9]+",
+    anatomy="|".join(plan.anatomies),
+    study="robustness|aspin_matrix|adaptation|forgetting|masks",
+    layer=r"[0-9]+",
+    patients=r"[0-9]+|all",
+    shard=r"shard-[0-9]+",
+    base="|".join(plan.universal).replace("{layer}", "[0-9]+"),
+    method="|".join(plan.methods) + "|layer[0-9]+",
 
 
 def asked(kind):
@@ -38,7 +84,7 @@ def asked(kind):
 
 LIGHT, READING, SCORING = asked("light"), asked("reading"), asked("scoring")
 TRAINING = asked("training") | dict(gpu=plan.gpus, processes=plan.processes)
-CHECKPOINTS = f"{RESULTS}/checkpoints"
+BASE_ASPINS = [f"aspin/{anatomy}.safetensors" for anatomy in plan.config.base]
 
 
 def code(*modules):
@@ -46,9 +92,8 @@ def code(*modules):
     return lambda wildcards: plan.code(*modules)
 
 
-TRAINING_CODE = code("unimri.training.run")
-MODEL = ["model.safetensors", "model.json", "history.csv", "last/model.safetensors"]
-BASE_ASPINS = [f"aspin/{anatomy}.safetensors" for anatomy in plan.config.base]
+# What runs networks reaches their conditionings by name.
+CONDITIONINGS = plan.conditionings(plan.methods)
 
 
 def raw_folder(anatomy):
@@ -73,7 +118,3 @@ def shards(anatomies):
 
 def data_options(anatomies):
     return [f"--data={anatomy}={RESULTS}/data/{anatomy}" for anatomy in anatomies]
-
-
-def base_folder(wildcards, input):
-    return os.path.dirname(input.base[0])

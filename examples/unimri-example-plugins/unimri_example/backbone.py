@@ -20,7 +20,7 @@ class SmallUNet(BackboneSettings):
         return 3
 
     @property
-    def normalised(self) -> tuple[int, int]:
+    def conditioned(self) -> tuple[int, int]:
         return 3, self.width
 
     def block(self) -> "nn.Module":
