@@ -11,9 +11,10 @@ from unimri.classical.reconstruction import classical_reconstructor
 from unimri.classical.settings import TotalVariation, Tuned, Wavelet
 from unimri.core.artifacts import sha256, write_json
 from unimri.core.compute import use_threads
+from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
 from unimri.data.store import PreparedData, SliceSet, evenly_spaced
-from unimri.metrics.score import score_slice
+from unimri.metrics.psnr import psnr
 from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Masks, load_masks
 from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices
@@ -24,8 +25,6 @@ log = logging.getLogger(__name__)
 # no lower bound, and PSNR does not change any more.
 _EXTENSIONS = 4
 _GAIN_DB = 0.01
-# Slices that are reconstructed together.
-_BATCH = 8
 
 
 def tune(
@@ -100,12 +99,19 @@ def tune(
 def mean_psnr(
     reconstructor: Reconstructor, slices: SliceSet, numbers: NDArray[np.int64], masks: Masks, metrics: MetricSettings
 ) -> float:
-    """Mean PSNR in dB of slices, by their `numbers`."""
+    """Mean PSNR in dB of slices, by their `numbers`.
+
+    Raises
+    ------
+    UnimriError : when a reconstruction holds a value that is not finite.
+    """
     found = []
     for batch in batches(numbers):
         truth = slices.batch(batch)
         images = reconstruct_slices(reconstructor, truth, batch, masks)
-        found += [score_slice(one, image, metrics).psnr_db for one, image in zip(truth, images, strict=True)]
+        if not np.isfinite(images).all():
+            raise UnimriError("the reconstruction holds values that are not finite, so it has no PSNR")
+        found += [psnr(one, image, metrics.data_range) for one, image in zip(truth, images, strict=True)]
     return float(np.mean(found))
 
 
