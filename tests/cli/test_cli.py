@@ -97,29 +97,30 @@ def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
     settings = json.dumps({"mask": {"preset": "paper-like"}, "size": 16})
     assert call("masks", "draw", 4, "--settings", settings, "--output", tmp_path / "m.npz").status == 0
     assert call("prepare", "hip", scans, 0, "--settings", json.dumps(NIFTI), "--output", data).status == 0
-    output = ("--settings", "{}", "--output", tmp_path / "scores.csv")
-    fails("manifest.csv: no such file", "evaluate", "undersampled", 0, "hip", tmp_path, tmp_path / "m.npz", *output)
-    fails("nothing.npz: ", "evaluate", "undersampled", 0, "hip", data, tmp_path / "nothing.npz", *output)
+    zero_filling = {"method": "undersampled", "seed": 0, "condition": "as trained", "model": None}
+    (tmp_path / "wanted.json").write_text(json.dumps([zero_filling]))
+    output = ("--wanted", tmp_path / "wanted.json", "--output", tmp_path / "kept.h5")
+    fails("manifest.csv: no such file", "reconstruct-test", "hip", tmp_path, tmp_path / "m.npz", *output)
+    fails("nothing.npz: ", "reconstruct-test", "hip", data, tmp_path / "nothing.npz", *output)
     torn = tmp_path / "torn.npz"
     torn.write_bytes((tmp_path / "m.npz").read_bytes()[:-20])
-    fails("torn.npz: not a mask", "evaluate", "undersampled", 0, "hip", data, torn, *output)
+    fails("torn.npz: not a mask", "reconstruct-test", "hip", data, torn, *output)
     other = json.dumps({"mask": {"preset": "paper-like"}, "size": 32})
     assert call("masks", "draw", 4, "--settings", other, "--output", tmp_path / "other.npz").status == 0
-    fails(
-        "for 32 pixels and the slices have 16",
-        "evaluate",
-        "undersampled",
-        0,
-        "hip",
-        data,
-        tmp_path / "other.npz",
-        *output,
-    )
+    fails("for 32 pixels and the slices have 16", "reconstruct-test", "hip", data, tmp_path / "other.npz", *output)
     tuned = ("--output", tmp_path / "tuned.json")
     fails("method 'ridge' is not classical; allowed: ", "tune", "ridge", "hip", data, tmp_path / "m.npz", *tuned)
     fails("manifest.csv: no such file", "tune", "wavelet", "hip", tmp_path, tmp_path / "m.npz", *tuned)
     assert not (tmp_path / "tuned.json").exists()
-    model = ("--model", tmp_path / "model")
-    fails("model.json: ", "evaluate", "shared", 0, "hip", data, tmp_path / "m.npz", *output, *model)
+    model = zero_filling | {"method": "shared", "model": str(tmp_path / "model")}
+    (tmp_path / "model.json").write_text(json.dumps([model]))
+    missing = ("--wanted", tmp_path / "model.json", "--output", tmp_path / "kept.h5")
+    fails("model/model.json: ", "reconstruct-test", "hip", data, tmp_path / "m.npz", *missing)
+    (tmp_path / "model.json").write_text(json.dumps([zero_filling | {"modle": ""}]))
+    fails("--wanted: 0.modle: unknown key", "reconstruct-test", "hip", data, tmp_path / "m.npz", *missing)
+    assert not (tmp_path / "kept.h5").exists()
+    scores = ("--settings", "{}", "--output", tmp_path / "scores.csv")
+    fails("kept.h5: holds no reconstructions", "score", tmp_path / "kept.h5", data, *scores)
     assert not (tmp_path / "scores.csv").exists()
-    assert call("evaluate", "undersampled", 0, "hip", data, tmp_path / "m.npz", *output).status == 0
+    assert call("reconstruct-test", "hip", data, tmp_path / "m.npz", *output).status == 0
+    assert call("score", tmp_path / "kept.h5", data, *scores).status == 0

@@ -101,11 +101,17 @@ def test_a_method_that_table_1_does_not_have_is_tried_as_trained_too(content) ->
 
 def test_what_metrics_are_decides_on_scores_and_not_on_reconstructions(content) -> None:
     before = planned(content, "4x", "brain")
+    tuned = WorkflowPlan(parse_config(content)).tuning_metrics()
     content["metrics"] = {"ssim_window": 9, "table": ["psnr", "nmse"]}
     after = planned(content, "4x", "brain")
     assert (before.listed, before.files) == (after.listed, after.files)
-    # The rule carries the digest of what these modules import.
-    reconstructing, scoring = (provenance._closure(f"unimri.evaluation.{name}") for name in ("reconstruct", "scores"))
+    assert WorkflowPlan(parse_config(content)).tuning_metrics() == tuned
+    # The rules carry the digest of what these modules import.
+    reconstructing, tuning, scoring = (
+        provenance._closure(f"unimri.{name}")
+        for name in ("evaluation.reconstruct", "classical.tuning", "evaluation.scores")
+    )
     assert not any(module.startswith("unimri.metrics") for module in reconstructing)
-    assert "unimri.metrics.psnr" in scoring
+    assert not {"unimri.metrics.ssim", "unimri.metrics.score"} & tuning
+    assert "unimri.metrics.ssim" in scoring
     assert not any(module.startswith("unimri.models.") for module in scoring)

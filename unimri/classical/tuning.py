@@ -103,7 +103,7 @@ def mean_psnr(
 
     Raises
     ------
-    UnimriError : when a reconstruction holds a value that is not finite.
+    UnimriError : when a reconstruction is not finite.
     """
     found = []
     for batch in batches(numbers):

@@ -407,7 +407,7 @@ def show(
     typer.echo(f"\n{read_summary(table.parent)} {loaded.results}/tables/claims.md says which.")
     typer.echo(
         f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
-        f"models: {loaded.results}/*x/seed*   scores a slice: {loaded.results}/*x/seed*/metrics"
+        f"models: {loaded.results}/*x/seed*   scores a slice: {loaded.results}/*x/scores"
     )
 
 

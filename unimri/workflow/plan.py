@@ -102,6 +102,10 @@ class WorkflowPlan(TrainingPlan):
         """Settings of the metrics."""
         return as_json(self.config.metrics)
 
+    def tuning_metrics(self) -> str:
+        """The settings of PSNR, by which weights of classical methods are chosen."""
+        return json.dumps({"data_range": self.config.metrics.data_range})
+
     def statistics(self) -> str:
         """Settings of the intervals."""
         return as_json(self.config.statistics)
