@@ -18,9 +18,8 @@ from scan_files import write_image
 from unimri.core.errors import UnimriError
 from unimri.data.layouts.folders import DicomReader
 from unimri.io import isolated
-from unimri.io.dicom import decoder
 from unimri.io.dicom import pixels as dicom_pixels
-from unimri.io.dicom.pixels import open_image
+from unimri.io.dicom.pixels import decode, open_image
 from unimri.io.errors import ReadError
 
 SETTINGS = DicomReader()
@@ -119,7 +118,7 @@ def test_a_stream_of_another_size_than_declared_is_told_before_it_is_decoded(tmp
     if syntax == RLELossless and header["Rows"] == 64:
         return
     with pytest.raises(ValueError, match="another size"):
-        decoder.decode(path)
+        decode(path)
     with pytest.raises(UnimriError, match=r"a\.dcm: its pixel data cannot be decoded"):
         SETTINGS.read_scan(SETTINGS.find(tmp_path)[0])
 
@@ -134,7 +133,7 @@ def test_a_decoder_that_crashes_or_hangs_is_told_and_the_next_file_is_read(tmp_p
     monkeypatch.setattr(dicom_pixels, "decode", fault)
     with pytest.raises(ReadError, match=r"a\.dcm: its pixel data cannot be decoded"):
         SETTINGS.read_scan(scan)
-    monkeypatch.setattr(dicom_pixels, "decode", decoder.decode)
+    monkeypatch.setattr(dicom_pixels, "decode", decode)
     np.testing.assert_array_equal(SETTINGS.read_scan(scan), pixels[None])
     worker.close()
 
