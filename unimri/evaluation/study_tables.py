@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from unimri.core.artifacts import write_text
-from unimri.core.text import exact_changes, markdown_table, number, write_csv
+from unimri.core.text import markdown_table, number, significant, write_csv
 from unimri.evaluation.averages import AVERAGE, anatomies_of, best, cells
 from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words
 from unimri.evaluation.paper import beside, published
@@ -117,7 +117,8 @@ def forgetting_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Se
     table = grouped[["before", "after"]].mean()
     table["difference"] = table["after"] - table["before"]
     table["largest_pixel_change"] = grouped["largest_pixel_change"].max()
-    return exact_changes(table.reset_index())
+    # Six decimals would show as zero what is not.
+    return table.reset_index().assign(largest_pixel_change=list(map(significant, table["largest_pixel_change"])))
 
 
 def masks_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:

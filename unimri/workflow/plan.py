@@ -126,7 +126,8 @@ class WorkflowPlan(TrainingPlan):
             name=f"unimri-{sampling}",
             acceleration=own.acceleration,
             mask=own.mask,
-            metrics=self.config.metrics,
+            # A model is the same whichever metrics Table 1 shows.
+            metrics=self.config.metrics.model_copy(update={"table": None}),
             anatomies={
                 name: AnatomyTask(origin="simulated" if part.simulated else "real", role=part.role)
                 for name, part in self.config.anatomies.items()
