@@ -4,11 +4,10 @@ import os
 from dataclasses import replace
 
 import h5py
-import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from scan_files import MADE, noise, write_oblique
+from scan_files import MADE, noise, write_fastmri, write_nifti, write_oblique
 
 from unimri.core.errors import UnimriError
 from unimri.io.formats import FORMATS, check_output, find_sources
@@ -16,10 +15,8 @@ from unimri.io.formats import FORMATS, check_output, find_sources
 IMAGES = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
 
 
-def write_nifti(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(3, 4, 2), np.eye(4)), path)
-    return path
+def nifti_file(path):
+    return write_nifti(path, np.arange(24, dtype=np.int16).reshape(3, 4, 2))
 
 
 @pytest.fixture
@@ -33,9 +30,8 @@ def mixed(tmp_path):
         path.rename(root / "two" / f"other-{path.name}")
     (root / "other").rmdir()
     for name in ("a.nii.gz", "b/brain.nii", "b/brain_seg.nii", "b/label.nii.gz", "b/.hidden.nii", ".git/a.nii"):
-        write_nifti(root / name)
-    with h5py.File(root / "k.h5", "w") as file:
-        file["kspace"] = noise(2, 8, 8)
+        nifti_file(root / name)
+    write_fastmri(root / "k.h5", kspace=noise(2, 8, 8))
     with h5py.File(root / "other.h5", "w") as file:
         file["reconstruction"] = IMAGES
     np.save(root / "k.npy", noise(2, 8, 8))
@@ -82,7 +78,7 @@ def images_of(source):
 
 
 def test_a_file_alone_is_a_volume_whatever_its_name(tmp_path):
-    (source,) = find_sources(write_nifti(tmp_path / "brain_seg.nii"))
+    (source,) = find_sources(nifti_file(tmp_path / "brain_seg.nii"))
     assert source.name == "brain_seg.nii"
     first, _ = write_oblique(tmp_path / "in", np.arange(24, dtype=np.uint16).reshape(2, 3, 4))
     (source,) = find_sources(first)
@@ -128,8 +124,8 @@ def test_a_damaged_dicom_file_is_a_volume_with_its_fault(tmp_path):
     ],
 )
 def test_outputs_that_are_refused(tmp_path, output, says):
-    write_nifti(tmp_path / "in" / "a.nii")
-    write_nifti(tmp_path / "in" / "sub" / "a.nii")
+    nifti_file(tmp_path / "in" / "a.nii")
+    nifti_file(tmp_path / "in" / "sub" / "a.nii")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("kept")
     (tmp_path / "link").symlink_to(tmp_path / "in")
@@ -141,7 +137,7 @@ def test_outputs_that_are_refused(tmp_path, output, says):
 
 
 def test_one_file_may_go_beside_the_input_and_not_over_it(tmp_path):
-    path = write_nifti(tmp_path / "a.nii")
+    path = nifti_file(tmp_path / "a.nii")
     sources = find_sources(path)
     check_output(sources, tmp_path / "b.nii.gz")
     assert sources[0].target(tmp_path / "b.nii.gz") == tmp_path / "b.nii.gz"
@@ -158,7 +154,7 @@ def test_one_file_may_go_beside_the_input_and_not_over_it(tmp_path):
 
 
 def test_names_and_links_do_not_lead_out_of_the_output(tmp_path):
-    (source,) = find_sources(write_nifti(tmp_path / "in" / "sub" / "a.nii").parent.parent)
+    (source,) = find_sources(nifti_file(tmp_path / "in" / "sub" / "a.nii").parent.parent)
     for name in ("../a.nii", "sub/../../a.nii", str(tmp_path / "elsewhere" / "a.nii")):
         with pytest.raises(UnimriError, match="lies outside"):
             replace(source, scan=replace(source.scan, name=name)).write(IMAGES, tmp_path / "out", MADE)
@@ -169,7 +165,7 @@ def test_names_and_links_do_not_lead_out_of_the_output(tmp_path):
 
 
 def test_volumes_that_would_meet_are_refused(tmp_path):
-    sources = find_sources(write_nifti(tmp_path / "in" / "a.nii").parent)
+    sources = find_sources(nifti_file(tmp_path / "in" / "a.nii").parent)
     with pytest.raises(UnimriError, match="to the same place"):
         check_output([*sources, *sources], tmp_path / "out")
     below = replace(sources[0], scan=replace(sources[0].scan, name="a.nii/b.nii"))
@@ -178,7 +174,7 @@ def test_volumes_that_would_meet_are_refused(tmp_path):
 
 
 def test_nothing_is_written_over_and_no_nonsense_is_written(tmp_path):
-    (source,) = find_sources(write_nifti(tmp_path / "a.nii"))
+    (source,) = find_sources(nifti_file(tmp_path / "a.nii"))
     images = source.read().images
     source.write(images, tmp_path / "out.nii", MADE)
     with pytest.raises(UnimriError, match="is there already"):
@@ -191,7 +187,7 @@ def test_nothing_is_written_over_and_no_nonsense_is_written(tmp_path):
 
 @pytest.mark.parametrize(("bits", "white"), [(8, 255), (16, 65535)])
 def test_pngs_are_scaled_to_the_volumes_maximum(tmp_path, bits, white):
-    (source,) = find_sources(write_nifti(tmp_path / "a.nii.gz"))
+    (source,) = find_sources(nifti_file(tmp_path / "a.nii.gz"))
     images = source.read().images
     written = source.write(images, tmp_path / "out", MADE, as_png=bits)
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [

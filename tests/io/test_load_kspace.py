@@ -3,11 +3,9 @@
 import subprocess
 import sys
 
-import h5py
-import nibabel as nib
 import numpy as np
 import pytest
-from scan_files import header_of, image_of, noise, write_oblique
+from scan_files import header_of, image_of, noise, write_fastmri, write_nifti, write_oblique
 
 import unimri
 from unimri.core.errors import UnimriError
@@ -18,9 +16,7 @@ STORED = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
 
 def test_a_fastmri_file_gives_kspace_mask_and_what_its_image_is(tmp_path):
     kspace = noise(2, 3, 16, 10)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["kspace"], file["mask"] = kspace * LINES, LINES
-        file["ismrmrd_header"] = header_of(16, 10, 8, 7)
+    write_fastmri(tmp_path / "a.h5", kspace=kspace * LINES, mask=LINES, ismrmrd_header=header_of(16, 10, 8, 7))
     scan = unimri.load_kspace(str(tmp_path / "a.h5"))
     assert isinstance(scan, unimri.Acquisition)
     np.testing.assert_array_equal(scan.kspace, kspace * LINES)
@@ -34,9 +30,7 @@ def test_a_fastmri_file_gives_kspace_mask_and_what_its_image_is(tmp_path):
 @pytest.mark.parametrize("size", [(8, 6), (7, 5), (16, 10), (15, 9)])
 def test_the_crop_has_the_pixels_of_the_truth(tmp_path, size):
     kspace = noise(2, 3, 16, 10)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["kspace"] = kspace
-        file["ismrmrd_header"] = header_of(16, 10, *size)
+    write_fastmri(tmp_path / "a.h5", kspace=kspace, ismrmrd_header=header_of(16, 10, *size))
     scan = unimri.load_kspace(tmp_path / "a.h5")
     assert scan.truth.shape == (2, *size)
     np.testing.assert_allclose(scan.cropped(image_of(kspace)), scan.truth, rtol=1e-4)
@@ -64,7 +58,7 @@ def test_a_dicom_folder_and_a_nifti_file_are_images(tmp_path):
     scan = unimri.load_kspace(tmp_path / "series")
     assert isinstance(scan, unimri.Images)
     np.testing.assert_array_equal(scan.images, STORED)
-    nib.save(nib.Nifti1Image(STORED.astype(np.int16).transpose(1, 2, 0), np.eye(4)), tmp_path / "a.nii.gz")
+    write_nifti(tmp_path / "a.nii.gz", STORED.astype(np.int16).transpose(1, 2, 0))
     np.testing.assert_array_equal(unimri.load_kspace(tmp_path / "a.nii.gz").images, STORED)
 
 

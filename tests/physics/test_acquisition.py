@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unimri.core.errors import UnimriError
-from unimri.physics.acquisition import acquisition
+from unimri.physics.acquisition import Acquisition, acquisition, find_lines
 
 
 def samples(*shape: int, seed: int = 0) -> NDArray[np.complex64]:
@@ -153,3 +153,35 @@ def test_what_was_given_stays() -> None:
     acquisition(kspace, mask, None, "columns")
     np.testing.assert_array_equal(kspace, FULL)
     np.testing.assert_array_equal(mask, SOME)
+
+
+def test_a_complete_scan_tells_its_truth_and_can_be_undersampled() -> None:
+    scan = Acquisition(samples(2, 3, 6, 8), np.ones((1, 8), bool), "columns", size=(4, 5))
+    assert (scan.complete, scan.acceleration) == (True, 1.0)
+    truth = scan.with_truth().truth
+    assert truth is not None
+    np.testing.assert_array_equal(truth, scan.zero_filled()[:, 1:5, 1:6])
+    kept = np.arange(6) % 2 == 0
+    some = scan.with_truth().undersampled(kept)
+    assert (some.complete, some.acceleration, some.axis) == (False, 2.0, "rows")
+    np.testing.assert_array_equal(some.kspace, scan.kspace * kept[:, None])
+    np.testing.assert_array_equal(some.truth, truth)
+    # What was measured of it tells no truth.
+    assert scan.undersampled(kept).with_truth().truth is None
+    assert scan.undersampled(np.ones(8)).kspace is scan.kspace
+
+
+@pytest.mark.parametrize("axis", ["columns", "rows"])
+def test_lines_that_are_missing_are_those_of_zeros(axis: str) -> None:
+    kspace = samples(2, 3, 6, 8)
+    assert find_lines(kspace)[0].all()
+    place = -1 if axis == "columns" else -2
+    kept = np.ones(kspace.shape[place], bool)
+    # A coil without signal is no line that is missing.
+    kspace[0, 1] = 0
+    edges = kspace * np.expand_dims(kept & (np.arange(len(kept)) > 0), -1 if place == -2 else 0)
+    lines, found = find_lines(edges)
+    assert (found, lines.shape, lines[0, 0], lines[0, 1:].all()) == (axis, (1, len(kept)), False, True)
+    assert find_lines(edges, padded=True)[0].all()
+    gap = kspace * np.expand_dims(np.arange(len(kept)) != len(kept) // 2 + 1, -1 if place == -2 else 0)
+    assert np.flatnonzero(~find_lines(gap, padded=True)[0]).tolist() == [len(kept) // 2 + 1]

@@ -79,7 +79,7 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
         When the file is damaged or cut short, holds colours, has not 3 or 4 axes or not that channel, or when
         its values are not finite or all equal.
     """
-    with _telling(path), _opened(path) as image:
+    with _read_errors(path), _opened(path) as image:
         _check(image, path)
         data = _channel(image, channel, path)
         while data.ndim > 3 and data.shape[-1] == 1:
@@ -103,7 +103,7 @@ def slice_orientation(path: Path, plane: Plane = "native") -> str:
     ReadError
         When the header cannot be read.
     """
-    with _telling(path):
+    with _read_errors(path):
         stored = nib.load(path).affine
     if plane != "native":
         return describe(turn_affine(stored, plane, path))
@@ -157,7 +157,7 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
 
 def _load(path: Path) -> Any:
     """The image as nibabel gives it, its voxels not yet read: header, affine, shape, dtype and scale."""
-    with _telling(path):
+    with _read_errors(path):
         return nib.load(path)
 
 
@@ -181,7 +181,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except gzip.BadGzipFile as error:

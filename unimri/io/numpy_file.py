@@ -94,7 +94,7 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
@@ -113,12 +113,12 @@ def _is_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 def _is_scan(path: Path) -> bool:
     if path.suffix.lower() == ".npy":
         return _is_shape(*_header(path))
-    with _telling(path), zipfile.ZipFile(path) as archive:
+    with _read_errors(path), zipfile.ZipFile(path) as archive:
         return bool({"kspace.npy", "images.npy"} & set(archive.namelist()))
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with _telling(path), path.open("rb") as file:
+    with _read_errors(path), path.open("rb") as file:
         return _parse(file)
 
 
@@ -131,7 +131,7 @@ def _parse(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays by name; of a `.npy` the name follows from its type."""
-    with _telling(path):
+    with _read_errors(path):
         if path.suffix.lower() == ".npy":
             # Mapped, numpy compares the header with the file's length before it takes memory.
             # It may be written to, in memory: torch would warn otherwise.

@@ -46,7 +46,7 @@ _PLAIN = {
 UNDECODABLE = "its pixel data cannot be decoded"
 
 # Third value of ImageType in series of phase, real or imaginary parts, as Siemens and Philips write it.
-_PARTS = {"P", "R", "I", "PHASE MAP"}
+_COMPONENTS = {"P", "R", "I", "PHASE MAP"}
 
 
 # One decoder for each transfer syntax, so that the same file gives the same values whatever else is installed.
@@ -152,7 +152,7 @@ def open_image(path: Path) -> Image:
         samples = int(dataset.get("SamplesPerPixel") or 1)
         frames = int(dataset.get("NumberOfFrames") or 1)
         rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsAllocated)
-        part = _is_part(dataset, frames)
+        component = _is_component(dataset, frames)
         # A file without preamble is uncompressed and does not name its encoding; parsing has found it out.
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = _PLAIN[dataset.original_encoding]
@@ -162,7 +162,7 @@ def open_image(path: Path) -> Image:
         raise ReadError(path, "cannot be parsed as DICOM", AGAIN) from error
     if samples > 1 or not photometric.startswith("MONOCHROME"):
         raise ReadError(path, "is a colour image", "remove its series: only magnitude images can be used")
-    if part:
+    if component:
         raise ReadError(
             path, "is no magnitude image", "remove its series, or the phase, real and imaginary images in it"
         )
@@ -187,7 +187,7 @@ def _keeps_values(rescale: Any) -> bool:
     return one_and_zero and "ModalityLUTSequence" not in rescale
 
 
-def _is_part(dataset: Any, frames: int) -> bool:
+def _is_component(dataset: Any, frames: int) -> bool:
     """Whether the header says plainly that some pixels are phases, or real or imaginary parts."""
     kinds = [dataset]
     if is_enhanced(dataset):
@@ -196,7 +196,7 @@ def _is_part(dataset: Any, frames: int) -> bool:
         values = kind.get("ImageType") or kind.get("FrameType") or []
         if kind.get("ComplexImageComponent") in ("PHASE", "REAL", "IMAGINARY"):
             return True
-        if not isinstance(values, str) and len(values) > 2 and values[2] in _PARTS:
+        if not isinstance(values, str) and len(values) > 2 and values[2] in _COMPONENTS:
             return True
     return False
 
