@@ -28,10 +28,10 @@ from unimri.deploy.adapters import ENDING, check_name, save_adapter
 from unimri.deploy.build import count_patients, describe_anatomy
 from unimri.deploy.choice import split_features
 from unimri.deploy.description import Adaptation, AnatomyDescription, AnatomyTask, ModelDescription, Quality
+from unimri.deploy.figure import reconstruction_figure
 from unimri.deploy.library import opened
 from unimri.deploy.model import Model
 from unimri.deploy.reconstruct import mean_score
-from unimri.evaluation.figures import reconstruction_figure
 from unimri.io.files import files_below
 from unimri.metrics.score import Score, score_slice
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
