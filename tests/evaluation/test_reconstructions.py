@@ -127,21 +127,40 @@ def test_what_is_the_same_is_kept_once_and_a_file_says_what_it_is_made_from(eval
     assert some["psnr_db"].tolist() == all_["psnr_db"].iloc[[0, 14]].tolist()
 
 
-def test_other_metrics_score_kept_images_without_a_network_and_images_stay_as_they_are(evaluated):
-    folder, _, output = evaluated
-    before = (folder / "kept.h5").read_bytes(), output.read_bytes()
-    arguments = ["score", str(folder / "kept.h5"), str(folder), "--output", str(output)]
+def loads_torch(*arguments: object) -> bool:
+    """Run a command, which must succeed, in a process of its own, and say whether it has loaded torch."""
+    words = [str(argument) for argument in arguments]
     program = f"""
 import sys
 from unimri.cli.__main__ import app
-app({[*arguments, "--settings", '{"ssim_window": 5}']!r}, standalone_mode=False)
-sys.exit("torch" in sys.modules)
+app({words!r}, standalone_mode=False)
+sys.exit(7 if "torch" in sys.modules else 0)
 """
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    status = subprocess.run([sys.executable, "-c", program], check=False).returncode
+    assert status in (0, 7)
+    return status == 7
+
+
+def test_other_metrics_score_kept_images_without_a_network_and_images_stay_as_they_are(evaluated):
+    folder, _, output = evaluated
+    before = (folder / "kept.h5").read_bytes(), output.read_bytes()
+    assert not loads_torch("score", folder / "kept.h5", folder, "--settings", '{"ssim_window": 5}', "--output", output)
     assert (folder / "kept.h5").read_bytes() == before[0]
     assert output.read_bytes() != before[1]
-    found = read_scores([output])
-    assert len(found) == 15
+    assert len(read_scores([output])) == 15
+
+
+def test_a_figure_is_drawn_from_kept_images_without_a_network(evaluated):
+    folder, *_ = evaluated
+    methods = ("--method", "undersampled")
+    given = (folder / "kept.h5", folder, 3, True, *methods, "--settings", "{}", "--output", folder / "hip.png")
+    assert not loads_torch("picture", *given)
+    assert (folder / "hip.png").read_bytes().startswith(b"\x89PNG")
+    with np.load(folder / "hip.npz") as content, Kept(folder / "kept.h5") as kept:
+        about = json.loads(str(content["about"]))
+        # The one slice of the second of three volumes.
+        np.testing.assert_array_equal(content["images"], kept.images(0, slice(11, 12)))
+    assert (about["methods"], about["labels"], about["title"]) == (["undersampled"], ["Undersampled"], "hip, 2.5x")
 
 
 def test_a_file_that_is_damaged_or_of_other_data_is_refused(evaluated):
