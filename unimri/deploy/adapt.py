@@ -28,6 +28,7 @@ from unimri.deploy.adapters import ENDING, check_name, save_adapter
 from unimri.deploy.build import count_patients, describe_anatomy
 from unimri.deploy.choice import split_features
 from unimri.deploy.description import Adaptation, AnatomyDescription, AnatomyTask, ModelDescription, Quality
+from unimri.deploy.figure import reconstruction_figure
 from unimri.deploy.library import opened
 from unimri.deploy.model import Model
 from unimri.deploy.reconstruct import mean_score
