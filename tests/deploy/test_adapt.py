@@ -20,7 +20,6 @@ from unimri.deploy.adapt import AdaptationSettings, adapt, guess_reader
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.description import digests
 from unimri.deploy.library import pack
-from unimri.evaluation.figures import reconstruction_figure
 from unimri.training.engine import Callback, Course
 from unimri.training.interruption import Interruption
 
@@ -44,7 +43,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def whole(scans: Path, shared_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
     """What a run without a break writes and tells."""
     output, told = tmp_path_factory.mktemp("whole"), []
-    adapt(scans, "shoulder", shared_model, NIFTI, output, SETTINGS, reconstruction_figure, told.append)
+    adapt(scans, "shoulder", shared_model, NIFTI, output, SETTINGS, told.append)
     return output, told
 
 
@@ -145,12 +144,12 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 ) -> None:
     watch = Stop(at=5)
     with pytest.raises(RuntimeError, match="the power went"):
-        adapt(scans, "shoulder", shared_model, NIFTI, tmp_path, SETTINGS, reconstruction_figure, callbacks=[watch])
+        adapt(scans, "shoulder", shared_model, NIFTI, tmp_path, SETTINGS, callbacks=[watch])
     assert [path.name for path in tmp_path.iterdir()] == [".shoulder-work"]
     watch.at = None
     # Also after what was killed in the middle of the report.
     (tmp_path / "shoulder.png").touch()
-    adapt(scans, "shoulder", shared_model, NIFTI, tmp_path, SETTINGS, reconstruction_figure, callbacks=[watch])
+    adapt(scans, "shoulder", shared_model, NIFTI, tmp_path, SETTINGS, callbacks=[watch])
     # Three steps are an epoch.
     assert watch.begun == [0, 3]
     assert digests(tmp_path) == digests(whole[0])
@@ -171,7 +170,7 @@ def test_refusals_come_before_work(scans: Path, model_folder: Path, tmp_path: Pa
 
     def refused(says: str, name: str = "shoulder", folder: Path = scans, **changes: Any) -> None:
         with pytest.raises(UnimriError, match=says):
-            adapt(folder, name, model_folder, NIFTI, output, SETTINGS.model_copy(update=changes), reconstruction_figure)
+            adapt(folder, name, model_folder, NIFTI, output, SETTINGS.model_copy(update=changes))
         assert not list(output.glob(".*"))
 
     refused("'knee': the model has it already", "knee")
@@ -185,7 +184,7 @@ def test_refusals_come_before_work(scans: Path, model_folder: Path, tmp_path: Pa
     (two / "Cleo/t1.nii.gz").write_bytes(b"no scan")
     told: list[str] = []
     with pytest.raises(UnimriError, match=r"2 patient\(s\) with usable scans, but three at least are needed"):
-        adapt(two, "shoulder", model_folder, NIFTI, output, SETTINGS, reconstruction_figure, told.append)
+        adapt(two, "shoulder", model_folder, NIFTI, output, SETTINGS, told.append)
     assert told[0].startswith("left out: ")
     assert "Cleo/t1.nii.gz" in told[0]
     assert told[1] == "2 patients, 2 volumes, 10 slices; 1 volumes left out"

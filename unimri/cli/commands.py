@@ -136,7 +136,6 @@ def adapt(
     from unimri.deploy.adapt import adapt as run
     from unimri.deploy.adapters import add_adapter
     from unimri.deploy.library import changeable, find_model
-    from unimri.evaluation.figures import reconstruction_figure
     from unimri.training.callbacks import Display
     from unimri.training.launch import one_voice
 
@@ -159,9 +158,7 @@ def adapt(
         changeable(base)
     chosen = guess_reader(folder) if reader is None else parse_reader(reader)
     with one_voice():
-        adapted = run(
-            folder, name, base, chosen, output, settings, reconstruction_figure, typer.echo, [Display(lines=10)]
-        )
+        adapted = run(folder, name, base, chosen, output, settings, typer.echo, [Display(lines=10)])
     typer.echo(adapted)
     size_kb = adapted.adapter.stat().st_size / 1000
     typer.echo(f"adapter: {adapted.adapter} ({size_kb:.1f} kB)   report: {adapted.report}")

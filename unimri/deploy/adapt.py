@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -96,7 +96,6 @@ def adapt(
     reader: Reader,
     output: Path,
     settings: AdaptationSettings,
-    draw: Callable[..., None],
     log: Callable[[str], None] = lambda line: None,
     callbacks: Sequence[Callback] = (),
 ) -> Adapted:
@@ -110,7 +109,6 @@ def adapt(
     reader : how the folder is laid out.
     output : folder that gets `{name}.aspin.safetensors`, `{name}.md` and `{name}.png`.
     settings : how to fit.
-    draw : draws a slice by several methods, as `unimri.evaluation.figures.reconstruction_figure`.
     log : called with each line of what is done.
     callbacks : of the training.
 
@@ -179,8 +177,7 @@ def adapt(
         save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, fitted)
         in_use = Model.load(base)
         in_use.add_aspin(fitted)
-        scores, example = _compare(in_use, name, data)
-        draw(*example, picture, simulated=settings.origin == "simulated")
+        scores = _compare(in_use, name, data, picture, settings.origin == "simulated")
         about = about.model_copy(update={"quality": _quality(scores, name, data)})
         write_text(report, _report(name, description, about, scores))
         save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, adapter)
@@ -266,8 +263,8 @@ def _log_time(task: TrainingTask, base: Path, data: PreparedData, masks: Masks, 
     )
 
 
-def _compare(model: Model, name: str, data: PreparedData) -> tuple[dict[str, Score], tuple[Any, ...]]:
-    """Mean scores over the test slices of zero filling and of each ASPIN, and what shows the middle slice."""
+def _compare(model: Model, name: str, data: PreparedData, picture: Path, simulated: bool) -> dict[str, Score]:
+    """Mean scores over the test slices of zero filling and of each ASPIN; draws the middle slice."""
     slices, settings = data.split("test"), model.description.metrics
     methods = [_ZERO_FILLING, name, *(other for other in model.anatomies if other != name)]
     found: dict[str, list[Score]] = {method: [] for method in methods}
@@ -288,7 +285,9 @@ def _compare(model: Model, name: str, data: PreparedData) -> tuple[dict[str, Sco
     labels = {method: _label(method, name) for method in methods}
     images = {labels[method]: image for method, image in shown.items()}
     own = {label: score_slice(truth, image, settings) for label, image in images.items()}
-    return scores, (truth, images, own, f"{name}, {model.acceleration:g}x, a test slice")
+    title = f"{name}, {model.acceleration:g}x, a test slice"
+    reconstruction_figure(truth, images, own, title, picture, simulated=simulated)
+    return scores
 
 
 def _label(method: str, name: str) -> str:
