@@ -31,7 +31,7 @@ def job_resources(kind: Kind, config: Config) -> JobResources:
 
     Parameters
     ----------
-    kind : light (masks, manifests, tables, figures), reading (scans to shards), scoring (all methods over a test split),
+    kind : light (masks, manifests, tables, figures), reading (scans to shards), scoring (all methods of a test split),
         training.
     config : sizes that memory grows with.
 
