@@ -6,7 +6,7 @@ from unimri.config import parse_config
 from unimri.core.errors import UnimriError
 from unimri.workflow.plan import WorkflowPlan
 
-min_version("9.0")
+min_version("9.14")
 
 
 configfile: "config.yaml"

@@ -12,8 +12,7 @@ LATER = ("test_running.py", "test_report.py")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         path = Path(item.path)
-        # Those through SLURM wait for that run only at their end.
-        shared = "finished" in getattr(item, "fixturenames", ()) and path.name != "test_slurm.py"
+        shared = "finished" in getattr(item, "fixturenames", ())
         group = "workflow" if shared else path.name
         item.add_marker(pytest.mark.xdist_group("workflow-later" if shared and path.name in LATER else group))
     # Those that run the whole workflow take longest, and so begin first; some that only look at that run begin last,

@@ -38,13 +38,15 @@ SITE = {
     "cores": 2,
     "memory_mb": 8000,
     "minutes": 30,
-    "together": 20,
     "status_seconds": 1,
     "latency_seconds": 5,
     # Its first attempt cannot even import torch.
     "resources": {"shared": {"mem_mb": "200 if attempt == 1 else 4000"}},
 }
-TABLE = "results/tables/table1.csv"
+TABLE = ("results/tables/table1.csv",)
+TRAININGS = ("independent/brain", "independent/prostate", "pretrained", "shared")
+MODELS = tuple(f"results/4x/seed2021/{name}/model.json" for name in (*TRAININGS, "distilled/layer3"))
+PROFILE = ("--workflow-profile", str(ROOT / "workflow/profiles/slurm"))
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +72,11 @@ class Run:
         self.freezer.mkdir()
         (folder / "site.yaml").write_text(yaml.safe_dump(SITE))
 
-    def start(self, log: str, settings: dict, *arguments: str) -> subprocess.Popen:
-        """Start it on the cluster, or as the arguments say; it makes Table 1."""
+    def start(self, log: str, settings: dict, targets: tuple[str, ...], *how: str) -> subprocess.Popen:
+        """Start it; `how`: its options."""
         (self.folder / "small.yaml").write_text(yaml.safe_dump(settings))
-        profile = arguments or ("--workflow-profile", str(ROOT / "workflow/profiles/slurm"))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *profile]
-        command += ["--directory", str(self.folder), TABLE, "--configfile", str(ROOT / "config.yaml")]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *how]
+        command += ["--directory", str(self.folder), *targets, "--configfile", str(ROOT / "config.yaml")]
         command += [str(ROOT / "workflow/config/tiny.yaml"), str(self.folder / "small.yaml")]
         inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         environment = self.cluster.environment | {
@@ -124,15 +125,15 @@ def test_whatever_happens_the_tables_are_those_of_one_machine(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     local = Run(tmp_path_factory.mktemp("local"), cluster)
-    assert local.start("log", SMALL, "--cores", "2").wait() == 0, local.says("log")[-3000:]
+    assert local.start("log", SMALL, TABLE, "--cores", "2").wait() == 0, local.says("log")[-3000:]
     expected = local.artifacts()
     assert len(expected) > 40
 
     run = Run(tmp_path_factory.mktemp("run"), cluster)
-    trainings = ("independent-brain", "independent-prostate", "pretrained", "shared")
-    run.freeze(*trainings, "distilled-layer3")
-    first = run.start("first.log", SMALL)
-    for training in trainings:
+    frozen = [name.replace("/", "-") for name in TRAININGS]
+    run.freeze(*frozen, "distilled-layer3")
+    first = run.start("first.log", SMALL, MODELS, *PROFILE)
+    for training in frozen:
         run.frozen(training)
     lost = run.job("rule_independent_wildcards_4x_2021_prostate")
     preempted = run.job("rule_pretrained_wildcards_4x_2021")
@@ -142,7 +143,7 @@ def test_whatever_happens_the_tables_are_those_of_one_machine(
     run.freeze("independent-prostate")
     cluster.lose_node(run.jobs()[lost][3])
     cluster.preempt(preempted, "REQUEUE")
-    other = run.start("other.log", SMALL)
+    other = run.start("other.log", SMALL, TABLE, *PROFILE)
     assert other.wait(120) == 1
     refused = r"^unimri: results: another Snakemake works on it \(root on .*process \d+"
     assert re.search(refused, run.says("other.log"), re.M)
@@ -163,7 +164,7 @@ def test_whatever_happens_the_tables_are_those_of_one_machine(
     wait(lambda: alone not in run.jobs(), "the training that was left alone")
     assert (run.folder / "results/4x/seed2021/distilled/layer3/model.json").exists()
     run.freeze("distilled-layer3")
-    second = run.start("second.log", SMALL | {"distillation": {"omega": 0.5}})
+    second = run.start("second.log", SMALL | {"distillation": {"omega": 0.5}}, MODELS, *PROFILE)
     run.frozen("distilled-layer3")
     assert f"cancelling SLURM jobs of an earlier Snakemake: {lost}\n" in run.says("second.log")
     outdated = run.job("rule_distilled_wildcards_4x_2021_3")
@@ -171,22 +172,23 @@ def test_whatever_happens_the_tables_are_those_of_one_machine(
     assert second.wait(120) == 1
 
     run.freeze("pretrained-aspin")
-    last = run.start("last.log", SMALL)
+    last = run.start("last.log", SMALL, TABLE, *PROFILE)
     run.frozen("pretrained-aspin")
     assert outdated not in run.jobs()
-    taken = run.job("rule_fits_adapted")
+    taken = run.job("rule_adapted_wildcards_4x_2021_pretrained_prostate")
     cluster.preempt(taken, "CANCEL")
     assert last.wait(400) == 0, run.says("last.log")[-3000:]
     assert f"SLURM has taken job {taken} away" in run.says("last.log")
 
     found = run.artifacts()
     assert [path for path in sorted(found.keys() | expected) if found.get(path) != expected.get(path)] == []
-    for training in ("independent/brain", "independent/prostate", "pretrained", "shared"):
+    for training in TRAININGS:
         log = (run.folder / f"results/logs/4x/seed2021/{training}.log").read_text()
         assert re.search(r"going on from step \d+, after 1 epochs", log), log
         assert "epoch 1 of" not in log
     assert list((run.folder / "results/checkpoints").iterdir()) == []
     assert list((run.folder / "results").rglob(".partial-*")) == []
-    # Small jobs share a submission, and trainings have the partition with GPUs.
-    submitted = [(comment.split("_wildcards_")[0], partition) for comment, partition, _, _ in run.jobs("all").values()]
-    print(submitted)
+    submitted = {(what.split("_wildcards_")[0], partition) for what, partition, _, _ in run.jobs("all").values()}
+    on_gpus = {"rule_independent", "rule_shared", "rule_pretrained", "rule_distilled", "rule_adapted"}
+    assert {what for what, partition in submitted if partition == "gpu"} == on_gpus
+    assert {"rule_simulate", "rule_index", "rule_shard"} < {what for what, partition in submitted if partition == "cpu"}

@@ -9,8 +9,8 @@ Kind = Literal["light", "reading", "scoring", "training"]
 
 
 @dataclass(frozen=True)
-class Needs:
-    """Needs of a job's first attempt.
+class JobResources:
+    """What a job asks for in its first attempt.
 
     Attributes
     ----------
@@ -21,13 +21,13 @@ class Needs:
     memory_mb: int
     minutes: int
 
-    def of_attempt(self, attempt: int) -> "Needs":
-        """Needs of attempt number `attempt` (from 1): a job that ran out of memory or time gets more of it."""
-        return Needs(self.memory_mb * attempt, self.minutes * attempt)
+    def of_attempt(self, attempt: int) -> "JobResources":
+        """What attempt number `attempt` (from 1) asks for: a job that ran out of memory or time gets more of it."""
+        return JobResources(self.memory_mb * attempt, self.minutes * attempt)
 
 
-def needs(kind: Kind, config: Config) -> Needs:
-    """Needs of one kind of job.
+def job_resources(kind: Kind, config: Config) -> JobResources:
+    """What one kind of job asks for.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def needs(kind: Kind, config: Config) -> Needs:
     if kind == "training":
         held = pixels * config.training.optimisation.batch_size if config.training.device == "cpu" else 0
         room = 1000 if config.training.device == "cpu" else 8000
-        return Needs(room + held // 100, 24 * 60)
+        return JobResources(room + held // 100, 24 * 60)
     if kind == "scoring":
-        return Needs(1000 + 4 * pixels // 100, 24 * 60)
-    return {"light": Needs(1000, 60), "reading": Needs(1500, 6 * 60)}[kind]
+        return JobResources(1000 + 4 * pixels // 100, 24 * 60)
+    return {"light": JobResources(1000, 60), "reading": JobResources(1500, 6 * 60)}[kind]

@@ -61,7 +61,7 @@ class _Output:
 
 
 class Records:
-    """Snakemake's records of a working folder, as they lie on the disk: alike for Snakemake 9.0 to 9.27.
+    """Snakemake's records of a working folder, as they lie on the disk: alike for Snakemake 9.14 to 9.27.
 
     `.snakemake/metadata` has a JSON file for each output, and `.snakemake/incomplete` one for each that is being made.
     """

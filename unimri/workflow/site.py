@@ -46,7 +46,6 @@ class Site(Settings):
     retries: int = Field(
         5, ge=0, description="how often a job that failed, was cancelled or ran out of time or memory is tried again"
     )
-    together: int = Field(8, ge=1, description="small jobs that share one submission")
     status_command: Literal["sacct", "squeue"] | None = Field(
         None, description="what says how jobs stand; null: sacct where the cluster keeps accounts of jobs, else squeue"
     )

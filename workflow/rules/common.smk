@@ -5,7 +5,7 @@ from pathlib import Path
 from unimri.core.errors import UnimriError
 from unimri.core.machine import machine_resources
 from unimri.core.locks import lock_folders
-from unimri.workflow.resources import needs
+from unimri.workflow.resources import job_resources
 from unimri.workflow.slurm import cancel_leftovers
 
 RESULTS = plan.results
@@ -75,7 +75,7 @@ wildcard_constraints:
 def asked(kind):
     def of(name):
         return lambda wildcards, attempt: getattr(
-            needs(kind, plan.config).of_attempt(attempt), name
+            job_resources(kind, plan.config).of_attempt(attempt), name
         )
 
     return dict(mem_mb=of("memory_mb"), runtime=of("minutes"))

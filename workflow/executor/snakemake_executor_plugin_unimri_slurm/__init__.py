@@ -33,8 +33,7 @@ class Executor(slurm.Executor):
         self.next_seconds_between_status_checks = self.workflow.executor_settings.init_seconds_before_status_checks
 
     def additional_general_args(self) -> str:
-        # Not by steps of the allocation, each with a Snakemake of its own and one after the other: the jobs of a group
-        # run at once, on the CPUs that the group has asked for.
+        # Not by a step of the allocation, which would have a Snakemake of its own: it takes seconds to start.
         return "--executor local"
 
 

@@ -14,7 +14,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.locks import lock_folders
 from unimri.workflow.reuse import Records, Reused, reuse, total
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RESULTS, PRIVATE = Path("results"), Path("private")
 MODEL = "results/4x/seed1/pretrained"
 # By job: what it makes. The path of one is too long for the name of one record.

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -5,8 +6,9 @@ import yte
 
 from unimri.core.errors import UnimriError
 from unimri.workflow.site import Site, read_site
+from unimri.workflow.slurm import job_name
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -29,13 +31,48 @@ def test_without_a_file_the_defaults_count(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_profile_holds_what_the_site_says(site: Path) -> None:
-    site.write_text("{account: all, partition: my-cpu, jobs: 7, resources: {shared: {runtime: 90}}}")
+    site.write_text("{account: all, partition: my-cpu, jobs: 7, resources: {evaluate: {runtime: 90}}}")
     filled = profile()
     assert filled["jobs"] == 7
     # As Python expressions, or `all` would be the function of that name.
     assert filled["default-resources"] == {"slurm_account": "'all'", "slurm_partition": "'my-cpu'"}
-    assert filled["set-resources"] == {"shared": {"runtime": 90}}
-    assert filled["unimri-slurm-gpu-partition"] is None
+    assert filled["set-resources"] == {"evaluate": {"runtime": 90}}
+    assert filled["unimri-slurm-jobname-prefix"] == job_name(Path.cwd())
+
+
+def test_trainings_have_the_partition_with_gpus(site: Path) -> None:
+    site.write_text("{gpu_partition: all, resources: {shared: {runtime: 90}, adapted: {slurm_partition: \"'long'\"}}}")
+    asked = profile()["set-resources"]
+    rules = Path(ROOT / "workflow/rules").glob("*.smk")
+    trainings = {
+        name
+        for rule in rules
+        for name, text in re.findall(r"^rule (\w+):$(.*?)(?=^rule|\Z)", rule.read_text(), flags=re.M | re.S)
+        if "**TRAINING" in text
+    }
+    assert asked.keys() == trainings
+    assert asked.pop("shared") == {"slurm_partition": "'all'", "runtime": 90}
+    assert asked.pop("adapted") == {"slurm_partition": "'long'"}
+    assert {str(of_rule) for of_rule in asked.values()} == {str({"slurm_partition": "'all'"})}
+
+
+@pytest.mark.parametrize(
+    ("asked", "answers", "known"), [("", True, "sacct"), ("", False, "squeue"), ("squeue", True, "squeue")]
+)
+def test_accounts_of_jobs_are_asked_for_where_they_are_kept(
+    site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, answers: bool, known: str
+) -> None:
+    (tmp_path / "sacct").write_text(
+        "#!/bin/sh\necho Slurm accounting storage is disabled >&2\n" + f"exit {1 - answers}"
+    )
+    (tmp_path / "sacct").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    site.write_text(f"{{status_command: {asked}}}")
+    assert profile()["unimri-slurm-status-command"] == known
+    if not answers:
+        site.write_text("{status_command: sacct}")
+        with pytest.raises(Exception, match=r"sacct does not answer .* is disabled.*; write squeue"):
+            profile()
 
 
 def test_a_site_that_says_nothing_leaves_out_what_snakemake_would_refuse(site: Path) -> None:
