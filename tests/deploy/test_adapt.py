@@ -20,7 +20,7 @@ from unimri.deploy.adapt import AdaptationSettings, adapt, guess_reader
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.archive import pack
 from unimri.deploy.description import digests
-from unimri.training.callbacks import Callback, Course
+from unimri.training.engine import Callback, Course
 from unimri.training.interruption import Interruption
 
 NIFTI = parse_reader("nifti")

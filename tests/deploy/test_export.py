@@ -112,7 +112,7 @@ def test_a_file_that_is_not_close_is_not_written(tmp_path: Path) -> None:
     old = tmp_path / "x.pt2"
     old.write_bytes(b"what was there")
     with pytest.raises(UnimriError, match=r"differs from PyTorch by .*allowed: 1e-04"):
-        export(Forgetful(SMALLEST, ["brain"]), "brain", -1, old, {}, size=16)
+        export(Forgetful(SMALLEST, "aspin", ["brain"]), "brain", -1, old, {}, size=16)
     assert [path.name for path in tmp_path.iterdir()] == ["x.pt2"]
     assert old.read_bytes() == b"what was there"
 

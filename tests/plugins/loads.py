@@ -5,4 +5,4 @@ from pathlib import Path
 
 from unimri.models.folder import load_model
 
-print(load_model(Path(sys.argv[1])).anatomies)
+print(load_model(Path(sys.argv[1])).conditioning.anatomies)

@@ -61,7 +61,7 @@ def start(
     return process
 
 
-def start_team(
+def start_group(
     given: Sequence[str], size: int, log: Path, others: Mapping[int, Sequence[str]] | None = None
 ) -> list[BaseProcess]:
     """Start it in `size` processes that find the environment that torchrun makes.
@@ -70,11 +70,11 @@ def start_team(
     """
     return [
         start((others or {}).get(rank, given), log.with_name(f"{log.name}{rank}"), environment)
-        for rank, environment in enumerate(team_environments(size))
+        for rank, environment in enumerate(group_environments(size))
     ]
 
 
-def team_environments(size: int) -> list[dict[str, str]]:
+def group_environments(size: int) -> list[dict[str, str]]:
     """What torchrun sets in each of `size` processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -166,18 +166,18 @@ def full(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("real", [True, False])
-def test_a_full_disk_is_told_and_the_last_good_one_stays(real, request, tmp_path, monkeypatch) -> None:
+def test_a_full_disk_is_reported_and_the_last_good_one_stays(real, request, tmp_path, monkeypatch) -> None:
     folder = request.getfixturevalue("small_disk") if real else tmp_path
     checkpoints, state = Checkpoints(folder, "f00"), State(3)
     state.save(checkpoints)
     fill(folder) if real else full(folder, monkeypatch)
-    with pytest.raises(UnimriError) as told:
+    with pytest.raises(UnimriError) as fault:
         State(4).save(checkpoints)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(fault.value)
     assert "f00-0000000004-000001.safetensors: cannot be written (No space left on device); make room" in str(
-        told.value
+        fault.value
     )
-    assert "goes on from" in str(told.value)
-    assert "f00-0000000003-000001.safetensors (step 3)" in str(told.value)
+    assert "goes on from" in str(fault.value)
+    assert "f00-0000000003-000001.safetensors (step 3)" in str(fault.value)
     assert [path.name for path in folder.iterdir() if path.name != "filler"] == ["f00-0000000003-000001.safetensors"]
     assert state.equals(*loaded(folder))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import ANATOMIES, finish, start, start_team, tree
+from commands import ANATOMIES, finish, start, start_group, tree
 from safetensors.torch import load_file
 
 from unimri.data.store import PreparedData
@@ -26,7 +26,7 @@ SHARED = {"batch_size": 4}
 def run(given: list[str], size: int, folder: Path) -> Path:
     """Train with so many processes; the folder of the results."""
     folder.mkdir(exist_ok=True)
-    processes = start_team(given, size, folder / "log") if size > 1 else [start(given, folder / "log0")]
+    processes = start_group(given, size, folder / "log") if size > 1 else [start(given, folder / "log0")]
     assert finish(*processes) == [0] * size, "\n".join(log.read_text() for log in folder.glob("log*"))
     return folder / "output"
 
@@ -57,8 +57,8 @@ def test_two_processes_learn_what_one_learns(commands, tmp_path, stage) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("told", "size"), [(0, 2), (1, 2), (2, 3)])
-def test_a_signal_to_any_process_stops_all_at_one_step_and_they_go_on(commands, tmp_path, told, size) -> None:
+@pytest.mark.parametrize(("signalled", "size"), [(0, 2), (1, 2), (2, 3)])
+def test_a_signal_to_any_process_stops_all_at_one_step_and_they_go_on(commands, tmp_path, signalled, size) -> None:
     batches = {"batch_size": 6, "steps_per_epoch": 20}
     expected = tree(run(commands("pretrained", tmp_path / "whole", 60, **batches), size, tmp_path / "whole"))
     folder = tmp_path / "broken"
@@ -66,12 +66,12 @@ def test_a_signal_to_any_process_stops_all_at_one_step_and_they_go_on(commands, 
     given = commands("pretrained", folder, 60, **batches)
     stopped = []
     while True:
-        processes = start_team(given, size, folder / "log")
+        processes = start_group(given, size, folder / "log")
         epochs = _epochs(folder)
-        while _epochs(folder) == epochs and processes[told].is_alive():
+        while _epochs(folder) == epochs and processes[signalled].is_alive():
             time.sleep(0.001)
-        if processes[told].is_alive():
-            os.kill(processes[told].pid, signal.SIGTERM)
+        if processes[signalled].is_alive():
+            os.kill(processes[signalled].pid, signal.SIGTERM)
         statuses = finish(*processes)
         if statuses == [0] * size:
             break
@@ -123,37 +123,37 @@ def test_an_s2_iteration_is_of_one_anatomy_in_every_process_and_its_parts_make_t
         np.testing.assert_array_equal(np.concatenate([share[2] for share in shares]), numbers)
 
 
-def test_a_fault_is_told_once(commands, tmp_path) -> None:
+def test_a_fault_is_reported_once(commands, tmp_path) -> None:
     given = commands("shared", tmp_path, 60, batch_size=3)
-    assert finish(*start_team(given, 2, tmp_path / "log")) == [1, 1]
-    assert _told(tmp_path) == (
+    assert finish(*start_group(given, 2, tmp_path / "log")) == [1, 1]
+    assert _said(tmp_path) == (
         "unimri: training.optimisation.batch_size: 3 cannot be shared evenly by 2 processes; "
         "choose a multiple of them, or other processes"
     )
 
 
-def test_numbers_that_are_not_finite_are_told_once(commands, tmp_path) -> None:
+def test_numbers_that_are_not_finite_are_reported_once(commands, tmp_path) -> None:
     given = commands("shared", tmp_path, 60, **SHARED)
     assert finish(
-        *start_team(
+        *start_group(
             [text.replace('"learning_rate":0.01', '"learning_rate":1e35') for text in given], 2, tmp_path / "log"
         )
     ) == [1, 1]
-    line = _told(tmp_path)
+    line = _said(tmp_path)
     assert "unimri: shared: the loss is " in line
     assert "last good checkpoint: its start, there is no checkpoint" in line
 
 
-def _told(folder: Path) -> str:
+def _said(folder: Path) -> str:
     """The one line that two processes have told together, apart from their logs."""
     lines = [line for rank in (0, 1) for line in (folder / f"log{rank}").read_text().splitlines()]
     (line,) = [line for line in lines if not line.startswith("INFO ")]
     return line
 
 
-def test_processes_that_were_given_different_things_are_told(commands, tmp_path) -> None:
+def test_processes_that_were_given_different_things_are_said(commands, tmp_path) -> None:
     first, second = (commands("shared", tmp_path, 60, **SHARED, weight_decay=decay) for decay in (0, 0.1))
-    processes = start_team(first, 2, tmp_path / "log", {1: second})
+    processes = start_group(first, 2, tmp_path / "log", {1: second})
     assert finish(*processes) == [1, 1]
     assert (tmp_path / "log0").read_text() == ""
     assert "process 1 has other settings, inputs or code" in (tmp_path / "log1").read_text()

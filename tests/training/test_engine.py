@@ -15,8 +15,9 @@ from commands import tree
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.training import run
-from unimri.training.callbacks import Callback, Display
+from unimri.training.callbacks import Display
 from unimri.training.checkpoints import Checkpoints
+from unimri.training.engine import Callback
 from unimri.training.interruption import InterruptedTraining
 from unimri.training.optimiser import Adam, learning_rate_factor
 from unimri.training.run import run_training
@@ -53,7 +54,7 @@ def test_the_learning_rate_rises_over_the_warm_up_and_falls_along_half_a_cosine(
     assert {learning_rate_factor(Optimisation(schedule="constant"), step, 14) for step in range(14)} == {1.0}
 
 
-def test_callbacks_are_told_of_every_step_and_epoch(experiment, tmp_path) -> None:
+def test_callbacks_hear_of_every_step_and_epoch(experiment, tmp_path) -> None:
     recorder, task = Recorder(), experiment.task("pretrained", 3)
     run_training(task, experiment.files("head", "hand"), tmp_path / "o", tmp_path / "c", [recorder])
     (course,) = recorder.courses
@@ -193,9 +194,9 @@ def infinite_weight(loss, step, network):
 def test_what_is_not_finite_stops_the_training_and_reaches_no_file(experiment, tmp_path, poisoned, poison) -> None:
     poisoned(poison)
     files, checkpoints = experiment.files("head", "hand"), tmp_path / "c"
-    with pytest.raises(UnimriError) as told:
+    with pytest.raises(UnimriError) as fault:
         run_training(experiment.task("pretrained"), files, tmp_path / "o", checkpoints, checkpoint_minutes=0)
-    message = str(told.value)
+    message = str(fault.value)
     assert "at step 3 (" in message
     # Iteration 3 of S2 is the second one's turn; its volumes are told by the keys of the manifest.
     keys = set(PreparedData(files.data["hand"]).manifest["volume"])

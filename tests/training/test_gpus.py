@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from commands import start_server, team_environments
+from commands import group_environments, start_server
 
 from unimri.core.errors import UnimriError
 from unimri.training.distributed import ProcessGroup, join, placed, taking
@@ -24,24 +24,24 @@ class Holder:
     def __init__(self, folder: Path, names: list[str], environment: dict[str, str] | None = None) -> None:
         start_server()
         context = multiprocessing.get_context("forkserver")
-        self.told, given = context.Pipe(duplex=False)
+        self.chosen, given = context.Pipe(duplex=False)
         self.process = context.Process(target=hold, args=(names, folder, environment or {}, given))
         self.process.start()
         given.close()
 
     def gpu(self) -> str:
-        assert self.told.poll(30)
-        return self.told.recv()
+        assert self.chosen.poll(30)
+        return self.chosen.recv()
 
     def kill(self) -> None:
         self.process.kill()
         self.process.join()
 
 
-def hold(names: list[str], folder: Path, environment: dict[str, str], told: Connection) -> None:
+def hold(names: list[str], folder: Path, environment: dict[str, str], chosen: Connection) -> None:
     os.environ.update(environment)
-    with join("cpu") as team, taking(names, folder, team) as number:
-        told.send(names[number])
+    with join("cpu") as group, taking(names, folder, group) as number:
+        chosen.send(names[number])
         multiprocessing.Event().wait()
 
 
@@ -76,13 +76,13 @@ def test_processes_take_different_gpus_however_they_are_numbered(holders, tmp_pa
 
 def test_processes_of_one_training_take_each_another_one_free_or_not(holders) -> None:
     holders(["GPU-a"]).gpu()
-    team = [holders(GPUS, environment) for environment in team_environments(2)]
-    assert {holder.gpu() for holder in team} == {"GPU-b", "GPU-c"}
-    another = [holders(GPUS, environment) for environment in team_environments(2)]
+    group = [holders(GPUS, environment) for environment in group_environments(2)]
+    assert {holder.gpu() for holder in group} == {"GPU-b", "GPU-c"}
+    another = [holders(GPUS, environment) for environment in group_environments(2)]
     assert [holder.gpu() for holder in another] == ["GPU-a", "GPU-b"]
 
 
-def test_too_few_gpus_are_told(tmp_path) -> None:
+def test_too_few_gpus_are_reported(tmp_path) -> None:
     with (
         pytest.raises(UnimriError, match="more than the 3 GPUs of this machine"),
         taking(GPUS, tmp_path, ProcessGroup(place=3)),

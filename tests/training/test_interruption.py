@@ -81,7 +81,7 @@ def test_a_crash_between_any_two_file_operations_loses_nothing(commands, tmp_pat
 
 
 @pytest.mark.slow
-def test_the_real_command_stops_when_its_shell_is_told_to_and_goes_on(commands, tmp_path) -> None:
+def test_the_real_command_stops_on_its_shells_signal_and_goes_on(commands, tmp_path) -> None:
     given = commands("pretrained", tmp_path / "whole", 60, precision="bfloat16")
     expected, _ = whole(given, tmp_path / "whole")
     given = commands("pretrained", tmp_path / "broken", 60, precision="bfloat16")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import finish, start, start_team, tree
+from commands import finish, start, start_group, tree
 
 from unimri.core.errors import UnimriError
 from unimri.training.run import run_training
@@ -69,7 +69,7 @@ def test_who_waits_can_be_stopped(commands, tmp_path, size) -> None:
     first = start(given, tmp_path / "first")
     until(lambda: bool(list((tmp_path / "checkpoints").glob(".*.lock"))))
     os.kill(first.pid, signal.SIGSTOP)
-    second = start_team(given, size, tmp_path / "log") if size > 1 else [start(given, tmp_path / "log0")]
+    second = start_group(given, size, tmp_path / "log") if size > 1 else [start(given, tmp_path / "log0")]
     until(said(tmp_path / "log0", WAITS))
     os.kill(second[-1].pid, signal.SIGTERM)
     assert finish(*second) == [143] * size
@@ -121,7 +121,7 @@ def test_without_locks_it_warns_and_trains(experiment, tmp_path, monkeypatch, ca
     assert not list((tmp_path / "c").iterdir())
 
 
-def test_a_lock_that_cannot_be_written_is_told(experiment, tmp_path) -> None:
+def test_a_lock_that_cannot_be_written_is_reported(experiment, tmp_path) -> None:
     (tmp_path / "c").touch()
     with pytest.raises(UnimriError, match=r"\.lock: cannot be written \("):
         run_training(experiment.task("independent"), experiment.files("head"), tmp_path / "x", tmp_path / "c")

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from unimri.core.artifacts import sha256
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
+from unimri.models import conditioning
 from unimri.models.folder import load_model
 from unimri.physics.fourier import lines, undersample
 from unimri.training import run
@@ -208,3 +209,48 @@ def test_fewer_patients_are_always_among_more(experiment) -> None:
     assert volumes(1) < volumes(2) <= volumes(patients)
     whole = data.split("train")
     assert volumes(patients) == {whole.volume_of(number)[0] for number in range(len(whole))}
+
+
+SCALED = """
+import torch
+from torch import nn
+from unimri.models.conditioning import base
+
+class Scale(base.Condition):
+    def __init__(self, settings):
+        super().__init__()
+        layers, width = settings.conditioned
+        self.scale = nn.Parameter(torch.ones(settings.cascades, layers, width))
+
+    def forward(self, features, cascade, layer):
+        return (features * self.scale[cascade, layer][:, None, None]).relu()
+
+class Conditioning(base.Conditioning):
+    adaptable = True
+    called = "scale"
+
+    def new(self):
+        return Scale(self.settings)
+"""
+
+
+def test_a_new_conditioning_is_one_module_and_goes_through_s2_and_s4(experiment, tmp_path, monkeypatch) -> None:
+    (tmp_path / "scaled.py").write_text(SCALED)
+    monkeypatch.setattr(conditioning, "__path__", [*conditioning.__path__, str(tmp_path)])
+    folder = tmp_path / "scaled"
+
+    def task(stage: str) -> TrainingTask:
+        own = experiment.task(stage)
+        return own.model_copy(update={"recipe": own.recipe.model_copy(update={"conditioning": "scaled"})})
+
+    run_training(task("pretrained"), experiment.files("head", "hand"), folder, tmp_path / "c")
+    run_training(task("adapted"), experiment.files("hip", base=folder), folder / "aspin", tmp_path / "c")
+    network = load_model(folder)
+    assert network.conditioning.anatomies == ["hand", "head", "hip"]
+    assert not torch.equal(network.conditioning.of("hip").scale, network.conditioning.of("head").scale)
+    assert (
+        json.loads((folder / "aspin/hip.json").read_text())["parameters"] == network.conditioning.numbers == 2 * 4 * 3
+    )
+    assert not torch.equal(reconstruction(folder, "hip"), reconstruction(folder, "head"))
+    with pytest.raises(UnimriError, match="its conditioning is scaled, and adapted starts from aspin"):
+        experiment.train("adapted", tmp_path / "other", "hip", base=folder)

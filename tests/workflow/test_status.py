@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 
 from unimri.config import load_config
-from unimri.training.callbacks import Callback
+from unimri.training.engine import Callback
 from unimri.training.files import Files
 from unimri.training.run import run_training
 from unimri.training.settings import TrainingTask

@@ -154,7 +154,7 @@ def adapt(
     from unimri.deploy.process import cpu_threads
     from unimri.deploy.scores import named_gain
     from unimri.training.callbacks import Display
-    from unimri.training.distributed import one_voice
+    from unimri.training.launch import one_voice
 
     settings = parse_settings(
         AdaptationSettings,

@@ -223,9 +223,10 @@ def train(
     picture_epochs: Annotated[int, typer.Option(min=1, help="The logger gets pictures every so many epochs.")] = 1,
 ) -> None:
     """Run one training: S1, Shared, S2, S3 or S4. Ends with status 143 when a signal interrupts it."""
-    from unimri.training.callbacks import Callback, Display
-    from unimri.training.distributed import is_launched, launch, one_voice
+    from unimri.training.callbacks import Display
+    from unimri.training.engine import Callback
     from unimri.training.files import Files
+    from unimri.training.launch import is_launched, launch, one_voice
     from unimri.training.run import run_training
     from unimri.training.settings import Running, TrainingTask
 

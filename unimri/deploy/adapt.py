@@ -37,7 +37,7 @@ from unimri.evaluation.text import markdown_table
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
-from unimri.training.callbacks import Callback
+from unimri.training.engine import Callback
 from unimri.training.files import Files
 from unimri.training.fingerprint import training_modules
 from unimri.training.losses import mean_absolute_error

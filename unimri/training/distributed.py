@@ -1,6 +1,6 @@
 """Several processes that train one network: each takes its share of every batch, and all make the same step.
 
-`launch` starts them by torchrun's launcher, each one joins the others, and takes a GPU that no other training has.
+Each joins the others that torchrun has started, and takes a GPU that no other training has.
 
 Not `DistributedDataParallel`: it lays the gradients out anew after the first iteration, so that with three processes or
 more a sum is rounded differently in a training that goes on from a checkpoint than in one that was never interrupted.
@@ -11,8 +11,6 @@ that has none. A network of 150,000 numbers has nothing to gain from overlapping
 import hashlib
 import logging
 import os
-import signal
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,7 +25,6 @@ from torch import Tensor, nn
 
 from unimri.core.errors import UnimriError
 from unimri.core.locks import try_lock
-from unimri.training.interruption import SIGNALS, InterruptedTraining
 
 log = logging.getLogger(__name__)
 
@@ -149,69 +146,6 @@ def join(device: str) -> Iterator[ProcessGroup]:
         yield ProcessGroup(dist.get_rank(), dist.get_world_size(), int(os.environ["LOCAL_RANK"]))
     finally:
         dist.destroy_process_group()
-
-
-def is_launched() -> bool:
-    """This process is one of those that torchrun has started."""
-    return dist.is_torchelastic_launched()
-
-
-def launch(processes: int, threads: int, arguments: Sequence[str]) -> int:
-    """Run `unimri` with `arguments` in several processes on this machine.
-
-    Parameters
-    ----------
-    threads : of each process.
-
-    Returns
-    -------
-    Exit status: that of the process that failed first, as a shell tells it; 143 when a signal stopped them all.
-    """
-    # Here, because the processes themselves do not need the launcher.
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import parse_args, run
-
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    # Each process says itself, in one line, why it stops.
-    logging.disable()
-    options = [f"--nproc-per-node={processes}", "--standalone", "--local-addr=localhost"]
-    options += [f"--signals-to-handle={','.join(number.name for number in SIGNALS)}"]
-    try:
-        run(parse_args([*options, "--module", "unimri.cli", *arguments]))  # type: ignore[no-untyped-call]
-    except SignalException:
-        return InterruptedTraining.status
-    except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        if failure.exitcode >= 0:
-            return failure.exitcode
-        name = signal.Signals(-failure.exitcode).name
-        print(
-            f"unimri: {name} ended process {rank}; the same command goes on from the last checkpoint", file=sys.stderr
-        )
-        return 128 - failure.exitcode
-    return 0
-
-
-@contextmanager
-def one_voice() -> Iterator[None]:
-    """Let the first of several processes speak for all, except for faults that another one has.
-
-    Raises
-    ------
-    SystemExit : with status 143 when the training was interrupted, 1 when another process has failed.
-    """
-    leads = not is_launched() or os.environ["RANK"] == "0"
-    if not leads:
-        logging.getLogger("unimri").setLevel(logging.ERROR)
-    try:
-        yield
-    except InterruptedTraining as stop:
-        if leads:
-            print(f"unimri: {stop}", file=sys.stderr)
-        sys.exit(stop.status)
-    except ElsewhereError:
-        sys.exit(1)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
 from unimri.core.errors import UnimriError
-from unimri.training.callbacks import Callback, Course
 from unimri.training.checkpoints import Checkpoints, Progress
 from unimri.training.distributed import ProcessGroup
 from unimri.training.interruption import InterruptedTraining, Interruption
@@ -34,7 +33,7 @@ class Training:
     validate : gives validation columns for the history, among them `validation_psnr_db`, in dB, which the best weights
         are chosen by. It calls what it is given between its batches, so that it can be interrupted.
     describe : names the slices of iteration `step`.
-    examples : see `callbacks.Course`.
+    examples : see `Course`.
     """
 
     task: TrainingTask
@@ -46,6 +45,47 @@ class Training:
     validate: Callable[[Callable[[], None]], dict[str, float]]
     describe: Callable[[int], str]
     examples: Callable[[], Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What is about to be trained.
+
+    Attributes
+    ----------
+    stage, anatomies : what is trained.
+    epochs, steps_per_epoch, batch_size : counts.
+    step : steps done before, when a training goes on.
+    examples : goes through the validation slices: anatomy, truth and the network's reconstruction as it is, both
+        float32 (H, W) in [0, 1]. It reconstructs when it is asked; nothing is spent when nobody asks.
+    """
+
+    stage: str
+    anatomies: tuple[str, ...]
+    epochs: int
+    steps_per_epoch: int
+    batch_size: int
+    step: int
+    examples: Callable[[], Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]]
+
+
+class Callback:
+    """What the loop tells of, in the first process of several alone. Override what is wanted.
+
+    A training that was killed tells again of the steps after its last checkpoint, with the same numbers.
+    """
+
+    def on_start(self, course: Course) -> None:
+        """Before the first step of this run."""
+
+    def on_step(self, step: int, loss: float, learning_rate: float) -> None:
+        """After each iteration; `step` counts from 1."""
+
+    def on_epoch(self, row: dict[str, Any]) -> None:
+        """After each validation, with a row of the history: epoch, step, train_loss, validation_psnr_db, ..."""
+
+    def on_end(self) -> None:
+        """At the end, also when the training is interrupted or fails."""
 
 
 def train(

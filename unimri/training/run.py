@@ -19,10 +19,9 @@ from unimri.models.cascade import D5C5
 from unimri.models.folder import is_base, load_model
 from unimri.physics.masks import load_masks
 from unimri.training.batches import Batches
-from unimri.training.callbacks import Callback
 from unimri.training.checkpoints import Checkpoints, Progress, alone, writing
 from unimri.training.distributed import ProcessGroup, join, placed
-from unimri.training.engine import Training, train
+from unimri.training.engine import Callback, Training, train
 from unimri.training.files import Files, are_made, base_anatomies, write_results
 from unimri.training.fingerprint import DISTILLATION, fingerprint, made_from, resolve
 from unimri.training.interruption import noticing_signals

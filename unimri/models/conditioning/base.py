@@ -137,9 +137,7 @@ class Conditioning(nn.Module):
         UnimriError : when it is known already, or the conditioning is not adaptable.
         """
         if not self.adaptable:
-            raise UnimriError(
-                f"anatomy {anatomy!r}: a network with conditioning {self.name!r} has nothing to add it to"
-            )
+            raise UnimriError(f"anatomy {anatomy!r}: cannot be added to a network whose conditioning is {self.name!r}")
         if anatomy in self.per_anatomy:
             raise UnimriError(f"anatomy {anatomy!r}: the network has an {self.called} for it already; remove it first")
         place: Tensor = self.get_buffer("_place")

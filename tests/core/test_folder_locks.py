@@ -51,7 +51,7 @@ def test_a_refusal_leaves_the_holders_name(tmp_path: Path, holder) -> None:
     assert (tmp_path / ".lock.json").read_bytes() == before
 
 
-def test_what_cannot_be_locked_is_told_in_one_line(tmp_path: Path) -> None:
+def test_what_cannot_be_locked_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnimriError, match="file: cannot be locked \\(File exists\\)"):
         lock_folders(tmp_path / "file")
