@@ -13,18 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import pandas as pd
 import torch
 import typer
 
 from unimri.classical import reconstruction
 from unimri.classical.settings import TotalVariation, Wavelet
+from unimri.classical.tuning import mean_psnr
 from unimri.core.compute import keep_freed_memory
-from unimri.data.store import PreparedData
-from unimri.evaluation.metrics import MetricSettings
-from unimri.evaluation.reconstruction import network_reconstructor
-from unimri.evaluation.scoring import scores, some_slices
+from unimri.data.store import PreparedData, evenly_spaced
+from unimri.evaluation.reconstruct import network_reconstructor
+from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, undersample
@@ -54,13 +53,12 @@ def costs(size: int, rounds: int) -> pd.Series:
 def convergence(data: Path, mask: Path, weight: float, slices: int) -> pd.DataFrame:
     """PSNR in dB after some iterations, less that after a thousand."""
     split, masks = PreparedData(data).split("validation"), load_masks(mask)
-    numbers = some_slices(split, slices)
+    numbers = evenly_spaced(len(split), slices)
 
     def psnr(settings: TotalVariation | Wavelet, iterations: int) -> float:
         longer = settings.model_copy(update={"iterations": iterations})
         reconstructor = reconstruction.classical_reconstructor(longer, weight)
-        found = scores(reconstructor, split, numbers, masks, MetricSettings())
-        return float(np.mean([score.psnr_db for _, _, score in found]))
+        return mean_psnr(reconstructor, split, numbers, masks, MetricSettings())
 
     rows = []
     for settings in METHODS:

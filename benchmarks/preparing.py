@@ -22,10 +22,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from unimri.data.index import Index, index_scans
+from unimri.data.layouts.base import Reader
+from unimri.data.layouts.folders import DicomReader, NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare_shard
-from unimri.data.read.dicom import DicomSettings
-from unimri.data.read.nifti import NiftiSettings
-from unimri.data.read.registry import ReaderSettings
 
 SIZE, SLICES = 320, 32
 
@@ -85,7 +84,7 @@ def peak(run: Callable[[], object]) -> int:
     return most
 
 
-def measure(name: str, folder: Path, reader: ReaderSettings, decode: Callable, twice: Path | None, out: Path) -> None:
+def measure(name: str, folder: Path, reader: Reader, decode: Callable, twice: Path | None, out: Path) -> None:
     size = PreparationSettings(image_size=SIZE, crop=SIZE)
     task = PreparationTask(reader=reader, fit="crop", preparation=size)
 
@@ -121,8 +120,8 @@ def main() -> None:
     parser.add_argument("--dicom", type=Path, help="measure a folder of real DICOM files too")
     arguments = parser.parse_args()
     formats = {
-        "DICOM": (write_dicom, decode_dicom, DicomSettings()),
-        "NIfTI": (write_nifti, decode_nifti, NiftiSettings()),
+        "DICOM": (write_dicom, decode_dicom, DicomReader()),
+        "NIfTI": (write_nifti, decode_nifti, NiftiReader()),
     }
     for name, (write, decode, reader) in formats.items():
         with tempfile.TemporaryDirectory() as temporary:
@@ -132,7 +131,7 @@ def main() -> None:
             measure(f"simulated {name}", root / "once", reader, decode, root / "twice", root / "out")
     if arguments.dicom:
         with tempfile.TemporaryDirectory() as temporary:
-            reader = DicomSettings(patient="folder")
+            reader = DicomReader(patient="folder")
             measure("real DICOM", arguments.dicom, reader, decode_dicom, None, Path(temporary))
 
 

@@ -46,7 +46,7 @@ def test_the_digest_changes_with_the_code_that_runs_and_nothing_else(package, fi
 
 
 def test_modules_differ():
-    assert code_digest("unimri.training.run") != code_digest("unimri.evaluation.run")
+    assert code_digest("unimri.training.run") != code_digest("unimri.evaluation.reconstruct")
 
 
 def test_training_does_not_run_the_plotting_code():

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unimri.deploy.model import Model, load
-    from unimri.formats.load import load_kspace
-    from unimri.formats.scan import Images, KSpace
+    from unimri.io.formats import load_kspace
+    from unimri.io.volume import Images
+    from unimri.physics.acquisition import Acquisition
 
-__all__ = ["Images", "KSpace", "Model", "load", "load_kspace"]
+__all__ = ["Acquisition", "Images", "Model", "load", "load_kspace"]
 
 _MODULES = {
-    "Images": "unimri.formats.scan",
-    "KSpace": "unimri.formats.scan",
+    "Acquisition": "unimri.physics.acquisition",
+    "Images": "unimri.io.volume",
     "Model": "unimri.deploy.model",
     "load": "unimri.deploy.model",
-    "load_kspace": "unimri.formats.load",
+    "load_kspace": "unimri.io.formats",
 }
 
 

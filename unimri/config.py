@@ -10,13 +10,13 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from unimri.classical.settings import ClassicalSettings
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, parse_settings
-from unimri.data.fit import Fit
+from unimri.data.geometry import Geometry
+from unimri.data.layouts.registry import ReaderSettings
 from unimri.data.prepare import PreparationSettings
-from unimri.data.read.registry import ReaderSettings
 from unimri.data.simulate.settings import SimulationSettings
-from unimri.evaluation.layout import AVERAGE, KEYS
-from unimri.evaluation.metrics import MetricSettings
+from unimri.evaluation.averages import AVERAGE, KEYS
 from unimri.evaluation.statistics import StatisticsSettings
+from unimri.metrics.settings import MetricSettings
 from unimri.models.registry import NetworkSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks
@@ -31,7 +31,7 @@ class AnatomySettings(Settings):
     path: Path | None = Field(None, description="folder of real scans; without it the anatomy is simulated")
     simulation: SimulationSettings | None = Field(None, description="what to simulate when there is no path")
     reader: ReaderSettings = Field(description="how the folder is laid out")
-    fit: Fit = Field(description="crop: centre crop, zero padded; resize: the whole slice")
+    fit: Geometry = Field(description="crop: centre crop, zero padded; resize: the whole slice")
     splits: Path | None = Field(
         None,
         description="CSV with the columns patient (as `unimri inspect` names them) and split, "

@@ -37,7 +37,7 @@ def _equation(source: str, *_: Any, **__: Any) -> str:
 
 def _commands() -> str:
     """`typer`'s own markdown, without its title and its list of commands, which the page's contents show."""
-    command = [sys.executable, "-m", "typer", "unimri.cli.steps", "utils", "docs", "--name", "unimri"]
+    command = [sys.executable, "-m", "typer", "unimri.cli.__main__", "utils", "docs", "--name", "unimri"]
     # An environment of its own, so that it is the same text whatever the terminal.
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "dumb", "NO_COLOR": "1"}
     made = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)

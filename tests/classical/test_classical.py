@@ -20,10 +20,10 @@ from unimri.classical.settings import ClassicalSettings, TotalVariation, Tuned, 
 from unimri.classical.tuning import beyond_the_end, tune
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
+from unimri.data.layouts.folders import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.read.nifti import NiftiSettings
-from unimri.evaluation.metrics import MetricSettings
-from unimri.evaluation.reconstruction import load_reconstructor
+from unimri.evaluation.reconstruct import load_reconstructor
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
 
@@ -205,7 +205,7 @@ def inputs(tmp_path_factory) -> Path:
         volume = slices(32, 3).numpy() * (1 + patient)
         nib.save(nib.Nifti1Image(volume.transpose(1, 2, 0), np.eye(4)), folder / f"raw/{patient}.nii.gz")
     task = PreparationTask(
-        reader=NiftiSettings(format="nifti", patient="file"),
+        reader=NiftiReader(format="nifti", patient="file"),
         fit="resize",
         preparation=PreparationSettings(image_size=32, crop=32),
     )
@@ -300,5 +300,5 @@ def test_wrong_settings_are_told(wrong, says):
 
 
 def test_other_commands_do_not_wait_for_sigpy():
-    command = "import sys, unimri.workflow.plan, unimri.evaluation.run; sys.exit('sigpy' in sys.modules)"
+    command = "import sys, unimri.workflow.plan, unimri.evaluation.reconstruct; sys.exit('sigpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command], check=False).returncode == 0

@@ -10,15 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from damage import crash, crash_at_b
-
-from unimri.core.errors import UnimriError
-from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read import fastmri_h5, isolated
 from unimri.data.read import ismrmrd as ismrmrd_reader
 from unimri.data.read.error import ReadError
 from unimri.data.read.fastmri_h5 import FastmriH5Settings
 from unimri.data.read.ismrmrd import IsmrmrdSettings
 from unimri.data.read.registry import ReaderSettings, find_scans
+
+from unimri.core.errors import UnimriError
+from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.split import SPLITS
 from unimri.data.store import PreparedData
 

@@ -19,13 +19,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
-
-from unimri.core.errors import UnimriError
-from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.dicom import DicomSettings
 from unimri.data.read.error import ReadError
 from unimri.data.read.nifti import NiftiSettings
 from unimri.data.read.registry import find_scans
+
+from unimri.core.errors import UnimriError
+from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
 
 MEMORY = 64 * 2**20

@@ -4,12 +4,12 @@ import os
 
 import numpy as np
 import pytest
+from unimri.data.read.dicom import DicomSettings
+from unimri.data.read.nifti import NiftiSettings
 
 from unimri.core.errors import UnimriError
 from unimri.data.index import Index, IndexTask, index_scans, save_index
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.read.dicom import DicomSettings
-from unimri.data.read.nifti import NiftiSettings
 from unimri.data.store import PreparedData
 
 

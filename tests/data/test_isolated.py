@@ -15,10 +15,10 @@ import numpy as np
 import psutil
 import pytest
 from damage import crash, doze, fail, leave, read_from_nowhere, shout, spin, stop, take
-
-from unimri.core.errors import UnimriError
 from unimri.data.read.error import AGAIN, ReadError
 from unimri.data.read.isolated import Worker, isolated
+
+from unimri.core.errors import UnimriError
 
 HERE = Path(__file__)
 

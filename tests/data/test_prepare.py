@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
-
-from unimri.core.errors import UnimriError
 from unimri.data.fit import centre_crop, fit_slices
-from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.read.dicom import DicomSettings
 from unimri.data.read.nifti import NiftiSettings
+
+from unimri.core.errors import UnimriError
+from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import TEXT, PreparedData
 
 SMALL = PreparationSettings(image_size=16, crop=16)

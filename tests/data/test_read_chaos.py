@@ -1,9 +1,9 @@
 """CHAOS: sequences by folder, never the labels."""
 
 import pytest
+from unimri.data.read.chaos_mr import ChaosMrSettings, find
 
 from unimri.core.errors import UnimriError
-from unimri.data.read.chaos_mr import ChaosMrSettings, find
 
 
 @pytest.fixture

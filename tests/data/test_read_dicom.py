@@ -16,12 +16,12 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
     SegmentationStorage,
 )
-
-from unimri.core.errors import UnimriError
-from unimri.core.settings import parse_settings
 from unimri.data.read.dicom import DicomSettings, find
 from unimri.data.read.nifti_file import read_slices, slice_orientation
 from unimri.data.read.registry import ReaderSettings
+
+from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_settings
 
 SETTINGS = DicomSettings()
 

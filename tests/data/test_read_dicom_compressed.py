@@ -13,12 +13,12 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-
-from unimri.core.errors import UnimriError
 from unimri.data.read import decoder, dicom_pixels, isolated
 from unimri.data.read.dicom import DicomSettings, find
 from unimri.data.read.dicom_pixels import open_image
 from unimri.data.read.error import ReadError
+
+from unimri.core.errors import UnimriError
 
 SETTINGS = DicomSettings()
 SYNTAXES = [RLELossless, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless]

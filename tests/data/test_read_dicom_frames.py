@@ -12,10 +12,10 @@ from pydicom.uid import (
     MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     RLELossless,
 )
-
-from unimri.core.errors import UnimriError
 from unimri.data.read import magnitude
 from unimri.data.read.dicom import DicomSettings, find
+
+from unimri.core.errors import UnimriError
 
 SETTINGS = DicomSettings()
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
-
-from unimri.core.errors import UnimriError
 from unimri.data.read.error import ReadError
 from unimri.data.read.fastmri_h5 import FastmriH5Settings, find, read_slices
 from unimri.data.read.registry import find_scans
+
+from unimri.core.errors import UnimriError
 
 Write = Callable[..., Path]
 

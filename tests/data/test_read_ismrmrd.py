@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from ismrmrd import xsd
 from numpy.typing import NDArray
-
-from unimri.core.errors import UnimriError
 from unimri.data.read.error import ReadError
 from unimri.data.read.ismrmrd import IsmrmrdSettings, read_slices
 from unimri.data.read.registry import find_scans
+
+from unimri.core.errors import UnimriError
 
 Write = Callable[..., Path]
 Kspace = NDArray[np.complex64]

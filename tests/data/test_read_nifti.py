@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from scipy.spatial.transform import Rotation
-
-from unimri.core.errors import UnimriError
 from unimri.data.read import acdc, decathlon, nifti
 from unimri.data.read.acdc import AcdcSettings
 from unimri.data.read.decathlon import DecathlonSettings
@@ -16,6 +14,8 @@ from unimri.data.read.nifti import NiftiSettings
 from unimri.data.read.nifti_file import read_slices, slice_orientation
 from unimri.data.read.planes import AXES, describe
 from unimri.data.read.registry import ReaderSettings, find_scans
+
+from unimri.core.errors import UnimriError
 
 
 def test_native_slices_are_the_third_axis_as_stored(tmp_path, write_nifti, ramp):

@@ -13,12 +13,10 @@ from PIL import Image
 from pydantic import ValidationError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from unimri.data.simulate.layouts.dicom import Encoding
-from unimri.data.simulate.phantoms import PHANTOMS
-from unimri.data.simulate.phantoms.canvas import Plane
-from unimri.data.simulate.scanner import scan
-from unimri.data.simulate.seeds import stream
-from unimri.data.simulate.settings import SimulationSettings
+from unimri.data.simulate.dicom_sets import Encoding
+from unimri.data.simulate.phantoms.phantom import Plane
+from unimri.data.simulate.scanner import scan, stream
+from unimri.data.simulate.settings import PHANTOMS, SimulationSettings
 from unimri.data.simulate.simulate import layout_of, simulate
 
 ANATOMIES = sorted(PHANTOMS)

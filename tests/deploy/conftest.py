@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from unimri.deploy.card import write_texts
-from unimri.deploy.description import AnatomyDescription, ModelDescription, Quality
-from unimri.deploy.looks import FEATURES
-from unimri.evaluation.metrics import MetricSettings
+from unimri.deploy.description import FEATURES, AnatomyDescription, ModelDescription, Quality
+from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import D5C5
 from unimri.models.folder import aspin_path, save_aspin, save_base
 from unimri.models.settings import CascadeSettings
@@ -49,14 +48,14 @@ def make_model(folder: Path, seed: int = 0) -> Path:
                 role="base" if name == "brain" else "new",
                 scale_factor=factor,
                 # Far from any image: nothing is like one of them.
-                look=[100.0] * FEATURES,
+                features=[100.0] * FEATURES,
                 largest_distance=1.0,
                 training_patients=6,
                 quality=quality,
             )
             for name, factor in SCALES.items()
         },
-        precision=np.eye(FEATURES).tolist(),
+        inverse_covariance=np.eye(FEATURES).tolist(),
         settings={
             "network": NETWORK.model_dump(),
             "training": {"stages": {"adapted": stage}, "optimisation": {"batch_size": 2, "validation_slices": 2}},

@@ -17,13 +17,12 @@ from unimri.deploy.adapters import (
     add_adapter,
     check_name,
     export_aspin,
-    install,
     load_adapter,
     remove_aspin,
     save_adapter,
 )
-from unimri.deploy.description import Adaptation, AnatomyDescription, ModelDescription, digests
-from unimri.deploy.looks import FEATURES
+from unimri.deploy.description import FEATURES, Adaptation, AnatomyDescription, ModelDescription, digests
+from unimri.deploy.library import install
 from unimri.deploy.model import Model
 from unimri.models.folder import WEIGHTS, load_tensors, save_tensors
 from unimri.models.instance_norm import InstanceNorm
@@ -33,7 +32,7 @@ ABOUT = AnatomyDescription(
     role="new",
     scale_factor=1.2,
     training_patients=3,
-    look=[0.0] * FEATURES,
+    features=[0.0] * FEATURES,
     largest_distance=1.0,
     adaptation=Adaptation(
         training_slices=9,

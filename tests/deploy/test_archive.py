@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 import unimri
 from unimri.core.errors import UnimriError
-from unimri.deploy import archive as archive_module
-from unimri.deploy.archive import opened, pack, unpack
+from unimri.deploy import library
 from unimri.deploy.description import digests
+from unimri.deploy.library import opened, pack, unpack
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_a_link_becomes_no_link(packed: Path, tmp_path: Path) -> None:
 
 
 def test_a_bomb_is_not_unpacked(packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_module, "_LARGEST", 2**20)
+    monkeypatch.setattr(library, "_LARGEST", 2**20)
     bomb = tmp_path / "bomb.unimri"
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as content:
         content.writestr("a", bytes(2**19))

@@ -11,16 +11,16 @@ import pytest
 from stores import make_store
 
 import unimri
-from unimri.cli.steps import main
+from unimri.cli.__main__ import main
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
-from unimri.deploy.archive import pack
 from unimri.deploy.build import build_model
 from unimri.deploy.card import origin_of
-from unimri.deploy.description import ModelDescription, digests
+from unimri.deploy.description import AnatomyTask, ModelDescription, ModelTask, digests
+from unimri.deploy.library import pack
 from unimri.deploy.scale import scale_factor
-from unimri.deploy.task import ModelTask, Part
-from unimri.evaluation.metrics import MetricSettings, SliceScore, write_scores
+from unimri.metrics.score import AS_TRAINED, write_scores
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
 
 MASK = Gaussian1D(sigma=0.09, seed=3)
@@ -33,11 +33,15 @@ class Parts(NamedTuple):
     mask: Path
     data: dict[str, Path]
     scores: Path
+    seed: int = 7
 
 
-def score(anatomy: str, method: str, patient: str, number: int, psnr: float) -> SliceScore:
-    own = (0.01, psnr, psnr)
-    return SliceScore("fixed", 4.0, 7, method, anatomy, patient, f"{patient}-a", number, psnr, 2 * psnr, *own)
+def score(
+    anatomy: str, method: str, patient: str, number: int, psnr: float, condition: str = AS_TRAINED, seed: int = 7
+) -> tuple[Any, ...]:
+    own = (0.01, psnr, psnr, float("nan"))
+    where = (condition, "fixed", 4.0, seed, method, anatomy, patient, f"{patient}-a", number)
+    return (*where, psnr, 2 * psnr, *own)
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +52,21 @@ def parts(shared_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Parts
     for anatomy, count in (("brain", 2), ("knee", 3)):
         volumes = {f"{patient}-a": (patient, split, count) for patient, split in PATIENTS.items()}
         data[anatomy] = make_store(folder / anatomy, anatomy, volumes)
-        for method, psnr in (("proposed", 33.0), ("undersampled", 25.0)):
-            rows = [score(anatomy, method, patient, k, psnr + count + k) for patient in ("p5", "p6") for k in (0, 1)]
-            write_scores(folder / f"scores/{method}/{anatomy}.csv", rows)
+        rows = [
+            score(anatomy, method, patient, k, psnr + count + k)
+            for method, psnr in (("proposed", 33.0), ("undersampled", 25.0))
+            for patient in ("p5", "p6")
+            for k in (0, 1)
+        ]
+        # Of another method, seed and condition.
+        rows += [score(anatomy, "shared", "p5", 0, 1), score(anatomy, "proposed", "p5", 0, 2, seed=8)]
+        rows += [score(anatomy, "proposed", "p5", 0, 3, "8x")]
+        write_scores(folder / f"scores/{anatomy}.csv", rows, MetricSettings())
     return Parts(shared_model, folder / "4x.npz", data, folder / "scores")
 
 
 def task(brain: Origin = "simulated", knee: Origin = "simulated", **changes: Any) -> ModelTask:
-    anatomies = {"brain": Part(origin=brain, role="base"), "knee": Part(origin=knee, role="new")}
+    anatomies = {"brain": AnatomyTask(origin=brain, role="base"), "knee": AnatomyTask(origin=knee, role="new")}
     settings = {"training": {"seeds": [7]}}
     own = {"name": "unimri-4x", "acceleration": 4, "mask": MASK, "metrics": MetricSettings(), "settings": settings}
     return ModelTask(**{**own, "anatomies": anatomies, **changes})
@@ -127,7 +138,7 @@ def test_an_old_model_is_replaced_as_a_whole(parts: Parts, tmp_path: Path) -> No
     (output / "aspin/hip.safetensors").touch()
     build_model(task(), *parts, output)
     assert unimri.load(output).anatomies == ["brain", "knee"]
-    only = {"brain": Part(origin="real", role="base")}
+    only = {"brain": AnatomyTask(origin="real", role="base")}
     build_model(task(anatomies=only), *parts, output)
     assert unimri.load(output).anatomies == ["brain"]
 
@@ -142,11 +153,12 @@ def test_a_fault_leaves_the_old_model(parts: Parts, tmp_path: Path) -> None:
     output = tmp_path / "4x"
     build_model(task(), *parts, output)
     before = digests(output)
-    hip = {"hip": Part(origin="real", role="new")}
+    hip = {"hip": AnatomyTask(origin="real", role="new")}
     save_masks(draw_masks(MASK, 16, 4), tmp_path / "16.npz")
     stranger = make_store(tmp_path / "only", "knee", {"a": ("p1", "train", 2)})
     faults: list[tuple[ModelTask, Parts, str]] = [
-        (task(), parts._replace(scores=lacking(parts, tmp_path, "proposed/knee.csv")), r"proposed/knee\.csv"),
+        (task(), parts._replace(scores=lacking(parts, tmp_path, "knee.csv")), r"scores/knee\.csv"),
+        (task(), parts._replace(seed=9), r"scores/brain\.csv: holds no scores of the model of seed 9 .*; score again"),
         (task(), parts._replace(data={"brain": parts.data["brain"]}), "no prepared data of knee; .* --data"),
         (task(), parts._replace(data=parts.data | {"knee": stranger}), "validation split has no volume"),
         (task(), parts._replace(mask=tmp_path / "16.npz"), "the mask is for 16 pixels"),
@@ -165,7 +177,7 @@ def test_the_command_of_the_workflow(parts: Parts, tmp_path: Path, monkeypatch: 
     build_model(task(), *parts, tmp_path / "a/4x")
     pairs = [word for name, folder in parts.data.items() for word in ("--data", f"{name}={folder}")]
     text = json.dumps(task().model_dump(mode="json"))
-    options = ["--task", text, "--scores", str(parts.scores), "--output", str(tmp_path / "b/4x"), *pairs]
+    options = ["--task", text, "--scores", str(parts.scores), "--seed", "7", "--output", str(tmp_path / "b/4x"), *pairs]
     monkeypatch.setattr(sys, "argv", ["unimri", "models", "build", str(parts.model), str(parts.mask), *options])
     with pytest.raises(SystemExit) as stop:
         main()

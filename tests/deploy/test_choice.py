@@ -1,4 +1,4 @@
-"""The choice of the anatomy, by looks that are known."""
+"""The choice of the anatomy, by features that are known."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from stores import smooth
 
 import unimri
 from unimri.core.errors import UnimriError
-from unimri.deploy.choice import choose, distance, features, fit_precision, largest_distance
-from unimri.deploy.looks import FEATURES
+from unimri.deploy.choice import choose, distance, features, inverse_covariance, largest_distance
+from unimri.deploy.description import FEATURES
 from unimri.deploy.model import Model
 
 FAR_OFF = {"brain": 100.0, "knee": 100.0}
@@ -25,49 +25,49 @@ def noisy(slices: int, seed: int) -> np.ndarray:
     return images * (0.7 + 0.3 * np.random.default_rng(seed).random(images.shape, dtype=np.float32))
 
 
-def look(images: np.ndarray) -> np.ndarray:
+def features_of(images: np.ndarray) -> np.ndarray:
     return features(torch.from_numpy(images), 32)
 
 
 @settings(deadline=None, max_examples=25)
 @given(factor=st.floats(1e-3, 1e5))
-def test_a_look_has_no_scale_and_no_empty_slices(factor: float) -> None:
+def test_features_have_no_scale_and_no_empty_slices(factor: float) -> None:
     images = smooth(3, 32, 32)
-    expected = look(images)
+    expected = features_of(images)
     assert expected.shape == (3, FEATURES)
-    np.testing.assert_allclose(look(images * np.float32(factor)), expected, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(features_of(images * np.float32(factor)), expected, rtol=1e-3, atol=1e-3)
     with_empty = np.concatenate([np.zeros((2, 32, 32), np.float32), images])
-    np.testing.assert_allclose(look(with_empty), expected, rtol=1e-5)
+    np.testing.assert_allclose(features_of(with_empty), expected, rtol=1e-5)
 
 
-def test_a_larger_scan_looks_as_it_does_at_the_models_size() -> None:
+def test_a_larger_scan_has_the_features_of_the_models_size() -> None:
     images = smooth(2, 32, 32)
     larger = images.repeat(5, 1).repeat(5, 2)
-    np.testing.assert_allclose(look(larger), look(images), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(features_of(larger), features_of(images), rtol=1e-4, atol=1e-4)
     # Not square, and smaller than the model's.
-    assert look(smooth(2, 96, 48)).shape == look(smooth(2, 12, 9)).shape == (2, FEATURES)
+    assert features_of(smooth(2, 96, 48)).shape == features_of(smooth(2, 12, 9)).shape == (2, FEATURES)
 
 
 def test_the_distance_is_that_of_mahalanobis() -> None:
     rng = np.random.default_rng(0)
     slices = [rng.normal(size=(200, 4)) * [1, 2, 3, 4] + shift for shift in (0, 50)]
-    precision = fit_precision(slices)
-    np.testing.assert_allclose(np.linalg.inv(precision).diagonal(), [1, 4, 9, 16], rtol=0.2)
+    inverse = inverse_covariance(slices)
+    np.testing.assert_allclose(np.linalg.inv(inverse).diagonal(), [1, 4, 9, 16], rtol=0.2)
     one = np.array([[1.0, 2.0, -1.0, 0.5]])
     mean = slices[0].mean(0)
-    assert distance(one, mean, precision) == pytest.approx(mahalanobis(one[0], mean, precision) ** 2 / 4)
+    assert distance(one, mean, inverse) == pytest.approx(mahalanobis(one[0], mean, inverse) ** 2 / 4)
     # Its own slices are at 1, in the mean.
-    assert distance(slices[1], slices[1].mean(0), precision) == pytest.approx(1, rel=0.1)
+    assert distance(slices[1], slices[1].mean(0), inverse) == pytest.approx(1, rel=0.1)
 
 
 def test_the_nearest_is_chosen_and_a_tie_is_unsure() -> None:
     means = {"brain": np.zeros(FEATURES), "knee": np.ones(FEATURES)}
-    precision = np.eye(FEATURES)
-    found = choose(np.full((3, FEATURES), 0.9), means, precision, FAR_OFF)
+    inverse = np.eye(FEATURES)
+    found = choose(np.full((3, FEATURES), 0.9), means, inverse, FAR_OFF)
     assert (found.anatomy, found.unlike) == ("knee", "")
     assert found.confidence == pytest.approx(1 / (1 + np.exp(-0.5 * FEATURES * (0.81 - 0.01))))
     assert found.distances == pytest.approx({"brain": 0.81, "knee": 0.01})
-    assert choose(np.full((3, FEATURES), 0.5), means, precision, FAR_OFF).confidence == pytest.approx(0.5)
+    assert choose(np.full((3, FEATURES), 0.5), means, inverse, FAR_OFF).confidence == pytest.approx(0.5)
 
 
 def test_farther_than_its_own_scans_is_like_none() -> None:
@@ -91,19 +91,19 @@ def test_own_scans_are_not_refused_unless_they_stand_out(distances: list[float])
 def model(shared_model: Path) -> Model:
     """Brains are smooth, knees are not."""
     loaded = unimri.load(shared_model)
-    looks = {}
+    found = {}
     for name, make in (("brain", lambda seed: smooth(4, 32, 32, seed)), ("knee", lambda seed: noisy(4, seed))):
-        looks[name] = np.concatenate(
-            [look(loaded.zero_fill(loaded.undersample(make(seed))[0])) for seed in range(20, 40)]
+        found[name] = np.concatenate(
+            [features_of(loaded.zero_fill(loaded.undersample(make(seed))[0])) for seed in range(20, 40)]
         )
-    precision = fit_precision(list(looks.values()))
-    known = {}
-    for name, own in looks.items():
+    inverse = inverse_covariance(list(found.values()))
+    anatomies = {}
+    for name, own in found.items():
         mean = own.mean(0)
-        largest = largest_distance([distance(own[k : k + 4], mean, precision) for k in range(0, len(own), 4)])
-        changes = {"look": mean.tolist(), "largest_distance": largest}
-        known[name] = loaded.description.anatomies[name].model_copy(update=changes)
-    changes = {"anatomies": known, "precision": precision.tolist()}
+        largest = largest_distance([distance(own[k : k + 4], mean, inverse) for k in range(0, len(own), 4)])
+        changes = {"features": mean.tolist(), "largest_distance": largest}
+        anatomies[name] = loaded.description.anatomies[name].model_copy(update=changes)
+    changes = {"anatomies": anatomies, "inverse_covariance": inverse.tolist()}
     loaded.description = loaded.description.model_copy(update=changes)
     return loaded
 

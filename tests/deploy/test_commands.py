@@ -22,7 +22,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from stores import smooth
 
 import unimri
-from unimri.deploy import find
+from unimri.deploy import library
 from unimri.deploy.card import write_texts
 from unimri.deploy.description import ModelDescription, digests
 from unimri.deploy.model import Model
@@ -37,7 +37,7 @@ NAME = "Mustermann"
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder, without the models of this machine and without a network."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(find, "__file__", str(tmp_path / "site-packages/unimri/deploy/find.py"))
+    monkeypatch.setattr(library, "__file__", str(tmp_path / "site-packages/unimri/deploy/library.py"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "own"))
     monkeypatch.delenv("UNIMRI_MODELS", raising=False)
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was used"))

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from unimri.deploy.kspace import acquisition
 
 from unimri.core.errors import UnimriError
-from unimri.deploy.kspace import acquisition
 
 
 def samples(*shape: int, seed: int = 0) -> NDArray[np.complex64]:

@@ -18,8 +18,7 @@ from unimri.data.simulate.settings import SimulationSettings
 from unimri.data.simulate.simulate import simulate
 from unimri.deploy.adapters import save_adapter
 from unimri.deploy.card import write_texts
-from unimri.deploy.description import AnatomyDescription, ModelDescription
-from unimri.deploy.looks import FEATURES
+from unimri.deploy.description import FEATURES, AnatomyDescription, ModelDescription
 from unimri.models.cascade import D5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model, save_aspin, save_base
 from unimri.models.settings import CascadeSettings
@@ -121,7 +120,7 @@ def own_files(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
         role="new",
         scale_factor=1.2,
         training_patients=4,
-        look=[0.0] * FEATURES,
+        features=[0.0] * FEATURES,
         largest_distance=1.0,
     )
     base = sha256(models / "4x" / WEIGHTS)

@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 from blocks import ROOT, Block, blocks, commands_in_the_text
+from calls import call
 from latex2mathml.converter import convert
 from snakemake.cli import get_argument_parser
-from test_cli import run
 from typer.main import get_command
 
-from unimri.cli.steps import app
+from unimri.cli.__main__ import app
 from unimri.config import load_config
 
 # A block with a title is the file of that name, or a part of it. These are files of the reader's own.
@@ -138,8 +138,8 @@ def check_command(program: str, words: list[str], checkout: Path) -> None:
     elif program == "unimri":
         parse(words)
         if words[0] in RUN:
-            result = run(*words, *QUICK.get(words[0], ()))
-            assert (result.returncode, result.stderr) == (0, "")
+            result = call(*words, *QUICK.get(words[0], ()))
+            assert (result.status, result.err) == (0, "")
 
 
 def parse(words: list[str]) -> None:

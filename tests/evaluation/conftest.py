@@ -1,8 +1,6 @@
 import pandas as pd
 import pytest
-from scores import row
-
-from unimri.evaluation.metrics import COLUMNS
+from scores import COLUMNS, row
 
 
 def scores_of(values, slices=1):

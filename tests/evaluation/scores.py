@@ -1,33 +1,43 @@
 """Rows of metrics CSVs, by what a test cares for, and the tables of such files."""
 
+from collections import namedtuple
+
 import pandas as pd
 
 from unimri.evaluation import tables
-from unimri.evaluation.metrics import COLUMNS, MetricSettings, SliceScore
-from unimri.evaluation.metrics import write_scores as write_slice_scores
-from unimri.evaluation.parameters import parameter_table
+from unimri.evaluation.paper import parameter_table
 from unimri.evaluation.statistics import StatisticsSettings
-from unimri.evaluation.volumes import VOLUME_COLUMNS, VolumeScore, volumes_file, write_volume_scores
+from unimri.metrics import score
+from unimri.metrics.score import AS_TRAINED, IDENTITY, slice_columns, volume_columns, volumes_file, write_volume_scores
+from unimri.metrics.settings import MetricSettings
+from unimri.training.methods import METHODS
+
+SETTINGS = MetricSettings()
+COLUMNS = (*IDENTITY, "slice", *slice_columns(SETTINGS))
+SliceScore = namedtuple("SliceScore", COLUMNS)
+VolumeScore = namedtuple("VolumeScore", (*IDENTITY, *volume_columns(SETTINGS)))
+TABULATED = [*(known.key for known in METHODS), *(f"layer{layer}" for layer in range(1, 6))]
+METRICS = ("psnr_db", "ssim_percent")
 
 
 def row(acceleration, seed, method, anatomy, volume, number, psnr, ssim, patient=None, mask="fixed"):
     """One slice's row; a volume is its patient's only one unless the patient is told."""
     own = (0.001, psnr - 1, ssim - 1)
-    return SliceScore(mask, acceleration, seed, method, anatomy, patient or volume, volume, number, psnr, ssim, *own)
+    who = (AS_TRAINED, mask, acceleration, seed, method, anatomy, patient or volume, volume, number)
+    return SliceScore(*who, psnr, ssim, *own)
 
 
 def write_scores(path, rows):
     """Write the slices' CSV of rows or a frame, and the volumes' beside it, which score 2 less than their slices."""
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    write_slice_scores(path, frame.itertuples(index=False, name=None))
-    keys = list(VOLUME_COLUMNS[:-3])
-    means = frame.groupby(keys, sort=False)[["nmse", "psnr_db", "ssim_percent"]].mean()
-    volumes = [VolumeScore(*key, nmse, psnr - 2, ssim - 2) for key, nmse, psnr, ssim in means.itertuples(name=None)]
-    write_volume_scores(volumes_file(path), volumes)
+    score.write_scores(path, frame.to_dict("records"), SETTINGS)
+    means = frame.groupby(list(IDENTITY), sort=False)[["nmse", *METRICS]].mean().reset_index()
+    volumes = means.assign(**{metric: means[metric] - 2 for metric in METRICS})
+    write_volume_scores(volumes_file(path), volumes.to_dict("records"), SETTINGS)
 
 
-def write_tables(files, origins, folder, layer=3):
+def write_tables(files, origins, folder, layer=3, settings=SETTINGS):
     """Write all tables with few resamples, and the paper's parameters."""
     parameters = parameter_table(144650, 1280, len(origins))
     resampling = StatisticsSettings(resamples=100)
-    tables.write_tables(files, origins, MetricSettings(), resampling, parameters, layer, folder)
+    tables.write_tables(files, TABULATED, origins, settings, resampling, parameters, layer, folder)

@@ -3,19 +3,25 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from scores import row, write_scores, write_tables
+from scores import METRICS, row, write_scores, write_tables
 from typer.testing import CliRunner
 
-from unimri.cli.steps import app
+from unimri.cli.__main__ import app
 from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import averages
-from unimri.evaluation.claims import CLAIM_COLUMNS, CLAIM_ORDERING_COLUMNS, check_claims, claimed_pairs, claims
-from unimri.evaluation.claims_report import read_summary, summary
-from unimri.evaluation.metrics import METRICS
-from unimri.evaluation.paper import published
-from unimri.evaluation.parameters import parameter_table
-from unimri.evaluation.statistics import Pair, StatisticsSettings, compare
+from unimri.evaluation.claims import (
+    CLAIM_COLUMNS,
+    CLAIM_ORDERING_COLUMNS,
+    check_claims,
+    claimed_pairs,
+    claims,
+    read_summary,
+    summary,
+)
+from unimri.evaluation.differences import Pair
+from unimri.evaluation.paper import parameter_table, published
+from unimri.evaluation.statistics import StatisticsSettings, compare
 
 ROOT = Path(__file__).parents[2]
 ANATOMIES = ["brain", "knee", "cardiac", "abdomen", "prostate"]

@@ -2,24 +2,23 @@ import math
 
 import pandas as pd
 import pytest
+from scores import SliceScore, VolumeScore
 
-from unimri.evaluation.conventions import conventions, write_conventions
-from unimri.evaluation.metrics import SliceScore
-from unimri.evaluation.volumes import VolumeScore
+from unimri.evaluation.averages import conventions, write_conventions
 
 SLICES = pd.DataFrame(
     [
-        SliceScore("m", 4, 7, "shared", "hand", "p", "v", 0, 30, 90, 0.001, 20, 80),
-        SliceScore("m", 4, 7, "shared", "hand", "p", "v", 1, 50, 99, math.nan, math.nan, math.nan),
-        SliceScore("m", 4, 7, "shared", "hand", "p", "w", 0, 40, 96, 0.000003, 22, 84),
-        SliceScore("m", 4, 7, "shared", "foot", "p", "x", 0, 10, 50, 0.2, 8, 40),
+        SliceScore("as trained", "m", 4, 7, "shared", "hand", "p", "v", 0, 30, 90, 0.001, 20, 80),
+        SliceScore("as trained", "m", 4, 7, "shared", "hand", "p", "v", 1, 50, 99, math.nan, math.nan, math.nan),
+        SliceScore("as trained", "m", 4, 7, "shared", "hand", "p", "w", 0, 40, 96, 0.000003, 22, 84),
+        SliceScore("as trained", "m", 4, 7, "shared", "foot", "p", "x", 0, 10, 50, 0.2, 8, 40),
     ]
 )
 VOLUMES = pd.DataFrame(
     [
-        VolumeScore("m", 4, 7, "shared", "hand", "p", "v", 0.01, 31, 91),
-        VolumeScore("m", 4, 7, "shared", "hand", "p", "w", 0.03, 33, 93),
-        VolumeScore("m", 4, 7, "shared", "foot", "p", "x", 0.5, 11, 51),
+        VolumeScore("as trained", "m", 4, 7, "shared", "hand", "p", "v", 0.01, 31, 91),
+        VolumeScore("as trained", "m", 4, 7, "shared", "hand", "p", "w", 0.03, 33, 93),
+        VolumeScore("as trained", "m", 4, 7, "shared", "foot", "p", "x", 0.5, 11, 51),
     ]
 )
 

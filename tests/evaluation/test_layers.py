@@ -1,9 +1,8 @@
 import pandas as pd
-from scores import row, write_scores, write_tables
+from scores import METRICS, row, write_scores, write_tables
 
 from unimri.evaluation.averages import averages
-from unimri.evaluation.layers import published_s2, table_s2
-from unimri.evaluation.metrics import METRICS
+from unimri.evaluation.study_tables import published_s2, table_s2
 
 
 def scores_of(values, anatomies=("brain", "knee")):

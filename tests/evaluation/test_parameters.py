@@ -1,6 +1,6 @@
 import pytest
 
-from unimri.evaluation.parameters import parameter_table, write_parameters
+from unimri.evaluation.paper import parameter_table, write_parameters
 
 
 def test_the_papers_counts():

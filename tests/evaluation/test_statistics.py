@@ -8,12 +8,11 @@ import pytest
 from scipy.stats import wilcoxon
 from scores import row
 
-from unimri.evaluation.averages import table1
-from unimri.evaluation.layout import AVERAGE, cells
+from unimri.evaluation.averages import AVERAGE, cells, table1
+from unimri.evaluation.differences import PROPOSED_PAIRS, Pair
 from unimri.evaluation.statistics import (
     COMPARISON_COLUMNS,
     FEW_PATIENTS,
-    Pair,
     StatisticsSettings,
     compare,
     comparisons,
@@ -51,12 +50,17 @@ def compared(scores, settings=SETTINGS, pairs=(PAIR,)):
     return frame.set_index(["metric", "anatomy"])
 
 
+def comparisons_of(scores, anatomies):
+    """The frame of `comparisons`."""
+    return comparisons(compare(scores, table1(scores, anatomies), PROPOSED_PAIRS, SETTINGS), scores)
+
+
 def test_the_difference_is_table_1s_to_the_last_digit():
     rng = np.random.default_rng(0)
     differences = {name: {f"{name}{n}": rng.normal(1, 1) for n in range(9)} for name in ("hand", "foot")}
     scores = scores_of(differences, {"hand3": 7, "foot0": 4}, others=("shared", "independent"))
     table = table1(scores, ["hand", "foot"])
-    frame = comparisons(scores, table, SETTINGS)
+    frame = comparisons(compare(scores, table, PROPOSED_PAIRS, SETTINGS), scores)
     values = cells(table)
     assert tuple(frame.columns) == COMPARISON_COLUMNS
     assert len(frame) == 2 * 2 * 3
@@ -116,7 +120,7 @@ def test_patients_and_seeds_are_crossed():
 
 def test_one_patient_has_neither_interval_nor_p():
     scores = scores_of({"hand": {"a": 1.0}, "foot": {f"p{n}": 1.0 + n for n in range(8)}})
-    frame = comparisons(scores, table1(scores, ["hand", "foot"]), SETTINGS).set_index(["metric", "anatomy"])
+    frame = comparisons_of(scores, ["hand", "foot"]).set_index(["metric", "anatomy"])
     hand, foot, average = (frame.loc[("psnr_db", name)] for name in ("hand", "foot", AVERAGE))
     assert hand["difference"] == pytest.approx(1, abs=2e-6)
     assert hand[["low", "high", "p_value", "p_corrected"]].isna().all()
@@ -133,7 +137,7 @@ def test_only_one_patient_and_several_seeds_have_no_interval():
 def test_a_method_without_an_anatomy_has_no_row_there():
     scores = scores_of({"hand": {"a": 1.0, "b": 2.0}, "foot": {"a": 1.0, "b": 2.0}}, others=("shared", "independent"))
     scores = scores[(scores["method"] != "independent") | (scores["anatomy"] == "hand")]
-    frame = comparisons(scores, table1(scores, ["hand", "foot"]), SETTINGS)
+    frame = comparisons_of(scores, ["hand", "foot"])
     assert list(frame["anatomy"][frame["other"] == "independent"]) == ["hand", "hand"]
     assert frame.notna().all(axis=None)
 
@@ -143,7 +147,7 @@ def test_a_method_without_one_of_the_seeds_has_no_interval():
     scores = scores_of({"hand": patients, "foot": patients}, seeds=(1, 2), others=("shared", "independent"))
     lost = (scores["method"] == "shared") & (scores["anatomy"] == "hand") & (scores["seed"] == 2)
     scores = scores[~lost]
-    frame = comparisons(scores, table1(scores, ["hand", "foot"]), SETTINGS).set_index(["metric", "anatomy", "other"])
+    frame = comparisons_of(scores, ["hand", "foot"]).set_index(["metric", "anatomy", "other"])
     for name in ("hand", AVERAGE):
         assert frame.loc[("psnr_db", name, "shared"), ["low", "high", "p_value"]].isna().all()
         assert frame.loc[("psnr_db", name, "independent")].notna().all()
@@ -190,7 +194,7 @@ def test_the_signed_rank_test_is_exact_for_few():
 def test_the_test_is_of_patients_and_not_of_slices():
     patients = {"a": 1.0, "b": 2.0, "c": 3.0, "d": -0.5, "e": 4.0, "f": 5.0, "g": 6.0}
     scores = scores_of({"hand": patients}, dict.fromkeys(patients, 20))
-    frame = comparisons(scores, table1(scores, ["hand"]), SETTINGS)
+    frame = comparisons_of(scores, ["hand"])
     # Ranks 1 to 7, of which the smallest is negative: sums of 0 and 1 in either tail, two of 128 signs each.
     assert frame["p_value"].tolist() == pytest.approx([4 / 128] * 4)
     assert frame["p_corrected"].tolist() == pytest.approx([4 * 4 / 128] * 4)
@@ -214,6 +218,6 @@ def test_a_whole_table_takes_seconds():
     scores = scores_of(anatomies, others=methods)
     table = table1(scores, list(anatomies))
     start = time.process_time()
-    frame = comparisons(scores, table, SETTINGS)
+    frame = comparisons(compare(scores, table, PROPOSED_PAIRS, SETTINGS), scores)
     assert len(frame) == 2 * 5 * 6
     assert time.process_time() - start < 5

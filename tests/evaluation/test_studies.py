@@ -7,22 +7,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scores import METRICS
 
 from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
+from unimri.data.layouts.folders import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.read.nifti import NiftiSettings
 from unimri.data.store import PreparedData
-from unimri.evaluation.forgetting import score_forgetting
-from unimri.evaluation.metrics import MetricSettings
-from unimri.evaluation.reconstruction import load_reconstructor, reconstruct_slices, zero_filling
-from unimri.evaluation.robustness import Condition, score_aspins, score_conditions
-from unimri.evaluation.study_pictures import draw_study
+from unimri.evaluation.pictures import draw_study
+from unimri.evaluation.reconstruct import load_reconstructor, reconstruct_test_split
+from unimri.evaluation.reconstructions import Reconstruction
+from unimri.evaluation.scores import after_learning, score, with_aspin_of
 from unimri.evaluation.study_tables import write_study_table
+from unimri.metrics.score import AS_TRAINED, read_scores, write_scores
+from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import D5C5
 from unimri.models.folder import aspin_path, save_aspin, save_base
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
+from unimri.physics.retrospective import reconstruct_slices, zero_filling
 
 SIZE = 16
 NETWORK = CascadeSettings(width=3, cascades=2, last_convolution="default")
@@ -49,7 +52,7 @@ def study(tmp_path_factory) -> Path:
             image = nib.Nifti1Image(rng.random((SIZE, SIZE, 3)).astype(np.float32), np.eye(4))
             nib.save(image, folder / "raw" / anatomy / f"{patient}.nii.gz")
         task = PreparationTask(
-            reader=NiftiSettings(format="nifti", patient="file"),
+            reader=NiftiReader(format="nifti", patient="file"),
             fit="resize",
             preparation=PreparationSettings(image_size=SIZE, crop=SIZE),
         )
@@ -68,39 +71,65 @@ def study(tmp_path_factory) -> Path:
     return folder
 
 
+def scored(study: Path, anatomy: str, wanted: list[Reconstruction], folder: Path) -> Path:
+    """The scores of an anatomy's test split, trained for 4x."""
+    reconstruct_test_split(anatomy, study / anatomy, study / "4x.npz", wanted, folder / f"{anatomy}.h5")
+    output = folder / f"{anatomy}.csv"
+    score(folder / f"{anatomy}.h5", study / anatomy, MetricSettings(), output)
+    return output
+
+
+def proposed(study: Path, condition: str = AS_TRAINED, **further: object) -> Reconstruction:
+    return Reconstruction(
+        **{"method": "proposed", "seed": 5, "condition": condition, "model": study / "model"} | further
+    )
+
+
+def table_of(study_name: str, files: list[Path], anatomies: list[str], output: Path, **read: object) -> pd.DataFrame:
+    write_study_table(study_name, read_scores(files), anatomies, ["proposed"], METRICS, output)
+    return pd.read_csv(output, **read)
+
+
 def test_s4_forgets_exactly_nothing_and_fine_tuning_does_not(study, tmp_path) -> None:
-    data = {name: study / name for name in ("head", "hand")}
-    output = tmp_path / "forgetting.csv"
-    finetuned = {"hip": study / "finetuned"}
-    score_forgetting(5, data, study / "4x.npz", study / "model", ["hip"], finetuned, MetricSettings(), output)
-    rows = pd.read_csv(output).set_index(["way", "anatomy"])
-    for anatomy in data:
-        assert rows.loc[("aspin", anatomy), "largest_pixel_change"] == 0
+    wanted = [
+        proposed(study),
+        proposed(study, after_learning("hip"), added=["hip"], before="proposed"),
+        proposed(study, after_learning("hip"), method="finetuned/all", model=study / "finetuned", before="proposed"),
+    ]
+    files = [scored(study, anatomy, wanted, tmp_path) for anatomy in ("head", "hand")]
+    table = table_of("forgetting", files, ANATOMIES, tmp_path / "table.csv", dtype={"largest_pixel_change": str})
+    assert list(table["method"]) == ["aspin", "finetuned"] * 2
+    assert list(table.loc[table["method"] == "aspin", "largest_pixel_change"]) == ["0", "0"]
+    rows = table.set_index(["method", "anatomy"])
+    for anatomy in ("head", "hand"):
         assert rows.loc[("aspin", anatomy), "before"] == rows.loc[("aspin", anatomy), "after"]
-        assert rows.loc[("finetuned", anatomy), "largest_pixel_change"] > 0
+        assert float(rows.loc[("finetuned", anatomy), "largest_pixel_change"]) > 0
         assert rows.loc[("finetuned", anatomy), "before"] != rows.loc[("finetuned", anatomy), "after"]
-    write_study_table("forgetting", [output], ANATOMIES, tmp_path / "table.csv")
-    table = pd.read_csv(tmp_path / "table.csv", dtype={"largest_pixel_change": str})
-    assert list(table.loc[table["way"] == "aspin", "largest_pixel_change"]) == ["0", "0"]
+        # From the images: of no slice more, and of one as much.
+        slices = PreparedData(study / anatomy).split("test")
+        numbers = np.arange(len(slices))
+        first, second = (
+            reconstruct_slices(
+                load_reconstructor(study / name, anatomy), slices.batch(numbers), numbers, load_masks(study / "4x.npz")
+            )
+            for name in ("model", "finetuned")
+        )
+        largest = float(rows.loc[("finetuned", anatomy), "largest_pixel_change"])
+        assert largest == pytest.approx(np.abs(first - second).max(), rel=1e-5)
 
 
 def test_each_anatomy_does_as_table_1_with_its_own_aspin_and_otherwise_with_another(study, tmp_path) -> None:
-    metrics = MetricSettings()
+    files = []
     for anatomy in ANATOMIES:
-        score_aspins(
-            anatomy,
-            5,
-            study / anatomy,
-            study / "4x.npz",
-            study / "model",
-            ANATOMIES,
-            None,
-            metrics,
-            tmp_path / f"{anatomy}.csv",
-        )
-    files = [tmp_path / f"{anatomy}.csv" for anatomy in ANATOMIES]
-    write_study_table("aspin_matrix", files, ANATOMIES, tmp_path / "matrix.csv")
-    table = pd.read_csv(tmp_path / "matrix.csv").set_index(["metric", "anatomy", "aspin"])
+        others = [
+            proposed(study, with_aspin_of(name), aspin=aspin_path(study / "model", name))
+            for name in ANATOMIES
+            if name != anatomy
+        ]
+        files.append(scored(study, anatomy, [proposed(study), *others], tmp_path))
+    table = table_of("aspin_matrix", files, ANATOMIES, tmp_path / "matrix.csv").set_index(
+        ["metric", "anatomy", "aspin"]
+    )
     assert len(table) == 2 * 3 * 3
     assert table.loc[("psnr_db", "hip", "hip"), "difference"] == 0
     slices = PreparedData(study / "hip").split("test")
@@ -108,31 +137,40 @@ def test_each_anatomy_does_as_table_1_with_its_own_aspin_and_otherwise_with_anot
     for aspin in ("hip", "head"):
         # The ASPIN of another anatomy, put in the place of its own.
         own = load_reconstructor(study / "model", aspin)
-        images = reconstruct_slices(own, slices, numbers, load_masks(study / "4x.npz"))
-        errors = ((images - slices.batch(numbers)) ** 2).mean(axis=(1, 2))
+        truth = slices.batch(numbers)
+        images = reconstruct_slices(own, truth, numbers, load_masks(study / "4x.npz"))
+        errors = ((images - truth) ** 2).mean(axis=(1, 2))
         expected = np.mean(-10 * np.log10(errors))
         assert table.loc[("psnr_db", "hip", aspin), "value"] == pytest.approx(expected, abs=1e-4)
     draw_study("aspin_matrix", tmp_path / "matrix.csv", 4, "t", tmp_path / "matrix.png")
     assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_conditions_are_scored_apart(study, tmp_path) -> None:
-    conditions = {
-        "as trained": Condition(mask=study / "4x.npz"),
-        "2x": Condition(mask=study / "2x.npz"),
-        "noise 0.5": Condition(mask=study / "4x.npz", noise=0.5),
-    }
+def test_conditions_are_scored_apart_and_on_the_same_slices(study, tmp_path) -> None:
+    conditions = {"2x": {"mask": study / "2x.npz"}, "noise 0.5": {"noise": 0.5}}
     models = {"undersampled": None, "proposed": study / "model"}
-    output = tmp_path / "robustness.csv"
-    score_conditions("hip", 4, 5, study / "hip", conditions, models, 2, MetricSettings(), output)
-    rows = pd.read_csv(output)
-    assert rows.groupby(["method", "condition"]).size().tolist() == [2] * 6
-    zero_filled = rows[rows["method"] == "undersampled"].groupby("condition")["psnr_db"].mean()
-    assert zero_filled["2x"] > zero_filled["as trained"] > zero_filled["noise 0.5"]
-    write_study_table("robustness", [output], ["hip"], tmp_path / "table.csv")
-    table = pd.read_csv(tmp_path / "table.csv")
-    assert list(table["condition"].unique()) == list(conditions)
+    wanted = [proposed(study, method=method, model=model) for method, model in models.items()]
+    wanted += [
+        proposed(study, name, method=method, model=model, slices=2, **condition)
+        for method, model in models.items()
+        for name, condition in conditions.items()
+    ]
+    output = scored(study, "hip", wanted, tmp_path)
+    rows = read_scores([output])
+    count = len(PreparedData(study / "hip").split("test"))
+    assert count > 2
+    assert rows.groupby(["method", "condition"], sort=False).size().tolist() == [count] * 2 + [2] * 4
+    table = table_of("robustness", [output], ["hip"], tmp_path / "table.csv")
+    names = [AS_TRAINED, *conditions]
+    assert list(zip(table["method"], table["condition"], strict=True)) == [
+        (method, name) for _ in ("psnr_db", "ssim_percent") for method in models for name in names
+    ]
     assert table["average"].equals(table["hip"])
+    psnr = table[table["metric"] == "psnr_db"].set_index(["method", "condition"])["hip"]
+    zero_filled = psnr["undersampled"]
+    assert zero_filled["2x"] > zero_filled[AS_TRAINED] > zero_filled["noise 0.5"]
+    own = rows[(rows["method"] == "proposed") & (rows["condition"] == AS_TRAINED)]["psnr_db"]
+    assert psnr[("proposed", AS_TRAINED)] == pytest.approx(own.iloc[[0, -1]].mean(), abs=1e-6)
 
 
 def test_noise_has_its_deviation_is_the_same_for_every_method_and_only_on_sampled_lines(study) -> None:
@@ -146,7 +184,7 @@ def test_noise_has_its_deviation_is_the_same_for_every_method_and_only_on_sample
 
     numbers = np.arange(len(slices))
     for noise, part in ((0.0, numbers), (0.25, numbers), (0.25, numbers[1:])):
-        reconstruct_slices(recorder, slices, part, masks, noise)
+        reconstruct_slices(recorder, slices.batch(part), part, masks, noise)
     drawn = seen[1][0] - seen[0][0]
     assert not drawn[~seen[1][1].expand_as(drawn)].any()
     kept = torch.view_as_real(drawn[seen[1][1].expand_as(drawn)])
@@ -159,7 +197,8 @@ def test_an_aspin_that_lies_apart_is_that_of_the_model(study, tmp_path) -> None:
     apart = tmp_path / "hip.safetensors"
     apart.write_bytes(aspin_path(study / "model", "hip").read_bytes())
     inside, outside = (load_reconstructor(study / "model", "hip", aspin) for aspin in (None, apart))
-    images = [reconstruct_slices(one, slices, np.array([0]), masks) for one in (inside, outside)]
+    first = np.array([0])
+    images = [reconstruct_slices(one, slices.batch(first), first, masks) for one in (inside, outside)]
     np.testing.assert_array_equal(*images)
     with pytest.raises(UnimriError, match="not the ASPIN of 'hip' on the base"):
         load_reconstructor(study / "finetuned", "hip", apart)
@@ -167,15 +206,13 @@ def test_an_aspin_that_lies_apart_is_that_of_the_model(study, tmp_path) -> None:
 
 
 def metrics_file(folder: Path, method: str, values: dict[str, float], make_scores, mask: str = "") -> list[Path]:
-    from unimri.evaluation.metrics import write_scores
-
     paths = []
     for anatomy, value in values.items():
         path = folder / mask / method.replace("/", "-") / f"{anatomy}.csv"
         rows = make_scores({(4, method, anatomy): (value, value + 1)}, slices=2)
         if mask:
             rows = rows.assign(mask=mask)
-        write_scores(path, rows.itertuples(index=False, name=None))
+        write_scores(path, rows.to_dict("records"), MetricSettings())
         paths.append(path)
     return paths
 
@@ -190,10 +227,9 @@ def test_few_patients_stand_before_all_and_table_1s_trainings_are_all(tmp_path, 
         ("finetuned/all", 31),
     ):
         files += metrics_file(tmp_path, method, {"hip": value, "hand": value + 2}, make_scores)
-    write_study_table("adaptation", files, ["hip", "hand"], tmp_path / "adaptation.csv")
-    table = pd.read_csv(tmp_path / "adaptation.csv", dtype={"patients": str})
+    table = table_of("adaptation", files, ["hip", "hand"], tmp_path / "adaptation.csv", dtype={"patients": str})
     psnr = table[table["metric"] == "psnr_db"]
-    assert psnr[["way", "patients", "hip", "average"]].to_numpy().tolist() == [
+    assert psnr[["method", "patients", "hip", "average"]].to_numpy().tolist() == [
         ["aspin", "2", 25, 26],
         ["aspin", "10", 27, 28],
         ["aspin", "all", 30, 31],
@@ -203,9 +239,3 @@ def test_few_patients_stand_before_all_and_table_1s_trainings_are_all(tmp_path, 
     draw_study("adaptation", tmp_path / "adaptation.csv", 4, "few", tmp_path / "few.png")
     with pytest.raises(UnimriError, match="no rows at 6x"):
         draw_study("adaptation", tmp_path / "adaptation.csv", 6, "few", tmp_path / "none.png")
-
-
-def test_a_damaged_file_is_named(tmp_path) -> None:
-    (tmp_path / "hip.csv").write_text("acceleration,seed\n4,1\n")
-    with pytest.raises(UnimriError, match=r"hip\.csv: does not hold the columns"):
-        write_study_table("robustness", [tmp_path / "hip.csv"], ["hip"], tmp_path / "table.csv")

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from scores import row, write_scores, write_tables
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.averages import sample_sizes, table1
-from unimri.evaluation.layout import AVERAGE, KEYS
+from unimri.evaluation.averages import AVERAGE, KEYS, sample_sizes, table1
 from unimri.evaluation.paper import comparable, published
 from unimri.evaluation.tables import (
     format_table1_for_terminal,

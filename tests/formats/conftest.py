@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
-
 from unimri.formats.scan import Made
 
 WriteSeries = Callable[..., list[Path]]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from pydicom.valuerep import PersonName
-
-from unimri.core.errors import UnimriError
 from unimri.data.read.error import ReadError
 from unimri.formats.dicom_scale import FrameScale, choose_scale
 from unimri.formats.registry import find_sources
+
+from unimri.core.errors import UnimriError
 
 # Of every kind that holds text.
 TEXTS = {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"}

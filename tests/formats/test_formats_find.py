@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from conftest import noise
 from PIL import Image
-
-from unimri.core.errors import UnimriError
 from unimri.formats.output import check_output
 from unimri.formats.registry import FORMATS, find_sources
+
+from unimri.core.errors import UnimriError
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
 

@@ -9,7 +9,6 @@ import pytest
 from conftest import HEADER, image_of, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from unimri.data.read.error import ReadError
 from unimri.formats import numpy_file
 from unimri.formats.fastmri_h5 import read_file

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.nifti1 import Nifti1Extension
-
 from unimri.data.read.error import ReadError
 from unimri.formats.registry import find_sources
 from unimri.formats.scan import Made

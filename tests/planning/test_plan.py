@@ -8,7 +8,7 @@ import yaml
 
 from unimri.config import parse_config
 from unimri.core.errors import UnimriError
-from unimri.report.settings import read_experiment
+from unimri.report.experiment import read_experiment
 from unimri.training.methods import METHODS
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
@@ -77,7 +77,7 @@ def test_every_method_has_a_model_and_new_anatomies_their_aspin(default):
         "classical": ["total_variation", "wavelet"],
     }
     plan = WorkflowPlan(parse_config(default))
-    models = json.loads(plan.models("4x", "7", "knee"))
+    models = {method: plan.model(method, "4x", "7", "knee") for method in plan.methods}
     assert list(models) == [method.key for method in METHODS]
     assert models["undersampled"] is None
     assert models["proposed"] == "results/4x/seed7/distilled/layer3"

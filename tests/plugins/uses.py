@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unimri.cli.steps import app
+from unimri.cli.__main__ import app
 from unimri.training.methods import recipe
 
 folder = Path(sys.argv[1])
@@ -68,13 +68,8 @@ train("independent", "ball", "ball")  # S1
 train("pretrained", "pretrained", "ball")  # S2
 train("distilled", "distilled", "ball", base=str(folder / "pretrained"), teacher=f"ball={folder / 'ball'}")  # S3
 train("adapted", "pretrained/aspin", "block", base=str(folder / "pretrained"))  # S4
-evaluated = (
-    "block",
-    folder / "data" / "block",
-    folder / "mask.npz",
-    "--settings",
-    "{}",
-    "--model",
-    folder / "pretrained",
-)
-unimri("evaluate", "without_distillation", 1, *evaluated, "--output", folder / "scores.csv")
+wanted = [{"method": "without_distillation", "seed": 1, "condition": "as trained", "model": str(folder / "pretrained")}]
+(folder / "wanted.json").write_text(json.dumps(wanted))
+data, kept = folder / "data" / "block", folder / "kept.h5"
+unimri("reconstruct-test", "block", data, folder / "mask.npz", "--wanted", folder / "wanted.json", "--output", kept)
+unimri("score", kept, data, "--settings", "{}", "--output", folder / "scores.csv")

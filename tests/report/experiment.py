@@ -154,20 +154,20 @@ class Experiment:
         )
         self._table(
             "adaptation.csv",
-            ["acceleration", "metric", "way", "patients", *averaged],
+            ["acceleration", "metric", "method", "patients", *averaged],
             [
-                (4, metric, way, patients, *self._values("x", metric))
+                (4, metric, method, patients, *self._values("x", metric))
                 for metric in METRICS
-                for way in ("aspin", "finetuned", "scratch")
+                for method in ("aspin", "finetuned", "scratch")
                 for patients in (1, 2, 4, "all")
             ],
         )
         self._table(
             "forgetting.csv",
-            ["acceleration", "way", "new", "anatomy", "before", "after", "difference", "largest_pixel_change"],
+            ["acceleration", "method", "new", "anatomy", "before", "after", "difference", "largest_pixel_change"],
             [
-                (4, way, self.anatomies[-1], anatomy, 36, 36 + lost, lost, abs(lost) / 50)
-                for way, lost in (("aspin", 0.0), ("finetuned", -1.5))
+                (4, method, self.anatomies[-1], anatomy, 36, 36 + lost, lost, abs(lost) / 50)
+                for method, lost in (("aspin", 0.0), ("finetuned", -1.5))
                 for anatomy in self.anatomies[:2]
             ],
         )
@@ -249,8 +249,8 @@ class Experiment:
             ("mask/4x", "0.4\t0:00:00\tNA\tNA\tNA\tNA\tNA\tNA\tNA\tNA"),
             ("4x/seed2021/shared", "61.5\t0:01:01\t512.25\t1\t1\t1\t0\t0\t98\t60.5"),
             ("report", "9\t0:00:09\t999\t1\t1\t1\t0\t0\t98\t9"),
-            ("4x/seed2021/metrics/shared/brain", "4\t0:00:04\t300\t1\t1\t1\t0\t0\t98\t3"),
-            ("4x/seed2021/metrics/proposed/brain", "6\t0:00:06\t310\t1\t1\t1\t0\t0\t98\t5"),
+            ("4x/scores/brain", "4\t0:00:04\t300\t1\t1\t1\t0\t0\t98\t3"),
+            ("4x/scores/knee", "6\t0:00:06\t310\t1\t1\t1\t0\t0\t98\t5"),
         ):
             path = self.results / "benchmarks" / f"{name}.tsv"
             path.parent.mkdir(parents=True, exist_ok=True)

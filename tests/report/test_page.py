@@ -13,11 +13,16 @@ import numpy as np
 import pytest
 from experiment import CONFIG, Experiment, write_table
 
+from unimri.config import load_config
 from unimri.core.errors import UnimriError
 from unimri.evaluation.paper import published
 from unimri.report.catalogue import COLUMNS, TABLES
+from unimri.report.experiment import commands, read_experiment
 from unimri.report.page import write_report
+from unimri.training.methods import METHODS
+from unimri.workflow.plan import WorkflowPlan
 
+ROOT = Path(__file__).parents[2]
 OPTIONAL = {"figures", "studies", "curves", "data", "masks", "cost"}
 
 
@@ -84,7 +89,7 @@ def test_a_whole_experiment_has_every_section_and_table(page: Path) -> None:
 
 
 def test_one_study_brings_its_own_table_alone(experiment: Experiment, config: dict[str, Any]) -> None:
-    columns = ["acceleration", "way", "new", "anatomy", "before", "after", "difference", "largest_pixel_change"]
+    columns = ["acceleration", "method", "new", "anatomy", "before", "after", "difference", "largest_pixel_change"]
     rows = [(4, "finetuned", "prostate", "brain", 36.5, 35, -1.5, 0.03)]
     write_table(experiment.tables / "forgetting.csv", columns, rows)
     reader = Reader(written(experiment, config))
@@ -228,6 +233,32 @@ def test_lower_is_better_for_an_error(experiment: Experiment, config: dict[str, 
     assert "0.0200" not in bold
 
 
+def test_a_third_metric_of_table_1_has_its_lowest_in_bold(experiment: Experiment, config: dict[str, Any]) -> None:
+    columns = ["acceleration", "method", "metric", "brain", "average"]
+    values = {"psnr_db": (38.1, 39.2), "ssim_percent": (93.1, 94.2), "hfen": (0.31234, 0.21234)}
+    rows = [
+        (4, method, metric, both[place], both[place])
+        for metric, both in values.items()
+        for place, method in enumerate(("shared", "proposed"))
+    ]
+    write_table(experiment.tables / "table1.csv", columns, rows)
+    spread = [(4, method, metric, 0.00123, 0.00123) for _, method, metric, *_ in rows]
+    write_table(experiment.tables / "table1_deviation.csv", columns, spread)
+    columns = ["acceleration", "metric", "anatomy", "other", "difference", "low", "high", "patients", "seeds"]
+    compared = (4, "hfen", "brain", "shared", -0.1, -0.15, -0.05, 7, 1, 0.01, 0.02)
+    write_table(experiment.tables / "comparisons.csv", [*columns, "p_value", "p_corrected"], [compared])
+    reader = Reader(written(experiment, config))
+    summary = next(row for row in reader.rows if "4× HFEN" in row)
+    assert summary == ["Method", "4× PSNR (dB)", "4× SSIM (%)", "4× HFEN"]
+    # In the summary, and for brain and the average in the table.
+    assert reader.bold.count("0.2123") == 1
+    assert reader.bold.count("0.2123 ± 0.0012") == 2
+    assert not any("0.3123" in text for text in reader.bold)
+    rows_read = [[cell.strip() for cell in row] for row in reader.rows]
+    assert ["Shared", "0.3123 ± 0.0012", "0.3123 ± 0.0012"] in rows_read
+    assert ["brain", "Shared", "−0.1000", "−0.1500", "−0.0500", "7", "1", "0.010", "0.020"] in rows_read
+
+
 def test_claims_are_counted_and_the_others_named(page: Path) -> None:
     summary = " ".join(Reader(page.read_text(encoding="utf-8")).sections["summary"].split())
     for text in ("1 held", "1 in part", "1 not held", "1 not checked"):
@@ -268,7 +299,7 @@ def test_cost_is_summed_by_step(page: Path) -> None:
     reader = Reader(page.read_text(encoding="utf-8"))
     rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in reader.rows if len(row) == 5}
     assert rows["shared"] == ["1", "0:01:02", "0:01:00", "512"]
-    assert rows["evaluate"] == ["2", "0:00:10", "0:00:08", "310"]
+    assert rows["score"] == ["2", "0:00:10", "0:00:08", "310"]
     assert rows["mask"] == ["1", "0:00:00", "0:00:00", "–"]
     assert rows["all"] == ["4", "0:01:12", "0:01:08", "512"]
 
@@ -310,6 +341,16 @@ def test_commands_name_what_this_experiment_has(
     text = Path("report.html").read_text(encoding="utf-8")
     assert "snakemake results/4x/seed7/distilled/layer2/model.safetensors" in text
     assert "snakemake results/4x/seed7/distilled/layer2/aspin/prostate.safetensors" in text
+
+
+def test_commands_make_the_models_that_the_workflow_trains() -> None:
+    loaded = load_config(ROOT / "config.yaml")
+    plan, experiment = WorkflowPlan(loaded), read_experiment(loaded.model_dump(mode="json"))
+    texts = [command.text for command in commands(Path(plan.results), experiment)]
+    where = experiment.samplings[0], str(experiment.seeds[0]), next(iter(experiment.anatomies))
+    for method in METHODS:
+        if method.in_paper and method.budget:
+            assert f"snakemake {plan.model(method.key, *where)}/model.safetensors" in texts
 
 
 def test_the_same_results_give_the_same_bytes(page: Path, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def finish(*processes: BaseProcess) -> list[int | None]:
 
 
 def _run(given: list[str], log: Path, environment: dict[str, str], crash: int | None) -> None:
-    from unimri.cli.steps import main
+    from unimri.cli.__main__ import main
 
     os.environ.update(environment)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -5,9 +5,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 from commands import ANATOMIES, arguments, finish, start
+from unimri.data.read.nifti import NiftiSettings
 
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.read.nifti import NiftiSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
 from unimri.training.files import Files

@@ -3,7 +3,7 @@
 import commands  # noqa: F401
 import torch
 
-import unimri.cli.steps
+import unimri.cli.__main__
 import unimri.training.callbacks
 import unimri.training.launch
 import unimri.training.run

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from unimri.cli.steps import app
+from unimri.cli.__main__ import app
 from unimri.core.errors import UnimriError
 from unimri.core.locks import lock_folders
 from unimri.workflow.reuse import Records, Reused, reuse, total

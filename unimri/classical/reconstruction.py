@@ -36,7 +36,7 @@ _SHRINKAGE = {"total_variation": 0.1, "wavelet": 0.025}
 def classical_reconstructor(
     settings: TotalVariation | Wavelet, weight: float
 ) -> Callable[[Tensor, Tensor, Tensor, int], Tensor]:
-    """Give a `unimri.evaluation.reconstruction.Reconstructor` of a classical method.
+    """Give a `unimri.physics.retrospective.Reconstructor` of a classical method.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unimri.classical.reconstruction import classical_reconstructor
@@ -11,10 +12,11 @@ from unimri.classical.settings import TotalVariation, Tuned, Wavelet
 from unimri.core.artifacts import sha256, write_json
 from unimri.core.compute import use_threads
 from unimri.core.provenance import code_digest, versions
-from unimri.data.store import PreparedData, evenly_spaced
-from unimri.evaluation.metrics import MetricSettings
-from unimri.evaluation.scoring import scores
-from unimri.physics.masks import load_masks
+from unimri.data.store import PreparedData, SliceSet, evenly_spaced
+from unimri.metrics.score import score_slice
+from unimri.metrics.settings import MetricSettings
+from unimri.physics.masks import Masks, load_masks
+from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,8 @@ log = logging.getLogger(__name__)
 # no lower bound, and PSNR does not change any more.
 _EXTENSIONS = 4
 _GAIN_DB = 0.01
+# Slices that are reconstructed together.
+_BATCH = 8
 
 
 def tune(
@@ -56,8 +60,8 @@ def tune(
     with tqdm(desc=f"{settings.method} {anatomy}", unit="weight", disable=None) as bar:
 
         def attempt(weight: float) -> None:
-            found = scores(classical_reconstructor(settings, weight), slices, numbers, masks, metrics)
-            tried[weight] = round(float(np.mean([score.psnr_db for _, _, score in found])), 6)
+            reconstructor = classical_reconstructor(settings, weight)
+            tried[weight] = round(mean_psnr(reconstructor, slices, numbers, masks, metrics), 6)
             bar.set_postfix_str(f"{weight:g}: {tried[weight]:.2f} dB")
             bar.update()
 
@@ -91,6 +95,18 @@ def tune(
         versions=versions("PyWavelets", "sigpy"),
     )
     write_json(output, tuned.model_dump())
+
+
+def mean_psnr(
+    reconstructor: Reconstructor, slices: SliceSet, numbers: NDArray[np.int64], masks: Masks, metrics: MetricSettings
+) -> float:
+    """Mean PSNR in dB of slices, by their `numbers`."""
+    found = []
+    for batch in batches(numbers):
+        truth = slices.batch(batch)
+        images = reconstruct_slices(reconstructor, truth, batch, masks)
+        found += [score_slice(one, image, metrics).psnr_db for one, image in zip(truth, images, strict=True)]
+    return float(np.mean(found))
 
 
 def beyond_the_end(tried: dict[float, float]) -> float | None:

@@ -1,24 +1,26 @@
-"""The commands for someone with scans: reconstruct, adapt, models and their adapters, export. Thin."""
+"""What a person calls: scans, models and their adapters, masks, the experiment. Thin: parses, calls, reports."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from unimri.core.errors import UnimriError
-from unimri.core.settings import parse_settings
+from unimri.core.settings import parse_settings, read_settings
 
-if TYPE_CHECKING:
-    from unimri.deploy.reconstruct import Outcome
-    from unimri.evaluation.metrics import Score
+# The panels of `unimri --help`.
+SCANS, EXPERIMENT = "Your scans", "The experiment"
 
-PANEL = "Your scans"
-
-scans = typer.Typer()
+app = typer.Typer()
 models = typer.Typer(no_args_is_help=True, help="Models: list, show, verify, compare, pack, add, remove.")
 aspins = typer.Typer(no_args_is_help=True, help="Adapters of a model: add, list, remove, export.")
-scans.add_typer(models, name="models", rich_help_panel=PANEL)
-scans.add_typer(aspins, name="aspins", rich_help_panel=PANEL)
+masks = typer.Typer(no_args_is_help=True, help="Masks: which phase-encoding lines are kept.")
+app.add_typer(models, name="models", rich_help_panel=SCANS)
+app.add_typer(aspins, name="aspins", rich_help_panel=SCANS)
+app.add_typer(masks, name="masks", rich_help_panel=EXPERIMENT)
+
+# Beside the tables: which anatomies in them are simulated and which real.
+ORIGINS = "origins.json"
 
 ModelName = Annotated[
     str | None,
@@ -30,8 +32,23 @@ Adapters = Annotated[
     list[Path] | None, typer.Option("--aspin", help="An adapter to use beside the model's own; several may be given.")
 ]
 
+Json = Annotated[str, typer.Option(help="Settings as JSON.")]
+Output = Annotated[Path, typer.Option(help="What to write.")]
+Pairs = Annotated[list[str] | None, typer.Option(help="ANATOMY=FOLDER; may be given several times.")]
 
-@scans.command(rich_help_panel=PANEL)
+
+def pairs(values: list[str] | None) -> dict[str, Path]:
+    """Folders by anatomy."""
+    found = {}
+    for value in values or []:
+        name, separator, folder = value.partition("=")
+        if not separator:
+            raise UnimriError(f"{value!r}: give it as ANATOMY=FOLDER")
+        found[name] = Path(folder)
+    return found
+
+
+@app.command(rich_help_panel=SCANS)
 def reconstruct(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A file or folder: k-space or scans.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="File or folder to write; must not be there.")],
@@ -64,13 +81,12 @@ def reconstruct(
 
     Where the truth is known, it is compared with zero filling. Ends with status 1 if a volume was left out.
     """
-    from unimri.deploy.masks import read_mask
-    from unimri.deploy.process import use_machine
-    from unimri.deploy.reconstruct import Models, Request
+    from unimri.core.compute import use_threads
+    from unimri.deploy.reconstruct import Models, Request, outcome_line, summary, write_scores
     from unimri.deploy.reconstruct import reconstruct as run
-    from unimri.deploy.scores import write_scores
+    from unimri.physics.masks import read_mask
 
-    use_machine(threads)
+    use_threads(threads)
     wanted = Request(
         anatomy, fallback, acceleration, None if mask is None else read_mask(mask), format_, png, deidentify
     )
@@ -79,49 +95,15 @@ def reconstruct(
     outcomes = []
     for outcome in run(source, output, Models(model, device, aspin or []), wanted):
         outcomes.append(outcome)
-        typer.echo(_line(outcome, deidentify), err=bool(outcome.fault))
-    made = [outcome for outcome in outcomes if not outcome.fault]
-    typer.echo(_summary(made, len(outcomes), output))
+        typer.echo(outcome_line(outcome, deidentify), err=bool(outcome.fault))
+    typer.echo(summary(outcomes, output))
     if scores is not None:
-        write_scores(made, scores)
-    if len(made) < len(outcomes):
+        write_scores(outcomes, scores)
+    if any(outcome.fault for outcome in outcomes):
         raise typer.Exit(1)
 
 
-def _line(outcome: "Outcome", deidentify: bool) -> str:
-    # The name may be a patient's; that of a volume which is all of its input is a dot.
-    name = f"volume {outcome.number}" if deidentify or outcome.name == "." else outcome.name
-    if outcome.fault:
-        return f"{name}: left out: {' '.join(outcome.fault.split())}"
-    how, choice = "", outcome.choice
-    if choice is not None:
-        how = f" (fallback: {choice.unlike})" if choice.unlike else f" (auto, {choice.confidence:.0%} sure)"
-    used = f"{outcome.acceleration:.2f}x, {outcome.model}, {outcome.anatomy}{how}"
-    line = f"{name}: {outcome.slices} slices, {used}"
-    return f"{line}: {_gain(outcome.zero_filled, outcome.own)}" if outcome.own else line
-
-
-def _gain(zero_filled: "tuple[Score, ...]", own: "tuple[Score, ...]") -> str:
-    from unimri.deploy.scores import mean_score
-
-    before, after = mean_score(zero_filled), mean_score(own)
-    return (
-        f"PSNR {before.psnr_db:.2f} -> {after.psnr_db:.2f} dB, SSIM {before.ssim_percent:.2f} -> "
-        f"{after.ssim_percent:.2f} % (zero filling -> model)"
-    )
-
-
-def _summary(made: "list[Outcome]", count: int, output: Path) -> str:
-    if not made:
-        return f"0 of {count} volumes: nothing was written"
-    before = tuple(score for outcome in made for score in outcome.zero_filled)
-    after = tuple(score for outcome in made for score in outcome.own)
-    slices = sum(outcome.slices for outcome in made)
-    text = f"{len(made)} of {count} volumes, {slices} slices, written to {output}"
-    return f"{text}; mean over {len(after)} slices: {_gain(before, after)}" if len(made) > 1 and after else text
-
-
-@scans.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SCANS)
 def adapt(
     folder: Annotated[Path, typer.Argument(help="Fully sampled scans of three patients or more.")],
     name: Annotated[str, typer.Option("--name", "-n", help="Of the new anatomy, such as shoulder.")],
@@ -146,13 +128,12 @@ def adapt(
 
     Interrupted, it ends with status 143, and goes on where it was when the same command is given again.
     """
-    from unimri.data.inspect import parse_reader
+    from unimri.core.compute import cpu_threads
+    from unimri.data.layouts.registry import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
     from unimri.deploy.adapt import adapt as run
-    from unimri.deploy.adapters import add_adapter, changeable
-    from unimri.deploy.find import find_model
-    from unimri.deploy.process import cpu_threads
-    from unimri.deploy.scores import named_gain
+    from unimri.deploy.adapters import add_adapter
+    from unimri.deploy.library import changeable, find_model
     from unimri.training.callbacks import Display
     from unimri.training.launch import one_voice
 
@@ -175,15 +156,16 @@ def adapt(
         changeable(base)
     chosen = guess_reader(folder) if reader is None else parse_reader(reader)
     with one_voice():
-        made = run(folder, name, base, chosen, output, settings, typer.echo, [Display(lines=10)])
-    typer.echo(named_gain(name, made.scores))
-    typer.echo(f"adapter: {made.adapter} ({made.adapter.stat().st_size / 1000:.1f} kB)   report: {made.report}")
+        adapted = run(folder, name, base, chosen, output, settings, typer.echo, [Display(lines=10)])
+    typer.echo(adapted)
+    size_kb = adapted.adapter.stat().st_size / 1000
+    typer.echo(f"adapter: {adapted.adapter} ({size_kb:.1f} kB)   report: {adapted.report}")
     if add:
-        add_adapter(base, made.adapter)
+        add_adapter(base, adapted.adapter)
         typer.echo(f"added to {base}")
 
 
-@scans.command(rich_help_panel=PANEL)
+@app.command(rich_help_panel=SCANS)
 def export(
     output: Annotated[Path, typer.Argument(help="File to write: .onnx, or .pt2 for torch.export.")],
     model: ModelName = None,
@@ -198,51 +180,95 @@ def export(
     if output.exists():
         raise UnimriError(f"{output}: is there already; remove it, or give another name")
     loaded = load(model, aspins=aspin or [])
-    name, own = loaded.known(anatomy), loaded.description
+    name, own = loaded.checked_anatomy(anatomy), loaded.description
     axis = PHASE_AXES[own.mask.axis]
     typer.echo(run(loaded.network, name, axis, output, own.about_export(name), own.image_size))
+
+
+@app.command(rich_help_panel=SCANS)
+def inspect(
+    folder: Path,
+    reader: Annotated[str, typer.Option(help="Name of a reader, such as dicom, or its settings as JSON.")],
+) -> None:
+    """Say what a data set holds, and what would be left out and why. Prints names of patients and files."""
+    from tabulate import tabulate
+
+    from unimri.data.layouts.registry import parse_reader
+    from unimri.data.prepare import inspect as run
+
+    findings = list(run(folder, parse_reader(reader)))
+    rows = [
+        (
+            found.patient,
+            found.volume,
+            found.files,
+            *(found.shape or ("", "", "")),
+            found.orientation,
+            found.largest,
+            found.fault,
+        )
+        for found in findings
+    ]
+    header = [
+        "patient",
+        "volume",
+        "files",
+        "slices",
+        "rows",
+        "columns",
+        "orientation",
+        "largest value",
+        "left out because",
+    ]
+    usable = [found for found in findings if found.shape is not None]
+    typer.echo(tabulate(rows, header, tablefmt="plain", floatfmt="g", disable_numparse=[0, 1, 8]))
+    typer.echo(
+        f"\n{len({found.patient for found in usable})} patients, {len(usable)} volumes, "
+        f"{sum(found.shape[0] for found in usable if found.shape)} slices; {len(findings) - len(usable)} left out"
+    )
+
+
+@app.command(rich_help_panel=SCANS)
+def doctor() -> None:
+    """Say what is installed, which device there is, how fast it is, and what would be slow and why."""
+    from unimri.deploy.doctor import diagnose
+
+    found = diagnose()
+    typer.echo(found.text)
+    if found.faults:
+        raise UnimriError("; ".join(found.faults))
 
 
 @models.command("list")
 def list_() -> None:
     """List the models that are found, the default first."""
-    from tabulate import tabulate
-
-    from unimri.deploy.card import origin_of
+    from unimri.deploy.card import models_table
     from unimri.deploy.description import ModelDescription
-    from unimri.deploy.find import list_models, search_path
+    from unimri.deploy.library import list_models, search_path
 
-    rows = []
+    found = {}
     for path in list_models():
         try:
-            own = ModelDescription.load(path)
+            found[path] = ModelDescription.load(path)
         except UnimriError as fault:
             typer.echo(" ".join(str(fault).split()), err=True)
-            continue
-        rows.append([own.name, f"{own.acceleration:g}x", ", ".join(own.anatomies), origin_of(own), path])
-    if rows:
-        typer.echo(tabulate(rows, ["model", "for", "anatomies", "trained on", "folder"], tablefmt="plain"))
-    else:
-        typer.echo("no model is there; `make reproduce` in a checkout trains one")
+    typer.echo(models_table(found) if found else "no model is there; `make reproduce` in a checkout trains one")
     typer.echo(f"\nlooked in {', '.join(map(str, search_path()))}")
 
 
-@models.command()
-def show(model: Annotated[str | None, typer.Argument(help="Path or name; else the default.")] = None) -> None:
+@models.command("show")
+def show_model(model: Annotated[str | None, typer.Argument(help="Path or name; else the default.")] = None) -> None:
     """Print a model's card: what it is for, how good it is, its conventions and limits."""
-    from unimri.deploy.archive import opened
     from unimri.deploy.card import model_card
-    from unimri.deploy.description import ModelDescription
-    from unimri.deploy.find import find_model
+    from unimri.deploy.library import describe
 
-    with opened(find_model(model)) as folder:
-        typer.echo(model_card(ModelDescription.load(folder)))
+    typer.echo(model_card(describe(model)))
 
 
 @models.command()
 def verify(model: Annotated[str | None, typer.Argument(help="Path or name; else the default.")] = None) -> None:
     """Compare a model's files with their digests, and load it."""
-    from unimri.deploy.find import find_model
+    from unimri.deploy.library import find_model
     from unimri.deploy.model import Model
 
     path = find_model(model)
@@ -254,16 +280,10 @@ def verify(model: Annotated[str | None, typer.Argument(help="Path or name; else 
 @models.command()
 def compare(first: str, second: str) -> None:
     """Compare two models: scores, conventions, settings."""
-    from unimri.deploy.archive import opened
-    from unimri.deploy.compare import comparison
-    from unimri.deploy.description import ModelDescription
-    from unimri.deploy.find import find_model
+    from unimri.deploy.card import comparison
+    from unimri.deploy.library import describe
 
-    descriptions = []
-    for name in (first, second):
-        with opened(find_model(name)) as folder:
-            descriptions.append(ModelDescription.load(folder))
-    typer.echo(comparison(*descriptions))
+    typer.echo(comparison(describe(first), describe(second)))
 
 
 @models.command("pack")
@@ -271,11 +291,8 @@ def pack_model(
     output: Annotated[Path, typer.Argument(help="File to write, *.unimri.")], model: ModelName = None
 ) -> None:
     """Write a model to one file, to be sent to others."""
-    from unimri.deploy.archive import opened, pack
-    from unimri.deploy.find import find_model
+    from unimri.deploy.library import find_model, opened, pack
 
-    if output.exists():
-        raise UnimriError(f"{output}: is there already; remove it, or give another name")
     with opened(find_model(model)) as folder:
         pack(folder, output)
     typer.echo(f"{output}: {output.stat().st_size / 1000:.0f} kB")
@@ -284,9 +301,7 @@ def pack_model(
 @models.command("add")
 def add_model(model: Annotated[str, typer.Argument(help="A model's folder or one file.")]) -> None:
     """Copy a model to where every command finds it without being told."""
-    from unimri.deploy.adapters import install
-    from unimri.deploy.archive import opened
-    from unimri.deploy.find import find_model, user_models
+    from unimri.deploy.library import find_model, install, opened, user_models
 
     with opened(find_model(model)) as folder:
         typer.echo(f"{install(folder, user_models())}: is found by its name from now on")
@@ -295,31 +310,9 @@ def add_model(model: Annotated[str, typer.Argument(help="A model's folder or one
 @models.command("remove")
 def remove_model(name: Annotated[str, typer.Argument(help="Of a model that was added.")]) -> None:
     """Remove a model that `models add` copied."""
-    from unimri.core.artifacts import remove
-    from unimri.deploy.description import ModelDescription
-    from unimri.deploy.find import user_models
+    from unimri.deploy.library import uninstall
 
-    folder = user_models() / Path(name).name
-    ModelDescription.load(folder)
-    remove(folder)
-    typer.echo(f"{folder}: removed")
-
-
-@models.command("build", hidden=True)
-def build(
-    model: Path,
-    mask: Path,
-    task: Annotated[str, typer.Option(help="Settings as JSON.")],
-    scores: Annotated[Path, typer.Option(help="Folder of proposed/ and undersampled/.")],
-    output: Annotated[Path, typer.Option(help="What to write.")],
-    data: Annotated[list[str] | None, typer.Option(help="ANATOMY=FOLDER; may be given several times.")] = None,
-) -> None:
-    """Make a model of a finished experiment; the workflow calls it."""
-    from unimri.deploy.build import build_model
-    from unimri.deploy.task import ModelTask
-
-    pairs = {name: Path(folder) for name, _, folder in (value.partition("=") for value in data or [])}
-    build_model(parse_settings(ModelTask, task, "--task"), model, mask, pairs, scores, output)
+    typer.echo(f"{uninstall(name)}: removed")
 
 
 @aspins.command("add")
@@ -329,7 +322,7 @@ def add_aspin(
 ) -> None:
     """Add an adapter to a model. The base and the other ASPINs stay as they are."""
     from unimri.deploy.adapters import add_adapter
-    from unimri.deploy.find import find_model
+    from unimri.deploy.library import find_model
 
     folder = find_model(model)
     typer.echo(f"{folder}: has {add_adapter(folder, adapter)} from now on")
@@ -338,20 +331,17 @@ def add_aspin(
 @aspins.command("list")
 def list_aspins(model: ModelName = None) -> None:
     """List a model's anatomies: where each ASPIN comes from, and what it gains."""
-    from unimri.deploy.archive import opened
     from unimri.deploy.card import quality_table
-    from unimri.deploy.description import ModelDescription
-    from unimri.deploy.find import find_model
+    from unimri.deploy.library import describe
 
-    with opened(find_model(model)) as folder:
-        typer.echo(quality_table(ModelDescription.load(folder), "plain"))
+    typer.echo(quality_table(describe(model), "plain"))
 
 
 @aspins.command("remove")
 def remove(anatomy: str, model: ModelName = None) -> None:
     """Take an anatomy that was added out of a model."""
     from unimri.deploy.adapters import remove_aspin
-    from unimri.deploy.find import find_model
+    from unimri.deploy.library import find_model
 
     folder = find_model(model)
     remove_aspin(folder, anatomy)
@@ -366,9 +356,103 @@ def export_aspin(
 ) -> None:
     """Write an anatomy of a model to a file of its own, for others who have the same base."""
     from unimri.deploy.adapters import export_aspin as run
-    from unimri.deploy.archive import opened
-    from unimri.deploy.find import find_model
+    from unimri.deploy.library import find_model, opened
 
     with opened(find_model(model)) as folder:
         run(folder, anatomy, output)
     typer.echo(f"{output}: {output.stat().st_size / 1000:.1f} kB")
+
+
+@masks.command("draw")
+def draw_mask(acceleration: float, settings: Json, output: Output) -> None:
+    """Draw the masks of one acceleration."""
+    from unimri.physics.masks import MaskTask, draw_masks, save_masks
+
+    task = parse_settings(MaskTask, settings, "--settings")
+    save_masks(draw_masks(task.mask, task.size, acceleration), output)
+
+
+@masks.command("picture")
+def picture_mask(mask: Path, output: Output) -> None:
+    """Make a picture of masks."""
+    from unimri.evaluation.figures import mask_figure
+    from unimri.physics.masks import load_masks
+
+    drawn = load_masks(mask)
+    mask_figure(drawn, f"{drawn.acceleration:g}x: {drawn.achieved_acceleration:.2f}x kept", output)
+
+
+@app.command(rich_help_panel=EXPERIMENT)
+def show(
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
+    ] = None,
+) -> None:
+    """Print Table 1 of a finished experiment, and say where everything lies."""
+    from unimri.config import load_config
+    from unimri.evaluation.claims import read_summary
+    from unimri.evaluation.tables import format_table1_for_terminal
+
+    loaded = load_config(*(config or [Path("config.yaml")]))
+    table = loaded.results / "tables" / "table1.csv"
+    # What the table was made from, and not what the configuration says by now.
+    origins = loaded.results / "tables" / ORIGINS
+    if not table.is_file() or not origins.is_file():
+        raise UnimriError(
+            f"{table}: not there yet; run `make reproduce`, or `snakemake` with the same configuration, first"
+        )
+    typer.echo(
+        format_table1_for_terminal(table.parent, read_settings(dict[str, str], origins, "make the tables again"))
+    )
+    typer.echo(f"\n{read_summary(table.parent)} {loaded.results}/tables/claims.md says which.")
+    typer.echo(
+        f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
+        f"models: {loaded.results}/*x/seed*   scores a slice: {loaded.results}/*x/seed*/metrics"
+    )
+
+
+@app.command(rich_help_panel=EXPERIMENT)
+def status(
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
+    ] = None,
+) -> None:
+    """Say which trainings are done, stale, under way with how far, or waiting, from the artifacts alone."""
+    from collections import Counter
+
+    from tabulate import tabulate
+
+    from unimri.config import load_config
+    from unimri.workflow.plan import WorkflowPlan
+    from unimri.workflow.status import Standing, standings
+
+    found = list(standings(WorkflowPlan(load_config(*(config or [Path("config.yaml")])))))
+    typer.echo(tabulate(found, [*Standing._fields], tablefmt="plain", disable_numparse=True))
+    counts = Counter(standing.state for standing in found)
+    typer.echo(f"\n{len(found)} trainings: {', '.join(f'{number} {state}' for state, number in counts.items())}")
+
+
+@app.command(rich_help_panel=EXPERIMENT)
+def reuse(
+    source: Annotated[Path, typer.Argument(help="Folder in which another checkout ran snakemake.")],
+    config: Annotated[
+        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
+    ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy instead of linking; also what is linked by now.")] = False,
+) -> None:
+    """Reuse what another checkout has finished: `snakemake` makes only what differs. Writes nothing there."""
+    from tabulate import tabulate
+
+    from unimri.config import load_config
+    from unimri.workflow.reuse import reuse as run
+    from unimri.workflow.reuse import total
+
+    loaded = load_config(*(config or [Path("config.yaml")]))
+    found = run(source, Path(), loaded.results, loaded.private, copy)
+    header = ["folder", "files", "of jobs", "jobs here already", "jobs made here"]
+    typer.echo(tabulate(found, header, tablefmt="plain"))
+    whole = total(found)
+    typer.echo(
+        f"\n{'Copied' if copy else 'Linked'} {whole.files} files of {whole.jobs} jobs; {whole.present} jobs were here "
+        f"already, and {whole.kept} made here were left as they are. `snakemake -n` shows what is left to run."
+    )

@@ -14,11 +14,11 @@ from urllib.parse import quote, unquote_to_bytes
 from unimri.core.artifacts import write_private
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, read_settings
-from unimri.data.read.error import ReadError
-from unimri.data.read.registry import ReaderSettings, find_scans, open_scan
-from unimri.data.scan import Scan, unreadable
+from unimri.data.layouts.registry import ReaderSettings
 from unimri.data.split import SPLITS, Split, check_patients
 from unimri.data.store import shard_name
+from unimri.io.errors import ReadError
+from unimri.io.volume import Scan
 
 
 class IndexTask(Settings):
@@ -46,7 +46,7 @@ class Entry(Settings):
     volume, patient : keys, 16 hexadecimal digits each.
     split : that a file of splits gives its patient; None where there is no such file.
     patient_name, name : as in `Scan`, quoted.
-    sources : as in `Scan`, below the data set's folder, quoted.
+    sources : its paths below the data set's folder, quoted.
     fault : why it cannot be read, where that is already known.
 
     Quoted: bytes that are not plain ASCII as %XX, because names of files need not be valid Unicode.
@@ -60,13 +60,33 @@ class Entry(Settings):
     sources: list[str]
     fault: Fault | None
 
-    def scan(self, folder: Path, reader: ReaderSettings) -> Scan:
-        """The scan, ready to be read."""
-        if self.fault is not None:
-            fault = ReadError(folder / _unquote(self.fault.source), self.fault.reason, self.fault.mend)
-            return unreadable(_unquote(self.patient_name), _unquote(self.name), fault)
-        sources = tuple(folder / _unquote(source) for source in self.sources)
-        return open_scan(reader, _unquote(self.patient_name), _unquote(self.name), sources)
+    @classmethod
+    def of(cls, scan: Scan, folder: Path, anatomy: str, secret: bytes, split: Split | None) -> Self:
+        """Of a scan that was found in a data set's folder; `secret` keys its keys."""
+
+        def below(path: Path) -> str:
+            return _quote(os.fspath(path.relative_to(folder)))
+
+        fault = scan.fault
+        return cls(
+            volume=key(anatomy, scan.name, secret),
+            patient=key(anatomy, scan.patient, secret),
+            split=split,
+            patient_name=_quote(scan.patient),
+            name=_quote(scan.name),
+            sources=[below(path) for path in scan.paths],
+            fault=None if fault is None else Fault(source=below(fault.path), reason=fault.reason, mend=fault.mend),
+        )
+
+    def scan(self, folder: Path) -> Scan:
+        """The scan again."""
+        fault = self.fault
+        return Scan(
+            _unquote(self.name),
+            tuple(folder / _unquote(source) for source in self.sources),
+            None if fault is None else ReadError(folder / _unquote(fault.source), fault.reason, fault.mend),
+            _unquote(self.patient_name),
+        )
 
 
 class Index(Settings):
@@ -115,7 +135,7 @@ def index_scans(anatomy: str, folder: Path, task: IndexTask, seed: int) -> list[
         When nothing is found, there are fewer than three patients, or the key file or the file of splits does not
         serve.
     """
-    scans = find_scans(folder, task.reader)
+    scans = task.reader.find(folder)
     secret = _secret(task.key_file, seed)
     splits = None if task.splits is None else _splits(task.splits, {scan.patient for scan in scans})
     try:
@@ -123,18 +143,7 @@ def index_scans(anatomy: str, folder: Path, task: IndexTask, seed: int) -> list[
     except UnimriError as error:
         raise UnimriError(f"{folder}: {error}") from error
     entries = sorted(
-        (
-            Entry(
-                volume=key(anatomy, scan.name, secret),
-                patient=key(anatomy, scan.patient, secret),
-                split=None if splits is None else splits[scan.patient],
-                patient_name=_quote(scan.patient),
-                name=_quote(scan.name),
-                sources=[_quote(os.fspath(source.relative_to(folder))) for source in scan.sources],
-                fault=_fault(scan, folder),
-            )
-            for scan in scans
-        ),
+        (Entry.of(scan, folder, anatomy, secret, None if splits is None else splits[scan.patient]) for scan in scans),
         key=lambda entry: entry.volume,
     )
     return [Index(anatomy=anatomy, entries=entries[number :: task.shards]) for number in range(task.shards)]
@@ -177,13 +186,6 @@ def _splits(path: Path, patients: set[str]) -> dict[str, Split]:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise UnimriError(f"{path}: lacks {len(missing)} of the data set's patients ({shown}); add a row for each")
     return splits
-
-
-def _fault(scan: Scan, folder: Path) -> Fault | None:
-    if scan.fault is None:
-        return None
-    source = _quote(os.fspath(scan.fault.path.relative_to(folder)))
-    return Fault(source=source, reason=scan.fault.reason, mend=scan.fault.mend)
 
 
 def _quote(name: str) -> str:

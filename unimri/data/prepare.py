@@ -1,15 +1,16 @@
 """From a data set as its publisher lays it out to a store of slices of one size, divided by patient.
 
 In three steps, so that the middle one, which is the work, can be spread over machines: the index (`unimri.data.index`),
-each shard, the manifest.
+each shard, the manifest. `inspect` says before anything is written what would come of it.
 """
 
 import logging
 import os
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from hashlib import sha256 as sha256_of
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 from tqdm import tqdm
@@ -17,14 +18,15 @@ from tqdm import tqdm
 from unimri.core.artifacts import replacing, sha256
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings
-from unimri.data.fit import Fit, SliceSettings, fit_slices
+from unimri.data.geometry import Geometry, SliceSettings, to_size
 from unimri.data.index import Entry, Index, IndexTask, index_scans
-from unimri.data.read.error import ReadError
-from unimri.data.read.registry import ReaderSettings
-from unimri.data.scan import Scan
+from unimri.data.layouts.base import Reader
+from unimri.data.layouts.registry import ReaderSettings
 from unimri.data.shard import ShardContent, ShardWriter, SourceFile, write_manifest, writing_shard
 from unimri.data.split import SPLITS, Fractions, Split, split_patients
 from unimri.data.store import shard_name
+from unimri.io.errors import ReadError
+from unimri.io.volume import Scan
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ class ShardTask(Settings):
     """All that a shard is made from, apart from the scans."""
 
     reader: ReaderSettings
-    fit: Fit
+    fit: Geometry
     slices: SliceSettings
     skip_faults: bool = False
 
@@ -58,7 +60,7 @@ class PreparationTask(Settings):
     """All that one anatomy's preparation is made from, apart from the scans and the seed."""
 
     reader: ReaderSettings
-    fit: Fit
+    fit: Geometry
     preparation: PreparationSettings
     splits: Path | None = None
 
@@ -91,7 +93,7 @@ def prepare(anatomy: str, folder: Path, task: PreparationTask, output: Path, see
     ----------
     anatomy : its name in the configuration.
     folder : the data set.
-    task : how to read it, to fit it, and the sizes.
+    task : how to read it, and to which size.
     output : the store's folder; replaced as a whole, and only when everything has succeeded.
     seed : of the division into splits, and of the keys unless a key file is given.
 
@@ -113,16 +115,16 @@ def prepare(anatomy: str, folder: Path, task: PreparationTask, output: Path, see
 
 
 def prepare_shard(index: Index, folder: Path, task: ShardTask, output: Path) -> None:
-    """Read, fit and scale the scans of one shard.
+    """Read, resize and scale the scans of one shard.
 
-    Slices are fitted to `image_size` x `image_size`, and each volume is scaled to [0, 1] by its maximum. One volume is
+    Slices are brought to `image_size` x `image_size`, and each volume is scaled to [0, 1] by its maximum. One volume is
     in memory at a time. Names of patients, series and files stay out of the shard, and out of the log.
 
     Parameters
     ----------
     index : the scans.
     folder : the data set.
-    task : how to read and fit it. `fit` "crop" takes the centre `crop` x `crop` pixels, zeros where the scan is
+    task : how to read and resize it. `fit` "crop" takes the centre `crop` x `crop` pixels, zeros where the scan is
         smaller, and resizes them when `image_size` differs. "resize" takes the whole slice to `image_size` x
         `image_size`, as the paper does for cardiac, abdominal and prostate scans: a matrix that is not square is
         stretched, and its pixels with it.
@@ -135,7 +137,7 @@ def prepare_shard(index: Index, folder: Path, task: ShardTask, output: Path) -> 
     """
     with writing_shard(output, index.anatomy, task.slices.image_size) as shard:
         for entry in tqdm(index.entries, desc=f"prepare {index.anatomy}", unit="volume", disable=None):
-            scan = entry.scan(folder, task.reader)
+            scan = entry.scan(folder)
             try:
                 _add(shard, entry, scan, task)
             except ReadError as fault:
@@ -187,21 +189,22 @@ def finish(shards: Mapping[str, ShardContent], fractions: Fractions, seed: int, 
 
 
 def _add(shard: ShardWriter, entry: Entry, scan: Scan, task: ShardTask) -> None:
-    slices = scan.read()
+    scan.check()
+    slices = task.reader.read(scan.paths)
     matrix = slices.shape[1], slices.shape[2]
-    fitted = fit_slices(slices, task.fit, task.slices)
-    scale = float(fitted.max())
+    resized = to_size(slices, task.fit, task.slices)
+    scale = float(resized.max())
     if scale == 0:
         raise ReadError(
-            scan.sources[0], "its centre is empty", f"raise `crop` above {task.slices.crop} or use `fit: resize`"
+            scan.paths[0], "its centre is empty", f"raise `crop` above {task.slices.crop} or use `fit: resize`"
         )
     sources = _sources(scan)
-    shard.add(entry.volume, entry.patient, entry.split, fitted, matrix, scale, sources, _digest(sources))
+    shard.add(entry.volume, entry.patient, entry.split, resized, matrix, scale, sources, _digest(sources))
 
 
 def _sources(scan: Scan) -> list[SourceFile]:
     files = []
-    for path in scan.sources:
+    for path in scan.paths:
         try:
             files.append(SourceFile(bytes=path.stat().st_size, sha256=sha256(path)))
         except OSError as error:
@@ -228,3 +231,47 @@ def _check_output(output: Path) -> None:
     strangers = [path for path in output.glob("*") if not any(path.match(pattern) for pattern in OURS)]
     if strangers:
         raise UnimriError(f"{strangers[0]}: is no prepared data, and would be lost; give another output folder")
+
+
+class Finding(NamedTuple):
+    """One scan, or why it would be left out.
+
+    Attributes
+    ----------
+    patient, volume : the source's own names: for whoever may see the scans, and for no artifact.
+    files : how many it is read from.
+    shape : slices, rows, columns; None when the scan cannot be used.
+    orientation : how the slices lie in the body, as `unimri.io.planes.describe` says; blank when it is not known.
+    largest : value, on the scanner's own scale; None likewise.
+    fault : why it cannot be used, and the mend; blank when it can.
+    """
+
+    patient: str
+    volume: str
+    files: int
+    shape: tuple[int, int, int] | None
+    orientation: str
+    largest: float | None
+    fault: str
+
+
+def inspect(folder: Path, reader: Reader) -> Iterator[Finding]:
+    """Find and read each scan of a data set as `prepare` would; nothing is written.
+
+    Raises
+    ------
+    UnimriError
+        When nothing is found.
+    """
+    for scan in tqdm(reader.find(folder), desc="inspect", unit="volume", disable=None):
+        files = len(scan.paths)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                scan.check()
+                slices, orientation = reader.read(scan.paths), reader.orientation(scan.paths)
+        except ReadError as fault:
+            yield Finding(scan.patient, scan.name, files, None, "", None, str(fault))
+        else:
+            shape = slices.shape[0], slices.shape[1], slices.shape[2]
+            yield Finding(scan.patient, scan.name, files, shape, orientation, float(slices.max()), "")

@@ -14,26 +14,26 @@ from pydantic import Field
 from tqdm import tqdm
 
 from unimri.core.artifacts import remove, sha256, write_text
-from unimri.core.compute import use_threads
+from unimri.core.compute import choose_device, use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
-from unimri.data.inspect import Finding, inspect, parse_reader
-from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.read.files import files_below
-from unimri.data.read.registry import ReaderSettings
+from unimri.core.text import markdown_table
+from unimri.data.layouts.base import Reader
+from unimri.data.layouts.registry import parse_reader
+from unimri.data.prepare import Finding, PreparationSettings, PreparationTask, inspect, prepare
 from unimri.data.split import Fractions
 from unimri.data.store import PreparedData
 from unimri.deploy.adapters import ENDING, check_name, save_adapter
-from unimri.deploy.archive import opened
-from unimri.deploy.build import count_patients, looks, own_look
-from unimri.deploy.description import Adaptation, AnatomyDescription, ModelDescription, Quality
+from unimri.deploy.build import count_patients, describe_anatomy
+from unimri.deploy.choice import split_features
+from unimri.deploy.description import Adaptation, AnatomyDescription, AnatomyTask, ModelDescription, Quality
+from unimri.deploy.library import opened
 from unimri.deploy.model import Model
-from unimri.deploy.scale import scale_factor
-from unimri.deploy.scores import ZERO_FILLING, mean_score
+from unimri.deploy.reconstruct import mean_score
 from unimri.evaluation.figures import reconstruction_figure
-from unimri.evaluation.metrics import Score, score_slice
-from unimri.evaluation.text import markdown_table
+from unimri.io.files import files_below
+from unimri.metrics.score import Score, score_slice
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
@@ -48,6 +48,8 @@ from unimri.training.settings import Budget, Optimisation, TrainingTask
 # The paper's side of a slice, and the least of them that make an epoch worth its name.
 _LARGEST_SIDE = 320
 _STEPS = 200
+
+_ZERO_FILLING = "zero filling"
 
 
 class AdaptationSettings(Settings):
@@ -68,19 +70,33 @@ class AdaptationSettings(Settings):
 class Adapted:
     """What came out: the adapter, the report, and mean scores on the test patients, by method."""
 
+    name: str
     adapter: Path
     report: Path
     scores: dict[str, Score]
+
+    def __str__(self) -> str:
+        own, nearest = self.scores[self.name], _nearest(self.scores, self.name)
+        gains = ", ".join(
+            f"{own.psnr_db - self.scores[other].psnr_db:+.2f} dB over {other}" for other in (_ZERO_FILLING, nearest)
+        )
+        return f"{self.name}: {own.psnr_db:.2f} dB, {own.ssim_percent:.2f} % on test patients; {gains}"
+
+
+def _nearest(scores: dict[str, Score], name: str) -> str:
+    """Of the model's own anatomies, the one whose ASPIN does best on the new one."""
+    others = [other for other in scores if other not in (name, _ZERO_FILLING)]
+    return max(others, key=lambda other: scores[other].psnr_db)
 
 
 def adapt(
     folder: Path,
     name: str,
     model: Path,
-    reader: ReaderSettings,
+    reader: Reader,
     output: Path,
     settings: AdaptationSettings,
-    tell: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     callbacks: Sequence[Callback] = (),
 ) -> Adapted:
     """Fit the ASPIN of a new anatomy, compare it on patients that it has not seen, and write it with a report.
@@ -93,7 +109,7 @@ def adapt(
     reader : how the folder is laid out.
     output : folder that gets `{name}.aspin.safetensors`, `{name}.md` and `{name}.png`.
     settings : how to fit.
-    tell : told, a line at a time, what is done.
+    log : called with each line of what is done.
     callbacks : of the training.
 
     Raises
@@ -113,7 +129,7 @@ def adapt(
         description.check_files(base)
         if name in description.anatomies:
             raise UnimriError(f"anatomy {name!r}: the model has it already; give another name")
-        size = _look(list(inspect(folder, reader)), settings, tell)
+        size = _check_scans(list(inspect(folder, reader)), settings, log)
         preparation = PreparationSettings(
             image_size=size,
             crop=size,
@@ -131,35 +147,32 @@ def adapt(
         masks = draw_masks(description.mask, size, description.acceleration)
         save_masks(masks, work / "mask.npz")
         task = _task(description, settings, len(data.split("train")))
-        _tell_time(task, base, data, masks, tell)
+        _log_time(task, base, data, masks, log)
         files = Files({name: work / "data"}, work / "mask.npz", base)
         run_training(task, files, work / "aspin", work / "checkpoints", callbacks)
 
         use_threads(settings.threads)
         network = load_model(base, [])
         insert_aspin(network, name, work / f"aspin/{name}.safetensors", base)
-        train = looks(data, masks, "train", description.image_size)
-        validation = looks(data, masks, "validation", description.image_size)
-        look, largest = own_look(train, validation, np.array(description.precision))
-        about = AnatomyDescription(
-            origin=settings.origin,
-            role="new",
-            scale_factor=scale_factor(data, masks),
-            look=look,
-            largest_distance=largest,
-            training_patients=count_patients(data, "train"),
-            adaptation=Adaptation(
-                training_slices=len(data.split("train")),
-                validation_slices=len(data.split("validation")),
-                image_size=size,
-                seed=settings.seed,
-                epochs=task.budget.epochs,
-                learning_rate=task.budget.learning_rate,
-                data_sha256=sha256(work / "data/manifest.csv"),
-                code=code_digest("unimri.deploy.adapt", *training_modules(network.conditioning.name, distils=False)),
-                versions=versions(),
-            ),
+        adaptation = Adaptation(
+            training_slices=len(data.split("train")),
+            validation_slices=len(data.split("validation")),
+            image_size=size,
+            seed=settings.seed,
+            epochs=task.budget.epochs,
+            learning_rate=task.budget.learning_rate,
+            data_sha256=sha256(work / "data/manifest.csv"),
+            code=code_digest("unimri.deploy.adapt", *training_modules(network.conditioning.name, distils=False)),
+            versions=versions(),
         )
+        about = describe_anatomy(
+            AnatomyTask(origin=settings.origin, role="new"),
+            data,
+            masks,
+            split_features(data, masks, "train", description.image_size),
+            np.array(description.inverse_covariance),
+            description.image_size,
+        ).model_copy(update={"adaptation": adaptation})
         fitted = work / f"{name}{ENDING}"
         save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, fitted)
         in_use = Model.load(base)
@@ -169,10 +182,10 @@ def adapt(
         write_text(report, _report(name, description, about, scores))
         save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, adapter)
     remove(work)
-    return Adapted(adapter, report, scores)
+    return Adapted(name, adapter, report, scores)
 
 
-def guess_reader(folder: Path) -> ReaderSettings:
+def guess_reader(folder: Path) -> Reader:
     """The reader of what most files of a folder are: NIfTI, fastMRI's HDF5, or else DICOM.
 
     Raises
@@ -188,16 +201,16 @@ def guess_reader(folder: Path) -> ReaderSettings:
     return parse_reader(best if counts[best] else "dicom")
 
 
-def _look(found: list[Finding], settings: AdaptationSettings, tell: Callable[[str], None]) -> int:
+def _check_scans(found: list[Finding], settings: AdaptationSettings, log: Callable[[str], None]) -> int:
     """Check what was found, say it, and give the side of the slices to learn from."""
     usable = [one for one in found if one.shape is not None]
     patients = {one.patient for one in usable}
     slices = sum(one.shape[0] for one in usable if one.shape)
     for one in found:
         if one.fault:
-            tell(f"left out: {one.fault}")
+            log(f"left out: {one.fault}")
     left_out = len(found) - len(usable)
-    tell(f"{len(patients)} patients, {len(usable)} volumes, {slices} slices; {left_out} volumes left out")
+    log(f"{len(patients)} patients, {len(usable)} volumes, {slices} slices; {left_out} volumes left out")
     if len(patients) < 3:
         raise UnimriError(
             f"{len(patients)} patient(s) with usable scans, but three at least are needed: to train, validate and test "
@@ -225,11 +238,11 @@ def _task(description: ModelDescription, settings: AdaptationSettings, slices: i
     )
 
 
-def _tell_time(task: TrainingTask, base: Path, data: PreparedData, masks: Masks, tell: Callable[[str], None]) -> None:
+def _log_time(task: TrainingTask, base: Path, data: PreparedData, masks: Masks, log: Callable[[str], None]) -> None:
     """Measure one step and say what all of them will take."""
     use_threads(task.threads)
     network = load_model(base)
-    device = "cuda" if task.device != "cpu" and torch.cuda.is_available() else "cpu"
+    device = choose_device(task.device)
     network.to(device).requires_grad_(False)
     name = network.conditioning.anatomies[0]
     aspin = network.conditioning.of(name).requires_grad_(True)
@@ -244,7 +257,7 @@ def _tell_time(task: TrainingTask, base: Path, data: PreparedData, masks: Masks,
         aspin.zero_grad()
         seconds = min(seconds, time.perf_counter() - started)
     shown = task.budget.epochs * (len(train) + len(data.split("validation")) / 3)
-    tell(
+    log(
         f"{len(train)} training slices of {data.image_size} x {data.image_size} pixels, {task.budget.epochs} epochs: "
         f"about {tqdm.format_interval(shown * seconds)} at {1 / seconds:.1f} slices/s"
     )
@@ -253,13 +266,13 @@ def _tell_time(task: TrainingTask, base: Path, data: PreparedData, masks: Masks,
 def _compare(model: Model, name: str, data: PreparedData, picture: Path, simulated: bool) -> dict[str, Score]:
     """Mean scores over the test slices of zero filling and of each ASPIN; draws the middle slice."""
     slices, settings = data.split("test"), model.description.metrics
-    methods = [ZERO_FILLING, name, *(other for other in model.anatomies if other != name)]
+    methods = [_ZERO_FILLING, name, *(other for other in model.anatomies if other != name)]
     found: dict[str, list[Score]] = {method: [] for method in methods}
     middle, drawn = len(slices) // 2, None
     for _, _, numbers in tqdm(list(slices.volumes()), desc="compare", unit="volume", disable=None):
         truth = slices.batch(numbers)
         kspace, mask = model.undersample(truth)
-        images: dict[str, NDArray[np.float32]] = {ZERO_FILLING: model.zero_fill(kspace)}
+        images: dict[str, NDArray[np.float32]] = {_ZERO_FILLING: model.zero_fill(kspace)}
         images |= {anatomy: model.reconstruct(kspace, mask, anatomy) for anatomy in methods[1:]}
         for method, volume in images.items():
             found[method] += [score_slice(one, own, settings) for one, own in zip(truth, volume, strict=True)]
@@ -282,11 +295,11 @@ def _compare(model: Model, name: str, data: PreparedData, picture: Path, simulat
 
 
 def _label(method: str, name: str) -> str:
-    return method if method == ZERO_FILLING else f"ASPIN {method}{' (new)' if method == name else ''}"
+    return method if method == _ZERO_FILLING else f"ASPIN {method}{' (new)' if method == name else ''}"
 
 
 def _quality(scores: dict[str, Score], name: str, data: PreparedData) -> Quality:
-    own, zero_filled = scores[name], scores[ZERO_FILLING]
+    own, zero_filled = scores[name], scores[_ZERO_FILLING]
     return Quality(
         slices=len(data.split("test")),
         patients=count_patients(data, "test"),
@@ -301,10 +314,9 @@ def _report(name: str, model: ModelDescription, about: AnatomyDescription, score
     quality, adaptation = about.quality, about.adaptation
     assert quality is not None
     assert adaptation is not None
-    others = {anatomy: score for anatomy, score in scores.items() if anatomy not in (ZERO_FILLING, name)}
-    nearest = max(others, key=lambda anatomy: others[anatomy].psnr_db)
-    gain = scores[name].psnr_db - scores[ZERO_FILLING].psnr_db
-    over = scores[name].psnr_db - others[nearest].psnr_db
+    nearest = _nearest(scores, name)
+    gain = scores[name].psnr_db - scores[_ZERO_FILLING].psnr_db
+    over = scores[name].psnr_db - scores[nearest].psnr_db
     rows = [
         [_label(method, name), f"{score.psnr_db:.2f}", f"{score.ssim_percent:.2f}"]
         for method, score in sorted(scores.items(), key=lambda pair: pair[1].psnr_db)

@@ -1,24 +1,21 @@
 """Adapters: ASPINs for single files, `shoulder.aspin.safetensors`, that are added to a model and taken out again."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from unimri.core.artifacts import replacing, sha256, write_text
+from unimri.core.artifacts import sha256, write_text
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
 from unimri.deploy.card import CARD, write_texts
 from unimri.deploy.description import AnatomyDescription, ModelDescription
+from unimri.deploy.library import changeable
 from unimri.models.cascade import D5C5
 from unimri.models.conditioning.base import Condition
 from unimri.models.folder import WEIGHTS, aspin_path, fill_aspin, load_model, load_tensors, save_tensors
 
 ENDING = ".aspin.safetensors"
-
-# Snakemake puts it into folders that a rule makes.
-_SNAKEMAKES = ".snakemake_timestamp"
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Adapter:
 
     def check_base(self, model: ModelDescription, path: Path) -> None:
         """Raise UnimriError unless the adapter was fitted to this model's base, and brings a new anatomy."""
-        if self.base_sha256 != model.files.get(WEIGHTS):
+        if self.base_sha256 != model.base_sha256:
             raise UnimriError(f"{path}: was fitted to another base than {model.name}'s; fit it with `unimri adapt`")
         if self.anatomy in model.anatomies:
             raise UnimriError(f"{path}: the model has an ASPIN for {self.anatomy!r} already; remove that one first")
@@ -52,11 +49,11 @@ class Adapter:
         ------
         UnimriError : when it does not fit; the network is as it was.
         """
-        known = network.conditioning.anatomies
+        before = network.conditioning.anatomies
         try:
             fill_aspin(network, self.anatomy, self.tensors, path)
         except UnimriError:
-            if self.anatomy not in known:
+            if self.anatomy not in before:
                 network.conditioning.remove(self.anatomy)
             raise
 
@@ -132,7 +129,7 @@ def remove_aspin(folder: Path, anatomy: str) -> None:
     UnimriError : when the model does not have it, or its base was trained on it.
     """
     description = changeable(folder)
-    own = _known(description, anatomy)
+    own = _described(description, anatomy)
     if own.role == "base":
         raise UnimriError(f"anatomy {anatomy!r}: the base was trained on it; only ASPINs that were added are removed")
     rest = {name: kept for name, kept in description.anatomies.items() if name != anatomy}
@@ -150,46 +147,11 @@ def export_aspin(folder: Path, anatomy: str, output: Path) -> None:
     """
     description = ModelDescription.load(folder)
     description.check_files(folder)
-    own = _known(description, anatomy)
+    own = _described(description, anatomy)
     if output.exists():
         raise UnimriError(f"{output}: is there already; remove it, or give another name")
     network = load_model(folder, [anatomy])
     save_adapter(network.conditioning.of(anatomy), anatomy, sha256(folder / WEIGHTS), own, output)
-
-
-def install(source: Path, models: Path) -> Path:
-    """Copy a model's folder to where models are found; give its folder there.
-
-    Raises
-    ------
-    UnimriError : when there is one of its name.
-    """
-    description = ModelDescription.load(source)
-    description.check_files(source)
-    target = models / description.name
-    if target.exists():
-        raise UnimriError(f"{target}: is there already; `unimri models remove {description.name}` first")
-    with replacing(target) as temporary:
-        shutil.copytree(source, temporary, ignore=shutil.ignore_patterns(".*"))
-    return target
-
-
-def changeable(folder: Path) -> ModelDescription:
-    """Give the description of a model whose ASPINs may be changed.
-
-    Raises
-    ------
-    UnimriError : when it is one file, is the workflow's, which would make it again without them, or is damaged.
-    """
-    if not folder.is_dir():
-        raise UnimriError(f"{folder}: is one file; unpack it with `unimri models add`, and name the folder")
-    if (folder / _SNAKEMAKES).exists():
-        raise UnimriError(
-            f"{folder}: is the workflow's, which may make it again; copy it first: `unimri models add {folder}`"
-        )
-    description = ModelDescription.load(folder)
-    description.check_files(folder)
-    return description
 
 
 def _write_texts(folder: Path, description: ModelDescription) -> None:
@@ -203,7 +165,7 @@ def _write_texts(folder: Path, description: ModelDescription) -> None:
         raise
 
 
-def _known(description: ModelDescription, anatomy: str) -> AnatomyDescription:
+def _described(description: ModelDescription, anatomy: str) -> AnatomyDescription:
     if anatomy not in description.anatomies:
         raise UnimriError(f"anatomy {anatomy!r}: not in the model; it has {', '.join(description.anatomies)}")
     return description.anatomies[anatomy]

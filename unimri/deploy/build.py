@@ -3,34 +3,48 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from unimri.core.artifacts import replacing
 from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
+from unimri.core.text import write_csv
 from unimri.data.split import Split
 from unimri.data.store import PreparedData
 from unimri.deploy.card import write_texts
-from unimri.deploy.choice import distance, features, fit_precision, largest_distance
-from unimri.deploy.choosing import TABLE, summary, try_choice, write_choice
-from unimri.deploy.description import AnatomyDescription, ModelDescription, Quality
+from unimri.deploy.choice import distance, inverse_covariance, largest_distance, split_features
+from unimri.deploy.description import (
+    AnatomyDescription,
+    AnatomyTask,
+    ChoiceQuality,
+    ModelDescription,
+    ModelTask,
+    Quality,
+)
 from unimri.deploy.model import Model
 from unimri.deploy.scale import scale_factor
-from unimri.deploy.task import ModelTask
-from unimri.evaluation.metrics import read_scores
+from unimri.metrics.psnr import psnr
+from unimri.metrics.score import AS_TRAINED, read_scores
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
-from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, load_masks
 
 PROPOSED, ZERO_FILLED = "proposed", "undersampled"
 """The methods whose scores a model shows."""
 
+CHOICE = "choice.csv"
+"""What `--anatomy auto` made of every test volume, a file of the model."""
 
-def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Path], scores: Path, output: Path) -> None:
+
+def build_model(
+    task: ModelTask, model: Path, mask: Path, data: Mapping[str, Path], scores: Path, seed: int, output: Path
+) -> None:
     """Write a model's folder: base, ASPINs, description and card.
 
     Parameters
@@ -39,7 +53,8 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
     model : folder of the universal network, with an ASPIN of each anatomy.
     mask : the mask artifact that it was trained with.
     data : prepared data of each anatomy.
-    scores : folder with `proposed/{anatomy}.csv` and `undersampled/{anatomy}.csv`.
+    scores : folder with the scores of each anatomy, `{anatomy}.csv`.
+    seed : of the model's training, by which its scores are known.
     output : the folder; it is replaced as a whole.
 
     Raises
@@ -55,25 +70,13 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
     if missing := set(task.anatomies) - set(prepared):
         raise UnimriError(f"no prepared data of {', '.join(sorted(missing))}; give them with --data")
     size = next(iter(prepared.values())).image_size
-    trained = {name: looks(prepared[name], masks, "train", size) for name in task.anatomies}
-    precision = fit_precision([np.concatenate(volumes) for volumes in trained.values()])
-    precision = np.array([[float(f"{value:.6g}") for value in row] for row in precision])
-    found = {
-        name: own_look(trained[name], looks(prepared[name], masks, "validation", size), precision)
-        for name in task.anatomies
-    }
-    anatomies = {
-        name: AnatomyDescription(
-            origin=part.origin,
-            role=part.role,
-            scale_factor=scale_factor(prepared[name], masks),
-            look=found[name][0],
-            largest_distance=found[name][1],
-            training_patients=count_patients(prepared[name], "train"),
-            quality=_quality(scores, name),
-        )
-        for name, part in task.anatomies.items()
-    }
+    train = {name: split_features(prepared[name], masks, "train", size) for name in task.anatomies}
+    inverse = inverse_covariance([np.concatenate(volumes) for volumes in train.values()])
+    inverse = np.array([[_six_digits(value) for value in row] for row in inverse])
+    anatomies = {}
+    for name, anatomy in task.anatomies.items():
+        found = describe_anatomy(anatomy, prepared[name], masks, train[name], inverse, size)
+        anatomies[name] = found.model_copy(update={"quality": _quality(scores / f"{name}.csv", seed)})
     description = ModelDescription(
         name=task.name,
         acceleration=task.acceleration,
@@ -81,7 +84,7 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
         image_size=size,
         metrics=task.metrics,
         anatomies=anatomies,
-        precision=precision.tolist(),
+        inverse_covariance=inverse.tolist(),
         settings=task.settings,
         versions=versions(),
         files={},
@@ -92,10 +95,46 @@ def build_model(task: ModelTask, model: Path, mask: Path, data: Mapping[str, Pat
             shutil.copyfile(model / name, temporary / name)
         for name in anatomies:
             shutil.copyfile(aspin_path(model, name), aspin_path(temporary, name))
-        tried = try_choice(Model(description, network), {name: prepared[name] for name in anatomies})
-        write_choice(tried, temporary / TABLE)
-        description = description.model_copy(update={"choice": summary(tried)})
+        chosen = try_choice(Model(description, network), {name: prepared[name] for name in anatomies})
+        write_csv(temporary / CHOICE, pd.DataFrame(chosen, columns=list(Chosen._fields)))
+        description = description.model_copy(update={"choice": summary(chosen)})
         write_texts(temporary, description)
+
+
+def describe_anatomy(
+    task: AnatomyTask,
+    data: PreparedData,
+    masks: Masks,
+    train: Sequence[NDArray[np.float64]],
+    inverse: NDArray[np.float64],
+    size: int,
+) -> AnatomyDescription:
+    """What a model says of an anatomy that its data tell: scale, features, number of patients; not its quality.
+
+    Parameters
+    ----------
+    task : origin and role.
+    data : its prepared data.
+    masks : for slices of their size.
+    train : `split_features` of its training split.
+    inverse : the model's `inverse_covariance`, (FEATURES, FEATURES).
+    size : side of the slices that the model was trained on, in pixels.
+    """
+    mean = np.concatenate(train).mean(0)
+    validation = split_features(data, masks, "validation", size)
+    distances = [distance(volume, mean, inverse) for volume in (*train, *validation)]
+    return AnatomyDescription(
+        origin=task.origin,
+        role=task.role,
+        scale_factor=scale_factor(data, masks),
+        features=[_six_digits(value) for value in mean],
+        largest_distance=_six_digits(largest_distance(distances)),
+        training_patients=count_patients(data, "train"),
+    )
+
+
+def _six_digits(value: float) -> float:
+    return float(f"{value:.6g}")
 
 
 def count_patients(data: PreparedData, split: Split) -> int:
@@ -103,8 +142,12 @@ def count_patients(data: PreparedData, split: Split) -> int:
     return int(data.manifest.loc[data.manifest["split"] == split, "patient"].nunique())
 
 
-def _quality(scores: Path, anatomy: str) -> Quality:
-    own, zero_filled = (read_scores([scores / method / f"{anatomy}.csv"]) for method in (PROPOSED, ZERO_FILLED))
+def _quality(scores: Path, seed: int) -> Quality:
+    rows = read_scores([scores])
+    rows = rows[(rows["condition"] == AS_TRAINED) & (rows["seed"] == seed)]
+    own, zero_filled = (rows[rows["method"] == method] for method in (PROPOSED, ZERO_FILLED))
+    if own.empty or zero_filled.empty:
+        raise UnimriError(f"{scores}: holds no scores of the model of seed {seed} and of zero filling; score again")
     return Quality(
         slices=len(own),
         patients=int(own["patient"].nunique()),
@@ -115,22 +158,75 @@ def _quality(scores: Path, anatomy: str) -> Quality:
     )
 
 
-def looks(data: PreparedData, masks: Masks, split: Split, size: int) -> list[NDArray[np.float64]]:
-    """What the zero-filled slices of each volume of a split look like; see `unimri.deploy.choice.features`."""
-    masks.check_size(data.image_size)
-    slices, axis = data.split(split), PHASE_AXES[masks.axis]
-    found = []
-    for _, _, numbers in slices.volumes():
-        sampled = lines(torch.from_numpy(masks.of_slices(numbers)), axis)
-        zero_filled, _ = undersample(torch.from_numpy(slices.batch(numbers)), sampled, axis)
-        found.append(features(zero_filled.abs(), size))
-    return found
+class Chosen(NamedTuple):
+    """One test volume, by its number: a model goes to others, and keys of volumes stay.
+
+    `chosen`, `confidence` and `unlike` (whether it was found to be like none) are of the choice among all anatomies,
+    `chosen_else` and `unlike_else` of that among all but its own. PSNR in dB is the mean over slices: by its own
+    anatomy's ASPIN, by the chosen one's, and without the network.
+    """
+
+    anatomy: str
+    volume: int
+    slices: int
+    chosen: str
+    confidence: float
+    unlike: bool
+    chosen_else: str
+    unlike_else: bool
+    psnr_db: float
+    chosen_psnr_db: float
+    zero_filled_psnr_db: float
 
 
-def own_look(
-    train: Sequence[NDArray[np.float64]], validation: Sequence[NDArray[np.float64]], precision: NDArray[np.float64]
-) -> tuple[list[float], float]:
-    """An anatomy's look, and where scans stop to be like it, from its volumes' `looks`; the model's `precision`."""
-    mean = np.concatenate(train).mean(0)
-    own = [distance(volume, mean, precision) for volume in (*train, *validation)]
-    return [float(f"{value:.6g}") for value in mean], float(f"{largest_distance(own):.6g}")
+def try_choice(model: Model, data: Mapping[str, PreparedData]) -> list[Chosen]:
+    """Let a model choose the ASPIN of every test volume of each anatomy."""
+    volumes = [
+        (anatomy, number, prepared.split("test"), numbers)
+        for anatomy, prepared in data.items()
+        for number, (_, _, numbers) in enumerate(prepared.split("test").volumes(), start=1)
+    ]
+    rows = []
+    for anatomy, number, slices, numbers in tqdm(volumes, desc="choose", unit="volume", disable=None):
+        truth = slices.batch(numbers)
+        kspace, mask = model.undersample(truth)
+        images = {"": model.zero_fill(kspace)}
+        zero_filled = torch.from_numpy(images[""])[:, None]
+        choice = model.choose(zero_filled)
+        otherwise = model.choose(zero_filled, leaving_out=anatomy) if len(model.anatomies) > 1 else choice
+        # Mostly they are one.
+        images |= {name: model.reconstruct(kspace, mask, name) for name in {anatomy, choice.anatomy}}
+        scores = {
+            name: float(np.mean([psnr(one, own, 1.0) for one, own in zip(truth, volume, strict=True)]))
+            for name, volume in images.items()
+        }
+        rows.append(
+            Chosen(
+                anatomy,
+                number,
+                len(numbers),
+                choice.anatomy,
+                round(choice.confidence, 4),
+                bool(choice.unlike),
+                otherwise.anatomy,
+                bool(otherwise.unlike),
+                scores[anatomy],
+                scores[choice.anatomy],
+                scores[""],
+            )
+        )
+    return rows
+
+
+def summary(rows: list[Chosen]) -> ChoiceQuality:
+    """Count them."""
+    used = [row for row in rows if not row.unlike]
+    losses = [row.psnr_db - row.chosen_psnr_db for row in used]
+    return ChoiceQuality(
+        volumes=len(rows),
+        right=sum(row.chosen == row.anatomy for row in used),
+        refused=len(rows) - len(used),
+        loss_db=round(float(np.mean(losses)), 4) if losses else 0.0,
+        largest_loss_db=round(max(losses, default=0.0), 4),
+        strangers_refused=sum(row.unlike_else for row in rows),
+    )

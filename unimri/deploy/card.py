@@ -1,6 +1,8 @@
-"""The model card: a model's description in words, generated from it alone."""
+"""A model in words, generated from its description alone: its card, tables of models, two beside each other."""
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -84,13 +86,22 @@ def quality_table(model: ModelDescription, layout: str = "pipe") -> str:
     """What each anatomy's ASPIN comes from and scores, as a table in one of tabulate's layouts."""
     header = ["Anatomy", "Data", "Part", "Training patients", "Test slices", "PSNR (dB)", "SSIM (%)"]
     rows = [
-        [name, own.origin, _part(own), str(own.training_patients), *_scores(own)]
+        [name, own.origin, _role(own), str(own.training_patients), *_scores(own)]
         for name, own in model.anatomies.items()
     ]
     return str(tabulate(rows, header, tablefmt=layout, disable_numparse=True))
 
 
-def _part(own: AnatomyDescription) -> str:
+def models_table(models: Mapping[Path, ModelDescription]) -> str:
+    """What each model is for and was trained on, and the folder that it lies in."""
+    rows = [
+        [own.name, f"{own.acceleration:g}x", ", ".join(own.anatomies), origin_of(own), path]
+        for path, own in models.items()
+    ]
+    return str(tabulate(rows, ["model", "for", "anatomies", "trained on", "folder"], tablefmt="plain"))
+
+
+def _role(own: AnatomyDescription) -> str:
     if own.adaptation is not None:
         return "added: ASPIN alone, fitted to a user's scans"
     return {"base": "base", "new": "added: ASPIN alone"}[own.role]
@@ -141,3 +152,46 @@ def _limits(model: ModelDescription) -> str:
 
 def _list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def comparison(first: ModelDescription, second: ModelDescription) -> str:
+    """Say whether two models share their base, what each scores, and which conventions and settings differ."""
+    same = first.base_sha256 == second.base_sha256
+    names = list(dict.fromkeys([*first.anatomies, *second.anatomies]))
+    rows = [[name, *_two_scores(first.anatomies.get(name)), *_two_scores(second.anatomies.get(name))] for name in names]
+    header = ["anatomy", *(f"{name} ({what})" for name in (first.name, second.name) for what in ("dB", "%"))]
+    differing = list(_differences(_compared(first), _compared(second)))
+    parts = [
+        f"{'The same base: adapters' if same else 'Different bases: no adapters'} of one fit the other.",
+        tabulate(rows, header, tablefmt="plain", disable_numparse=True),
+        "PSNR and SSIM of each on its own test split: they can be compared only where the splits are of the same data.",
+        tabulate(differing, ["setting", first.name, second.name], tablefmt="plain", disable_numparse=True)
+        if differing
+        else "Conventions and settings are the same.",
+    ]
+    return "\n\n".join(parts)
+
+
+def _two_scores(own: AnatomyDescription | None) -> list[str]:
+    if own is None or own.quality is None:
+        return ["–", "–"]
+    return [f"{own.quality.psnr_db:.2f}", f"{own.quality.ssim_percent:.2f}"]
+
+
+def _compared(model: ModelDescription) -> dict[str, Any]:
+    return {
+        "acceleration": model.acceleration,
+        "mask": model.mask.model_dump(mode="json"),
+        "image_size": model.image_size,
+        "scale_factor": {name: own.scale_factor for name, own in model.anatomies.items()},
+        "settings": model.settings,
+        "versions": model.versions,
+    }
+
+
+def _differences(first: Any, second: Any, key: str = "") -> Iterator[tuple[str, str, str]]:
+    if isinstance(first, dict) and isinstance(second, dict):
+        for name in dict.fromkeys([*first, *second]):
+            yield from _differences(first.get(name, "–"), second.get(name, "–"), f"{key}.{name}" if key else str(name))
+    elif first != second:
+        yield key, str(first), str(second)

@@ -1,6 +1,6 @@
-"""Which anatomy an input shows that nobody has named: the one whose zero-filled training slices looked most like it.
+"""Which anatomy an input shows that nobody has named: the one whose zero-filled training slices are nearest to it.
 
-A slice looks like 23 numbers: how strong its details are (by the filters of a 3 x 3 cosine transform), its mean and
+A slice has 23 features: how strong its details are (by the filters of a 3 x 3 cosine transform), its mean and
 deviation, and how much of it is brighter than some levels. An anatomy is their mean over its training slices; how far a
 slice is from it is measured by the covariance of slices within their anatomies (linear discriminant analysis, Fisher
 1936). An ASPIN that was added later brings its own mean, so that it takes part.
@@ -16,7 +16,12 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 from torch import Tensor
 
-from unimri.deploy.looks import LEVELS
+from unimri.data.split import Split
+from unimri.data.store import PreparedData
+from unimri.deploy.description import LEVELS
+from unimri.physics.fourier import lines, undersample
+from unimri.physics.mask import PHASE_AXES
+from unimri.physics.masks import Masks
 
 # Of the covariance towards its own diagonal: some anatomies have few slices.
 _SHRINKAGE = 0.05
@@ -47,7 +52,7 @@ class Choice:
 
 @torch.no_grad()
 def features(images: Tensor, size: int) -> NDArray[np.float64]:
-    """What slices look like.
+    """Features of slices.
 
     Parameters
     ----------
@@ -73,13 +78,25 @@ def features(images: Tensor, size: int) -> NDArray[np.float64]:
     return found
 
 
+def split_features(data: PreparedData, masks: Masks, split: Split, size: int) -> list[NDArray[np.float64]]:
+    """Features of the zero-filled slices of each volume of a split; see `features`."""
+    masks.check_size(data.image_size)
+    slices, axis = data.split(split), PHASE_AXES[masks.axis]
+    found = []
+    for _, _, numbers in slices.volumes():
+        sampled = lines(torch.from_numpy(masks.of_slices(numbers)), axis)
+        zero_filled, _ = undersample(torch.from_numpy(slices.batch(numbers)), sampled, axis)
+        found.append(features(zero_filled.abs(), size))
+    return found
+
+
 def _filters() -> Tensor:
     """The products of the 3-point cosine transform with itself, without the constant: float32 (8, 1, 3, 3)."""
     rows = torch.from_numpy(dct(np.eye(3), norm="ortho", axis=0)).float()
     return torch.einsum("ia,jb->ijab", rows, rows).reshape(9, 1, 3, 3)[1:]
 
 
-def fit_precision(slices: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+def inverse_covariance(slices: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """The inverse of the covariance within anatomies: (FEATURES, FEATURES).
 
     Parameters
@@ -93,10 +110,10 @@ def fit_precision(slices: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     return inverse
 
 
-def distance(slices: NDArray[np.float64], mean: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
-    """How far a volume is from an anatomy; see `Choice.distances`."""
+def distance(slices: NDArray[np.float64], mean: NDArray[np.float64], inverse: NDArray[np.float64]) -> float:
+    """How far a volume is from an anatomy, by the `inverse_covariance`; see `Choice.distances`."""
     off = slices - mean
-    return float(np.einsum("bi,ij,bj->b", off, precision, off).mean() / len(precision))
+    return float(np.einsum("bi,ij,bj->b", off, inverse, off).mean() / len(inverse))
 
 
 def largest_distance(distances: Sequence[float]) -> float:
@@ -108,7 +125,7 @@ def largest_distance(distances: Sequence[float]) -> float:
 def choose(
     slices: NDArray[np.float64],
     means: Mapping[str, NDArray[np.float64]],
-    precision: NDArray[np.float64],
+    inverse: NDArray[np.float64],
     largest: Mapping[str, float],
 ) -> Choice:
     """Choose the anatomy of a volume.
@@ -117,13 +134,13 @@ def choose(
     ----------
     slices : its `features`.
     means : of the anatomies to choose from, at least one, (FEATURES,) each.
-    precision : from `fit_precision`.
+    inverse : from `inverse_covariance`.
     largest : distance of each from which on a volume is unlike it.
     """
-    distances = {name: distance(slices, mean, precision) for name, mean in means.items()}
+    distances = {name: distance(slices, mean, inverse) for name, mean in means.items()}
     best = min(distances, key=lambda name: distances[name])
     # As one observation, since the slices of a volume are not independent.
-    weights = np.exp(-0.5 * len(precision) * (np.array(list(distances.values())) - distances[best]))
+    weights = np.exp(-0.5 * len(inverse) * (np.array(list(distances.values())) - distances[best]))
     unlike = ""
     if distances[best] > largest[best]:
         unlike = (

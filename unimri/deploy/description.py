@@ -1,4 +1,7 @@
-"""What a model that is given to others says of itself: its conventions, its scores, where it comes from."""
+"""What a model that is given to others says of itself: its conventions, its scores, where it comes from.
+
+Nothing here needs torch: the workflow's plan describes models, too.
+"""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -8,11 +11,34 @@ from pydantic import Field
 from unimri.core.artifacts import sha256, write_json
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, read_settings
-from unimri.deploy.looks import FEATURES
-from unimri.evaluation.metrics import MetricSettings
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import MaskSettings
 
 DESCRIPTION = "description.json"
+
+LEVELS = (0.03, 0.1, 0.2, 0.4, 0.6)
+"""Fractions of a volume's largest intensity; a slice's features hold how much of it is brighter than each."""
+
+FEATURES = 18 + len(LEVELS)
+"""How many features a slice has, see `unimri.deploy.choice.features`."""
+
+
+class AnatomyTask(Settings):
+    """An anatomy of the experiment that a model is made from."""
+
+    origin: Literal["simulated", "real"]
+    role: Literal["base", "new"]
+
+
+class ModelTask(Settings):
+    """All that a model of a finished experiment is made from, apart from files."""
+
+    name: str
+    acceleration: float
+    mask: MaskSettings
+    metrics: MetricSettings
+    anatomies: dict[str, AnatomyTask]
+    settings: dict[str, Any]
 
 
 class Quality(Settings):
@@ -60,15 +86,15 @@ class AnatomyDescription(Settings):
     """One anatomy that a model has an ASPIN for.
 
     `scale_factor` is the largest intensity of a volume over the largest of its zero-filled image, the median over the
-    validation split: how the scale of a scan that is not known fully sampled is estimated. `look` is what its training
-    slices look like, and `largest_distance` where scans stop to be like them, see `unimri.deploy.choice`. `adaptation`
-    is None for those that the experiment itself trained.
+    validation split: how the scale of a scan that is not known fully sampled is estimated. `features` are the means of
+    its training slices', and `largest_distance` where scans stop to be like them, see `unimri.deploy.choice`.
+    `adaptation` is None for those that the experiment itself trained.
     """
 
     origin: Literal["simulated", "real"]
     role: Literal["base", "new"]
     scale_factor: float = Field(gt=0)
-    look: list[float] = Field(min_length=FEATURES, max_length=FEATURES)
+    features: list[float] = Field(min_length=FEATURES, max_length=FEATURES)
     largest_distance: float = Field(gt=0)
     training_patients: int
     quality: Quality | None = None
@@ -85,7 +111,7 @@ class ModelDescription(Settings):
     image_size: int = Field(description="side of the slices that it was trained on, in pixels")
     metrics: MetricSettings
     anatomies: dict[str, AnatomyDescription]
-    precision: list[list[float]] = Field(description="by which looks are compared, see `unimri.deploy.choice`")
+    inverse_covariance: list[list[float]] = Field(description="of features, see `unimri.deploy.choice`")
     choice: ChoiceQuality | None = None
     settings: dict[str, Any] = Field(description="the experiment's, without folders and files")
     versions: dict[str, str]
@@ -109,6 +135,11 @@ class ModelDescription(Settings):
         """Write the description; see `load`."""
         write_json(folder / DESCRIPTION, self.model_dump(mode="json"))
 
+    @property
+    def base_sha256(self) -> str:
+        """SHA-256 of the base's weights: an adapter fits the base that it was fitted to, and no other."""
+        return self.files.get("model.safetensors", "")
+
     def about_export(self, anatomy: str) -> dict[str, str]:
         """What a file of the network with this anatomy's ASPIN alone says of itself."""
         return {
@@ -116,7 +147,7 @@ class ModelDescription(Settings):
             "anatomy": anatomy,
             "origin": f"{self.anatomies[anatomy].origin} scans",
             "acceleration": f"{self.acceleration:g}",
-            "base_sha256": self.files.get("model.safetensors", ""),
+            "base_sha256": self.base_sha256,
             "scale_factor": f"{self.anatomies[anatomy].scale_factor:.6g}",
         }
 

@@ -1,13 +1,11 @@
 """`unimri doctor`: what is installed, which device there is, how fast it is, and what would be slow and why."""
 
 import importlib.metadata
-import os
 import platform
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import psutil
 from packaging.requirements import Requirement
@@ -23,33 +21,12 @@ SIZES = (64, 320)
 # In bytes: what the rules ask for at 320 x 320, and the system.
 ENOUGH_MEMORY = 6 * 10**9
 
-
-class Extra(NamedTuple):
-    """What works only with further packages.
-
-    Attributes
-    ----------
-    purpose : what for.
-    packages : names as on PyPI; all of them are needed.
-    command : what installs them.
-    """
-
-    purpose: str
-    packages: tuple[str, ...]
-    command: str
-
-
+# What works only with further packages: what for, their names as on PyPI, and what installs them.
 EXTRAS = (
-    Extra("export to ONNX", ("onnx", "onnxruntime", "onnxscript"), "pip install 'unimri[export]'"),
-    Extra("ISMRMRD's own library", ("ismrmrd",), "pip install ismrmrd"),
-    Extra(
-        "jobs on SLURM",
-        ("snakemake-executor-plugin-unimri-slurm",),
-        "pip install -e workflow/executor, in a checkout",
-    ),
-    Extra("watching in TensorBoard", ("tensorboard",), "pip install tensorboard"),
-    Extra("tests and lint", ("pytest", "ruff", "mypy"), "pip install 'unimri[test]'"),
-    Extra("this documentation's site", ("mkdocs-material", "mkdocstrings-python"), "pip install 'unimri[docs]'"),
+    ("export to ONNX", ("onnx", "onnxruntime", "onnxscript"), "pip install 'unimri[export]'"),
+    ("ISMRMRD's own library", ("ismrmrd",), "pip install ismrmrd"),
+    ("jobs on SLURM", ("snakemake-executor-plugin-slurm",), "pip install snakemake-executor-plugin-slurm"),
+    ("watching in TensorBoard", ("tensorboard",), "pip install tensorboard"),
 )
 
 
@@ -61,8 +38,7 @@ class Machine:
     ----------
     processor : its name.
     x86 : whether it is one of Intel's kind, 64 bits.
-    cores : that this process may use.
-    threads : that torch uses without being told.
+    cores : that this process may use, and every command does.
     instructions : those of `INSTRUCTIONS` that the processor has, by torch's names; empty where torch cannot tell.
     bfloat16 : whether `device` computes in it without emulation.
     device : 'cpu' or 'cuda', what `device: auto` chooses.
@@ -75,7 +51,6 @@ class Machine:
     processor: str
     x86: bool
     cores: int
-    threads: int
     instructions: frozenset[str]
     bfloat16: bool
     device: str
@@ -108,19 +83,18 @@ def own_version() -> str:
 
 
 def diagnose() -> Diagnosis:
-    """Look at packages and machine, and measure the network for about two seconds."""
+    """Check packages and machine, and measure the network for about two seconds."""
     # Not at the top: it needs packages, and these may be what is missing.
-    from unimri.deploy.find import search_path
+    from unimri.deploy.library import search_path
 
     packages, faults = check_packages(_requirements())
     parts = [_section("Versions", [(PACKAGE, own_version()), ("Python", platform.python_version()), *packages])]
-    extras = [(extra.purpose, _standing(extra)) for extra in EXTRAS]
-    parts.append(_section("Optional", extras))
+    parts.append(_section("Optional", [(purpose, _installed(names, how)) for purpose, names, how in EXTRAS]))
     places = [(str(path), "there" if path.is_dir() else "not there") for path in search_path()]
     parts.append(_section("Models are looked for in", places))
     # Without torch or another package nothing below can be imported.
     if not faults:
-        machine = look()
+        machine = this_machine()
         speeds = [(f"{size} x {size}", _rate(size, machine)) for size in SIZES]
         parts += [
             _section("Machine", _describe(machine)),
@@ -146,14 +120,11 @@ def check_packages(requirements: Iterable[Requirement]) -> tuple[list[tuple[str,
     """
     found, faults = [], []
     for requirement in requirements:
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
-            found.append((requirement.name, "missing"))
+        version = _version(requirement.name)
+        found.append((requirement.name, version or "missing"))
+        if version is None:
             faults.append(f"{requirement.name} is missing; run `pip install '{requirement}'`")
-            continue
-        found.append((requirement.name, version))
-        if not requirement.specifier.contains(version, prereleases=True):
+        elif not requirement.specifier.contains(version, prereleases=True):
             faults.append(f"{requirement.name} {version} does not fit; run `pip install '{requirement}'`")
     return found, faults
 
@@ -177,17 +148,9 @@ def remarks(machine: Machine) -> list[str]:
             "float32, which takes longer."
         )
     if machine.device == "cpu" and machine.x86 and machine.instructions.isdisjoint({"avx2", "avx512_f"}):
-        found.append("The processor shows neither AVX2 nor AVX-512: convolutions run several times slower.")
-    if "QEMU" in machine.processor:
-        found.append("The processor is QEMU's, which may hide instruction sets: give the virtual machine the host's.")
-    if machine.threads == 1 and machine.cores > 1:
         found.append(
-            f"torch uses one of {machine.cores} cores, because OMP_NUM_THREADS or the like says so. Trainings take "
-            "`training.threads` all the same."
-        )
-    if machine.threads > machine.cores:
-        found.append(
-            f"torch uses {machine.threads} threads on {machine.cores} core(s): set OMP_NUM_THREADS={machine.cores}."
+            "The processor shows neither AVX2 nor AVX-512: convolutions run several times slower. A virtual machine "
+            "may hide them: give it the host's."
         )
     if machine.memory < ENOUGH_MEMORY:
         found.append(
@@ -201,14 +164,13 @@ def remarks(machine: Machine) -> list[str]:
     return found
 
 
-def look() -> Machine:
+def this_machine() -> Machine:
     """The machine at hand. Imports torch."""
     import torch
 
-    from unimri.core.compute import computes_in_bfloat16
+    from unimri.core.compute import choose_device, computes_in_bfloat16, cpu_threads
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    gpu = None
+    device, gpu = choose_device("auto"), None
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
         gpu = f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
@@ -217,8 +179,7 @@ def look() -> Machine:
     return Machine(
         processor=_processor(),
         x86=platform.machine().lower() in ("x86_64", "amd64"),
-        cores=_cores(),
-        threads=torch.get_num_threads(),
+        cores=cpu_threads(),
         instructions=frozenset(name for name in INSTRUCTIONS if capabilities.get(name)),
         bfloat16=computes_in_bfloat16(device),
         device=device,
@@ -240,12 +201,12 @@ def images_per_second(size: int, device: str, seconds: float = 0.8) -> float:
     """
     import torch
 
-    from unimri.core.compute import keep_freed_memory
+    from unimri.core.compute import use_threads
     from unimri.models.cascade import D5C5
     from unimri.models.settings import CascadeSettings
     from unimri.physics.fourier import undersample
 
-    keep_freed_memory()
+    use_threads(None)
     network = D5C5(CascadeSettings(), "aspin", ["one"]).eval().to(device)
     image = torch.rand(1, size, size, generator=torch.Generator().manual_seed(0)).to(device)
     sampled = (torch.arange(size, device=device) % 4 == 0)[None, None]
@@ -278,21 +239,25 @@ def _requirements() -> list[Requirement]:
     )
 
 
-def _standing(extra: Extra) -> str:
-    versions = []
-    for name in extra.packages:
-        try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            return f"not installed: {extra.command}"
-    return ", ".join(versions)
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _installed(packages: Iterable[str], command: str) -> str:
+    versions = {name: _version(name) for name in packages}
+    if None in versions.values():
+        return f"not installed: {command}"
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _describe(machine: Machine) -> list[tuple[str, str]]:
     known = [label for name, label in INSTRUCTIONS.items() if name in machine.instructions]
     return [
         ("system", f"{platform.system()} {platform.machine()}"),
-        ("processor", f"{machine.processor}, {machine.cores} core(s), torch uses {machine.threads} thread(s)"),
+        ("processor", f"{machine.processor}, {machine.cores} core(s)"),
         ("instructions", ", ".join(known) or "none of those that matter"),
         ("GPU", machine.gpu or "none that torch can use"),
         ("`device: auto` is", machine.device),
@@ -331,7 +296,3 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count() or 1

@@ -10,17 +10,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unimri.core.compute import choose_device
 from unimri.core.errors import UnimriError
 from unimri.deploy.adapters import load_adapter
-from unimri.deploy.archive import opened
 from unimri.deploy.choice import Choice, choose, features
 from unimri.deploy.description import ModelDescription
-from unimri.deploy.find import find_model
-from unimri.deploy.kspace import Acquisition, Axis, acquisition
+from unimri.deploy.library import find_model, opened
 from unimri.deploy.scale import estimated_scale
 from unimri.models.cascade import D5C5
 from unimri.models.folder import list_anatomies, load_model
-from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, to_hybrid, to_image, to_kspace
+from unimri.physics.acquisition import Acquisition, acquisition
+from unimri.physics.fourier import combine_coils, from_hybrid, lines, to_hybrid, to_image, to_kspace
+from unimri.physics.mask import PHASE_AXES, PhaseEncoding
 from unimri.physics.masks import Masks, draw_masks
 
 Array = TypeVar("Array", NDArray[Any], Tensor)
@@ -165,7 +166,7 @@ class Model:
         """The magnitude image of undersampled k-space without the network; shapes as `reconstruct`."""
         samples = kspace if isinstance(kspace, Tensor) else torch.from_numpy(np.ascontiguousarray(kspace))
         images = to_image(samples.to(torch.complex64))
-        magnitude = images.abs() if images.ndim < 4 else torch.linalg.vector_norm(images.abs(), dim=1)
+        magnitude = images.abs() if images.ndim < 4 else combine_coils(images)
         return magnitude if isinstance(kspace, Tensor) else magnitude.numpy()
 
     def reconstruct(
@@ -173,7 +174,7 @@ class Model:
         kspace: Array,
         mask: NDArray[Any] | Tensor | None = None,
         anatomy: str | None = None,
-        axis: Axis | None = None,
+        axis: PhaseEncoding | None = None,
         *,
         fallback: str | None = None,
         magnitude: bool = True,
@@ -192,7 +193,7 @@ class Model:
         axis : which lines phase encoding steps through, "columns" or "rows"; None: told by the mask, or as in training.
         fallback : the anatomy to use where "auto" finds that the input is like none; None: that is an error.
         magnitude : give the magnitude, of several coils the root sum of squares; else each coil's complex image.
-        progress : told how many slices are done, after each batch.
+        progress : called with how many slices are done, after each batch.
 
         Returns
         -------
@@ -203,12 +204,14 @@ class Model:
         ------
         UnimriError : when shapes do not fit, values are not finite, the anatomy is not known, or "auto" finds none.
         """
-        given = acquisition(kspace, mask, axis, self.description.mask.axis)
+        samples = _array(kspace)
+        dimensions = samples.ndim if np.iscomplexobj(samples) else samples.ndim - 1
+        given = acquisition(samples, None if mask is None else _array(mask), axis, self.description.mask.axis)
         made = self.reconstruct_volume(given, anatomy, fallback=fallback, progress=progress)
-        images = combine(made.images) if magnitude else made.images  # (slices, [coils,] rows, columns)
-        if not magnitude and given.dimensions < 4:
+        images = combine_coils(made.images) if magnitude else made.images  # (slices, [coils,] rows, columns)
+        if not magnitude and dimensions < 4:
             images = images[:, 0]
-        images = images[0] if given.dimensions == 2 else images
+        images = images[0] if dimensions == 2 else images
         if isinstance(kspace, Tensor):
             return images.to(kspace.device)
         return images.cpu().numpy()
@@ -224,9 +227,9 @@ class Model:
     ) -> Reconstruction:
         """Reconstruct one volume that has been brought into shape; parameters and errors as `reconstruct`."""
         if fallback is not None:
-            self.known(fallback)
-        samples = given.kspace
-        sampled = lines(given.mask, given.axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
+            self.checked_anatomy(fallback)
+        samples, axis = torch.from_numpy(given.kspace), PHASE_AXES[given.axis]
+        sampled = lines(torch.from_numpy(given.mask), axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
         zero_filled = to_image(samples)  # (slices, coils, rows, columns)
         choice = None
         if anatomy == AUTO:
@@ -234,7 +237,7 @@ class Model:
             if choice.unlike and fallback is None:
                 raise UnimriError(f"anatomy: {choice.unlike}; name one of {', '.join(self.anatomies)}, or a fallback")
             anatomy = fallback if choice.unlike else choice.anatomy
-        name = self.known(anatomy)
+        name = self.checked_anatomy(anatomy)
         scale = estimated_scale(zero_filled, self.description.anatomies[name].scale_factor)  # (coils, 1, 1)
         slices, coils, rows, columns = samples.shape
         images = torch.empty(samples.shape, dtype=torch.complex64)
@@ -242,11 +245,11 @@ class Model:
         # A coil is an image of its own: (slice, coil) pairs in one row.
         pairs = [(number, coil) for number in range(slices) for coil in range(coils)]
         for first in range(0, len(pairs), step):
-            numbers, of_coils = (list(part) for part in zip(*pairs[first : first + step], strict=True))
+            numbers, of_coils = (list(column) for column in zip(*pairs[first : first + step], strict=True))
             own = scale[of_coils]  # (b, 1, 1)
             shown = (sampled[numbers] if len(sampled) > 1 else sampled).to(self.device)
             filled = (zero_filled[numbers, of_coils] / own).to(self.device)  # (b, rows, columns)
-            image = self._network(to_hybrid(filled, given.axis) * shown, shown, given.axis, name)
+            image = self._network(to_hybrid(filled, axis) * shown, shown, axis, name)
             images[numbers, of_coils] = image.cpu() * own.cpu()
             if progress is not None:
                 progress(numbers[-1] + 1 if of_coils[-1] == coils - 1 else numbers[-1])
@@ -256,7 +259,7 @@ class Model:
         image, _ = self.network(from_hybrid(measured, axis), measured, sampled, axis, anatomy)
         return cast(Tensor, image)
 
-    def known(self, anatomy: str | None) -> str:
+    def checked_anatomy(self, anatomy: str | None) -> str:
         """The anatomy itself, or the only one there is.
 
         Raises
@@ -278,19 +281,24 @@ class Model:
         zero_filled : complex or real (slices, coils, rows, columns).
         leaving_out : an anatomy that is not to be chosen.
         """
-        known = {name: own for name, own in self.description.anatomies.items() if name != leaving_out}
-        slices = features(combine(zero_filled), self.description.image_size)
+        others = {name: own for name, own in self.description.anatomies.items() if name != leaving_out}
+        slices = features(combine_coils(zero_filled), self.description.image_size)
         return choose(
             slices,
-            {name: np.array(own.look) for name, own in known.items()},
-            np.array(self.description.precision),
-            {name: own.largest_distance for name, own in known.items()},
+            {name: np.array(own.features) for name, own in others.items()},
+            np.array(self.description.inverse_covariance),
+            {name: own.largest_distance for name, own in others.items()},
         )
 
 
-def combine(images: Tensor) -> Tensor:
-    """Magnitude, of several coils the root sum of squares: complex (slices, coils, ...) to float32 (slices, ...)."""
-    return images[:, 0].abs() if images.shape[1] == 1 else torch.linalg.vector_norm(images.abs(), dim=1)
+def _array(values: NDArray[Any] | Tensor) -> NDArray[Any]:
+    if not isinstance(values, Tensor):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    # NumPy has no 16-bit brain floats and no complex numbers of two halves.
+    if values.is_complex():
+        values = values.to(torch.complex64)
+    return values.float().numpy() if values.dtype == torch.bfloat16 else values.resolve_conj().numpy()
 
 
 def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[Path | str] = ()) -> Model:
@@ -298,7 +306,7 @@ def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[P
 
     Parameters
     ----------
-    path : of its folder or its one file, or its name; see `unimri.deploy.find`.
+    path : of its folder or its one file, or its name; see `unimri.deploy.library`.
     device : "cpu", "cuda", or "auto" for a GPU if there is one.
     aspins : adapters to load beside the model's own ASPINs.
 
@@ -309,8 +317,4 @@ def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[P
     model = Model.load(path)
     for aspin in aspins:
         model.add_aspin(Path(aspin))
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise UnimriError("device: cuda, but there is no GPU that torch can use; set cpu or auto")
-    return model.to(device)
+    return model.to(choose_device(device))

@@ -1,27 +1,33 @@
 """Whole scans: each volume in, its reconstruction out in the format that it came in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
-from unimri.data.read.error import ReadError
+from unimri.core.text import write_csv
 from unimri.deploy.choice import Choice
-from unimri.deploy.find import find_model
-from unimri.deploy.kspace import Acquisition, Axis, acquisition
-from unimri.deploy.model import Model, combine, load
-from unimri.evaluation.metrics import MetricSettings, Score, score_slice
-from unimri.formats.output import check_output
-from unimri.formats.registry import find_sources
-from unimri.formats.scan import Images, KSpace, Made, Source
-from unimri.physics.fourier import to_image, to_kspace
+from unimri.deploy.library import find_model
+from unimri.deploy.model import Model, load
+from unimri.io.errors import ReadError
+from unimri.io.formats import Source, check_output, find_sources
+from unimri.io.volume import Images, Provenance
+from unimri.metrics.score import Score, score_slice
+from unimri.metrics.settings import MetricSettings
+from unimri.physics.acquisition import Acquisition
+from unimri.physics.fourier import combine_coils, to_kspace
+from unimri.physics.mask import PHASE_AXES
+
+_METRICS = ["zero_filled_psnr_db", "zero_filled_ssim_percent", "psnr_db", "ssim_percent"]
+_COLUMNS = ["volume", "slice", "model", "anatomy", "acceleration", *_METRICS]
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Outcome(NamedTuple):
 
     Attributes
     ----------
-    name, number : of the volume, see `unimri.formats.scan.Source`: the name is for whoever may see the scans.
+    name, number : of the volume, see `unimri.io.formats.Source`: the name is for whoever may see the scans.
     model, anatomy : that were used; blank when the volume was refused.
     choice : how the anatomy was chosen, where the model chose.
     acceleration : lines over lines kept.
@@ -99,13 +105,13 @@ class Models:
 def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> Iterator[Outcome]:
     """Reconstruct every volume of a file or folder, one after the other; give what became of each.
 
-    One volume is in memory at a time. One that cannot be read or reconstructed is told of and left out; the others go
-    on.
+    One volume is in memory at a time. One that cannot be read or reconstructed is left out, with the reason; the others
+    go on.
 
     Parameters
     ----------
     source : file or folder.
-    output : see `unimri.formats.scan.Source.target`.
+    output : see `unimri.io.formats.Source.target`.
     models : chooses the model of each volume.
     wanted : how.
 
@@ -121,10 +127,10 @@ def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> 
         try:
             yield _reconstruct(one, output, models, wanted)
         except UnimriError as fault:
-            yield Outcome(one.name, one.number, fault=_told(one, fault, wanted.deidentify))
+            yield Outcome(one.name, one.number, fault=_reason(one, fault, wanted.deidentify))
 
 
-def _told(source: Source, fault: UnimriError, deidentify: bool) -> str:
+def _reason(source: Source, fault: UnimriError, deidentify: bool) -> str:
     """Say what is wrong with a volume; not by its files' names where they must not be told."""
     if not deidentify:
         return str(fault)
@@ -136,83 +142,55 @@ def _told(source: Source, fault: UnimriError, deidentify: bool) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class _Input:
-    """A volume to reconstruct: what was measured of it, and what is known of its truth."""
-
-    given: Acquisition
-    truth: NDArray[np.float32] | None
-    retrospective: bool
-
-
 def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) -> Outcome:
     content = source.read()
-    if isinstance(content, KSpace) and (axis := _undersampled_axis(content)) is not None:
-        # A mask that is given may be of the other axis.
-        told = None if wanted.mask is not None else axis
-        given = acquisition(content.kspace, content.mask if wanted.mask is None else wanted.mask, told, axis)
-        model, volume = models.of(given.acceleration), _Input(given, content.truth, False)
+    if isinstance(content, Images) or content.complete:
+        retrospective, model = True, models.of(wanted.acceleration)
+        scan = _undersampled(content, model, wanted)
     else:
-        model = models.of(wanted.acceleration)
-        volume = _undersampled(content, model, wanted)
-    slices = len(volume.given.kspace)
+        # A mask that is given may be of the other axis.
+        scan = content if wanted.mask is None else content.undersampled(wanted.mask)
+        retrospective, model = False, models.of(scan.acceleration)
+    slices = len(scan.kspace)
     with tqdm(total=slices, desc="slices", unit="slice", disable=None, leave=False) as bar:
-        made = model.reconstruct_volume(
-            volume.given, wanted.anatomy, fallback=wanted.fallback, progress=lambda done: _move(bar, done)
+        found = model.reconstruct_volume(
+            scan, wanted.anatomy, fallback=wanted.fallback, progress=lambda done: _move(bar, done)
         )
-    images, zero_filled = (combine(part).numpy() for part in (made.images, made.zero_filled))
-    if isinstance(content, KSpace):
-        images, zero_filled = content.cropped(images), content.cropped(zero_filled)
-    note = Made(
+    images, zero_filled = (scan.cropped(combine_coils(own).numpy()) for own in (found.images, found.zero_filled))
+    provenance = Provenance(
         model.description.name,
-        made.anatomy,
-        made.acceleration,
-        volume.retrospective,
+        found.anatomy,
+        found.acceleration,
+        retrospective,
         versions()["unimri"],
         wanted.deidentify,
     )
-    source.write(images, output, note, 16 if wanted.as_png else None)
+    source.write(images, output, provenance, 16 if wanted.as_png else None)
     return Outcome(
         source.name,
         source.number,
         model.description.name,
-        made.anatomy,
-        made.choice,
-        made.acceleration,
+        found.anatomy,
+        found.choice,
+        found.acceleration,
         slices,
-        _scores(volume.truth, zero_filled, model.description.metrics),
-        _scores(volume.truth, images, model.description.metrics),
+        _scores(scan.truth, zero_filled, model.description.metrics),
+        _scores(scan.truth, images, model.description.metrics),
     )
 
 
-def _undersampled_axis(content: KSpace) -> Axis | None:
-    """The axis along which lines of k-space are left out; None where it is whole."""
-    if content.complete:
-        return None
-    if content.mask is not None:
-        return None if content.mask.all() else content.axis
-    axes: tuple[Axis, Axis] = ("columns", "rows") if content.axis == "columns" else ("rows", "columns")
-    for axis in axes:
-        if not np.any(content.kspace != 0, axis=-2 if axis == "columns" else -1).all():
-            return axis
-    return None
-
-
-def _undersampled(content: Images | KSpace, model: Model, wanted: Request) -> _Input:
+def _undersampled(content: Images | Acquisition, model: Model, wanted: Request) -> Acquisition:
     """Leave lines of a whole scan out."""
     if isinstance(content, Images):
-        kspace, truth = to_kspace(torch.from_numpy(content.images))[:, None], content.images
+        kspace = to_kspace(torch.from_numpy(content.images)).numpy()[:, None]
         axis = model.description.mask.axis
-    else:
-        kspace, axis = torch.from_numpy(content.kspace), content.axis
-        kspace = kspace if kspace.ndim == 4 else kspace[:, None]
-        truth = content.cropped(combine(to_image(kspace)).numpy()) if content.truth is None else content.truth
-    mask = wanted.mask
-    if mask is None:
-        lines = kspace.shape[-1 if axis == "columns" else -2]
-        mask = model.masks(lines, wanted.acceleration).of_slices(np.arange(len(kspace)))
-    told = axis if wanted.mask is None else None
-    return _Input(acquisition(kspace, mask, told, axis), truth, True)
+        every = np.ones((1, kspace.shape[PHASE_AXES[axis]]), np.bool_)
+        content = Acquisition(kspace, every, axis, truth=content.images)
+    if wanted.mask is not None:
+        return content.undersampled(wanted.mask)
+    lines = content.kspace.shape[PHASE_AXES[content.axis]]
+    masks = model.masks(lines, wanted.acceleration)
+    return content.undersampled(masks.of_slices(np.arange(len(content.kspace))), content.axis)
 
 
 def _scores(
@@ -228,3 +206,62 @@ def _scores(
 
 def _move(bar: Any, done: int) -> None:
     bar.update(done - bar.n)
+
+
+def outcome_line(outcome: Outcome, deidentify: bool) -> str:
+    """Say what became of a volume, by its number alone where the request is to deidentify."""
+    # The name may be a patient's; that of a volume which is all of its input is a dot.
+    name = f"volume {outcome.number}" if deidentify or outcome.name == "." else outcome.name
+    if outcome.fault:
+        return f"{name}: left out: {' '.join(outcome.fault.split())}"
+    how, choice = "", outcome.choice
+    if choice is not None:
+        how = f" (fallback: {choice.unlike})" if choice.unlike else f" (auto, {choice.confidence:.0%} sure)"
+    used = f"{outcome.acceleration:.2f}x, {outcome.model}, {outcome.anatomy}{how}"
+    line = f"{name}: {outcome.slices} slices, {used}"
+    return f"{line}: {_gain(outcome.zero_filled, outcome.own)}" if outcome.own else line
+
+
+def summary(outcomes: Sequence[Outcome], output: Path) -> str:
+    """Say what became of all of them together."""
+    done = [outcome for outcome in outcomes if not outcome.fault]
+    if not done:
+        return f"0 of {len(outcomes)} volumes: nothing was written"
+    before = tuple(score for outcome in done for score in outcome.zero_filled)
+    after = tuple(score for outcome in done for score in outcome.own)
+    slices = sum(outcome.slices for outcome in done)
+    text = f"{len(done)} of {len(outcomes)} volumes, {slices} slices, written to {output}"
+    return f"{text}; mean over {len(after)} slices: {_gain(before, after)}" if len(done) > 1 and after else text
+
+
+def _gain(zero_filled: tuple[Score, ...], own: tuple[Score, ...]) -> str:
+    before, after = mean_score(zero_filled), mean_score(own)
+    return (
+        f"PSNR {before.psnr_db:.2f} -> {after.psnr_db:.2f} dB, SSIM {before.ssim_percent:.2f} -> "
+        f"{after.ssim_percent:.2f} % (zero filling -> model)"
+    )
+
+
+def mean_score(scores: Sequence[Score]) -> Score:
+    """Mean PSNR (dB) and SSIM (percent) over slices; at least one."""
+    return Score(*np.mean(scores, axis=0).tolist())
+
+
+def write_scores(outcomes: Iterable[Outcome], path: Path) -> None:
+    """Write one row a slice: volume (its number in the input, from 1; never its name), slice (from 0), scores."""
+    rows = [
+        {
+            "volume": outcome.number,
+            "slice": place,
+            "model": outcome.model,
+            "anatomy": outcome.anatomy,
+            "acceleration": round(outcome.acceleration, 4),
+            "zero_filled_psnr_db": before.psnr_db,
+            "zero_filled_ssim_percent": before.ssim_percent,
+            "psnr_db": after.psnr_db,
+            "ssim_percent": after.ssim_percent,
+        }
+        for outcome in outcomes
+        for place, (before, after) in enumerate(zip(outcome.zero_filled, outcome.own, strict=True))
+    ]
+    write_csv(path, pd.DataFrame(rows, columns=_COLUMNS))

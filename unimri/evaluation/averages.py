@@ -1,22 +1,65 @@
-"""Averages of scores over slices, seeds and anatomies, as in Table 1."""
+"""Means of scores over slices, seeds and anatomies: the layout of Table 1, and what follows from it alone."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.layout import AVERAGE, KEYS
-from unimri.evaluation.metrics import METRICS
+from unimri.core.text import significant, write_csv
+from unimri.metrics.base import CONVENTIONS, in_convention, metric_of, scored_metrics, table_metrics
+from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import METHODS, method, place_of
 
+KEYS = ("acceleration", "method", "metric")
+"""The columns that name a row of a table; the others are anatomies, and `average`."""
 
-def table1(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame:
+AVERAGE = "average"
+
+Cell = tuple[float, str, str, str]
+"""Acceleration, method, metric, and anatomy or `average`."""
+
+
+def anatomies_of(table: pd.DataFrame) -> list[str]:
+    """Anatomies of a table, in its order."""
+    return [column for column in table.columns if column not in (*KEYS, AVERAGE)]
+
+
+def cells(table: pd.DataFrame) -> dict[Cell, float]:
+    """Values of a table by their cell; NaN where the table has none."""
+    rows = list(table[list(KEYS)].itertuples(index=False, name=None))
+    return {
+        (acceleration, method, metric, column): float(value)
+        for column in (*anatomies_of(table), AVERAGE)
+        if column in table
+        for (acceleration, method, metric), value in zip(rows, table[column], strict=True)
+    }
+
+
+def best(table: pd.DataFrame) -> set[Cell]:
+    """Cells that are the best of their column among the methods at one acceleration, before rounding.
+
+    The best is the highest, or the lowest where that is better in the row's metric.
+    """
+    known = {column: metric_of(column) for column in table["metric"].unique()}
+    gains = {cell: known[cell[2]].gain(value) for cell, value in cells(table).items()}
+    highest: dict[tuple[float, str, str], float] = {}
+    for (acceleration, _, metric, anatomy), value in gains.items():
+        column = (acceleration, metric, anatomy)
+        # NaN compares false, so a missing value is never the best.
+        if value > highest.get(column, float("-inf")):
+            highest[column] = value
+    return {cell for cell, value in gains.items() if value == highest.get((cell[0], cell[2], cell[3]))}
+
+
+def table1(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str] | None = None) -> pd.DataFrame:
     """Average the scores as Table 1 does, over the seeds too.
 
     Parameters
     ----------
-    scores : one row a slice and seed, from `unimri.evaluation.metrics.read_scores`.
+    scores : one row a slice and seed, from `unimri.metrics.score.read_scores`.
     anatomies : names of the anatomies, in the order of the columns.
+    metrics : columns of the scores, in order; None: those of Table 1 by default.
 
     Returns
     -------
@@ -31,7 +74,16 @@ def table1(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame:
         anatomy: their means would not compare.
     """
     check_scores(scores, anatomies)
-    table = averages(scores, anatomies, METRICS)
+    return of_table1(averages(scores, anatomies, metrics or table_columns(MetricSettings())))
+
+
+def table_columns(settings: MetricSettings) -> list[str]:
+    """The columns of Table 1's metrics, in its order."""
+    return [metric.column for metric in table_metrics(settings)]
+
+
+def of_table1(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of Table 1's methods, of averages of any."""
     return table[table["method"].isin([known.key for known in METHODS])].reset_index(drop=True)
 
 
@@ -60,9 +112,10 @@ def averages(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[s
     return pd.DataFrame(rows, columns=[*KEYS, *anatomies, AVERAGE]).round(decimals)
 
 
-def seed_tables(scores: pd.DataFrame, anatomies: Sequence[str]) -> dict[int, pd.DataFrame]:
-    """Table 1 of each seed alone, by seed; see `table1`."""
-    return {seed: table1(scores[scores["seed"] == seed], anatomies) for seed in sorted(scores["seed"].unique())}
+def seed_tables(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> dict[int, pd.DataFrame]:
+    """Averages of each seed alone, by seed; arguments as of `averages`."""
+    seeds = sorted(scores["seed"].unique())
+    return {seed: averages(scores[scores["seed"] == seed], anatomies, metrics) for seed in seeds}
 
 
 def deviations(tables: Sequence[pd.DataFrame], table: pd.DataFrame) -> pd.DataFrame:
@@ -89,7 +142,7 @@ def check_scores(scores: pd.DataFrame, anatomies: Sequence[str]) -> None:
     if unknown := sorted(set(scores["anatomy"]) - set(anatomies)):
         raise UnimriError(f"scores of unknown anatomies: {', '.join(unknown)}; allowed: {', '.join(anatomies)}")
     if missing := [anatomy for anatomy in anatomies if not (scores["anatomy"] == anatomy).any()]:
-        raise UnimriError(f"no scores of: {', '.join(missing)}; evaluate them, or leave them out of the table")
+        raise UnimriError(f"no scores of: {', '.join(missing)}; score them, or leave them out of the table")
     identity = ["acceleration", "seed", "method", "anatomy", "volume", "slice"]
     if (twice := scores.duplicated(identity)).any():
         row = scores.loc[twice, identity].iloc[0]
@@ -108,7 +161,7 @@ def check_scores(scores: pd.DataFrame, anatomies: Sequence[str]) -> None:
                 names = [f"{key} at {acceleration:g}x (seed {seed})" for acceleration, key, seed in (first, group)]
                 raise UnimriError(
                     f"anatomy {name}: {names[0]} and {names[1]} were scored on different slices; "
-                    "evaluate them again on one test split"
+                    "score them again on one test split"
                 )
 
 
@@ -123,3 +176,53 @@ def sample_sizes(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame
             "slices": slices.size().reindex(list(anatomies)).to_numpy(),
         }
     )
+
+
+CONVENTION = "convention"
+
+# Ratios are small.
+_DECIMALS = 12
+
+
+def conventions(
+    scores: pd.DataFrame, volumes: pd.DataFrame, anatomies: Sequence[str], settings: MetricSettings | None = None
+) -> pd.DataFrame:
+    """Average scores in each convention of `unimri.metrics.base.CONVENTIONS`, so that papers can be compared with.
+
+    - `unit_range`: that of Table 1, a fixed data range; means over slices.
+    - `slice_maximum`: the range is each fully sampled slice's maximum, NMSE is of a slice; means over the slices that
+      are not all zero.
+    - `volume_maximum`: fastMRI's, the range is each fully sampled volume's maximum, PSNR and NMSE are of whole volumes;
+      means over volumes.
+
+    NMSE has no range, so `unit_range` has none of its own, and of no other ratio.
+
+    Parameters
+    ----------
+    scores, volumes : from `unimri.metrics.score.read_scores` and `read_volume_scores`.
+    anatomies : in the order of the columns.
+    settings : with which was scored; None: as by default.
+
+    Returns
+    -------
+    frame with the columns convention, acceleration, method, metric (psnr_db, ssim_percent, nmse, and what else was
+    scored), the anatomies and average; as `averages`.
+    """
+    scored = scored_metrics(settings or MetricSettings())
+    frames = []
+    for convention in CONVENTIONS:
+        # Ratios after the others.
+        applied = sorted(in_convention(scored, convention).items(), key=lambda own: own[1].relative)
+        columns = {column: metric.column for column, metric in applied}
+        table = averages(volumes if convention.whole else scores, anatomies, list(columns), _DECIMALS)
+        frames.append(table.replace({"metric": columns}).assign(**{CONVENTION: convention.name}))
+    frame = pd.concat(frames, ignore_index=True)
+    return frame[[CONVENTION, *(column for column in frame if column != CONVENTION)]]
+
+
+def write_conventions(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame from `conventions` as CSV, with six significant digits: NMSE is small."""
+    shown = frame.copy()
+    for column in frame.columns.drop([CONVENTION, *KEYS]):
+        shown[column] = [significant(value) for value in frame[column]]
+    write_csv(path, shown)

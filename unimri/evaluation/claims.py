@@ -1,4 +1,4 @@
-"""The paper's claims, one by one: what it states, what its own tables say of it, and what came out here.
+"""The paper's claims, one by one: what it states, what its own tables say of it, and what came out here; as files too.
 
 `published/claims.csv` has a row for each claim. Its column `order` says which rows of a table stand above which, best
 first: "proposed > independent shared" are two orderings, and so are "proposed > independent > shared". They are stated
@@ -10,15 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
 import pandas as pd
 
-from unimri.evaluation.layers import layer_rows, published_s2
-from unimri.evaluation.layout import AVERAGE, anatomies_of, cells
-from unimri.evaluation.paper import published
-from unimri.evaluation.parameters import PAPERS_PARAMETERS, parameter_table
-from unimri.evaluation.statistics import Pair
+from unimri.core.artifacts import write_text
+from unimri.core.errors import UnimriError
+from unimri.core.text import interval_number, markdown_table, write_csv
+from unimri.evaluation.averages import AVERAGE, anatomies_of, cells
+from unimri.evaluation.differences import Pair
+from unimri.evaluation.markdown import heading_of
+from unimri.evaluation.paper import PAPERS_PARAMETERS, parameter_table, published
+from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
+from unimri.evaluation.study_tables import layer_rows, published_s2
+from unimri.metrics.base import metric_of
+from unimri.training.methods import METHODS
 
 CLAIM_COLUMNS = (
     "claim",
@@ -53,7 +60,9 @@ CLAIM_ORDERING_COLUMNS = (
 
 # The row of a limit, in the table of parameters.
 _LIMIT = "limit"
-_UNITS = {"psnr_db": "dB", "ssim_percent": "%"}
+_LABELS = {known.key: known.title for known in METHODS}
+_ROWS = 40
+_COUNTS = ("held", "supported", "contradicted")
 
 TableName = Literal["table1", "table_s2", "parameters"]
 
@@ -93,12 +102,31 @@ class Claim:
 
 
 class Difference(NamedTuple):
-    """What came out of an ordering: above minus below, in the metric's unit, with its interval."""
+    """What came out of an ordering: above minus below, in the metric's unit, with its interval.
+
+    `sign` is -1 where the lowest is the best in that metric, else 1.
+    """
 
     value: float
     low: float
     high: float
     few_patients: bool
+    sign: float = 1
+
+    @property
+    def held(self) -> bool:
+        """Whether above is strictly better."""
+        return self.sign * self.value > 0
+
+    @property
+    def supported(self) -> bool:
+        """Whether all of the interval is on that side."""
+        return self.sign * self.low > 0 and self.sign * self.high > 0
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether all of it is on the other side."""
+        return self.sign * self.low < 0 and self.sign * self.high < 0
 
 
 Found = Mapping[tuple[TableName, Ordering], Difference]
@@ -155,14 +183,15 @@ def check_claims(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Check every claim, and every single ordering that it implies.
 
-    An ordering can be checked when its acceleration, anatomy and methods are here; an average, when the anatomies are
-    the paper's own. It is held when the difference is above zero, supported when its interval's lower end is too, and
-    contradicted when the upper end is below zero. Parameters are counted: they are supported or contradicted.
+    An ordering can be checked when its acceleration, metric, anatomy and methods are here; an average, when the
+    anatomies are the paper's own. It is held when the difference is above zero, supported when its whole interval is,
+    and contradicted when all of that is below zero; the other way round in a metric of which the lowest is the best.
+    Parameters are counted: they are supported or contradicted.
 
     Parameters
     ----------
-    compared : from `unimri.evaluation.statistics.compare`, of `claimed_pairs`.
-    parameters : from `unimri.evaluation.parameters.parameter_table`.
+    compared : from `unimri.evaluation.statistics.compare`, of `claimed_pairs` and maybe others.
+    parameters : from `unimri.evaluation.paper.parameter_table`.
     anatomies : of our tables.
     layer : that Proposed distils.
 
@@ -189,7 +218,8 @@ def check_claims(
         else:
             results = [found.get((claim.table, ordering)) for ordering in claim.orderings]
         checked = [result for result in results if result is not None]
-        held = sum(result.value > 0 for result in checked)
+        held = sum(result.held for result in checked)
+        signs = [_sign(claim.table, ordering.metric) for ordering in claim.orderings]
         summaries.append(
             (
                 claim.claim,
@@ -197,19 +227,19 @@ def check_claims(
                 claim.statement,
                 len(checked),
                 held,
-                sum(result.low > 0 for result in checked),
-                sum(result.high < 0 for result in checked),
+                sum(result.supported for result in checked),
+                sum(result.contradicted for result in checked),
                 _verdict(claim, len(checked), held, compared, anatomies),
                 sum(result.few_patients for result in checked),
                 len(claim.orderings),
-                sum(difference > 0 for difference in theirs),
+                sum(sign * difference > 0 for sign, difference in zip(signs, theirs, strict=True)),
                 _size(claim, results),
                 claim.note,
             )
         )
-        for ordering, result, published_ in zip(claim.orderings, results, theirs, strict=True):
-            came_out = (math.nan, math.nan, math.nan, None, None) if result is None else (*result, result.value > 0)
-            rows.append((claim.claim, *ordering, *came_out, published_, published_ > 0))
+        for ordering, result, printed_, sign in zip(claim.orderings, results, theirs, signs, strict=True):
+            came_out = (math.nan, math.nan, math.nan, None, None) if result is None else (*result[:4], result.held)
+            rows.append((claim.claim, *ordering, *came_out, printed_, sign * printed_ > 0))
     orderings = pd.DataFrame(rows, columns=list(CLAIM_ORDERING_COLUMNS))
     kinds = {"few_patients": "boolean", "held": "boolean"}
     return pd.DataFrame(summaries, columns=list(CLAIM_COLUMNS)), orderings.astype(kinds)
@@ -222,12 +252,17 @@ def _found(compared: pd.DataFrame, anatomies: Sequence[str], layer: int) -> Foun
     for row in compared.to_dict("records"):
         if row["anatomy"] == AVERAGE and not comparable:
             continue
-        difference = Difference(row["difference"], row["low"], row["high"], row["few_patients"])
+        sign = _sign("table1", row["metric"])
+        difference = Difference(row["difference"], row["low"], row["high"], row["few_patients"], sign)
         column = row["acceleration"], row["metric"], row["anatomy"]
         found["table1", Ordering(*column, row["above"], row["below"])] = difference
         names = (rows_s2.get(key, key.removeprefix("layer")) for key in (row["above"], row["below"]))
         found["table_s2", Ordering(*column, *names)] = difference
     return found
+
+
+def _sign(table: TableName, metric: str) -> float:
+    return 1 if table == "parameters" else metric_of(metric).gain(1)
 
 
 def _parameter_cells(table: pd.DataFrame) -> dict[Any, float]:
@@ -251,9 +286,11 @@ def _verdict(claim: Claim, checked: int, held: int, compared: pd.DataFrame, anat
         if held in (0, checked):
             return "held" if held else "not held"
         return f"held in part ({held} of {checked})"
-    accelerations, columns = ({ordering[place] for ordering in claim.orderings} for place in (0, 2))
+    accelerations, metrics, columns = ({ordering[place] for ordering in claim.orderings} for place in (0, 1, 2))
     if not accelerations & set(compared["acceleration"]):
         return "not checked here (its accelerations are others)"
+    if not metrics & set(compared["metric"]):
+        return "not checked here (its metrics are not in the table)"
     if not columns & {*anatomies, AVERAGE}:
         return "not checked here (its anatomies are others)"
     if columns == {AVERAGE} and set(anatomies) != set(anatomies_of(published())):
@@ -267,10 +304,145 @@ def _size(claim: Claim, results: Sequence[Difference | None]) -> str:
     """Our differences beside the size that is claimed, in words; empty for a limit and when none is claimed."""
     if math.isnan(claim.size) or claim.table == "parameters":
         return ""
-    unit = _UNITS[claim.orderings[0].metric]
+    unit = metric_of(claim.orderings[0].metric).unit
     shown = [
         f"{result.value:+.2f} {unit} ({ordering.acceleration:g}×)"
         for ordering, result in zip(claim.orderings, results, strict=True)
         if result is not None
     ]
     return f"claimed about {claim.size:+.1f} {unit}; here {', '.join(shown) or 'not known'}"
+
+
+def write_claims(
+    found: pd.DataFrame,
+    orderings: pd.DataFrame,
+    anatomies: Mapping[str, str],
+    statistics: StatisticsSettings,
+    output: Path,
+) -> None:
+    """Write `claims.csv`, `claims_orderings.csv` and `claims.md` to a folder.
+
+    Parameters
+    ----------
+    found, orderings : from `check_claims`.
+    anatomies : for each anatomy, in order, whether its data are 'simulated' or 'real'.
+    statistics : how the intervals were made.
+    """
+    write_csv(output / "claims.csv", found)
+    write_csv(output / "claims_orderings.csv", orderings)
+    sections = [
+        "# The paper's claims",
+        f"## {heading_of(anatomies)}",
+        summary(found),
+        "What the paper states (Liu et al., MICCAI 2021), as orderings of its tables' rows. An ordering is held when "
+        f"the difference is above zero; it is supported when its whole {statistics.percent} interval over patients is, "
+        "and contradicted when all of it is below. A claim that could be checked in part counts as far as it could.",
+        *_few(found),
+        _claims_table(found),
+        *_notes(found),
+        *_failed(orderings, statistics),
+    ]
+    write_text(output / "claims.md", "\n\n".join(sections) + "\n")
+
+
+def summary(found: pd.DataFrame) -> str:
+    """Say in one line how many of the claims came out; of a frame with the columns `CLAIM_COLUMNS`."""
+    checked = found[found["orderings"] > 0]
+    held = int((checked["held"] == checked["orderings"]).sum())
+    none = int((checked["held"] == 0).sum())
+    return (
+        f"Of the paper's {len(found)} claims {held} held, {len(checked) - held - none} held in part, {none} did not "
+        f"hold, and {len(found) - len(checked)} could not be checked here."
+    )
+
+
+def read_summary(folder: Path) -> str:
+    """The line of `summary` from the `claims.csv` in a folder of tables.
+
+    Raises
+    ------
+    UnimriError : when the file cannot be read.
+    """
+    path = folder / "claims.csv"
+    try:
+        found = pd.read_csv(path, keep_default_na=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as fault:
+        raise UnimriError(f"{path}: cannot be read as a list of claims ({fault}); write the tables again") from None
+    if missing := [column for column in CLAIM_COLUMNS if column not in found]:
+        raise UnimriError(f"{path}: lacks the column(s) {', '.join(missing)}; write the tables again")
+    return summary(found)
+
+
+def _few(found: pd.DataFrame) -> list[str]:
+    few, checked = int(found["few_patients"].sum()), int(found["orderings"].sum())
+    if not few:
+        return []
+    return [
+        f"**Few patients**: {few} of the {checked} orderings rest on fewer than {FEW_PATIENTS} test patients of an "
+        "anatomy. Their intervals are too narrow, and what they support or contradict here says little."
+    ]
+
+
+def _claims_table(found: pd.DataFrame) -> str:
+    header = [
+        "Claim",
+        "Where",
+        "The paper states",
+        "Verdict",
+        *map(str.capitalize, _COUNTS),
+        "In the paper's own table",
+    ]
+    return markdown_table(
+        header,
+        [
+            [
+                row["claim"],
+                row["where"],
+                row["statement"] + (f" ({row['size']})" if row["size"] else ""),
+                row["verdict"],
+                *(f"{row[name]} of {row['orderings']}" if row["orderings"] else "–" for name in _COUNTS),
+                f"{row['published_held']} of {row['stated']}",
+            ]
+            for row in found.to_dict("records")
+        ],
+        text_columns=4,
+    )
+
+
+def _notes(found: pd.DataFrame) -> list[str]:
+    notes = [f"- {row['claim']}: {row['note']}" for row in found.to_dict("records") if row["note"]]
+    return ["How they were read:", "\n".join(notes)]
+
+
+def _failed(orderings: pd.DataFrame, statistics: StatisticsSettings) -> list[str]:
+    failed = orderings[~orderings["held"].fillna(True).astype(bool) & (orderings["anatomy"] != "")]
+    keys = ["acceleration", "metric", "anatomy", "above", "below"]
+    names = failed.groupby(keys, sort=False)["claim"].agg(", ".join)
+    failed = failed.drop_duplicates(keys)
+    if failed.empty:
+        return []
+    rows = [
+        [
+            f"{row['acceleration']:g}×",
+            metric_of(row["metric"]).title,
+            row["anatomy"],
+            f"{_label(row['above'])} over {_label(row['below'])}",
+            interval_number(row["difference"], row["low"], row["high"], 3) + ("°" if row["few_patients"] else ""),
+            f"{row['published_difference']:+.2f}",
+            names[tuple(row[key] for key in keys)],
+        ]
+        for row in failed.head(_ROWS).to_dict("records")
+    ]
+    header = ["", "Metric", "Anatomy", "Ordering", f"Here [{statistics.percent}]", "In the paper", "Claims"]
+    more = [f"{len(failed) - _ROWS} more are in `claims_orderings.csv`."] if len(failed) > _ROWS else []
+    return [
+        "## Orderings that did not come out",
+        f"° fewer than {FEW_PATIENTS} patients.",
+        markdown_table(header, rows, text_columns=4),
+        *more,
+    ]
+
+
+def _label(row: str) -> str:
+    """What a row of Table 1 or S2 is called."""
+    return _LABELS.get(row) or ("no layer" if row == "none" else f"layer {row}")

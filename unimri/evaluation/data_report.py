@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import write_text
+from unimri.core.text import markdown_table, write_csv
 from unimri.data.split import SPLITS
 from unimri.data.store import PreparedData
 from unimri.evaluation.figures import histogram_figure
-from unimri.evaluation.text import markdown_table, write_csv
 
 BINS = 64
 _BATCH = 256

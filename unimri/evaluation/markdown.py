@@ -1,16 +1,17 @@
 """Table 1 as markdown: our numbers, what their order is and how sure, and the paper's numbers beside them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.layout import AVERAGE, KEYS, METRIC_LABELS, best, cells
-from unimri.evaluation.metrics import MetricSettings
-from unimri.evaluation.orderings import summary
+from unimri.core.text import interval_number, markdown_table, number, spread_number
+from unimri.evaluation.averages import AVERAGE, KEYS, best, cells
+from unimri.evaluation.differences import summary
 from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
-from unimri.evaluation.text import interval_number, markdown_table, number, spread_number
+from unimri.metrics.base import metric_of
+from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import METHODS, method
 
 _ALPHA = 0.05
@@ -41,6 +42,12 @@ def column_names(anatomies: Mapping[str, str]) -> dict[str, str]:
     return {**marked, AVERAGE: f"{AVERAGE} (mixed)"}
 
 
+def metrics_in_words(columns: Iterable[str]) -> str:
+    """The metrics of these columns with their units: PSNR in dB and SSIM in %."""
+    named = [metric_of(column).words for column in columns]
+    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+
+
 def table1_markdown(
     table: pd.DataFrame,
     deviation: pd.DataFrame,
@@ -61,11 +68,11 @@ def table1_markdown(
     deviation : from `unimri.evaluation.averages.deviations`.
     seeds : of the trainings.
     sizes : from `unimri.evaluation.averages.sample_sizes`.
-    compared : from `unimri.evaluation.orderings.orderings`.
+    compared : from `unimri.evaluation.differences.orderings`.
     tested : from `unimri.evaluation.statistics.comparisons`.
     published : ours beside the paper's, from `unimri.evaluation.paper.beside`.
     anatomies : for each anatomy, in order, whether its data are 'simulated' or 'real'.
-    metrics : how PSNR and SSIM were computed.
+    metrics : how the metrics were computed.
     statistics : how intervals were made.
 
     Raises
@@ -74,9 +81,9 @@ def table1_markdown(
     """
     rates = " and ".join(f"{acceleration:g}×" for acceleration in table["acceleration"].unique())
     note = (
-        "PSNR in dB and SSIM in %, of the magnitude of each slice (volumes scaled to [0, 1]; "
-        f"{metrics.description}), mean over all test slices of an anatomy; average: mean over the "
-        "anatomies. The best of each column at each acceleration is bold."
+        f"{metrics_in_words(table['metric'].unique())}, of the magnitude of each slice (volumes scaled to [0, 1]; "
+        f"{', '.join(metric_of(column).describe(metrics) for column in table['metric'].unique())}), mean over all test "
+        "slices of an anatomy; average: mean over the anatomies. The best of each column at each acceleration is bold."
     )
     if len(seeds) > 1:
         note += (
@@ -107,11 +114,12 @@ def table1_markdown(
 
 
 def _metrics_table(table: pd.DataFrame, names: Mapping[str, str], deviation: pd.DataFrame) -> str:
-    """Give the paper's shape: a block for each acceleration, the columns of PSNR beside those of SSIM."""
+    """Give the paper's shape: a block for each acceleration, the columns of PSNR beside those of SSIM and of others."""
     columns = [column for column in table.columns if column not in KEYS]
+    metrics = {column: metric_of(column) for column in table["metric"].unique()}
     header = ["", "Method"]
-    header += [f"{label} {names[column]}" for label in METRIC_LABELS.values() for column in columns]
-    values, highest = cells(table), best(table)
+    header += [f"{metric.title} {names[column]}" for metric in metrics.values() for column in columns]
+    values, best_cells = cells(table), best(table)
     spread = cells(deviation)
     rows = []
     for acceleration in table["acceleration"].unique():
@@ -119,11 +127,11 @@ def _metrics_table(table: pd.DataFrame, names: Mapping[str, str], deviation: pd.
         present = [known for known in METHODS if known.key in methods]
         for known in present:
             row = [f"{acceleration:g}×" if known is present[0] else "", known.title]
-            for metric in METRIC_LABELS:
+            for key, metric in metrics.items():
                 for column in columns:
-                    cell = (acceleration, known.key, metric, column)
-                    mark = "**" if cell in highest else ""
-                    row.append(spread_number(values[cell], spread[cell], mark))
+                    cell = (acceleration, known.key, key, column)
+                    mark = "**" if cell in best_cells else ""
+                    row.append(spread_number(values[cell], spread[cell], mark, metric.decimals))
             rows.append(row)
     return markdown_table(header, rows, text_columns=2)
 
@@ -160,18 +168,19 @@ def _failed_table(failed: pd.DataFrame, statistics: StatisticsSettings) -> str:
         [
             [
                 f"{row['acceleration']:g}×",
-                METRIC_LABELS[row["metric"]],
+                metric.title,
                 row["anatomy"],
                 method(row["other"]).title,
-                number(row["proposed_value"]),
-                number(row["other_value"]),
+                number(row["proposed_value"], decimals=metric.decimals),
+                number(row["other_value"], decimals=metric.decimals),
                 # Two decimals would show the closest of the failures as 0.00.
-                interval_number(row["difference"], row["low"], row["high"], 4) + _few(row),
+                interval_number(row["difference"], row["low"], row["high"], metric.decimals + 2) + _few(row),
                 "–" if pd.isna(row["p_corrected"]) else f"{row['p_corrected']:.3f}",
                 f"{row['held_seeds']} of {row['seeds']}",
-                "–" if pd.isna(row["published_difference"]) else f"{row['published_difference']:+.2f}",
+                "–" if pd.isna(row["published_difference"]) else f"{row['published_difference']:+.{metric.decimals}f}",
             ]
             for _, row in failed.iterrows()
+            for metric in [metric_of(row["metric"])]
         ],
         text_columns=4,
     )
@@ -182,32 +191,38 @@ def _few(row: pd.Series) -> str:
 
 
 def _certainty_sections(tested: pd.DataFrame, names: Mapping[str, str], statistics: StatisticsSettings) -> list[str]:
-    """PSNR only: SSIM would double a long table, and it is in the file."""
-    psnr = tested[tested["metric"] == "psnr_db"]
-    if psnr.empty:
+    """The first metric only, which is PSNR by default: the others would double a long table, and are in the file."""
+    if tested.empty:
         return []
-    columns = [column for column in names if (psnr["anatomy"] == column).any()]
-    shown = {
-        (row["acceleration"], row["other"], row["anatomy"]): interval_number(row["difference"], row["low"], row["high"])
+    first, *others = (metric_of(column) for column in tested["metric"].unique())
+    shown = tested[tested["metric"] == first.column]
+    columns = [column for column in names if (shown["anatomy"] == column).any()]
+    texts = {
+        (row["acceleration"], row["other"], row["anatomy"]): interval_number(
+            row["difference"], row["low"], row["high"], first.decimals
+        )
         + ("*" if row["p_corrected"] < _ALPHA else "")
         + _few(row)
-        for _, row in psnr.iterrows()
+        for _, row in shown.iterrows()
     }
     rows = [
         [
             f"{acceleration:g}×",
             method(other).title,
-            *(shown.get((acceleration, other, column), "–") for column in columns),
+            *(texts.get((acceleration, other, column), "–") for column in columns),
         ]
-        for acceleration, other in psnr[["acceleration", "other"]].drop_duplicates().to_numpy().tolist()
+        for acceleration, other in shown[["acceleration", "other"]].drop_duplicates().to_numpy().tolist()
     ]
-    drawn = "the test patients and the seeds" if (psnr["seeds"] > 1).any() else "the test patients"
+    drawn = "the test patients and the seeds" if (shown["seeds"] > 1).any() else "the test patients"
+    unit = f", in {first.unit}" if first.unit else ""
+    lower = " (lower is better)" if first.lower_is_better else ""
+    further = f", which has {' and '.join(metric.title for metric in others)} too" if others else ""
     note = (
-        f"PSNR of Proposed minus that of the other, in dB, with its {statistics.percent} bootstrap interval over "
-        f"{drawn}; * p < {_ALPHA:g} in Wilcoxon's signed-rank test over patients, after Holm's correction over all of "
-        "`comparisons.csv`, which has SSIM too."
+        f"{first.title} of Proposed minus that of the other{unit}{lower}, with its {statistics.percent} bootstrap "
+        f"interval over {drawn}; * p < {_ALPHA:g} in Wilcoxon's signed-rank test over patients, after Holm's "
+        f"correction over all of `comparisons.csv`{further}."
     )
-    if psnr["few_patients"].any():
+    if shown["few_patients"].any():
         note += (
             f" ° fewer than {FEW_PATIENTS} patients (of an average: in some anatomy): the interval is too narrow, and "
             "an anatomy's test cannot find anything."
@@ -256,7 +271,7 @@ def beside_table(published: pd.DataFrame, labels: Mapping[str, str], anatomies: 
         [
             f"{acceleration:g}×",
             labels[key],
-            METRIC_LABELS[metric],
+            metric_of(metric).title,
             *(shown.get((acceleration, key, metric, column), "–") for column in columns),
         ]
         for acceleration, key, metric in keys

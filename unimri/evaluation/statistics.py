@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from unimri.core.settings import Settings
-from unimri.evaluation.layout import AVERAGE, anatomies_of, cells
-from unimri.evaluation.metrics import METRICS
-from unimri.evaluation.text import significant, write_csv
-from unimri.training.methods import METHODS
+from unimri.core.text import significant, write_csv
+from unimri.evaluation.averages import AVERAGE, anatomies_of
+from unimri.evaluation.differences import Pair, differences, of_proposed
 
 FEW_PATIENTS = 6
 """With fewer the two-sided signed-rank test cannot reach 0.05, whatever the differences, and intervals are too
@@ -57,13 +56,6 @@ class StatisticsSettings(Settings):
         return f"{100 * self.confidence:g} %"
 
 
-class Pair(NamedTuple):
-    """Two methods, by key; differences are `above` minus `below`."""
-
-    above: str
-    below: str
-
-
 @dataclass(frozen=True)
 class _Anatomy:
     """What an anatomy's patients score.
@@ -71,7 +63,7 @@ class _Anatomy:
     Attributes
     ----------
     sums : over each patient's slices, float64 (methods, metrics, seeds, patients); NaN for a method without scores.
-    slices : how many each patient has, int64 (patients,).
+    slices : how many of them each patient has, int64 (metrics, patients): a ratio has no value of an empty slice.
     """
 
     sums: NDArray[np.float64]
@@ -79,7 +71,7 @@ class _Anatomy:
 
     @property
     def patients(self) -> int:
-        return len(self.slices)
+        return self.slices.shape[1]
 
     def means(self, patients: NDArray[np.int64], seeds: NDArray[np.int64]) -> NDArray[np.float64]:
         """Table 1's mean over slices and seeds of resamples: (methods, metrics, B).
@@ -91,11 +83,17 @@ class _Anatomy:
         weights, seed_weights = _times(patients, self.patients), _times(seeds, self.sums.shape[2])
         totals = np.tensordot(self.sums, weights, axes=([3], [1]))
         total: NDArray[np.float64] = np.einsum("mksb,bs->mkb", totals, seed_weights)
-        return total / (seed_weights.sum(axis=1) * (weights @ self.slices))
+        # Of patients without a value the interval is taken out in `_intervals`.
+        with np.errstate(invalid="ignore"):
+            return total / (seed_weights.sum(axis=1) * (weights @ self.slices.T).T)
 
 
 def compare(
-    scores: pd.DataFrame, table: pd.DataFrame, pairs: Sequence[Pair], settings: StatisticsSettings
+    scores: pd.DataFrame,
+    table: pd.DataFrame,
+    pairs: Sequence[Pair],
+    settings: StatisticsSettings,
+    by_seed: Sequence[pd.DataFrame] = (),
 ) -> pd.DataFrame:
     """Give the difference of methods in Table 1's means, with its bootstrap interval over patients.
 
@@ -110,60 +108,44 @@ def compare(
 
     Parameters
     ----------
-    scores : one row a slice and seed, from `unimri.evaluation.metrics.read_scores`.
-    table : their averages, from `unimri.evaluation.averages.averages`; the difference is that of its cells.
-    pairs : methods to compare; pairs of which the table lacks one are left out.
+    scores : one row a slice and seed, from `unimri.metrics.score.read_scores`.
+    table, pairs, by_seed : as in `unimri.evaluation.differences.differences`; the table is the scores' averages.
 
     Returns
     -------
-    frame with the columns acceleration, metric, anatomy (or `average`), above, below, difference, low, high (float64,
-    in the metric's unit, to six decimals), patients, seeds (int64), few_patients (bool). The interval is NaN for one
-    patient, for a method that lacks a seed that another has, and an average's when an anatomy's is; below
-    `FEW_PATIENTS` (an average: in any anatomy) the last column is true, and the interval is too narrow. Rows stand in
-    the order of accelerations, metrics, pairs, anatomies.
+    frame of `unimri.evaluation.differences.differences`, and the columns low, high (float64, in the metric's unit, to
+    six decimals), patients, seeds (int64), few_patients (bool). The interval is NaN for one patient, for a method that
+    lacks a seed that another has, and an average's when an anatomy's is; below `FEW_PATIENTS` (an average: in any
+    anatomy) the last column is true, and the interval is too narrow.
     """
-    columns, values = anatomies_of(table), cells(table)
+    columns, metrics = anatomies_of(table), list(table["metric"].unique())
+    found = differences(table, pairs, by_seed)
     rows: list[dict[str, Any]] = []
-    for acceleration in table["acceleration"].unique():
-        methods, content, seeds = _sums(scores[scores["acceleration"] == acceleration], columns)
-        wanted = [pair for pair in pairs if pair.above in methods and pair.below in methods]
-        if not wanted:
-            continue
-        index = {method: number for number, method in enumerate(methods)}
-        low, high = _intervals(content, seeds, [(index[above], index[below]) for above, below in wanted], settings)
+    for acceleration in found["acceleration"].unique():
+        own = found[found["acceleration"] == acceleration]
+        methods, content, seeds = _sums(scores[scores["acceleration"] == acceleration], columns, metrics)
+        compared = list(dict.fromkeys(own[["above", "below"]].itertuples(index=False, name=None)))
+        places = [(methods.index(above), methods.index(below)) for above, below in compared]
+        low, high = _intervals(content, seeds, places, settings)
         patients = {name: anatomy.patients for name, anatomy in content.items()}
         fewest = {**patients, AVERAGE: min(patients.values())}
-        for metric_number, metric in enumerate(METRICS):
-            for pair_number, (above, below) in enumerate(wanted):
-                for column_number, column in enumerate((*columns, AVERAGE)):
-                    difference = (
-                        values[(acceleration, above, metric, column)] - values[(acceleration, below, metric, column)]
-                    )
-                    if math.isnan(difference):
-                        continue
-                    cell = (pair_number, metric_number, column_number)
-                    rows.append(
-                        {
-                            "acceleration": acceleration,
-                            "metric": metric,
-                            "anatomy": column,
-                            "above": above,
-                            "below": below,
-                            "difference": difference,
-                            "low": low[cell],
-                            "high": high[cell],
-                            "patients": patients.get(column, sum(patients.values())),
-                            "seeds": seeds,
-                            "few_patients": fewest[column] < FEW_PATIENTS,
-                        }
-                    )
-    names = ["acceleration", "metric", "anatomy", "above", "below", "difference", "low", "high", "patients", "seeds"]
-    frame = pd.DataFrame(rows, columns=[*names, "few_patients"])
-    numbers = dict.fromkeys(("difference", "low", "high"), "float64")
-    return frame.astype({**numbers, "few_patients": "bool"}).round(dict.fromkeys(numbers, 6))
+        for metric, column, *pair in own[["metric", "anatomy", "above", "below"]].to_numpy().tolist():
+            cell = compared.index(tuple(pair)), metrics.index(metric), [*columns, AVERAGE].index(column)
+            rows.append(
+                {
+                    "low": low[cell],
+                    "high": high[cell],
+                    "patients": patients.get(column, sum(patients.values())),
+                    "seeds": seeds,
+                    "few_patients": fewest[column] < FEW_PATIENTS,
+                }
+            )
+    sure = pd.DataFrame(rows, columns=["low", "high", "patients", "seeds", "few_patients"])
+    kinds = {"low": "float64", "high": "float64", "few_patients": "bool"}
+    return found.drop(columns="seeds").join(sure.astype(kinds).round({"low": 6, "high": 6}))
 
 
-def comparisons(scores: pd.DataFrame, table: pd.DataFrame, settings: StatisticsSettings) -> pd.DataFrame:
+def comparisons(compared: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Compare Proposed with every other method of Table 1, with intervals and tests.
 
     The test is Wilcoxon's signed-rank test, two-sided, of the patients' mean differences (over their slices and the
@@ -172,23 +154,24 @@ def comparisons(scores: pd.DataFrame, table: pd.DataFrame, settings: StatisticsS
 
     Parameters
     ----------
-    scores, table : as in `compare`; the table is Table 1.
+    compared : from `compare`.
+    scores : that it was made from.
 
     Returns
     -------
     frame with the columns `COMPARISON_COLUMNS`: as those of `compare`, `other` being the method that Proposed is
     compared with. Both p-values are NaN for one patient.
     """
-    pairs = [Pair("proposed", known.key) for known in METHODS if known.key != "proposed"]
-    frame = compare(scores, table, pairs, settings).rename(columns={"below": "other"})
+    frame = of_proposed(compared)
+    metrics, columns = list(frame["metric"].unique()), [name for name in frame["anatomy"].unique() if name != AVERAGE]
     found: dict[tuple[float, str, str, str], float] = {}
     for acceleration in frame["acceleration"].unique():
-        methods, content, _ = _sums(scores[scores["acceleration"] == acceleration], anatomies_of(table))
-        differences = {name: _patients_differences(anatomy, methods) for name, anatomy in content.items()}
-        differences[AVERAGE] = np.concatenate(list(differences.values()), axis=-1)
-        for name, of_anatomy in differences.items():
+        methods, content, _ = _sums(scores[scores["acceleration"] == acceleration], columns, metrics)
+        patients = {name: _patients_differences(anatomy, methods) for name, anatomy in content.items()}
+        patients[AVERAGE] = np.concatenate(list(patients.values()), axis=-1)
+        for name, of_anatomy in patients.items():
             for other, of_method in zip(methods, of_anatomy, strict=True):
-                for metric, of_metric in zip(METRICS, of_method, strict=True):
+                for metric, of_metric in zip(metrics, of_method, strict=True):
                     found[(acceleration, metric, name, other)] = signed_rank_p(of_metric)
     keys = frame[["acceleration", "metric", "anatomy", "other"]].itertuples(index=False, name=None)
     p_values = np.array([found[key] for key in keys], dtype=np.float64)
@@ -237,7 +220,9 @@ def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
     return corrected
 
 
-def _sums(scores: pd.DataFrame, anatomies: Sequence[str]) -> tuple[list[str], dict[str, _Anatomy], int]:
+def _sums(
+    scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]
+) -> tuple[list[str], dict[str, _Anatomy], int]:
     """Methods, the sums of each anatomy, how many seeds; of one acceleration."""
     methods, seeds = sorted(scores["method"].unique()), sorted(scores["seed"].unique())
     # Sums depend on their order, and it must not be that of the files.
@@ -246,12 +231,13 @@ def _sums(scores: pd.DataFrame, anatomies: Sequence[str]) -> tuple[list[str], di
     for anatomy in anatomies:
         own = ordered[ordered["anatomy"] == anatomy]
         patients = sorted(own["patient"].unique())
-        groups = own.groupby(["method", "seed", "patient"])[list(METRICS)]
+        groups = own.groupby(["method", "seed", "patient"])[list(metrics)]
         whole = pd.MultiIndex.from_product([methods, seeds, patients])
-        shape = len(methods), len(seeds), len(patients), len(METRICS)
+        shape = len(methods), len(seeds), len(patients), len(metrics)
         sums = groups.sum().reindex(whole).to_numpy().reshape(shape).transpose(0, 3, 1, 2)
-        slices = own[["patient", "volume", "slice"]].drop_duplicates().groupby("patient").size()
-        content[anatomy] = _Anatomy(sums, np.array(slices.reindex(patients), dtype=np.int64))
+        # Which slices have a value depends on the truth alone, so any method says it.
+        slices = own.drop_duplicates(["patient", "volume", "slice"]).groupby("patient")[list(metrics)].count()
+        content[anatomy] = _Anatomy(sums, slices.reindex(patients).to_numpy(np.int64).T)
     return methods, content, len(seeds)
 
 
@@ -278,7 +264,8 @@ def _intervals(
         # scipy warns of NaN; what comes of a method without scores of an anatomy is taken out below.
         return np.nan_to_num(columns[above] - columns[below])
 
-    missing = np.full((len(pairs), len(METRICS), len(content) + 1), math.nan)
+    count = next(iter(content.values())).sums.shape[1]
+    missing = np.full((len(pairs), count, len(content) + 1), math.nan)
     if all(anatomy.patients == 1 for anatomy in content.values()):
         return missing, missing.copy()
     result = scipy.stats.bootstrap(
@@ -292,7 +279,10 @@ def _intervals(
         rng=np.random.default_rng(settings.seed),
     )
     known = np.array(
-        [(anatomy.patients > 1) & ~np.isnan(anatomy.sums).any(axis=(2, 3)) for anatomy in content.values()]
+        [
+            (anatomy.patients > 1) & ~np.isnan(anatomy.sums).any(axis=(2, 3)) & (anatomy.slices > 0).all(axis=1)
+            for anatomy in content.values()
+        ]
     )
     known = np.stack([*known, known.all(axis=0)], axis=2)
     both = known[above] & known[below]
@@ -302,7 +292,8 @@ def _intervals(
 
 def _patients_differences(anatomy: _Anatomy, methods: Sequence[str]) -> NDArray[np.float64]:
     """Proposed minus each method: mean over slices and seeds of each patient, (methods, metrics, patients)."""
-    means = anatomy.sums.mean(axis=2) / anatomy.slices
+    with np.errstate(invalid="ignore"):
+        means = anatomy.sums.mean(axis=2) / anatomy.slices
     # Differences that are equal but for rounding are ties, and zeros, to the ranks.
     difference: NDArray[np.float64] = np.round(means[list(methods).index("proposed")] - means, 9)
     return difference

@@ -1,39 +1,62 @@
-"""The tables of the studies beside Table 1: means of the scores that `robustness`, `forgetting` and `run` wrote."""
+"""The tables of the studies beside Table 1, from the scores, and Table S2."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from unimri.core.errors import UnimriError
-from unimri.evaluation.layout import AVERAGE, FORGETTING_COLUMNS, MATRIX_COLUMNS, METRIC_LABELS, ROBUSTNESS_COLUMNS
-from unimri.evaluation.metrics import read_scores
-from unimri.evaluation.text import exact_changes, write_csv
+from unimri.core.artifacts import write_text
+from unimri.core.text import exact_changes, markdown_table, number, write_csv
+from unimri.evaluation.averages import AVERAGE, anatomies_of, best, cells
+from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words
+from unimri.evaluation.paper import beside, published
+from unimri.evaluation.scores import aspin_of, learnt_in
+from unimri.metrics.base import metric_of
+from unimri.metrics.score import AS_TRAINED
+from unimri.training.methods import layer_of
 
 StudyName = Literal["robustness", "aspin_matrix", "adaptation", "forgetting", "masks"]
 
+NONE = "none"
+"""The row of Table S2 without distillation."""
 
-def robustness_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.DataFrame:
-    """Means over slices and seeds: trained (the sampling), condition, method, metric, anatomies, average."""
-    scores = _read(files, ROBUSTNESS_COLUMNS)
-    trained = [f"{acceleration:g}x" for acceleration in scores["acceleration"]]
-    return _wide(scores.assign(trained=trained), ["trained", "condition", "method"], anatomies)
+LAYER = "distilled_layer"
+"""Its column of layers."""
 
 
-def aspin_matrix_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.DataFrame:
+def robustness_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+    """Means over slices and seeds: trained (the sampling), condition, method, metric, anatomies, average.
+
+    Of the condition 'as trained' those slices count that the others have.
+    """
+    kinds = scores["condition"]
+    tried = scores[(kinds != AS_TRAINED) & kinds.map(lambda name: aspin_of(name) is None and learnt_in(name) is None)]
+    both = pd.concat([_as_trained_beside(tried, scores), tried], ignore_index=True)
+    both = both.assign(
+        trained=[f"{acceleration:g}x" for acceleration in both["acceleration"]],
+        sampling=both["acceleration"].map({value: rank for rank, value in enumerate(tried["acceleration"].unique())}),
+        row=both["method"].map({key: rank for rank, key in enumerate(tried["method"].unique())}),
+        further=both["condition"] != AS_TRAINED,
+    ).sort_values(["sampling", "row", "further"], kind="stable")
+    return _wide(both, ["trained", "condition", "method"], anatomies, metrics)
+
+
+def aspin_matrix_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Means by anatomy of the slices and by whose ASPIN was used.
 
     Returns
     -------
     frame with the columns acceleration, metric, anatomy, aspin, value and difference (to the anatomy's own ASPIN).
     """
-    scores = _read(files, MATRIX_COLUMNS)
-    means = scores.groupby(["acceleration", "anatomy", "aspin"])[list(METRIC_LABELS)].mean()
+    others = scores.assign(aspin=scores["condition"].map(aspin_of)).dropna(subset="aspin")
+    own = _as_trained_beside(others, scores)
+    scores = pd.concat([own.assign(aspin=own["anatomy"]), others])
+    means = scores.groupby(["acceleration", "anatomy", "aspin"])[list(metrics)].mean()
     rows = []
     for acceleration in sorted(scores["acceleration"].unique()):
-        for metric in METRIC_LABELS:
+        for metric in metrics:
             of_rate = means.loc[acceleration, metric]
             for anatomy in anatomies:
                 for aspin in anatomies:
@@ -42,51 +65,67 @@ def aspin_matrix_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.Da
     return pd.DataFrame(rows, columns=["acceleration", "metric", "anatomy", "aspin", "value", "difference"])
 
 
-def adaptation_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.DataFrame:
+def adaptation_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Means on new anatomies by how they were learnt and from how many patients.
 
     Parameters
     ----------
-    files : metrics CSVs whose method is `{way}/{patients}`, and those of Proposed and Independent, which are the ASPIN
-        and the network from scratch on all patients.
+    scores : of methods `{how}/{patients}`, and of Proposed and Independent, which are the ASPIN and the network from
+        scratch on all patients; of others, which are left out.
     anatomies : the new ones.
+    metrics : columns of the scores, in order.
 
     Returns
     -------
-    frame with the columns acceleration, metric, way, patients (a number or `all`, text), the anatomies, average.
+    frame with the columns acceleration, metric, method, patients (a number or `all`, text), the anatomies, average.
     """
-    scores = read_scores(files)
     known = {"proposed": "aspin/all", "independent": "scratch/all"}
+    chosen = (scores["condition"] == AS_TRAINED) & (
+        scores["method"].isin(list(known)) | scores["method"].str.contains("/")
+    )
+    scores = scores[chosen]
     named = scores["method"].replace(known).str.split("/", expand=True)
-    table = _wide(scores.assign(way=named[0], patients=named[1]), ["acceleration", "way", "patients"], anatomies)
+    table = _wide(
+        scores.assign(method=named[0], patients=named[1]), ["acceleration", "method", "patients"], anatomies, metrics
+    )
     order = table["patients"].replace("all", np.inf).astype(float)
-    return table.assign(order=order).sort_values(
-        ["acceleration", "metric", "way", "order"], kind="stable", ignore_index=True
-    )[["acceleration", "metric", "way", "patients", *anatomies, AVERAGE]]
+    place = table["metric"].map({metric: place for place, metric in enumerate(metrics)})
+    return table.assign(order=order, place=place).sort_values(
+        ["acceleration", "place", "method", "order"], kind="stable", ignore_index=True
+    )[["acceleration", "metric", "method", "patients", *anatomies, AVERAGE]]
 
 
-def forgetting_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.DataFrame:
-    """Means over seeds of `unimri.evaluation.layout.FORGETTING_COLUMNS`, and the largest of the largest changes.
+def forgetting_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+    """What old anatomies' test splits score before and after a new one was learnt, and how far any pixel changed.
 
     Returns
     -------
-    frame with the columns acceleration, way, new, anatomy, before, after, difference (dB), largest_pixel_change.
+    frame with the columns acceleration, method (how it was learnt: `aspin`, `finetuned`), new (what), anatomy (the old
+    one), before, after (mean PSNR in dB, over slices and then over seeds), difference (dB), largest_pixel_change (of
+    any seed, on the slices' scale of [0, 1]).
     """
-    keys = ["acceleration", "way", "new", "anatomy"]
-    scores = _read(files, FORGETTING_COLUMNS)
-    grouped = scores.groupby(keys, sort=False)
+    after = scores.assign(new=scores["condition"].map(learnt_in)).dropna(subset="new")
+    own = ["acceleration", "seed", "anatomy"]
+    first = scores[(scores["condition"] == AS_TRAINED) & (scores["method"] == "proposed")]
+    # As scores are: to six decimals.
+    before = first.groupby(own)["psnr_db"].mean().round(6).rename("before")
+    found = after.groupby([*own, "method", "new"], sort=False)
+    means = found.agg(after=("psnr_db", "mean"), largest_pixel_change=("largest_pixel_change", "max")).reset_index()
+    means = means.round({"after": 6}).join(before, on=own)
+    means["method"] = means["method"].replace("proposed", "aspin/all").str.removesuffix("/all")
+    grouped = means.groupby(["acceleration", "method", "new", "anatomy"], sort=False)
     table = grouped[["before", "after"]].mean()
     table["difference"] = table["after"] - table["before"]
     table["largest_pixel_change"] = grouped["largest_pixel_change"].max()
     return exact_changes(table.reset_index())
 
 
-def masks_table(files: Iterable[Path], anatomies: Sequence[str]) -> pd.DataFrame:
+def masks_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Means over slices and seeds: mask, acceleration, method, metric, anatomies, average."""
-    return _wide(read_scores(files), ["mask", "acceleration", "method"], anatomies)
+    return _wide(scores[scores["condition"] == AS_TRAINED], ["mask", "acceleration", "method"], anatomies, metrics)
 
 
-STUDIES: dict[StudyName, Callable[[Iterable[Path], Sequence[str]], pd.DataFrame]] = {
+STUDIES: dict[StudyName, Callable[[pd.DataFrame, Sequence[str], Sequence[str]], pd.DataFrame]] = {
     "robustness": robustness_table,
     "aspin_matrix": aspin_matrix_table,
     "adaptation": adaptation_table,
@@ -95,19 +134,37 @@ STUDIES: dict[StudyName, Callable[[Iterable[Path], Sequence[str]], pd.DataFrame]
 }
 
 
-def write_study_table(study: StudyName, files: Iterable[Path], anatomies: Sequence[str], output: Path) -> None:
+def write_study_table(
+    study: StudyName,
+    scores: pd.DataFrame,
+    anatomies: Sequence[str],
+    methods: Sequence[str],
+    metrics: Sequence[str],
+    output: Path,
+) -> None:
     """Write a study's table as CSV.
 
-    Raises
-    ------
-    UnimriError : when a file is missing or damaged.
+    Parameters
+    ----------
+    scores : one row a slice, from `unimri.metrics.score.read_scores`.
+    anatomies : the columns of the table.
+    methods : the rows of Table 1, of which the study of masks is.
+    metrics : columns of the scores, in order; that of forgetting is in PSNR whatever they are.
     """
-    write_csv(output, STUDIES[study](files, anatomies))
+    if study == "masks":
+        scores = scores[scores["method"].isin(list(methods))]
+    write_csv(output, STUDIES[study](scores, anatomies, metrics))
 
 
-def _wide(scores: pd.DataFrame, keys: list[str], anatomies: Sequence[str]) -> pd.DataFrame:
+def _as_trained_beside(tried: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
+    """What the same methods score as trained on the slices that have been tried."""
+    place = ["acceleration", "seed", "method", "anatomy", "volume", "slice"]
+    return scores[scores["condition"] == AS_TRAINED].merge(tried[place].drop_duplicates(), on=place)
+
+
+def _wide(scores: pd.DataFrame, keys: list[str], anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Means over slices and seeds, an anatomy a column, in the order in which the keys first appear."""
-    long = scores.melt([*keys, "anatomy"], list(METRIC_LABELS), "metric")
+    long = scores.melt([*keys, "anatomy"], list(metrics), "metric")
     means = long.groupby([*keys, "metric", "anatomy"], sort=False)["value"].mean().unstack("anatomy")
     table = means.reindex(columns=list(anatomies))
     table[AVERAGE] = table.mean(axis=1, skipna=False)
@@ -115,15 +172,76 @@ def _wide(scores: pd.DataFrame, keys: list[str], anatomies: Sequence[str]) -> pd
     return table.reindex(first).round(6).rename_axis(columns=None).reset_index()
 
 
-def _read(files: Iterable[Path], columns: Sequence[str]) -> pd.DataFrame:
-    text = dict.fromkeys(("condition", "method", "anatomy", "aspin", "way", "new", "volume"), str)
-    frames = []
-    for path in files:
-        try:
-            frame = pd.read_csv(path, dtype=text, keep_default_na=False)
-        except (OSError, ValueError) as fault:
-            raise UnimriError(f"{path}: cannot be read ({fault}); make it again") from None
-        if list(frame.columns) != list(columns) or frame.empty:
-            raise UnimriError(f"{path}: does not hold the columns {', '.join(columns)}; make it again")
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+def layer_rows(configured: int) -> dict[str, str]:
+    """The methods of Table 1 that are rows of Table S2, by key; `configured` is the layer that Proposed distils."""
+    return {"without_distillation": NONE, "proposed": str(configured)}
+
+
+def table_s2(table: pd.DataFrame, configured: int) -> pd.DataFrame:
+    """Give Table S2: w/o MD, Proposed and every other layer that was distilled.
+
+    Parameters
+    ----------
+    table : averages of all methods, from `unimri.evaluation.averages.averages`.
+    configured : the layer that Proposed distils.
+
+    Returns
+    -------
+    frame with Table 1's columns, in whose column `method` stands the layer ('none', '1', ...); rows by acceleration,
+    metric, layer.
+    """
+    known = layer_rows(configured)
+    names = {key: known.get(key) or str(layer_of(key)) for key in table["method"] if key in known or layer_of(key)}
+    rows = table[table["method"].isin(list(names))].replace({"method": names})
+    layer = rows["method"].replace(NONE, "0").astype("int64")
+    place = rows["metric"].map({metric: place for place, metric in enumerate(table["metric"].unique())})
+    rows = rows.assign(layer=layer, place=place).sort_values(["acceleration", "place", "layer"])
+    return rows.drop(columns=["layer", "place"]).reset_index(drop=True)
+
+
+def published_s2() -> pd.DataFrame:
+    """The paper's Table S2 with Table 1's columns, as `table_s2` gives ours."""
+    return published("table_s2").rename(columns={LAYER: "method"})
+
+
+def write_table_s2(table: pd.DataFrame, anatomies: Mapping[str, str], metrics: Sequence[str], output: Path) -> None:
+    """Write `table_s2.csv`, `table_s2_published.csv` and `table_s2.md` to a folder.
+
+    Parameters
+    ----------
+    table : from `table_s2`.
+    anatomies : for each anatomy, in order, whether its data are 'simulated' or 'real'.
+    metrics : columns of the table's metrics, in order.
+    """
+    compared = beside(table, published_s2())
+    write_csv(output / "table_s2.csv", table.rename(columns={"method": LAYER}))
+    write_csv(output / "table_s2_published.csv", compared.rename(columns={"method": LAYER}))
+    labels = {name: "w/o MD" if name == NONE else f"layer {name}" for name in table["method"].unique()}
+    sections = [
+        "# Table S2. Which layer to distil",
+        f"## {heading_of(anatomies)}",
+        f"{metrics_in_words(metrics)}, as in Table 1. The best of each column at each acceleration is bold.",
+        _table(table, column_names(anatomies), labels, metrics),
+        *beside_table(compared, labels, anatomies),
+    ]
+    write_text(output / "table_s2.md", "\n\n".join(sections) + "\n")
+
+
+def _table(
+    table: pd.DataFrame, names: Mapping[str, str], labels: Mapping[str, str], columns_of_metrics: Sequence[str]
+) -> str:
+    columns = [*anatomies_of(table), AVERAGE]
+    header = ["", "Distilled"]
+    metrics = {column: metric_of(column) for column in columns_of_metrics}
+    header += [f"{metric.title} {names[column]}" for metric in metrics.values() for column in columns]
+    values, best_cells = cells(table), best(table)
+    rows = []
+    for acceleration in table["acceleration"].unique():
+        for name, label in labels.items():
+            keys = [(acceleration, name, metric, column) for metric in metrics for column in columns]
+            if keys[0] in values:
+                shown = [
+                    number(values[key], "**" if key in best_cells else "", metrics[key[2]].decimals) for key in keys
+                ]
+                rows.append([f"{acceleration:g}×" if name == next(iter(labels)) else "", label, *shown])
+    return markdown_table(header, rows, text_columns=2)

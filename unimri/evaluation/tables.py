@@ -1,7 +1,7 @@
 """All tables that are made from metrics CSVs, as files; Table 1 on a terminal."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,33 @@ from tabulate import tabulate
 
 from unimri.core.artifacts import write_text
 from unimri.core.errors import UnimriError
+from unimri.core.text import spread_number, write_csv
 from unimri.evaluation import paper
-from unimri.evaluation.averages import averages, deviations, sample_sizes, seed_tables, table1
-from unimri.evaluation.claims import check_claims, claimed_pairs
-from unimri.evaluation.claims_report import write_claims
-from unimri.evaluation.conventions import conventions, write_conventions
-from unimri.evaluation.layers import table_s2, write_table_s2
-from unimri.evaluation.layout import AVERAGE, KEYS, METRIC_LABELS, anatomies_of, best, cells
+from unimri.evaluation.averages import (
+    AVERAGE,
+    KEYS,
+    anatomies_of,
+    averages,
+    best,
+    cells,
+    check_scores,
+    conventions,
+    deviations,
+    of_table1,
+    sample_sizes,
+    seed_tables,
+    table_columns,
+    write_conventions,
+)
+from unimri.evaluation.claims import check_claims, claimed_pairs, write_claims
+from unimri.evaluation.differences import PROPOSED_PAIRS, orderings
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
-from unimri.evaluation.metrics import METRICS, MetricSettings, read_scores
-from unimri.evaluation.orderings import orderings
+from unimri.evaluation.scores import as_trained
 from unimri.evaluation.statistics import StatisticsSettings, compare, comparisons, write_comparisons
-from unimri.evaluation.text import spread_number, write_csv
-from unimri.evaluation.volumes import read_volume_scores, volumes_file
+from unimri.evaluation.study_tables import table_s2, write_table_s2
+from unimri.metrics.base import metric_of
+from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
+from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import METHODS
 
 DEVIATION = "table1_deviation.csv"
@@ -30,6 +44,7 @@ DEVIATION = "table1_deviation.csv"
 
 def write_tables(
     score_files: Iterable[Path],
+    methods: Sequence[str],
     anatomies: Mapping[str, str],
     metrics: MetricSettings,
     statistics: StatisticsSettings,
@@ -44,35 +59,38 @@ def write_tables(
 
     Parameters
     ----------
-    score_files : metrics CSVs, from `unimri.evaluation.metrics.write_scores`, with the volumes' CSVs beside them; of
-        the methods of Table 1, and of `layer1`, ... for Table S2.
+    score_files : from `unimri.evaluation.scores.score`, with the volumes' CSVs beside them.
+    methods : whose scores are tabulated: those of Table 1, and `layer1`, ... for Table S2.
     anatomies : for each anatomy, in the order of the columns, whether its data are 'simulated' or 'real'.
-    metrics : how the scores were computed.
+    metrics : how the scores were computed, and which are in Table 1.
     statistics : how intervals are made.
-    parameters : from `unimri.evaluation.parameters.parameter_table`.
+    parameters : from `unimri.evaluation.paper.parameter_table`.
     layer : that Proposed distils.
     output : the folder to write to.
 
     Raises
     ------
-    UnimriError : from `read_scores` and `table1`, or when an anatomy's data are neither simulated nor real.
+    UnimriError : from `read_scores` and `check_scores`, or when an anatomy's data are neither simulated nor real.
     """
     heading_of(anatomies)
     score_files = list(score_files)
-    scores, names = read_scores(score_files), list(anatomies)
-    table, by_seed = table1(scores, names), seed_tables(scores, names)
-    whole, published = averages(scores, names, METRICS), paper.published()
-    compared = orderings(table, published, list(by_seed.values()))
-    deviation = deviations(list(by_seed.values()), table)
-    tested = comparisons(scores, table, statistics)
+    scores = as_trained(read_scores(score_files, metrics), methods)
+    names, columns = list(anatomies), table_columns(metrics)
+    check_scores(scores, names)
+    whole, by_seed = averages(scores, names, columns), seed_tables(scores, names, columns)
+    table, published = of_table1(whole), paper.published()
+    deviation = deviations([of_table1(one) for one in by_seed.values()], table)
+    pairs = list(dict.fromkeys([*PROPOSED_PAIRS, *claimed_pairs(layer)]))
+    found = compare(scores, whole, pairs, statistics, list(by_seed.values()))
+    compared, tested = orderings(found, names, published), comparisons(found, scores)
     beside = paper.beside(table, published)
-    volumes = read_volume_scores(volumes_file(path) for path in score_files)
+    volumes = as_trained(read_volume_scores((volumes_file(path) for path in score_files), metrics), methods)
     write_csv(output / "table1.csv", table)
     write_csv(output / DEVIATION, deviation)
     write_csv(output / "table1_published.csv", beside)
     write_csv(output / "orderings.csv", compared)
     write_comparisons(tested, output / "comparisons.csv")
-    write_conventions(conventions(scores, volumes, names), output / "conventions.csv")
+    write_conventions(conventions(scores, volumes, names, metrics), output / "conventions.csv")
     write_text(
         output / "table1.md",
         table1_markdown(
@@ -88,9 +106,8 @@ def write_tables(
             statistics,
         ),
     )
-    write_table_s2(table_s2(whole, layer), anatomies, output)
-    claimed = compare(scores, whole, claimed_pairs(layer), statistics)
-    write_claims(*check_claims(claimed, parameters, names, layer), anatomies, statistics, output)
+    write_table_s2(table_s2(whole, layer), anatomies, columns, output)
+    write_claims(*check_claims(found, parameters, names, layer), anatomies, statistics, output)
 
 
 def read_table1(path: Path) -> pd.DataFrame:
@@ -110,7 +127,7 @@ def read_table1(path: Path) -> pd.DataFrame:
 
 
 def format_table1_for_terminal(folder: Path, anatomies: Mapping[str, str]) -> str:
-    """Give Table 1 as plain text: a block for each acceleration, PSNR / SSIM in each cell, `*` at the best.
+    """Give Table 1 as plain text: a block for each acceleration, all metrics in each cell, `*` at the best.
 
     Parameters
     ----------
@@ -125,21 +142,21 @@ def format_table1_for_terminal(folder: Path, anatomies: Mapping[str, str]) -> st
     frame, spread = read_table1(folder / "table1.csv"), cells(read_table1(folder / DEVIATION))
     columns = [*anatomies_of(frame), AVERAGE]
     names = [column_names(anatomies)[column] for column in columns]
-    values, highest = cells(frame), best(frame)
+    values, best_cells = cells(frame), best(frame)
+    metrics = {column: metric_of(column) for column in frame["metric"].unique()}
 
     def text(*cell: Any) -> str:
-        return spread_number(values[cell], spread[cell]) + ("*" if cell in highest else " ")
+        shown = spread_number(values[cell], spread[cell], decimals=metrics[cell[2]].decimals)
+        return shown + ("*" if cell in best_cells else " ")
 
     over = "mean over test slices" + ("" if all(map(math.isnan, spread.values())) else " ± deviation over seeds")
-    blocks = [f"Table 1. {heading_of(anatomies)}. PSNR (dB) / SSIM (%), {over}; * best."]
+    headings = " / ".join(metric.heading for metric in metrics.values())
+    blocks = [f"Table 1. {heading_of(anatomies)}. {headings}, {over}; * best."]
     for acceleration in frame["acceleration"].unique():
         methods = set(frame.loc[frame["acceleration"] == acceleration, "method"])
         rows = [
             [known.title]
-            + [
-                " / ".join(text(acceleration, known.key, metric, column) for metric in METRIC_LABELS)
-                for column in columns
-            ]
+            + [" / ".join(text(acceleration, known.key, metric, column) for metric in metrics) for column in columns]
             for known in METHODS
             if known.key in methods
         ]

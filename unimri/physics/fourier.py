@@ -8,8 +8,7 @@ a mask of whole lines both give the same data consistency, because the transform
 import torch
 from torch import Tensor
 
-PHASE_AXES = {"columns": -1, "rows": -2}
-"""Phase-encoding axis by name: 'columns' keeps or drops whole columns of k-space, 'rows' whole rows."""
+from unimri.physics.mask import PHASE_AXES as PHASE_AXES
 
 
 def to_kspace(image: Tensor) -> Tensor:
@@ -22,6 +21,19 @@ def to_image(kspace: Tensor) -> Tensor:
     """Inverse (and adjoint) of `to_kspace`, (..., H, W) complex to (..., H, W) complex."""
     shifted = torch.fft.ifftshift(kspace, dim=(-2, -1))
     return torch.fft.fftshift(torch.fft.ifft2(shifted, norm="ortho"), dim=(-2, -1))
+
+
+def combine_coils(images: Tensor) -> Tensor:
+    """Magnitude, of several coils the root sum of squares: (..., coils, H, W) to float32 (..., H, W).
+
+    Sums are in double precision, in which no square of a float32 overflows or vanishes.
+    """
+    if images.shape[-3] == 1:
+        return images[..., 0, :, :].abs()
+    if images.ndim > 3:
+        # One after the other: all of a volume would be in memory in double precision.
+        return torch.stack([combine_coils(image) for image in images])
+    return torch.linalg.vector_norm(images.abs(), dim=-3, dtype=torch.float64).float()
 
 
 def to_hybrid(image: Tensor, axis: int) -> Tensor:

@@ -8,6 +8,12 @@ from pydantic import Field
 
 from unimri.core.plugins import Extensible
 
+PhaseEncoding = Literal["columns", "rows"]
+"""Which lines of k-space phase encoding steps through: a mask keeps or drops whole columns, or whole rows."""
+
+PHASE_AXES: dict[PhaseEncoding, Literal[-1, -2]] = {"columns": -1, "rows": -2}
+"""The axis of k-space, (..., rows, columns), that steps from line to line."""
+
 
 class Mask(Extensible):
     """One kind of mask: its settings, and how it is drawn.
@@ -20,9 +26,7 @@ class Mask(Extensible):
         pattern=r"^[a-z0-9-]*$",
         description="what tables and folders call it; by default its preset's name, or its kind's",
     )
-    axis: Literal["columns", "rows"] = Field(
-        "columns", description="which lines of k-space phase encoding steps through"
-    )
+    axis: PhaseEncoding = Field("columns", description="which lines of k-space phase encoding steps through")
     per_slice: bool = Field(False, description="draw a mask for each slice, instead of one for all")
     bank: int = Field(
         256, ge=2, description="how many masks are drawn when per_slice is true; slices take them in turn"

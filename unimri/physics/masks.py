@@ -14,7 +14,7 @@ from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
 from unimri.core.plugins import MASK_GROUP, load_plugins, one_of
 from unimri.core.settings import Settings
-from unimri.physics.mask import Mask, line_budget
+from unimri.physics.mask import Mask, PhaseEncoding, line_budget
 
 
 class Gaussian1D(Mask):
@@ -147,7 +147,7 @@ class Masks:
 
     masks: NDArray[np.bool_]
     acceleration: float
-    axis: Literal["columns", "rows"]
+    axis: PhaseEncoding
     name: str = ""
 
     def of_slices(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -203,3 +203,28 @@ def load_masks(path: Path) -> Masks:
         raise UnimriError(
             f"{path}: not a mask that unimri wrote ({fault}); make it again with `unimri masks draw`"
         ) from None
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """Read which lines are kept, from a file as its user has it: bool (N,) or (K, N), DC at N // 2.
+
+    Parameters
+    ----------
+    path : `.npy` of bools or of numbers (0: not sampled), with axes of one beside the lines' if need be, or `.npz` as
+        `save_masks` writes it.
+
+    Raises
+    ------
+    UnimriError : when the file is missing or holds no mask.
+    """
+    if path.suffix == ".npz":
+        return load_masks(path).masks
+    try:
+        stored = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as fault:
+        raise UnimriError(f"{path}: cannot be read as a mask ({fault}); give .npy of (N,)") from None
+    squeezed = np.squeeze(stored)
+    if stored.dtype.kind not in "bfiu" or squeezed.ndim not in (1, 2):
+        raise UnimriError(f"{path}: holds {stored.dtype} of shape {stored.shape}; give bool (N,)")
+    kept: NDArray[np.bool_] = squeezed != 0
+    return kept

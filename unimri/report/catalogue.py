@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from unimri.metrics.base import CONVENTIONS
+
 Section = Literal["results", "studies", "curves", "data", "masks"]
 
 Kind = Literal[
@@ -63,23 +65,15 @@ COLUMNS = {
     "value": Column("Value", "value"),
     "verdict": Column("Verdict"),
     "volumes": Column("Volumes", "count"),
-    "way": Column("Way"),
     "where": Column("Where"),
 }
 """Columns of every table. A column that is not here is an anatomy's, or `average`: numbers of the row's metric."""
 
 WORDS = {
-    "convention": {
-        "unit_range": "volume's scale, range 1",
-        "slice_maximum": "slice by slice, range: the slice's maximum",
-        "volume_maximum": "whole volume, range: its maximum",
-    },
-    "way": {"aspin": "ASPIN alone", "finetuned": "fine-tuned", "scratch": "from scratch"},
+    "convention": {convention.name: convention.title for convention in CONVENTIONS},
     "distilled_layer": {"none": "none (w/o MD)"},
 }
 """Plain words for what the files abbreviate, by column."""
-
-HIGHER_IS_BETTER = {"psnr_db": True, "ssim_percent": True, "nmse": False}
 
 
 @dataclass(frozen=True)
@@ -225,8 +219,8 @@ TABLES = (
         "studies",
         "Adding an anatomy with few patients",
         "ASPIN alone (1,280 numbers) against fine-tuning the whole network and training from scratch, on so many "
-        "training patients of each new anatomy. Look where the ways cross. The best for each number is bold.",
-        ("acceleration", "metric", "way", "patients"),
+        "training patients of each new anatomy. Look where they cross. The best for each number is bold.",
+        ("acceleration", "metric", "method", "patients"),
         blocks=("acceleration", "metric"),
         best=True,
         best_within=("patients",),
@@ -238,7 +232,7 @@ TABLES = (
         "Forgetting: the base anatomies after another was added",
         "PSNR in dB of the base anatomies before and after. With ASPIN alone nothing else changes, so differences and "
         "changes of pixels must be exactly zero; fine-tuning shows what is lost without it.",
-        ("acceleration", "way", "new", "anatomy", "before", "after", "difference", "largest_pixel_change"),
+        ("acceleration", "method", "new", "anatomy", "before", "after", "difference", "largest_pixel_change"),
         blocks=("acceleration",),
     ),
     Table(

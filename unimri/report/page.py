@@ -12,12 +12,10 @@ from unimri.core.errors import UnimriError
 from unimri.core.settings import read_settings
 from unimri.report import assets
 from unimri.report.catalogue import FIGURES, TABLES, Figure, Table
-from unimri.report.cost import clock, costs, total
+from unimri.report.experiment import CHANGES, Experiment, commands, read_experiment
 from unimri.report.forest import forest
 from unimri.report.images import Picture, comparison, picture_file, svg
-from unimri.report.provenance import left_out, provenance
-from unimri.report.rerun import CHANGES, commands
-from unimri.report.settings import Experiment, read_experiment
+from unimri.report.provenance import clock, costs, left_out, provenance, total
 from unimri.report.summary import averages, claims, describe_network, methods_of, orderings, shortcomings
 from unimri.report.tables import Part, decimals, notes, rate, read_rows, read_table
 

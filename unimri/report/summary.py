@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from unimri.evaluation.layout import AVERAGE
+from unimri.evaluation.averages import AVERAGE
 from unimri.report.catalogue import TABLES
-from unimri.report.settings import Experiment
-from unimri.report.tables import Row, decimals, metric_title, rate, read_number, read_rows, verdict_state
+from unimri.report.experiment import Experiment
+from unimri.report.tables import (
+    Row,
+    best_of,
+    decimals,
+    metric_of,
+    metric_title,
+    rate,
+    read_number,
+    read_rows,
+    verdict_state,
+)
 from unimri.training.methods import method
 
 FEW_PATIENTS = 10
@@ -62,13 +72,16 @@ def averages(table1: list[Row], path: Path) -> Averages:
     places = list(dict.fromkeys((row["acceleration"], row["metric"]) for row in table1))
     values = {(row["method"], row["acceleration"], row["metric"]): read_number(row, AVERAGE, path) for row in table1}
     best = {
-        place: max((value for key, value in values.items() if key[1:] == place and not math.isnan(value)), default=None)
+        place: best_of({"metric": place[1]}, (value for key, value in values.items() if key[1:] == place))
         for place in places
     }
     rows = []
     for key in dict.fromkeys(row["method"] for row in table1):
-        own = [(values.get((key, *place), math.nan), best[place]) for place in places]
-        rows.append((method(key).title, key == "proposed", [(decimals(value), value == top) for value, top in own]))
+        shown = []
+        for place in places:
+            value, metric = values.get((key, *place), math.nan), metric_of({"metric": place[1]})
+            shown.append((decimals(value, metric.decimals if metric else 2), value == best[place]))
+        rows.append((method(key).title, key == "proposed", shown))
     return Averages([f"{rate(acceleration)} {metric_title(metric)}" for acceleration, metric in places], rows)
 
 

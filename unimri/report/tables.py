@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.layout import AVERAGE, METRIC_LABELS
-from unimri.report.catalogue import COLUMNS, HIGHER_IS_BETTER, WORDS, Column, Table
-from unimri.training.methods import METHODS, method
+from unimri.evaluation.averages import AVERAGE
+from unimri.metrics.base import Metric, metrics
+from unimri.report.catalogue import COLUMNS, WORDS, Column, Table
+from unimri.training.methods import ADAPTATIONS, METHODS, method
 
 Row = dict[str, str]
 
-UNITS = {"psnr_db": "dB", "ssim_percent": "%"}
+# In tables of the studies, which learn new anatomies in several ways.
+_ADAPTATIONS = {row.key: row.title for row in ADAPTATIONS}
 _TEXTS = ("text", "method", "metric", "acceleration", "anatomy")
 _MISSING = "–"
 
@@ -127,10 +129,22 @@ def decimals(value: float, digits: int = 2, signed: bool = False) -> str:
     return text.replace("-", "−")
 
 
-def metric_title(metric: str) -> str:
+def metric_of(row: Row) -> Metric | None:
+    """The metric of a row; None when it names none, or one that is not here."""
+    return next((metric for metric in metrics().values() if metric.column == row.get("metric")), None)
+
+
+def metric_title(column: str) -> str:
     """A metric with its unit."""
-    label = METRIC_LABELS.get(metric, metric.upper())
-    return f"{label} ({UNITS[metric]})" if metric in UNITS else label
+    metric = metric_of({"metric": column})
+    return column.upper() if metric is None else metric.heading
+
+
+def best_of(row: Row, values: Iterable[float]) -> float:
+    """The best of some values of a row's metric, the highest where that is not known; NaN when none is there."""
+    metric = metric_of(row)
+    known = (value for value in values if not math.isnan(value))
+    return max(known, key=lambda value: value if metric is None else metric.gain(value), default=math.nan)
 
 
 def rate(text: str) -> str:
@@ -232,7 +246,7 @@ def _part(
     values = [name for name in columns if name not in COLUMNS] if entry.anatomies else []
     if entry.anatomies and not values:
         raise UnimriError(f"{path}: has no column of an anatomy; make the table again")
-    highest = _best(entry, path, rows, values) if entry.best else {}
+    best_values = _best(entry, path, rows, values) if entry.best else {}
     grid = []
     for row in rows:
         cells = [_cell(name, COLUMNS[name], row, path) for name in keys]
@@ -240,8 +254,8 @@ def _part(
             cell = _cell(name, Column(name, "value"), row, path)
             place = _join(entry, row, name)
             deviation = deviations.get(place, math.nan)
-            spread = "" if math.isnan(deviation) or deviation == 0 else f" ± {decimals(deviation)}"
-            best = bool(cell.sort) and float(cell.sort) == highest.get((_group(entry, row), name))
+            spread = "" if math.isnan(deviation) or deviation == 0 else f" ± {decimals(deviation, _digits(row))}"
+            best = bool(cell.sort) and float(cell.sort) == best_values.get((_group(entry, row), name))
             cells.append(Cell(cell.text + spread, cell.sort, True, best, below.get(place, "")))
         grid.append(Line(cells, row.get("method") == "proposed"))
     headings = [Heading(COLUMNS[name].title, COLUMNS[name].kind not in _TEXTS) for name in keys]
@@ -267,9 +281,8 @@ def _best(entry: Table, path: Path, rows: list[Row], values: Sequence[str]) -> d
             value = read_number(row, name, path)
             if not math.isnan(value):
                 found.setdefault((_group(entry, row), name), []).append(value)
-    higher = HIGHER_IS_BETTER.get(rows[0].get("metric", ""), True)
     # The only one of its kind is not the best of anything.
-    return {place: max(own) if higher else min(own) for place, own in found.items() if len(own) > 1}
+    return {place: best_of(rows[0], own) for place, own in found.items() if len(own) > 1}
 
 
 def _pivoted(
@@ -285,14 +298,14 @@ def _pivoted(
     for line in lines.values():
         first = next(iter(line.values()))
         own = {name: read_number(row, shown, path) for name, row in line.items()}
-        best = max((value for value in own.values() if not math.isnan(value)), default=math.nan)
+        best = best_of(first, own.values())
         cells = [_cell(name, COLUMNS[name], first, path) for name in keys]
         for name in named:
             if name not in line:
                 cells.append(Cell(_MISSING, "", True))
                 continue
             cell = _cell(shown, COLUMNS[shown], line[name], path)
-            below = decimals(read_number(line[name], small, path), signed=True)
+            below = decimals(read_number(line[name], small, path), _digits(first), signed=True)
             cells.append(Cell(cell.text, cell.sort, True, own[name] == best, below))
         grid.append(Line(cells))
     headings = [Heading(COLUMNS[name].title) for name in keys]
@@ -310,8 +323,13 @@ def _word(name: str, column: Column, text: str) -> str:
     if column.kind == "metric":
         return metric_title(text)
     if column.kind == "method":
-        return method(text).title
+        return _ADAPTATIONS.get(text) or method(text).title
     return WORDS.get(name, {}).get(text, text)
+
+
+def _digits(row: Row) -> int:
+    metric = metric_of(row)
+    return 2 if metric is None else metric.decimals
 
 
 def _cell(name: str, column: Column, row: Row, path: Path) -> Cell:
@@ -325,7 +343,7 @@ def _cell(name: str, column: Column, row: Row, path: Path) -> Cell:
     value = read_number(row, name, path)
     if math.isnan(value):
         return Cell(_MISSING, "", True)
-    digits = 4 if row.get("metric") == "nmse" else 2
+    digits = _digits(row)
     if column.kind == "count":
         shown = decimals(value, 0)
     elif column.kind == "probability":

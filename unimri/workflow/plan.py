@@ -12,10 +12,11 @@ from unimri.core.errors import UnimriError
 from unimri.core.provenance import files_digest
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
-from unimri.deploy.task import ModelTask, Part
+from unimri.deploy.description import AnatomyTask, ModelTask
+from unimri.metrics.base import metric_modules, table_metrics
 from unimri.physics.masks import MaskTask
 from unimri.report.assets import assets_digest
-from unimri.report.settings import shown_settings
+from unimri.report.experiment import shown_settings
 from unimri.workflow.trainings import TrainingPlan, as_json
 
 
@@ -114,14 +115,6 @@ class WorkflowPlan(TrainingPlan):
         origins = {name: "simulated" if own.simulated else "real" for name, own in self.config.anatomies.items()}
         return json.dumps(origins)
 
-    def released_scores(self, sampling: str) -> list[str]:
-        """The scores that its card shows."""
-        return [
-            f"{self.models_folder(sampling, self.seeds[0])}/metrics/{method}/{anatomy}.csv"
-            for method in ("proposed", "undersampled")
-            for anatomy in self.anatomies
-        ]
-
     def model_task(self, sampling: str) -> str:
         """What that model says of itself."""
         own = self.config.samplings[sampling]
@@ -131,7 +124,7 @@ class WorkflowPlan(TrainingPlan):
             mask=own.mask,
             metrics=self.config.metrics,
             anatomies={
-                name: Part(origin="simulated" if part.simulated else "real", role=part.role)
+                name: AnatomyTask(origin="simulated" if part.simulated else "real", role=part.role)
                 for name, part in self.config.anatomies.items()
             },
             settings=shown_settings(self._that_trains()),
@@ -163,7 +156,9 @@ class WorkflowPlan(TrainingPlan):
         """Title of a study's figure."""
         if study == "adaptation":
             return f"A new anatomy from few patients, {sampling} ({self._kind(self.config.new)})"
-        return f"PSNR in dB with each ASPIN, {sampling} ({self._kind(self.anatomies)})"
+        return (
+            f"{table_metrics(self.config.metrics)[0].words} with each ASPIN, {sampling} ({self._kind(self.anatomies)})"
+        )
 
     def _kind(self, anatomies: Sequence[str]) -> str:
         origins = {self.config.anatomies[name].simulated for name in anatomies}
@@ -199,15 +194,11 @@ class WorkflowPlan(TrainingPlan):
 
     def report_code(self) -> str:
         """Fingerprint of the page's code, templates, style and scripts."""
-        return f"{self.code('unimri.report.page')}{assets_digest()}"
+        return f"{self.code('unimri.report.page', *metric_modules(self.config.metrics))}{assets_digest()}"
 
     def whole(self) -> str:
         """The whole configuration as the page may show it; Snakemake's report shows it too, as the rule's parameter."""
         return json.dumps(shown_settings(self.config.model_dump(mode="json")))
-
-    def models(self, sampling: str, seed: str, anatomy: str) -> str:
-        """Model folder of every method, in the methods' order."""
-        return json.dumps({method: self.model(method, sampling, seed, anatomy) for method in self.methods})
 
     def studies(self) -> list[str]:
         """The studies that are made, each with a table."""
@@ -226,57 +217,18 @@ class WorkflowPlan(TrainingPlan):
         """Those of them that have a figure for each sampling."""
         return [study for study in self.studies() if study in ("adaptation", "aspin_matrix")]
 
-    def conditions(self, sampling: str) -> dict[str, dict[str, object]]:
-        """What networks that were trained for a sampling are tried on: mask and noise, by the condition's name."""
-        own, robustness = self.config.samplings[sampling], self.config.studies.robustness
-        tried = [f"{acceleration:g}x" for acceleration in robustness.accelerations]
-        tried += [f"{own.acceleration:g}x-{mask.name}" for mask in robustness.masks]
-        masks = {"as trained": sampling} | {name: name for name in tried if name != sampling}
-        conditions: dict[str, dict[str, object]] = {name: {"mask": self._mask(file)} for name, file in masks.items()}
-        for noise in robustness.noise:
-            conditions[f"noise {noise:g}"] = {"mask": self._mask(sampling), "noise": noise}
-        return conditions
-
-    def _mask(self, sampling: str) -> str:
+    def mask_file(self, sampling: str) -> str:
+        """A sampling's masks."""
         return f"{self.results}/masks/{sampling}.npz"
 
-    def slices(self) -> str:
-        """The option that says how many slices those studies score."""
-        limit = self.config.studies.slices
-        return "" if limit is None else f"--slices {limit}"
-
-    def tried_models(self, sampling: str, seed: str, anatomy: str) -> dict[str, str | None]:
-        """Models of the methods whose robustness is tried."""
-        return {
-            method: self.model(method, sampling, seed, anatomy) for method in self.config.studies.robustness.methods
-        }
+    def scores(self, samplings: Sequence[str], anatomies: Sequence[str]) -> list[str]:
+        """The slices' scores of some anatomies for some samplings."""
+        return [f"{self.results}/{sampling}/scores/{anatomy}.csv" for sampling in samplings for anatomy in anatomies]
 
     def study_scores(self, study: str) -> list[str]:
         """The files that a study's table is made from."""
-        roots = [self.models_folder(sampling, seed) for sampling in self.samplings for seed in self.seeds]
-        if study in ("robustness", "aspin_matrix"):
-            return [f"{root}/{study}/{anatomy}.csv" for root in roots for anatomy in self.anatomies]
-        if study == "forgetting":
-            return [f"{root}/forgetting.csv" for root in roots]
-        if study == "adaptation":
-            own = [
-                f"{root}/metrics/{method}/{anatomy}.csv"
-                for root in roots
-                for method in ("proposed", "independent")
-                for anatomy in self.config.new
-            ]
-            return own + [
-                f"{root}/adaptation/{method}/{patients}/metrics/{anatomy}.csv"
-                for root in roots
-                for method, patients, anatomy in self.few()
-            ]
-        return [
-            f"{self.models_folder(sampling, seed)}/metrics/{method}/{anatomy}.csv"
-            for sampling in self.trained
-            for seed in self.seeds
-            for method in self.methods
-            for anatomy in self.anatomies
-        ]
+        of = {"forgetting": self.config.base, "adaptation": self.config.new}
+        return self.scores(self.trained if study == "masks" else self.samplings, of.get(study, self.anatomies))
 
     def study_anatomies(self, study: str) -> list[str]:
         """The columns of a study's table."""

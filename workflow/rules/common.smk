@@ -54,6 +54,7 @@ localrules:
     curves,
     contact_sheet,
     mask_picture,
+    picture,
     data_report,
     study_table,
     study_picture,

@@ -4,7 +4,7 @@ rule model:
         shards=shards(plan.anatomies),
         mask=f"{RESULTS}/masks/{{sampling}}.npz",
         base=lambda wildcards: plan.released_files(wildcards.sampling),
-        scores=lambda wildcards: plan.released_scores(wildcards.sampling),
+        scores=lambda wildcards: plan.scores([wildcards.sampling], plan.anatomies),
     output:
         directory(f"{RESULTS}/models/{{sampling}}"),
     log:
@@ -17,10 +17,11 @@ rule model:
         **SCORING,
     params:
         model=lambda wildcards: plan.released(wildcards.sampling),
-        scores=lambda wildcards: f"{RESULTS}/{wildcards.sampling}/seed{plan.seeds[0]}/metrics",
+        scores=f"{RESULTS}/{{sampling}}/scores",
+        seed=plan.seeds[0],
         data=data_options(plan.anatomies),
         task=lambda wildcards: plan.model_task(wildcards.sampling),
         code=code("unimri.deploy.build", *plan.conditionings(["proposed"])),
     shell:
         "python -m unimri.cli models build {params.model:q} {input.mask:q} --task {params.task:q} {params.data:q}"
-        " --scores {params.scores:q} --output {output:q} > {log:q} 2>&1"
+        " --scores {params.scores:q} --seed {params.seed} --output {output:q} > {log:q} 2>&1"

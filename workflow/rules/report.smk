@@ -1,21 +1,10 @@
-SCORES = dict(
-    sampling=plan.samplings,
-    seed=plan.seeds,
-    method=[*plan.methods, *plan.layer_methods],
-    anatomy=plan.anatomies,
-)
-
-
 rule tables:
     input:
-        scores=expand(
-            f"{RESULTS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.csv",
-            **SCORES,
-        ),
-        volumes=expand(
-            f"{RESULTS}/{{sampling}}/seed{{seed}}/metrics/{{method}}/{{anatomy}}.volumes.csv",
-            **SCORES,
-        ),
+        scores=plan.scores(plan.samplings, plan.anatomies),
+        volumes=[
+            file.replace(".csv", ".volumes.csv")
+            for file in plan.scores(plan.samplings, plan.anatomies)
+        ],
     output:
         report(
             f"{RESULTS}/tables/table1.csv",
@@ -84,19 +73,22 @@ rule tables:
     params:
         folder=subpath(output[0], parent=True),
         anatomies=plan.provenance(),
+        methods=[
+            f"--method={method}" for method in [*plan.methods, *plan.layer_methods]
+        ],
         network=plan.network(),
         settings=plan.metrics(),
         statistics=plan.statistics(),
         layer=plan.config.distillation.layer,
         published=plan.published(),
-        code=code(
+        code=metric_code(
             "unimri.evaluation.tables",
-            "unimri.evaluation.parameters",
+            "unimri.evaluation.paper",
             "unimri.models.folder",
             *CONDITIONINGS,
         ),
     shell:
-        "python -m unimri.cli tables {input.scores:q} --anatomies {params.anatomies:q} --network {params.network:q}"
+        "python -m unimri.cli tables {input.scores:q} {params.methods:q} --anatomies {params.anatomies:q} --network {params.network:q}"
         " --settings {params.settings:q} --statistics {params.statistics:q} --layer {params.layer}"
         " --output {params.folder:q} > {log:q} 2>&1"
 
@@ -105,14 +97,7 @@ rule picture:
     input:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
         shards=lambda wildcards: shards([wildcards.anatomy]),
-        mask=f"{RESULTS}/masks/{{sampling}}.npz",
-        models=lambda wildcards: [
-            file
-            for method in plan.methods
-            for file in plan.model_files(
-                method, wildcards.sampling, plan.seeds[0], wildcards.anatomy
-            )
-        ],
+        reconstructions=f"{RESULTS}/{{sampling}}/reconstructions/{{anatomy}}.h5",
     output:
         picture=report(
             f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
@@ -129,18 +114,17 @@ rule picture:
     conda:
         ENVIRONMENT
     resources:
-        **SCORING,
+        **LIGHT,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        models=lambda wildcards: plan.models(
-            wildcards.sampling, plan.seeds[0], wildcards.anatomy
-        ),
+        methods=[f"--method={method}" for method in plan.methods],
+        seed=plan.seeds[0],
         settings=plan.metrics(),
         simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
         code=code("unimri.evaluation.pictures", *CONDITIONINGS),
     shell:
-        "python -m unimri.cli picture {wildcards.anatomy} {params.data:q} {input.mask:q} {params.simulated}"
-        " --models {params.models:q} --settings {params.settings:q} --output {output.picture:q} > {log:q} 2>&1"
+        "python -m unimri.cli picture {input.reconstructions:q} {params.data:q} {params.seed} {params.simulated}"
+        " {params.methods:q} --settings {params.settings:q} --output {output.picture:q} > {log:q} 2>&1"
 
 
 rule curves:
@@ -168,7 +152,7 @@ rule curves:
     params:
         histories=lambda wildcards: plan.curves(wildcards.sampling),
         title=lambda wildcards: plan.curves_title(wildcards.sampling),
-        code=code("unimri.evaluation.curves"),
+        code=code("unimri.evaluation.pictures"),
     shell:
         "python -m unimri.cli curves {params.title:q} --histories {params.histories:q} --output {output:q}"
         " > {log:q} 2>&1"
@@ -195,7 +179,7 @@ rule contact_sheet:
         **LIGHT,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        code=code("unimri.evaluation.contact"),
+        code=code("unimri.evaluation.pictures"),
     shell:
         "python -m unimri.cli contact-sheet {params.data:q} --output {output:q} > {log:q} 2>&1"
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from unimri.data.simulate.phantoms.canvas import Canvas, Plane, Pose, dome, ellipse
-from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
+from unimri.data.simulate.phantoms.phantom import Canvas, Phantom, Plane, Pose, dome, ellipse, signals_by_contrast
 
 
 class Ball(Phantom):

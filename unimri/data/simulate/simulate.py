@@ -1,14 +1,26 @@
 """Writing a whole simulated data set."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
-from unimri.data.simulate.layouts import LAYOUTS
-from unimri.data.simulate.phantoms import phantoms
-from unimri.data.simulate.settings import SimulationSettings
+from unimri.data.simulate.dicom_sets import write_chaos, write_fastmri
+from unimri.data.simulate.nifti_sets import write_acdc, write_decathlon
+from unimri.data.simulate.settings import SimulationSettings, phantoms
+
+Layout = Callable[[SimulationSettings, Path, int], Iterator[None]]
+"""Writes every patient of a data set into a folder, with a seed, and yields after each, for a progress bar."""
+
+LAYOUTS: dict[str, Layout] = {
+    "fastmri-dicom": write_fastmri,
+    "acdc": write_acdc,
+    "chaos-mr": write_chaos,
+    "decathlon": write_decathlon,
+}
+"""The file layouts of the real data sets, by name."""
 
 
 def layout_of(anatomy: str) -> str:

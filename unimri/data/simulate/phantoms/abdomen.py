@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from unimri.data.simulate.phantoms.canvas import (
+from unimri.data.simulate.phantoms.phantom import (
     Canvas,
     Field,
+    Noise,
+    Phantom,
     Plane,
     Points,
     Pose,
@@ -13,10 +15,10 @@ from unimri.data.simulate.phantoms.canvas import (
     dome,
     ellipse,
     open_curve,
+    scaled,
+    signals_by_contrast,
     wobbled,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
-from unimri.data.simulate.phantoms.texture import Noise
 
 LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN = 63, 126, 189, 252
 
@@ -156,7 +158,7 @@ class Abdomen(Phantom):
             outline = wobbled(ellipse((x, y), 17, 20), rng, 2.0)
             if z < 12:
                 canvas.fill(outline, signal["wall"], soft=0.6)
-                canvas.fill((outline - (x, y)) * 0.84 + (x, y), signal["gut"] * (0.8 + 0.2 * content), soft=0.6)
+                canvas.fill(scaled(outline, 0.84, (x, y)), signal["gut"] * (0.8 + 0.2 * content), soft=0.6)
                 canvas.fill(ellipse((x, y - 8), 10, 6), signal["gas"], soft=0.8)
 
     def _paint_back(self, canvas: Canvas, signal: dict[str, float], grain: Field, muscle: Field) -> None:
@@ -176,7 +178,7 @@ class Abdomen(Phantom):
         canvas.fill(ellipse((0, 33), 20.4, 15.4, 0, 2.5), body * (1 + 0.12 * grain), soft=0.6)
         arch = closed_curve([(-15, 48), (-40, 56), (-14, 61), (-4, 88), (4, 88), (14, 61), (40, 56), (15, 48)])
         canvas.fill(arch, signal["bone"], soft=0.8)
-        canvas.fill((arch - (0, 60)) * 0.75 + (0, 60), signal["marrow"] * 0.9, soft=0.8)
+        canvas.fill(scaled(arch, 0.75, (0, 60)), signal["marrow"] * 0.9, soft=0.8)
         canvas.fill(ellipse((0, 56), 11, 8.5), signal["fat"] * 0.8, soft=0.5)
         canvas.fill(ellipse((0, 56), 9, 7), signal["csf"], soft=0.5)
         canvas.fill(ellipse((0, 56), 5, 3.8), signal["cord"], soft=0.5)
@@ -193,16 +195,7 @@ class Abdomen(Phantom):
             rng = np.random.default_rng(self.seed + 10 + index)
             centre = np.array([side * 64.0, 36.0 - 0.12 * z])
             hilum = between(abs(z - height), (4, 20), (1, 0))
-            bean = [
-                (20, -22),
-                (29, -2),
-                (23, 22),
-                (4, 29),
-                (-14, 22),
-                (-20 + 13 * hilum, 3),
-                (-17, -20),
-                (2, -30),
-            ]
+            bean = [(20, -22), (29, -2), (23, 22), (4, 29), (-14, 22), (-20 + 13 * hilum, 3), (-17, -20), (2, -30)]
             outline = wobbled(closed_curve(np.array(bean) * (side * r, r)) + centre, rng, 1.0)
             canvas.fill(outline, signal["cortex"] * (1 + 0.06 * grain), label, soft=0.5)
             for turn in np.linspace(-2.2, 2.2, 7):
@@ -225,15 +218,15 @@ class Abdomen(Phantom):
         rng = np.random.default_rng(self.seed + 20)
         if (r := dome(z, 24, 40) * self.spleen) > 0.2:
             half_moon = np.array([(112, -14), (121, 14), (108, 48), (80, 66), (72, 58), (90, 36), (98, 8)])
-            outline = wobbled(closed_curve((half_moon - (100, 30)) * r + (100, 30)), rng, 1.2)
+            outline = wobbled(closed_curve(scaled(half_moon, r, (100, 30))), rng, 1.2)
             canvas.fill(outline, signal["spleen"] * (1 + 0.04 * grain), SPLEEN, soft=0.6)
         if (r := dome(z, 20, 44)) > 0.25:
             stomach = np.array([(8, -40), (30, -66), (70, -66), (96, -36), (92, 2), (70, 10), (48, -20), (24, -24)])
-            outline = wobbled(closed_curve((stomach - (60, -30)) * r + (60, -30)), rng, 3.0)
+            outline = wobbled(closed_curve(scaled(stomach, r, (60, -30))), rng, 3.0)
             middle = outline.mean(axis=0)
             canvas.fill(outline, signal["wall"], soft=0.6)
             # Folds of the stomach's lining make its inner wall uneven.
-            lining = wobbled((outline - middle) * 0.88 + middle, rng, 2.0, (9, 13, 17))
+            lining = wobbled(scaled(outline, 0.88, middle), rng, 2.0, (9, 13, 17))
             canvas.fill(lining, signal["fluid"] * (0.9 + 0.15 * self.content.on(canvas.plane)), soft=0.6)
             canvas.fill(ellipse((middle[0] - 4, middle[1] - 18 * r), 24 * r, 9 * r, 0, 2.6), signal["gas"], soft=1.0)
         if (r := dome(z, 2, 20)) > 0.3:
@@ -253,7 +246,7 @@ class Abdomen(Phantom):
              (-12 + 10 * left, -36), (-22, -14), (-30, 6), (-52, 22), (-62, 48), (-92, 58), (-116, 24)]
         )  # fmt: skip
         anchor = np.array([-112, 6])
-        outline = wobbled(closed_curve((lobe - anchor) * min(right, 1.1) + anchor) * (1, self.depth), rng, 1.6)
+        outline = wobbled(closed_curve(scaled(lobe, min(right, 1.1), anchor)) * (1, self.depth), rng, 1.6)
         tissue = signal["liver"] * (1 + 0.045 * grain + 0.03 * patches)
         # Hepatic and portal veins branch in three dimensions; the zero lines of a smooth field do alike.
         veins = self.branches.on(plane)
@@ -267,10 +260,7 @@ class Abdomen(Phantom):
             for end in ((-60, -50), (-84, -4), (-30, -66)):
                 middle = ((end[0] - 16) / 2 + 3, (end[1] + 8) / 2 - 4)
                 canvas.stroke(
-                    open_curve([(-20, 4), middle, end]),
-                    between(z, (8, 30), (2.5, 6)),
-                    signal["vessel"],
-                    soft=0.8,
+                    open_curve([(-20, 4), middle, end]), between(z, (8, 30), (2.5, 6)), signal["vessel"], soft=0.8
                 )
         canvas.stroke(open_curve([(-10, -80), (-14, -58), (-26, -36)]), 2.6 * left + 0.5, signal["fat"], soft=0.6)
         for x, y, height, radius in self.cysts:
@@ -283,7 +273,7 @@ class Abdomen(Phantom):
                     canvas.fill(spot, signal["lesion"], LIVER, soft=0.5)
         if (r := dome(z, -16, 20)) > 0.25:
             bladder = wobbled(ellipse((-38, -42), 12 * r, 20 * r, 25), rng, 1.0)
-            canvas.fill((bladder - (-38, -42)) * 1.14 + (-38, -42), signal["wall"], 0, soft=0.5)
+            canvas.fill(scaled(bladder, 1.14, (-38, -42)), signal["wall"], 0, soft=0.5)
             canvas.fill(bladder, signal["fluid"], soft=0.5)
 
     def _paint_vessels(self, canvas: Canvas, signal: dict[str, float]) -> None:

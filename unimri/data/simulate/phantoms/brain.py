@@ -2,19 +2,21 @@
 
 import numpy as np
 
-from unimri.data.simulate.phantoms.canvas import (
+from unimri.data.simulate.phantoms.phantom import (
     Canvas,
     Field,
+    Noise,
+    Phantom,
     Plane,
     Pose,
     between,
     closed_curve,
     dome,
     ellipse,
+    scaled,
+    signals_by_contrast,
     wobbled,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
-from unimri.data.simulate.phantoms.texture import Noise
 
 
 class Brain(Phantom):
@@ -56,21 +58,11 @@ class Brain(Phantom):
         self.grain = Noise(rng, (6, 2.2, 2.2), cells=96)
         self.patches = Noise(rng, (12, 12, 12), cells=32)
         self.lesions = [
-            (
-                rng.choice([-1, 1]) * rng.uniform(14, 38),
-                rng.uniform(-42, 48),
-                rng.uniform(0, 40),
-                rng.uniform(1.5, 4.5),
-            )
+            (rng.choice([-1, 1]) * rng.uniform(14, 38), rng.uniform(-42, 48), rng.uniform(0, 40), rng.uniform(1.5, 4.5))
             for _ in range(rng.integers(0, 12))
         ]
         self.tumour = (
-            (
-                rng.choice([-1, 1]) * rng.uniform(22, 38),
-                rng.uniform(-30, 35),
-                rng.uniform(5, 40),
-                rng.uniform(9, 17),
-            )
+            (rng.choice([-1, 1]) * rng.uniform(22, 38), rng.uniform(-30, 35), rng.uniform(5, 40), rng.uniform(9, 17))
             if rng.random() < 0.3
             else None
         )
@@ -192,27 +184,12 @@ class Brain(Phantom):
             uneven = rng.uniform(0.8, 1.2)
             if front > 0.15:
                 horn = closed_curve(
-                    [
-                        (3, -10),
-                        (3, -24),
-                        (7 * front + 3, -37),
-                        (5 * front + 6, -38),
-                        (6 * front + 3, -28),
-                        (5, -14),
-                    ]
+                    [(3, -10), (3, -24), (7 * front + 3, -37), (5 * front + 6, -38), (6 * front + 3, -28), (5, -14)]
                 ) * (side * uneven**0.5, 1)
                 canvas.fill(horn, csf, soft=0.5)
             if back > 0.15:
                 trigone = closed_curve(
-                    [
-                        (14, 24),
-                        (20, 22),
-                        (22 + 4 * back, 34),
-                        (20 + 2 * back, 50),
-                        (17, 56),
-                        (15, 44),
-                        (13, 32),
-                    ]
+                    [(14, 24), (20, 22), (22 + 4 * back, 34), (20 + 2 * back, 50), (17, 56), (15, 44), (13, 32)]
                 ) * (side * uneven**0.5, 1)
                 canvas.fill(trigone, csf, soft=0.5)
                 canvas.fill(ellipse((side * 19, 33), 3 * back, 4 * back), signal["grey"] * 0.9, soft=0.8)
@@ -267,9 +244,7 @@ class Brain(Phantom):
             if z < -18:
                 grow = between(z, (-30, -18), (1, 0.3))
                 canvas.fill(
-                    ellipse((side * 32, -58), 17 * grow, 19 * grow),
-                    signal["fat"] * (1 + 0.1 * grain),
-                    soft=0.6,
+                    ellipse((side * 32, -58), 17 * grow, 19 * grow), signal["fat"] * (1 + 0.1 * grain), soft=0.6
                 )
                 canvas.fill(ellipse((side * 32, -63), 12.0 * grow, 12.0 * grow), signal["eye"], soft=0.4)
                 canvas.fill(ellipse((side * 32, -72.5), 4.5 * grow, 2.2 * grow), signal["muscle"], soft=0.3)
@@ -288,7 +263,7 @@ class Brain(Phantom):
         for lx, ly, lz, radius in self.lesions:
             outline = wobbled(ellipse((lx, ly), radius * 1.3, radius), rng, 0.5)
             if (r := dome(z, lz, radius * 2)) > 0.2 and contrast != "AXT1POST":
-                canvas.fill((outline - (lx, ly)) * r + (lx, ly), signal["lesion"], soft=0.7)
+                canvas.fill(scaled(outline, r, (lx, ly)), signal["lesion"], soft=0.7)
         if self.tumour:
             tx, ty, tz, radius = self.tumour
             outline = wobbled(ellipse((tx, ty), radius, radius), rng, 2.0) - (tx, ty)

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from unimri.data.simulate.phantoms.canvas import (
+from unimri.data.simulate.phantoms.phantom import (
     Canvas,
     Field,
+    Noise,
+    Phantom,
     Plane,
     Points,
     Pose,
@@ -13,10 +15,10 @@ from unimri.data.simulate.phantoms.canvas import (
     dome,
     ellipse,
     open_curve,
+    scaled,
+    signals_by_contrast,
     wobbled,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
-from unimri.data.simulate.phantoms.texture import Noise
 
 END_SYSTOLE = 0.38
 RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE = 1, 2, 3
@@ -134,20 +136,9 @@ class Cardiac(Phantom):
                 if shade > 0.05 and abs(end[0]) < 108 and abs(end[1]) < 56:
                     canvas.stroke(open_curve([start, middle, end]), rng.uniform(1.4, 3.0), shade, soft=0.9)
         mediastinum = closed_curve(
-            [
-                (-22, -84),
-                (30, -84),
-                (74, -58),
-                (86, -14),
-                (64, 20),
-                (30, 40),
-                (0, 50),
-                (-30, 38),
-                (-44, 6),
-                (-46, -34),
-            ]
+            [(-22, -84), (30, -84), (74, -58), (86, -14), (64, 20), (30, 40), (0, 50), (-30, 38), (-44, 6), (-46, -34)]
         )
-        canvas.fill((mediastinum - (15, -22)) * 0.86 + (15, -22), fat, soft=1.0)
+        canvas.fill(scaled(mediastinum, 0.86, (15, -22)), fat, soft=1.0)
         # Towards the apex the dome of the diaphragm, with the liver below it, rises into the slice.
         if (r := between(z, (-30, 12), (1.0, 0.0))) > 0.05:
             liver = closed_curve(
@@ -155,7 +146,7 @@ class Cardiac(Phantom):
             )
             tissue = signal["liver"] * (1 + 0.05 * grain + 0.05 * patches)
             anchor = np.array([-96, 8])
-            canvas.fill(((liver - anchor) * r + anchor) * g, tissue, soft=1.2)
+            canvas.fill(scaled(liver, r, anchor) * g, tissue, soft=1.2)
             for _ in range(7):
                 a = anchor + rng.uniform(-14, 80) * np.array([r, 0]) + (0, rng.uniform(-34, 22) * r)
                 b = a + rng.uniform(-18, 18, 2)
@@ -167,7 +158,7 @@ class Cardiac(Phantom):
                 )
             spleen = closed_curve([(84, 16), (112, 0), (112, 34), (86, 58), (62, 56)])
             if z < -8:
-                canvas.fill((spleen - (90, 36)) * r + (90, 36), signal["spleen"] * (1 + 0.04 * grain), soft=1.0)
+                canvas.fill(scaled(spleen, r, (90, 36)), signal["spleen"] * (1 + 0.04 * grain), soft=1.0)
         canvas.fill(ellipse((-4, -90 * g), 18, 6, 0, 2.6), signal["bone"], soft=0.6)
         canvas.fill(ellipse((-4, -90 * g), 15, 3.6, 0, 2.6), signal["marrow"] * 1.2, soft=0.6)
         canvas.fill(ellipse((26, 40), 12.5, 12.5), signal["myocardium"], soft=0.5)
@@ -217,16 +208,13 @@ class Cardiac(Phantom):
         )  # fmt: skip
         outline = closed_curve(crescent @ turn + c)
         middle = outline.mean(axis=0)
-        shell = (outline - middle) * (1 + 4.0 / (reach + 20)) + middle
-        canvas.fill((outline - middle) * (1 + 12 / (reach + 20)) + middle, signal["fat"], soft=1.2)
+        shell = scaled(outline, 1 + 4.0 / (reach + 20), middle)
+        canvas.fill(scaled(outline, 1 + 12 / (reach + 20), middle), signal["fat"], soft=1.2)
         canvas.fill(shell, wall, soft=0.5)
         # The right ventricle is coarsely trabeculated: ridges of muscle reach into its blood.
         ridges = np.clip(np.abs(self.trabeculae.on(plane)) - 1.2, 0, 0.8) * np.float32(0.7)
         canvas.fill(
-            outline,
-            (flow + ridges * (signal["myocardium"] - flow)).astype(np.float32),
-            RIGHT_VENTRICLE,
-            soft=0.4,
+            outline, (flow + ridges * (signal["myocardium"] - flow)).astype(np.float32), RIGHT_VENTRICLE, soft=0.4
         )
 
         epicardium = wobbled(self._left(outer), np.random.default_rng(self.seed + 2), 0.7)

@@ -2,9 +2,11 @@
 
 import numpy as np
 
-from unimri.data.simulate.phantoms.canvas import (
+from unimri.data.simulate.phantoms.phantom import (
     Canvas,
     Field,
+    Noise,
+    Phantom,
     Plane,
     Points,
     Pose,
@@ -13,9 +15,9 @@ from unimri.data.simulate.phantoms.canvas import (
     dome,
     ellipse,
     open_curve,
+    scaled,
+    signals_by_contrast,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
-from unimri.data.simulate.phantoms.texture import Noise
 
 _STEPS = 8
 
@@ -96,7 +98,7 @@ class Knee(Phantom):
         if plane.z > 20:
             r = dome(plane.z, 33, 13)
             fibula = closed_curve([(22, 24), (34, 20), (38, 30), (32, 42), (31, 95), (22, 95), (22, 42)])
-            self._paint_bone(canvas, signal, (fibula - (29, 50)) * (r, 1) + (29, 50), (0, 0), marrow)
+            self._paint_bone(canvas, signal, scaled(fibula, (r, 1), (29, 50)), (0, 0), marrow)
         self._paint_menisci(canvas, signal, side)
         if side < 12:
             self._paint_cruciates(canvas, signal, plane.z)
@@ -121,7 +123,7 @@ class Knee(Phantom):
         corners = np.array(notch) * (1 - rounded) + np.array(condyle) * rounded
         corners = corners * (1 - outer) + np.array(edge) * outer
         shrink = max(0.3, dome(side, 20, 19)) if side > 20 else 1.0
-        return self._bent(closed_curve((corners - (4, -22)) * shrink + (4, -22), _STEPS))
+        return self._bent(closed_curve(scaled(corners, shrink, (4, -22)), _STEPS))
 
     def _tibia(self, side: float) -> Points:
         middle = [(-25, 14), (-10, 8), (0, 5), (10, 9), (28, 12), (32, 18), (27, 30), (21, 48), (18, 100),
@@ -131,7 +133,7 @@ class Knee(Phantom):
         away = between(side, (14, 27), (0, 1))
         corners = np.array(middle) * (1 - away) + np.array(outer) * away
         shrink = max(0.3, dome(side, 20, 20)) if side > 20 else 1.0
-        return closed_curve((corners - (2, 14)) * shrink + (2, 14), _STEPS)
+        return closed_curve(scaled(corners, shrink, (2, 14)), _STEPS)
 
     def _paint_soft_tissue(self, canvas: Canvas, signal: dict[str, float], muscle: Field) -> None:
         plane = canvas.plane
@@ -197,7 +199,7 @@ class Knee(Phantom):
         canvas.stroke(outline, 1.3, signal["bone"], closed=True, soft=0.25)
         centre = outline.mean(axis=0)
         span = np.abs(outline - centre).max(axis=0)
-        canvas.fill((outline - centre) * np.clip(1 - 0.9 / span, 0.3, 1) + centre, marrow, soft=0.4)
+        canvas.fill(scaled(outline, np.clip(1 - 0.9 / span, 0.3, 1), centre), marrow, soft=0.4)
 
     def _paint_scars(self, canvas: Canvas, signal: dict[str, float], side: float) -> None:
         # The closed growth plates stay visible as thin dark lines across the marrow.
@@ -241,16 +243,9 @@ class Knee(Phantom):
         h = self.patella_height
         if r > 0.25:
             patella = closed_curve(
-                [
-                    (-51, -36 + h),
-                    (-42, -42 + h),
-                    (-35, -32 + h),
-                    (-36, -18 + h),
-                    (-45, -8 + h),
-                    (-51, -18 + h),
-                ]
+                [(-51, -36 + h), (-42, -42 + h), (-35, -32 + h), (-36, -18 + h), (-45, -8 + h), (-51, -18 + h)]
             )
-            patella = (patella - (-43, -25 + h)) * r + (-43, -25 + h)
+            patella = scaled(patella, r, (-43, -25 + h))
             self._paint_bone(canvas, signal, patella, (2, 4), marrow)
         if side < 15:
             width = between(side, (0, 15), (5.5, 2.5))
@@ -258,9 +253,6 @@ class Knee(Phantom):
             canvas.stroke(open_curve([(-49, -10 + h), (-42, 4), (-30, 26), (-24, 40)]), width, dark, soft=0.4)
             canvas.stroke(open_curve([(-48, -38 + h), (-42, -58), (-37, -80), (-34, -110)]), width, dark, soft=0.4)
             canvas.stroke(
-                open_curve([(-47, -39 + h), (-41, -58), (-36, -80), (-33, -110)]),
-                0.9,
-                signal["fat"] * 0.6,
-                soft=0.3,
+                open_curve([(-47, -39 + h), (-41, -58), (-36, -80), (-33, -110)]), 0.9, signal["fat"] * 0.6, soft=0.3
             )
             canvas.stroke(open_curve([(-38, -6 + h), (-28, 2), (-22, 8)]), 0.8, signal["septum"], soft=0.3)

@@ -3,9 +3,11 @@
 import numpy as np
 import scipy
 
-from unimri.data.simulate.phantoms.canvas import (
+from unimri.data.simulate.phantoms.phantom import (
     Canvas,
     Field,
+    Noise,
+    Phantom,
     Plane,
     Pose,
     between,
@@ -13,10 +15,10 @@ from unimri.data.simulate.phantoms.canvas import (
     dome,
     ellipse,
     open_curve,
+    scaled,
+    signals_by_contrast,
     wobbled,
 )
-from unimri.data.simulate.phantoms.phantom import Phantom, signals_by_contrast
-from unimri.data.simulate.phantoms.texture import Noise
 
 PERIPHERAL_ZONE, TRANSITION_ZONE = 1, 2
 # Diffusion pictures are read out fast, at several millimetres a pixel, and then interpolated.
@@ -139,23 +141,13 @@ class Prostate(Phantom):
             if high > 0.05:
                 head = ellipse((side * 84, -8), 23.5 * high, 23.5 * high)
                 socket = closed_curve(
-                    [
-                        (58, -42),
-                        (66, -34),
-                        (61, -12),
-                        (63, 10),
-                        (78, 22),
-                        (70, 34),
-                        (56, 24),
-                        (53, -4),
-                        (54, -34),
-                    ]
+                    [(58, -42), (66, -34), (61, -12), (63, 10), (78, 22), (70, 34), (56, 24), (53, -4), (54, -34)]
                 )
                 canvas.fill(socket * mirror, signal["bone"], soft=0.4)
                 canvas.fill((socket - (60, -2)) * (0.72, 0.92) * mirror + np.array([60 * side, -2]), marrow, soft=0.5)
-                canvas.fill((head - (side * 84, -8)) * 1.09 + (side * 84, -8), signal["mucosa"], soft=0.4)
+                canvas.fill(scaled(head, 1.09, (side * 84, -8)), signal["mucosa"], soft=0.4)
                 canvas.fill(head, signal["bone"], soft=0.4)
-                canvas.fill((head - (side * 84, -8)) * 0.94 + (side * 84, -8), marrow * 1.05, soft=0.5)
+                canvas.fill(scaled(head, 0.94, (side * 84, -8)), marrow * 1.05, soft=0.5)
             if high < 0.95:
                 low = 1 - high
                 for corners in (
@@ -164,9 +156,9 @@ class Prostate(Phantom):
                 ):
                     bone = closed_curve(corners)
                     middle = bone.mean(axis=0)
-                    bone = (bone - middle) * low**0.5 + middle
+                    bone = scaled(bone, low**0.5, middle)
                     canvas.fill(bone * mirror, signal["bone"], soft=0.4)
-                    canvas.fill(((bone - middle) * 0.84 + middle) * mirror, marrow, soft=0.5)
+                    canvas.fill(scaled(bone, 0.84, middle) * mirror, marrow, soft=0.5)
             for x, y, r, shade in (
                 (48, -64, 5.2, "flow"),
                 (38, -58, 6.0, "flow"),
@@ -190,15 +182,13 @@ class Prostate(Phantom):
         y = 38 + 6 * self.size - 0.25 * z * 0.5
         outline = wobbled(ellipse((rng.uniform(-4, 4), y), 15 * r, 13 * r), rng, 1.2)
         middle = outline.mean(axis=0)
-        canvas.fill((outline - middle) * 1.06 + middle, signal["capsule"] * 1.3, soft=0.4)
+        canvas.fill(scaled(outline, 1.06, middle), signal["capsule"] * 1.3, soft=0.4)
         canvas.fill(outline, signal["wall"] * (1 + 0.1 * grain), soft=0.4)
-        lining = wobbled((outline - middle) * 0.78 + middle, rng, 1.0, (5, 7, 9, 11))
+        lining = wobbled(scaled(outline, 0.78, middle), rng, 1.0, (5, 7, 9, 11))
         canvas.fill(lining, signal["mucosa"], soft=0.3)
-        lumen = (lining - middle) * 0.82 + middle
+        lumen = scaled(lining, 0.82, middle)
         canvas.fill(
-            lumen,
-            signal["gas"] if self.gas else signal["stool"] * (1 + 0.3 * self.glands.on(canvas.plane)),
-            soft=0.5,
+            lumen, signal["gas"] if self.gas else signal["stool"] * (1 + 0.3 * self.glands.on(canvas.plane)), soft=0.5
         )
         for side in (-1, 1):
             bundle = np.array([side * 21 * self.size, 20 * self.size])
@@ -224,26 +214,11 @@ class Prostate(Phantom):
         )
         middle = bladder.mean(axis=0)
         canvas.fill(bladder, signal["wall"], soft=0.5)
-        canvas.fill(
-            (bladder - middle) * (1 - 0.11 / max(r, 0.3)) + middle,
-            signal["urine"] * (1 + 0.01 * grain),
-            soft=0.6,
-        )
+        canvas.fill(scaled(bladder, 1 - 0.11 / max(r, 0.3), middle), signal["urine"] * (1 + 0.01 * grain), soft=0.6)
         # Seminal vesicles are coiled tubes: the contour lines of a field, bright inside and dark between.
         bow = between(z, (10, 18), (0, 1))
         vesicles = closed_curve(
-            [
-                (-38, 10),
-                (-20, 8),
-                (0, 14),
-                (20, 8),
-                (38, 10),
-                (30, 20),
-                (10, 22),
-                (0, 20),
-                (-10, 22),
-                (-30, 20),
-            ]
+            [(-38, 10), (-20, 8), (0, 14), (20, 8), (38, 10), (30, 20), (10, 22), (0, 20), (-10, 22), (-30, 20)]
         )
         tubes = self.tubes.on(plane)
         coil = signal["wall"] + (signal["vessel"] - signal["wall"]) * np.clip(np.abs(tubes) * 2.2 - 0.3, 0, 1)
@@ -256,18 +231,7 @@ class Prostate(Phantom):
         if r < 0.25:
             return
         gland = np.array(
-            [
-                (-23, -2),
-                (-17, -17),
-                (0, -21),
-                (17, -17),
-                (23, -2),
-                (22, 11),
-                (12, 19),
-                (0, 16),
-                (-12, 19),
-                (-22, 11),
-            ]
+            [(-23, -2), (-17, -17), (0, -21), (17, -17), (23, -2), (22, 11), (12, 19), (0, 16), (-12, 19), (-22, 11)]
         )
         outline = wobbled(closed_curve(gland * r), rng, 0.8)
         canvas.fill(outline * 1.06, signal["fat"], soft=0.6)
@@ -294,16 +258,14 @@ class Prostate(Phantom):
         zone -= (0, 1.5 * r)
         canvas.fill(zone, signal["capsule"], TRANSITION_ZONE, soft=0.3)
         canvas.fill(
-            (zone - (0, -4 * r)) * 0.95 + (0, -4 * r),
-            signal["transition"] * (1 + 0.14 * glands + 0.1 * patches),
-            soft=0.3,
+            scaled(zone, 0.95, (0, -4 * r)), signal["transition"] * (1 + 0.14 * glands + 0.1 * patches), soft=0.3
         )
         for nx, ny, nz, radius, kind in self.nodules:
             if (s := dome(z, nz - 3, radius * 1.5) * r) > 0.25:
                 place = np.array([nx * 12, ny * 10 - 5]) * r * grow
                 nodule = wobbled(ellipse(place, radius * s, radius * s * 0.85), rng, 0.5)
                 inside = signal["nodule"] * (1 + 0.2 * glands) if kind > 0.4 else signal["stroma"] * (1 + 0.1 * glands)
-                canvas.fill((nodule - place) * 1.16 + place, signal["capsule"], soft=0.3)
+                canvas.fill(scaled(nodule, 1.16, place), signal["capsule"], soft=0.3)
                 canvas.fill(nodule, inside, soft=0.3)
         canvas.fill(
             closed_curve(np.array([(-9, -16), (0, -21), (9, -16), (4, -10), (-4, -10)]) * r),

@@ -1,0 +1,64 @@
+"""Frames as CSV and as markdown, in one fixed form, so that equal results are equal bytes."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+from tabulate import tabulate
+
+from unimri.core.artifacts import replacing
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """Write a frame as CSV: six decimals, accelerations as short as can be, nothing for a missing value."""
+    if "acceleration" in frame:
+        frame = frame.assign(acceleration=[f"{value:g}" for value in frame["acceleration"]])
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
+
+
+def significant(value: float) -> str:
+    """Give a number for a CSV with six significant digits; nothing where it is missing."""
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def exact_changes(frame: pd.DataFrame) -> pd.DataFrame:
+    """With `largest_pixel_change` as text, which shows as zero only what is: six decimals would not."""
+    return frame.assign(largest_pixel_change=[f"{value:.6g}" for value in frame["largest_pixel_change"]])
+
+
+def number(value: float, mark: str = "", decimals: int = 2) -> str:
+    """Give a metric, with the paper's two decimals, between two `mark`s; a dash where it is missing."""
+    return "–" if math.isnan(value) else f"{mark}{value:.{decimals}f}{mark}"
+
+
+def spread_number(value: float, deviation: float, mark: str = "", decimals: int = 2) -> str:
+    """Give a metric as `number` does, with its deviation over seeds where there is one."""
+    spread = "" if math.isnan(deviation) or deviation == 0 else f" ± {deviation:.{decimals}f}"
+    return number(value, mark, decimals) + spread
+
+
+def interval_number(value: float, low: float, high: float, decimals: int = 2) -> str:
+    """Give a difference with its sign and its interval, where there is one; a dash where it is missing."""
+    if math.isnan(value):
+        return "–"
+    interval = "" if math.isnan(low) else f" [{low:+.{decimals}f}, {high:+.{decimals}f}]"
+    return f"{value:+.{decimals}f}{interval}"
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
+    """Give a pipe table; the first `text_columns` columns are aligned left and the others right."""
+
+    def escape(cell: str) -> str:
+        return cell.replace("|", "\\|").replace("\n", " ")
+
+    return str(
+        tabulate(
+            [[escape(cell) for cell in row] for row in rows],
+            headers=[escape(cell) for cell in header],
+            tablefmt="pipe",
+            disable_numparse=True,
+            colalign=["left"] * text_columns + ["right"] * (len(header) - text_columns),
+        )
+    )

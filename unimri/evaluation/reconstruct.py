@@ -1,0 +1,138 @@
+"""Reconstructing a test split by every method and under every condition, once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import Tensor
+from tqdm import tqdm
+
+from unimri.core.artifacts import sha256
+from unimri.core.compute import use_threads
+from unimri.core.errors import UnimriError
+from unimri.core.provenance import versions
+from unimri.core.settings import read_settings
+from unimri.data.store import PreparedData
+from unimri.evaluation.reconstructions import MANIFEST, About, Reconstruction, writing_reconstructions
+from unimri.models.cascade import D5C5
+from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, insert_aspin, load_model
+from unimri.physics.masks import load_masks
+from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices, zero_filling
+
+
+def reconstruct_test_split(
+    anatomy: str, data: Path, mask: Path, reconstructions: list[Reconstruction], output: Path
+) -> None:
+    """Reconstruct an anatomy's test split, and keep the magnitudes; see `unimri.evaluation.reconstructions`.
+
+    A network is loaded once, a volume at a time is reconstructed, and each volume once a method and condition.
+
+    Parameters
+    ----------
+    data : folder of prepared data.
+    mask : artifact of the trainings' masks.
+    reconstructions : what to make, at least one.
+    output : the HDF5 file.
+
+    Raises
+    ------
+    UnimriError : when an input is missing or does not fit.
+    """
+    use_threads()
+    trained, slices = load_masks(mask), PreparedData(data).split("test")
+    origins: dict[str, Reconstruction] = {}
+    for one in reconstructions:
+        origins.setdefault(one.origin, one)
+    number_of = {origin: number for number, origin in enumerate(origins)}
+    masks = {one.mask: load_masks(one.mask) for one in reconstructions if one.mask is not None} | {None: trained}
+    about = About(
+        anatomy=anatomy,
+        mask=trained.name,
+        acceleration=trained.acceleration,
+        reconstructions=reconstructions,
+        images=[number_of[one.origin] for one in reconstructions],
+        inputs=_digests(anatomy, data, mask, reconstructions),
+        versions=versions("PyWavelets", "sigpy"),
+    )
+    numbers = [one.numbers(slices) for one in origins.values()]
+    shapes = [(len(chosen), slices.image_size, slices.image_size) for chosen in numbers]
+    # A network at a time, by all that is asked of it.
+    of_model: dict[str, list[int]] = {}
+    for place, one in enumerate(origins.values()):
+        of_model.setdefault(one.model_dump_json(include={"model", "aspin", "added"}), []).append(place)
+    with (
+        writing_reconstructions(output, about, shapes) as datasets,
+        tqdm(total=sum(map(len, numbers)), desc=anatomy, unit="slice", disable=None) as bar,
+    ):
+        for places in of_model.values():
+            wanted = [list(origins.values())[place] for place in places]
+            reconstructor = load_reconstructor(wanted[0].model, anatomy, wanted[0].aspin, wanted[0].added)
+            for place, one in zip(places, wanted, strict=True):
+                done = 0
+                # As volumes where they are whole, so that one is in memory at a time and none is torn by a batch.
+                volumes = [own for _, _, own in slices.volumes()] if one.slices is None else [numbers[place]]
+                for batch in (batch for volume in volumes for batch in batches(volume)):
+                    images = reconstruct_slices(reconstructor, slices.batch(batch), batch, masks[one.mask], one.noise)
+                    datasets[place][done : done + len(batch)] = images
+                    done += len(batch)
+                    bar.update(len(batch))
+
+
+def network_reconstructor(network: D5C5, anatomy: str) -> Reconstructor:
+    """A network with one anatomy's ASPIN, where it has ASPIN."""
+
+    def reconstruct(zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int) -> Tensor:
+        image, _ = network(zero_filled, measured, sampled, axis, anatomy)
+        return image
+
+    return reconstruct
+
+
+def load_reconstructor(
+    model: Path | None, anatomy: str, aspin: Path | None = None, added: Sequence[str] = ()
+) -> Reconstructor:
+    """Load what reconstructs slices of one anatomy.
+
+    Parameters
+    ----------
+    model, aspin, added : see `unimri.evaluation.reconstructions.Reconstruction`. The name of `aspin`, without its
+        ending, is the anatomy that it belongs to.
+    anatomy : whose ASPIN is applied when `aspin` is None.
+
+    Raises
+    ------
+    UnimriError : when the model is missing or damaged, or has no ASPIN and is given one.
+    """
+    if model is None:
+        return zero_filling
+    if model.suffix == ".json":
+        # Here, because sigpy takes seconds to import.
+        from unimri.classical.reconstruction import classical_reconstructor
+        from unimri.classical.settings import Tuned
+
+        tuned = read_settings(Tuned, model, "tune again to write it")
+        return classical_reconstructor(tuned.settings, tuned.weight)
+    network = load_model(model, [*([anatomy] if aspin is None else []), *added])
+    if aspin is None:
+        return network_reconstructor(network, anatomy)
+    if not network.conditioning.adaptable:
+        raise UnimriError(f"{model}: a plain network; the ASPIN {aspin} belongs to a universal one")
+    insert_aspin(network, aspin.stem, aspin, model)
+    return network_reconstructor(network, aspin.stem)
+
+
+def _digests(anatomy: str, data: Path, mask: Path, reconstructions: list[Reconstruction]) -> dict[str, str]:
+    """SHA-256 of every file that they are made from."""
+    files: dict[str, Path] = {MANIFEST: data / "manifest.csv"}
+    for path in (mask, *(one.mask for one in reconstructions)):
+        if path is not None:
+            files[path.as_posix()] = path
+    for one in reconstructions:
+        if one.model is None:
+            continue
+        named = [one.model]
+        if one.model.suffix != ".json":
+            named = [one.model / WEIGHTS, one.model / ABOUT]
+            named += [aspin_path(one.model, name) for name in (*([anatomy] if one.aspin is None else []), *one.added)]
+        files |= {path.as_posix(): path for path in (*named, *([] if one.aspin is None else [one.aspin]))}
+    # A plain network has no ASPIN; that another file is missing is said by what loads it.
+    return {name: sha256(path) for name, path in files.items() if path.is_file()}

@@ -1,0 +1,186 @@
+"""Reconstructions of a test split, kept: which there are, as data, and the HDF5 file that holds them.
+
+A file of one anatomy and sampling holds
+
+- `about`: JSON as uint8, see `About`
+- `images/0`, `images/1`, ...: float32 (slices, n, n), magnitudes on the prepared slices' scale, of the slices of the
+  test split in their order, or of some of them, evenly spaced. Reconstructions that are the same by what they are made
+  from, zero filling beside several seeds, are there once.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from unimri.core.artifacts import replacing, sha256
+from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings, parse_settings
+from unimri.data.store import SliceSet, evenly_spaced
+
+MANIFEST = "manifest"
+"""What a file of reconstructions calls the prepared data's manifest among its inputs."""
+
+
+class Reconstruction(Settings):
+    """One reconstruction of a test split.
+
+    Attributes
+    ----------
+    method : its key in Table 1; `layer1`, ... of Table S2; `aspin/2`, `finetuned/all`, ... of few patients.
+    seed : of the method's training; zero filling, which has none, bears that of the trainings beside it.
+    condition : under which it is reconstructed; see `unimri.evaluation.scores`.
+    model : folder of a network; JSON file of a classical method, as `unimri.classical.tuning.tune` writes it; None for
+        zero filling.
+    aspin : file of the ASPIN that is applied, where that is not the anatomy's own in the model's folder.
+    added : new anatomies whose ASPINs the network holds beside that of the slices.
+    mask : artifact that slices are undersampled with; None for that of the trainings.
+    noise : see `unimri.physics.retrospective.reconstruct_slices`.
+    slices : at most so many, evenly spaced; None for all.
+    before : the method whose reconstruction as trained, with the same seed, scores compare this one with, pixel by
+        pixel.
+    """
+
+    method: str
+    seed: int
+    condition: str
+    model: Path | None
+    aspin: Path | None = None
+    added: tuple[str, ...] = ()
+    mask: Path | None = None
+    noise: float = Field(0.0, ge=0)
+    slices: int | None = Field(None, ge=1)
+    before: str | None = None
+
+    def numbers(self, slices: SliceSet) -> NDArray[np.int64]:
+        """Which slices of the test split it has, int64."""
+        return evenly_spaced(len(slices), self.slices)
+
+    @property
+    def origin(self) -> str:
+        """What its images follow from, as text: reconstructions of one origin are the same."""
+        return self.model_dump_json(exclude={"method", "seed", "condition", "before"})
+
+
+def write_list(reconstructions: Sequence[Reconstruction]) -> str:
+    """JSON of reconstructions, without what is as it is by default."""
+    return json.dumps([one.model_dump(mode="json", exclude_defaults=True) for one in reconstructions])
+
+
+def read_list(text: str, source: str) -> list[Reconstruction]:
+    """Read what `write_list` gave; `source` is where it stands, for the error.
+
+    Raises
+    ------
+    UnimriError : when it is no such list.
+    """
+    return parse_settings(list[Reconstruction], text, source)
+
+
+class About(Settings):
+    """What a file of reconstructions says of itself.
+
+    Attributes
+    ----------
+    anatomy : whose test split.
+    mask, acceleration : of the trainings.
+    reconstructions : what it holds.
+    images : the number of each one's dataset.
+    inputs : SHA-256 of every file that it was made from.
+    versions : of the libraries.
+    """
+
+    anatomy: str
+    mask: str
+    acceleration: float
+    reconstructions: list[Reconstruction]
+    images: list[int]
+    inputs: dict[str, str]
+    versions: dict[str, str]
+
+
+@contextmanager
+def writing_reconstructions(path: Path, about: About, shapes: Sequence[tuple[int, ...]]) -> Iterator[list[Any]]:
+    """Write a file of reconstructions, whole or not at all; equal content is equal bytes.
+
+    Parameters
+    ----------
+    path : of the file; its folder is made.
+    shapes : of the datasets `images/0`, `images/1`, ..., which are given to be filled: (slices, n, n).
+
+    Raises
+    ------
+    UnimriError : when the disk is full or the folder cannot be written to.
+    """
+    try:
+        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+            text = json.dumps(about.model_dump(mode="json"), sort_keys=True)
+            # No attribute, which 64 kB would bound; no times: equal content must be equal bytes.
+            file.create_dataset("about", data=np.frombuffer(text.encode(), np.uint8), track_times=False)
+            yield [
+                file.create_dataset(f"images/{number}", shape, "float32", track_times=False)
+                for number, shape in enumerate(shapes)
+            ]
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else "the disk refused it"
+        raise UnimriError(f"{path}: cannot be written: {reason}; free some space or check permissions") from error
+
+
+class Kept:
+    """A file of reconstructions, open for reading; a context that closes it.
+
+    Attributes
+    ----------
+    about : what it says of itself.
+
+    Raises
+    ------
+    UnimriError : when it is missing or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._file = h5py.File(path)
+            text = self._file["about"][()].tobytes().decode()
+        except (OSError, KeyError, AttributeError, ValueError) as error:
+            raise UnimriError(f"{path}: holds no reconstructions ({error}); reconstruct again to write it") from None
+        self.about = parse_settings(About, text, str(path))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def images(self, number: int, places: slice) -> NDArray[np.float32]:
+        """Images of reconstruction `number`, of its slices at `places`: float32 (B, n, n)."""
+        try:
+            images: NDArray[np.float32] = self._file[f"images/{self.about.images[number]}"][places]
+        except (OSError, KeyError, IndexError) as error:
+            raise UnimriError(f"{self._path}: is damaged ({error}); reconstruct again to write it") from None
+        return images
+
+    def find(self, method: str, seed: int, condition: str) -> int:
+        """The number of a reconstruction.
+
+        Raises
+        ------
+        UnimriError : when there is none.
+        """
+        for number, one in enumerate(self.about.reconstructions):
+            if (one.method, one.seed, one.condition) == (method, seed, condition):
+                return number
+        raise UnimriError(f"{self._path}: holds no {method} of seed {seed}, {condition}; reconstruct again to add it")
+
+    def check(self, data: Path) -> None:
+        """Raise UnimriError unless it was made from these prepared data."""
+        if self.about.inputs.get(MANIFEST) != sha256(data / "manifest.csv"):
+            raise UnimriError(f"{self._path}: was made from other data than {data}; reconstruct again to write it")

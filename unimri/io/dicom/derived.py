@@ -1,0 +1,282 @@
+"""A derived image: its header, and its values as the integers that DICOM stores."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.sr.coding import Code
+from pydicom.tag import Tag
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    generate_uid,
+)
+
+from unimri.io.dicom.header import is_enhanced
+from unimri.io.volume import Provenance
+
+# Of the series' number, so that it stands behind the scanner's own.
+NUMBER_OFFSET = 1000
+
+_LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K}
+
+# They show or describe the input's pixels, or sign its header.
+_DROPPED = {
+    Tag(keyword)
+    for keyword in (
+        "DataSetTrailingPadding",
+        "DigitalSignaturesSequence",
+        "EncapsulatedPixelDataValueTotalLength",
+        "ExtendedOffsetTable",
+        "ExtendedOffsetTableLengths",
+        "IconImageSequence",
+        "LargestPixelValueInSeries",
+        "MACParametersSequence",
+        "PixelData",
+        "PixelDataProviderURL",
+        "PixelPaddingRangeLimit",
+        "PixelPaddingValue",
+        "SmallestPixelValueInSeries",
+    )
+}
+# Curves and overlays, drawn on the input: groups 5000 to 50FF and 6000 to 60FF.
+_DRAWN = (0x50, 0x60)
+
+# What says how dark values are shown; of no use once they are turned.
+_DISPLAY = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence")
+
+
+@dataclass(frozen=True)
+class FrameScale:
+    """How a frame of the input stores values: value = slope * stored + intercept.
+
+    Attributes
+    ----------
+    slope, intercept : 1 and 0 where the header has none. Where large values are dark (MONOCHROME1), readers subtract
+        from the largest, and the intercept goes.
+    bits, signed : of stored integers.
+    linear : whether slope and intercept can be used: there is no table, and the slope is not zero.
+    """
+
+    slope: float
+    intercept: float
+    bits: int
+    signed: bool
+    linear: bool
+
+    @classmethod
+    def of(cls, dataset: Any, rescale: Any) -> Self:
+        """Of a file's header, and of what holds the frame's rescale (the header itself, or a functional group)."""
+        slope, intercept = rescale.get("RescaleSlope"), rescale.get("RescaleIntercept")
+        # pydicom rescales only when both are there.
+        if slope is None or intercept is None:
+            slope, intercept = 1.0, 0.0
+        if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+            intercept = 0.0
+        linear = "ModalityLUTSequence" not in rescale and np.isfinite([slope, intercept]).all() and slope != 0
+        bits = int(dataset.get("BitsStored") or 16)
+        return cls(float(slope), float(intercept), bits, bool(dataset.get("PixelRepresentation")), bool(linear))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the frames of a reconstruction are stored.
+
+    Attributes
+    ----------
+    slopes, intercepts : of each image of the volume.
+    bits : stored of 16 that are allocated.
+    signed : whether stored integers have a sign.
+    kept : whether the input's own slopes and intercepts are used; else all images share one, which the header lacks.
+    """
+
+    slopes: NDArray[np.float64]
+    intercepts: NDArray[np.float64]
+    bits: int
+    signed: bool
+    kept: bool
+
+    def store(self, images: NDArray[np.float32], order: Sequence[int]) -> NDArray[np.integer[Any]]:
+        """The integers of images, (frames, rows, columns), that are those of numbers `order` in the volume."""
+        stored = (images.astype(np.float64) - _each(self.intercepts[order])) / _each(self.slopes[order])
+        return np.rint(stored).astype("<i2" if self.signed else "<u2")
+
+
+def choose_scale(images: NDArray[np.float32], frames: Sequence[FrameScale]) -> Scale:
+    """Choose how a reconstruction is stored, so that no value is clipped.
+
+    The input's slopes and intercepts are kept, with its bits and sign where they hold all values, else with 16 bits,
+    without or with sign. Where no 16 bits hold them (32-bit input), or the input has a table, one slope for all maps
+    the largest value to 65535.
+
+    Parameters
+    ----------
+    images : (images, rows, columns), float32, >= 0.
+    frames : of each image.
+    """
+    slopes = np.array([frame.slope for frame in frames])
+    intercepts = np.array([frame.intercept for frame in frames])
+    if all(frame.linear for frame in frames):
+        low, high = np.inf, -np.inf
+        for image, slope, intercept in zip(images, slopes, intercepts, strict=True):
+            ends = (np.array([image.min(), image.max()], np.float64) - intercept) / slope
+            low, high = min(low, *np.rint(ends)), max(high, *np.rint(ends))
+        signed = any(frame.signed for frame in frames)
+        for bits, sign in ((max(frame.bits for frame in frames), signed), (16, False), (16, True)):
+            smallest, largest = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if sign else (0, 2**bits - 1)
+            if bits <= 16 and smallest <= low and high <= largest:
+                return Scale(slopes, intercepts, bits, sign, kept=True)
+    # As DICOM's decimal strings hold it, so that whoever reads it has the same slope.
+    slope = float(f"{float(images.max()) / 65535 or 1.0:.9e}")
+    return Scale(np.full(len(images), slope), np.zeros(len(images)), 16, signed=False, kept=False)
+
+
+def _each(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return values[:, np.newaxis, np.newaxis]
+
+
+def derived(source: Any, provenance: Provenance, series: str, now: datetime) -> Dataset:
+    """The header of a reconstruction of `source`, without pixels.
+
+    Private elements are dropped: they describe the scanner's own image, in ways that only its vendor knows, and may
+    hold names. So are overlays, previews and signatures.
+
+    Parameters
+    ----------
+    source : the image as pydicom has parsed it.
+    provenance : what is said of the reconstruction.
+    series : UID of the new series.
+    now : time of making.
+    """
+    dataset = Dataset()
+    for element in source:
+        if not element.tag.is_private and element.tag not in _DROPPED and element.tag.group >> 8 not in _DRAWN:
+            # Elements are shared otherwise, and what is set here would be set there.
+            dataset.add(deepcopy(element))
+    dataset.remove_private_tags()
+    dataset.SOPInstanceUID, dataset.SeriesInstanceUID = generate_uid(), series
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = source.get(
+        "SOPClassUID", source.file_meta.get("MediaStorageSOPClassUID")
+    )
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    if source.file_meta.get("TransferSyntaxUID") in _LOSSY and "LossyImageCompression" not in source:
+        dataset.LossyImageCompression = "01"
+    dataset.ImageType = _derived_type(source.get("ImageType"), is_enhanced(source))
+    for frame_type in _groups(dataset, "MRImageFrameTypeSequence"):
+        frame_type.FrameType = _derived_type(frame_type.get("FrameType"), enhanced=True)
+    dataset.SeriesDescription = _described(source.get("SeriesDescription"), provenance)
+    dataset.SeriesNumber = int(source.get("SeriesNumber") or 0) + NUMBER_OFFSET
+    dataset.DerivationDescription = provenance.sentence[:1024]
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = f"{now:%Y%m%d}", f"{now:%H%M%S}"
+    if "SOPInstanceUID" in source and dataset.SOPClassUID:
+        dataset.SourceImageSequence = [_reference(source)]
+    dataset.ContributingEquipmentSequence = [
+        *(source.get("ContributingEquipmentSequence") or []),
+        equipment(provenance),
+    ]
+    return dataset
+
+
+def equipment(provenance: Provenance) -> Dataset:
+    """An item of ContributingEquipmentSequence: this software."""
+    item = Dataset()
+    item.Manufacturer = item.ManufacturerModelName = "unimri"
+    item.SoftwareVersions = provenance.version
+    item.PurposeOfReferenceCodeSequence = [_coded(Code("109102", "DCM", "Processing Equipment"))]
+    return item
+
+
+def encode(dataset: Any, scale: Scale, images: NDArray[np.float32], order: list[int]) -> None:
+    """Put pixels into a header, and what describes them.
+
+    Parameters
+    ----------
+    dataset : from `derived`.
+    scale : of the volume.
+    images : (frames, rows, columns), float32, in the order of the file's frames.
+    order : their numbers in the volume.
+    """
+    stored = scale.store(images, order)
+    # Readers have brightened such images already.
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+        for item in (dataset, *_groups(dataset, "FrameVOILUTSequence")):
+            for keyword in _DISPLAY:
+                item.pop(Tag(keyword), None)
+        for group in _functional(dataset):
+            group.pop(Tag("FrameVOILUTSequence"), None)
+        if "PresentationLUTShape" in dataset:
+            dataset.PresentationLUTShape = "IDENTITY"
+        for item in (dataset, *_groups(dataset, "PixelValueTransformationSequence")):
+            if "RescaleIntercept" in item:
+                item.RescaleIntercept = "0"
+            item.pop(Tag("RealWorldValueMappingSequence"), None)
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel = "MONOCHROME2", 1
+    if not scale.kept:
+        _rescale(dataset, float(scale.slopes[0]))
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, scale.bits, scale.bits - 1
+    dataset.PixelRepresentation = int(scale.signed)
+    kind = "SS" if scale.signed else "US"
+    for keyword, value in (("SmallestImagePixelValue", stored.min()), ("LargestImagePixelValue", stored.max())):
+        dataset.add_new(Tag(keyword), kind, int(value))
+    dataset.add_new(Tag("PixelData"), "OW", stored.tobytes())
+
+
+def _rescale(dataset: Any, slope: float) -> None:
+    """Give all frames one slope, and take away what says otherwise."""
+    transformations = _groups(dataset, "PixelValueTransformationSequence")
+    for item in transformations or [dataset]:
+        item.pop(Tag("ModalityLUTSequence"), None)
+        item.RescaleSlope, item.RescaleIntercept, item.RescaleType = f"{slope:.9e}", "0", "US"
+    for item in (dataset, *_functional(dataset)):
+        item.pop(Tag("RealWorldValueMappingSequence"), None)
+
+
+def _functional(dataset: Any) -> list[Any]:
+    """All items of functional groups, shared and of frames."""
+    if not is_enhanced(dataset):
+        return []
+    shared, each = dataset.get("SharedFunctionalGroupsSequence"), dataset.get("PerFrameFunctionalGroupsSequence")
+    return [*(shared or []), *(each or [])]
+
+
+def _groups(dataset: Any, keyword: str) -> list[Any]:
+    """The items of one functional group, wherever they are."""
+    return [item for group in _functional(dataset) for item in group.get(keyword) or []]
+
+
+def _derived_type(present: Any, enhanced: bool) -> list[str]:
+    """Image or frame type of a derived image: what comes third (M, NORM) says what the values are and is kept."""
+    values = [present] if isinstance(present, str) else list(present or [])
+    # Frames of enhanced images are never secondary.
+    return ["DERIVED", "PRIMARY" if enhanced else "SECONDARY", *values[2:]]
+
+
+def _described(present: Any, provenance: Provenance) -> str:
+    """The series' description with what was made of it, in the 64 characters that there are."""
+    short = provenance.short[:64]
+    return f"{str(present or '').strip()[: 63 - len(short)]} {short}".strip()
+
+
+def _reference(source: Any) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
+    item.PurposeOfReferenceCodeSequence = [_coded(Code("121322", "DCM", "Source image for image processing operation"))]
+    return item
+
+
+def _coded(code: Code) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item

@@ -1,0 +1,149 @@
+"""DICOM: series of single or multi-frame images, written back as a new, derived series of the same study."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.uid import generate_uid
+
+from unimri.core.artifacts import replacing
+from unimri.io.dicom.derived import FrameScale, choose_scale, derived, encode
+from unimri.io.dicom.header import Header, functional_group, read_header
+from unimri.io.dicom.identity import check_pixels, deidentified
+from unimri.io.dicom.series import find_series, ordered, read_series
+from unimri.io.errors import AGAIN, ReadError
+from unimri.io.files import name_below
+from unimri.io.volume import Images, Provenance, Scan
+
+name = "dicom"
+accepts = "DICOM images (any name)"
+suffixes = ()
+
+# Files of the other formats need not be asked whether they are DICOM.
+_OTHERS = (".nii", ".nii.gz", ".h5", ".npy", ".npz")
+
+_CHANGED = "leave the input as it is while it is read"
+
+
+def find(root: Path, files: Sequence[Path]) -> list[Scan]:
+    """The series of images; see `Format.find`.
+
+    A series is named after the folder that holds its files when no other volume lies there, else also by a number. A
+    file that cannot be parsed becomes a volume with its fault.
+    """
+    asked = [path for path in files if path == root or not path.name.lower().endswith(_OTHERS)]
+    series, faults = find_series(asked, lambda header: (header.study, header.series or header.path.parent.as_posix()))
+    volumes = sorted(series.values(), key=min)
+    folders = [_common(sources) for sources in volumes]
+    others = [path.parent for path in files if path.name.lower().endswith(_OTHERS)] + [
+        fault.path.parent for fault in faults
+    ]
+    places = [path.parent for sources in volumes for path in sources] + others
+    found = []
+    for number, (sources, folder) in enumerate(zip(volumes, folders, strict=True), start=1):
+        alone = sum(place.is_relative_to(folder) for place in places) == len(sources)
+        place = folder.relative_to(root) if folder.is_relative_to(root) else Path()
+        named = place if alone and place.name else place / f"series-{number:03d}"
+        found.append(Scan(named.as_posix(), sources))
+    found += [Scan(name_below(root, fault.path), (fault.path,), fault) for fault in faults]
+    return found
+
+
+def read(paths: tuple[Path, ...]) -> Images:
+    """Read a series; see `unimri.io.dicom.series.read_series` for values, order and faults.
+
+    Raises
+    ------
+    ReadError
+        Also when it holds mosaics, whose images are many slices.
+    """
+    with _quiet(paths[0]):
+        header = pydicom.dcmread(paths[0], force=True, specific_tags=["ImageType"])
+        mosaic = "MOSAIC" in (header.get("ImageType") or [])
+    if mosaic:
+        raise ReadError(paths[0], "is a mosaic of slices", "convert its series first, as with dcm2niix")
+    return Images(read_series(paths))
+
+
+def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
+    """Write a new series: for each file of the input one, IMG00001.dcm and so on, in the order of the slices.
+
+    Study, frame of reference, geometry and acquisition are the input's. Instances and the series have new UIDs and say
+    that they are derived, and from what. Pixels are stored uncompressed; see `choose_scale` for their scale and
+    `derived` for what is left out. Where the input's large values are dark (MONOCHROME1), the new ones are bright.
+    With `provenance.deidentify` only what `deidentified` lists is kept.
+
+    Raises
+    ------
+    ReadError
+        When a header cannot be read or written again, or images are to be de-identified that have texts burned in.
+    """
+    headers = [_header(path) for path in paths]
+    frames = ordered(headers)
+    if len(frames) != len(images):
+        raise ReadError(paths[0], "begins a series of another length than its reconstruction", _CHANGED)
+    place_of = {(frame.path, frame.index): k for k, frame in enumerate(frames)}
+    scales = _scales(paths)
+    scale = choose_scale(images, [scales[frame.path, frame.index] for frame in frames])
+    series, now = generate_uid(), datetime.now().astimezone()
+    names = [f"IMG{number:05d}.dcm" for number in range(1, len(paths) + 1)]
+    with replacing(target) as temporary:
+        temporary.mkdir()
+        for path, header, new in zip(paths, headers, names, strict=True):
+            order = [place_of[path, index] for index in range(len(header.frames))]
+            with _quiet(path):
+                source = pydicom.dcmread(path, force=True)
+                if (source.Rows, source.Columns) != images.shape[1:]:
+                    raise ReadError(path, "has another size than its reconstruction", _CHANGED)
+                dataset = derived(source, provenance, series, now)
+                if provenance.deidentify:
+                    check_pixels(source, path)
+                    dataset = deidentified(dataset, source, provenance)
+                encode(dataset, scale, images[order], order)
+                dataset.save_as(temporary / new, enforce_file_format=True)
+    return [target / new for new in names]
+
+
+def _common(sources: tuple[Path, ...]) -> Path:
+    """The deepest folder that holds all of some files."""
+    folder = sources[0].parent
+    while not all(path.is_relative_to(folder) for path in sources):
+        folder = folder.parent
+    return folder
+
+
+def _header(path: Path) -> Header:
+    header = read_header(path)
+    if header is None:
+        raise ReadError(path, "is no DICOM image any more", _CHANGED)
+    return header
+
+
+def _scales(paths: Sequence[Path]) -> dict[tuple[Path, int], FrameScale]:
+    """How each frame's values are stored."""
+    scales = {}
+    for path in paths:
+        with _quiet(path):
+            dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+            for index in range(int(dataset.get("NumberOfFrames") or 1)):
+                rescale = functional_group(dataset, index, "PixelValueTransformationSequence") or dataset
+                scales[path, index] = FrameScale.of(dataset, rescale)
+    return scales
+
+
+@contextmanager
+def _quiet(path: Path) -> Iterator[None]:
+    """No warnings of pydicom's, which repeat values of the header; its faults as ReadError."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except (ReadError, OSError):
+            raise
+        except Exception as error:
+            raise ReadError(path, "its header cannot be read and written again", AGAIN) from error

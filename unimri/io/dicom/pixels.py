@@ -1,0 +1,169 @@
+"""Pixels of one DICOM file, on the scanner's own scale."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.pixels import apply_rescale, get_decoder
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from unimri.io.dicom.decoder import PLUGINS, decode
+from unimri.io.dicom.header import Header, functional_group, header_of, is_enhanced
+from unimri.io.errors import AGAIN, ReadError
+from unimri.io.isolated import isolated
+from unimri.io.volume import as_float32, check_size
+
+# By implicit value representations and little-endian numbers.
+_PLAIN = {
+    (True, True): ImplicitVRLittleEndian,
+    (False, True): ExplicitVRLittleEndian,
+    (False, False): ExplicitVRBigEndian,
+}
+
+UNDECODABLE = "its pixel data cannot be decoded"
+
+# Third value of ImageType in series of phase, real or imaginary parts, as Siemens and Philips write it.
+_PARTS = {"P", "R", "I", "PHASE MAP"}
+
+
+@dataclass(frozen=True)
+class Image:
+    """The frames of one file, not yet decoded.
+
+    Attributes
+    ----------
+    path : the file.
+    dataset : what pydicom parsed.
+    syntax : how the pixels are stored.
+    frames : how many there are.
+    shape : rows and columns.
+    inverted : whether large values are dark (MONOCHROME1).
+    """
+
+    path: Path
+    dataset: Any
+    syntax: UID
+    frames: int
+    shape: tuple[int, int]
+    inverted: bool
+
+    def header(self) -> Header:
+        """What ordering needs to know of the frames.
+
+        Raises
+        ------
+        ReadError
+            When the file describes another number of frames than it declares, or they cannot be parsed.
+        """
+        try:
+            # Whether the file can hold its frames has been checked.
+            return header_of(self.path, self.dataset, sys.maxsize)
+        except ReadError:
+            raise
+        except Exception as error:
+            raise ReadError(self.path, "cannot be parsed as DICOM", AGAIN) from error
+
+    def pixels(self) -> Iterator[NDArray[np.float32]]:
+        """Give the frames in stored order: (rows, columns), float32, with rescale or the modality's table applied.
+
+        Raises
+        ------
+        ReadError
+            When a frame cannot be decoded, or its values not be rescaled.
+        """
+        count = 0
+        for stored in self._stored():
+            # Of an enhanced image, each frame may have a rescale of its own.
+            rescale = functional_group(self.dataset, count, "PixelValueTransformationSequence") or self.dataset
+            try:
+                values = as_float32(stored if _keeps_values(rescale) else apply_rescale(stored, rescale))
+            except Exception as error:
+                raise ReadError(self.path, "its rescale or modality table cannot be applied", AGAIN) from error
+            yield values
+            count += 1
+        if count < self.frames:
+            raise ReadError(self.path, UNDECODABLE, AGAIN)
+
+    def _stored(self) -> Iterator[NDArray[Any]]:
+        if self.syntax in PLUGINS:
+            decoded = isolated(self.path, UNDECODABLE, decode)
+            # The file may have changed since its header was read.
+            if [image.shape for image in decoded] != [self.shape] * self.frames:
+                raise ReadError(self.path, UNDECODABLE, AGAIN)
+            yield from decoded
+            return
+        try:
+            for stored, _ in islice(get_decoder(self.syntax).iter_array(self.dataset, raw=True), self.frames):
+                yield stored
+        except Exception as error:
+            raise ReadError(self.path, UNDECODABLE, AGAIN) from error
+
+
+def open_image(path: Path) -> Image:
+    """Read the header of a file and check that its pixels can be used.
+
+    Raises
+    ------
+    ReadError
+        When the file cannot be parsed, is in colour, holds no magnitudes, declares more voxels than it holds or than
+        are allowed, or is compressed in a way that is not known here.
+    """
+    try:
+        dataset: Any = pydicom.dcmread(path, force=True)
+        photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
+        samples = int(dataset.get("SamplesPerPixel") or 1)
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsAllocated)
+        part = _is_part(dataset, frames)
+        # A file without preamble is uncompressed and does not name its encoding; parsing has found it out.
+        if "TransferSyntaxUID" not in dataset.file_meta:
+            dataset.file_meta.TransferSyntaxUID = _PLAIN[dataset.original_encoding]
+        syntax = UID(dataset.file_meta.TransferSyntaxUID)
+        length = len(dataset.PixelData)
+    except Exception as error:
+        raise ReadError(path, "cannot be parsed as DICOM", AGAIN) from error
+    if samples > 1 or not photometric.startswith("MONOCHROME"):
+        raise ReadError(path, "is a colour image", "remove its series: only magnitude images can be used")
+    if part:
+        raise ReadError(
+            path, "is no magnitude image", "remove its series, or the phase, real and imaginary images in it"
+        )
+    check_size((frames, rows, columns), path)
+    if syntax not in PLUGINS:
+        if syntax.is_transfer_syntax and syntax.is_encapsulated:
+            raise ReadError(
+                path, "is compressed in a way that is not known here", "decompress it first, as with gdcmconv --raw"
+            )
+        if frames * rows * columns * bits > 8 * length:
+            raise ReadError(path, "declares more voxels than the file holds", AGAIN)
+    elif PLUGINS[syntax] not in get_decoder(syntax).available_plugins:
+        raise ReadError(
+            path, "needs a decoder that is not installed", "pip install python-gdcm pylibjpeg pylibjpeg-openjpeg"
+        )
+    return Image(path, dataset, syntax, frames, (rows, columns), photometric == "MONOCHROME1")
+
+
+def _keeps_values(rescale: Any) -> bool:
+    """Whether a rescale, as many scanners write it, is by 1 and 0: it would cost as much as decoding."""
+    one_and_zero = rescale.get("RescaleSlope") == 1 and rescale.get("RescaleIntercept") == 0
+    return one_and_zero and "ModalityLUTSequence" not in rescale
+
+
+def _is_part(dataset: Any, frames: int) -> bool:
+    """Whether the header says plainly that some pixels are phases, or real or imaginary parts."""
+    kinds = [dataset]
+    if is_enhanced(dataset):
+        kinds += [functional_group(dataset, index, "MRImageFrameTypeSequence") for index in range(frames)]
+    for kind in kinds:
+        values = kind.get("ImageType") or kind.get("FrameType") or []
+        if kind.get("ComplexImageComponent") in ("PHASE", "REAL", "IMAGINARY"):
+            return True
+        if not isinstance(values, str) and len(values) > 2 and values[2] in _PARTS:
+            return True
+    return False

@@ -1,0 +1,286 @@
+"""The formats that scans come in and reconstructions go out in: by name, found in an input, read, and written back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unimri.core.errors import UnimriError
+from unimri.io import fastmri, ismrmrd, nifti, numpy_file
+from unimri.io.dicom import format as dicom
+from unimri.io.files import files_below
+from unimri.io.png import write_png
+from unimri.io.volume import Images, Provenance, Scan
+from unimri.physics.acquisition import Acquisition
+
+
+class Format(Protocol):
+    """What a format's module offers."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def accepts(self) -> str:
+        """What it takes, in words."""
+        ...
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Ends of the names of files that it reads and writes, the longest last; none where it writes a folder."""
+        ...
+
+    def find(self, root: Path, files: Sequence[Path]) -> list[Scan]:
+        """The volumes among `files`, which lie below `root` or are it."""
+        ...
+
+    def read(self, paths: tuple[Path, ...]) -> Acquisition | Images: ...
+
+    def write(
+        self, paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance
+    ) -> list[Path]: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """One volume of an input, whose reconstruction is written in the format that it came in.
+
+    Attributes
+    ----------
+    scan : what was found. Its name is a path below the input; "." where the volume is all that the input holds.
+    number : of the volume among those of the input, from 1. It stands for the name where that must not be told.
+    root : the input, a file or a folder.
+    format : reads and writes it.
+    """
+
+    scan: Scan
+    number: int
+    root: Path
+    format: Format
+
+    @property
+    def name(self) -> str:
+        """Of the scan: private."""
+        return self.scan.name
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Of the scan's files."""
+        return self.scan.paths
+
+    def read(self) -> Acquisition | Images:
+        """Read the volume.
+
+        Raises
+        ------
+        ReadError
+            When it cannot be read, or holds values that no reconstruction can use.
+        """
+        self.scan.check()
+        return self.format.read(self.paths)
+
+    def target(self, output: Path, deidentify: bool = False, as_png: bool = False) -> Path:
+        """The file or folder that `write` makes.
+
+        Parameters
+        ----------
+        output : a file of the format, by the end of its name; else a folder, in which the volume has its own name.
+        deidentify : in the folder, its number instead.
+        as_png : a folder of PNGs instead of the format.
+
+        Raises
+        ------
+        UnimriError
+            When the name would lead out of `output`.
+        """
+        ends = self.format.suffixes
+        if not as_png and output.name.lower().endswith(ends) and not output.is_dir():
+            return output
+        place = Path(self.name)
+        # "." names nobody.
+        if deidentify and place.name:
+            place = Path(f"volume-{self.number:04d}{ends[-1] if ends else ''}")
+        if as_png:
+            end = next((end for end in reversed(ends) if place.name.lower().endswith(end)), "")
+            place = place.with_name(place.name[: len(place.name) - len(end)]) if end else place
+        target = output / place
+        if not target.resolve().is_relative_to(output.resolve()):
+            raise UnimriError(f"{target}: lies outside {output}; remove the link or give another output")
+        return target
+
+    def write(
+        self,
+        images: NDArray[np.float32],
+        output: Path,
+        provenance: Provenance,
+        as_png: Literal[8, 16] | None = None,
+    ) -> list[Path]:
+        """Write a reconstruction, whole or not at all.
+
+        Parameters
+        ----------
+        images : (slices, rows, columns), float32, >= 0, finite, on the input's own scale, in the order of `read`.
+        output : see `target`.
+        provenance : what is said of it.
+        as_png : bits of PNGs to write instead of the format.
+
+        Returns
+        -------
+        What was written.
+
+        Raises
+        ------
+        UnimriError
+            When something is at that place already, or the images do not fit the input.
+        """
+        if images.ndim != 3 or not np.isfinite(images).all() or images.min() < 0:
+            raise UnimriError(f"{self.paths[0]}: its reconstruction is no magnitude image; check the model")
+        target = self.target(output, provenance.deidentify, as_png is not None)
+        if (target.is_dir() and any(target.iterdir())) or target.is_file() or target.is_symlink():
+            raise UnimriError(f"{target}: is there already; give another output")
+        if as_png is not None:
+            return write_png(images, target, as_png)
+        return self.format.write(self.paths, images, target, provenance)
+
+
+FORMATS: dict[str, Format] = {format.name: format for format in (dicom, nifti, fastmri, ismrmrd, numpy_file)}
+
+
+def find_sources(path: Path, format: str | None = None) -> list[Source]:
+    """Find the volumes of an input, without reading their voxels.
+
+    Parameters
+    ----------
+    path : a file, or a folder with files of any formats. In folders hidden files are passed over, and whatever is of
+        no format.
+    format : of `FORMATS`, to find only its volumes.
+
+    Returns
+    -------
+    At least one, sorted by name. One that shows itself to be damaged has a `fault`.
+
+    Raises
+    ------
+    UnimriError
+        When there is no such file or folder or format, or nothing in it that can be used.
+    """
+    if format is not None and format not in FORMATS:
+        raise UnimriError(f"{format}: no such format; choose one of {', '.join(FORMATS)}")
+    chosen = list(FORMATS.values()) if format is None else [FORMATS[format]]
+    if not path.exists():
+        raise UnimriError(f"{path}: no such file or folder; check the path")
+    files = files_below(path) if path.is_dir() else [path]
+    found: list[tuple[Scan, Format]] = []
+    for each in chosen:
+        # A damaged HDF5 file is found by both of its formats.
+        known = {one.paths[0] for one, _ in found}
+        found += [(one, each) for one in each.find(path, files) if one.paths[0] not in known]
+    if not found:
+        accepted = ", ".join(each.accepts for each in chosen)
+        raise UnimriError(f"{path}: holds nothing that can be used; give one of these, or a folder of them: {accepted}")
+    found.sort(key=lambda pair: (pair[0].name, pair[1].name))
+    if len(found) == 1 and not found[0][1].suffixes and found[0][0].fault is None:
+        # A folder that is written for all of the input needs no name.
+        found = [(replace(found[0][0], name="."), found[0][1])]
+    return [Source(one, number, path, each) for number, (one, each) in enumerate(found, start=1)]
+
+
+def load_kspace(path: Path | str, format: str | None = None) -> Acquisition | Images:
+    """Read one volume: k-space with its mask, or a scan that holds images.
+
+    HDF5 files are read in another process: a script must call this below `if __name__ == "__main__":`.
+
+    Parameters
+    ----------
+    path : a file of fastMRI (`.h5`), ISMRMRD (`.h5`), NumPy (`.npy`, `.npz`), NIfTI or DICOM, or a folder that holds
+        one volume, such as a DICOM series.
+    format : "dicom", "nifti", "fastmri-h5", "ismrmrd" or "numpy", where the content does not tell or other formats lie
+        beside it; None: told by the content.
+
+    Returns
+    -------
+    `Acquisition` of raw data, for `Model.reconstruct`; `Images` of DICOM, NIfTI and real arrays, for
+    `Model.undersample`. All arrays are NumPy's, on the file's own scale.
+
+    Raises
+    ------
+    UnimriError : when there is no such path or format, when it holds nothing that can be used or several volumes, or
+        when the volume cannot be read.
+    """
+    sources = find_sources(Path(path), format)
+    if len(sources) > 1:
+        kinds = ", ".join(dict.fromkeys(source.format.name for source in sources))
+        raise UnimriError(f"{path}: holds {len(sources)} volumes ({kinds}); give the file or the folder of one of them")
+    return sources[0].read()
+
+
+# Ends of names of files, and not of folders.
+_ENDS = tuple({end for format in FORMATS.values() for end in format.suffixes} | {".dcm", ".png"})
+
+
+def check_output(sources: Sequence[Source], output: Path, deidentify: bool = False, as_png: bool = False) -> None:
+    """Check, before anything is computed, that every volume can be written.
+
+    Parameters
+    ----------
+    sources : all volumes of one input.
+    output, deidentify, as_png : as `Source.target` takes them.
+
+    Raises
+    ------
+    UnimriError
+        When `output` is an input, holds one or lies in the input's folder; when it is there and no empty folder; when
+        it is one file for several volumes, or by its name a file of another format; or when volumes would be written
+        to the same place or out of `output`.
+    """
+    place = output.resolve()
+    for source in sources:
+        root = source.root.resolve()
+        if place == root or (root.is_dir() and place.is_relative_to(root)):
+            raise UnimriError(f"{output}: is or lies in the input {source.root}; give an output outside it")
+        for path in source.paths:
+            if path.resolve().is_relative_to(place) or (output.exists() and output.samefile(path)):
+                raise UnimriError(f"{output}: is or holds the input {path}; give another output")
+    if output.is_symlink() and not output.exists():
+        raise UnimriError(f"{output}: is a link that leads nowhere; give another output")
+    if output.is_dir():
+        if any(output.iterdir()):
+            raise UnimriError(f"{output}: the folder is not empty; give a new or an empty one")
+    elif output.exists():
+        raise UnimriError(f"{output}: is there already; give another output")
+    else:
+        above = next(parent for parent in place.parents if parent.exists())
+        if not above.is_dir():
+            raise UnimriError(f"{output}: {above} is no folder; give another output")
+        _check_name(sources, output, deidentify, as_png)
+    targets: dict[Path, Source] = {}
+    for source in sources:
+        target = source.target(output, deidentify, as_png).resolve()
+        if target in targets:
+            raise UnimriError(
+                f"{source.paths[0]}: would be written to the same place as {targets[target].paths[0]}; "
+                "reconstruct them one by one"
+            )
+        targets[target] = source
+    for target, source in targets.items():
+        if any(parent in targets for parent in target.parents):
+            raise UnimriError(
+                f"{source.paths[0]}: would be written into the folder of another volume; reconstruct them one by one"
+            )
+
+
+def _check_name(sources: Sequence[Source], output: Path, deidentify: bool, as_png: bool) -> None:
+    """That a name of a file, by its end, is one of the format of the one volume."""
+    if not output.name.lower().endswith(_ENDS):
+        return
+    if as_png or not sources[0].format.suffixes:
+        kind = "PNG" if as_png else sources[0].format.name
+        raise UnimriError(f"{output}: is the name of a file, and {kind} is written to a folder; give one")
+    if len(sources) > 1:
+        raise UnimriError(f"{output}: is one file for {len(sources)} volumes; give a folder")
+    if sources[0].target(output, deidentify) != output:
+        ends = " or ".join(sources[0].format.suffixes)
+        raise UnimriError(f"{output}: is no name for {sources[0].format.name}; end it with {ends}, or give a folder")

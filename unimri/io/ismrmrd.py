@@ -1,0 +1,335 @@
+"""ISMRMRD: raw 2D Cartesian acquisitions of any vendor, one line of k-space each (https://ismrmrd.github.io).
+
+The files are read with h5py: the `ismrmrd` package opens them for writing, follows links and reads each line twice.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from xml.etree.ElementTree import Element
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from unimri.io.errors import AGAIN, ReadError
+from unimri.io.files import name_below
+from unimri.io.hdf5 import (
+    MAX_READ,
+    UNREADABLE,
+    dataset,
+    find_hdf5,
+    member,
+    open_hdf5,
+    text,
+    write_reconstruction,
+)
+from unimri.io.ismrmrd_header import matrix, number_at, parse_header, text_at
+from unimri.io.isolated import isolated
+from unimri.io.volume import Provenance, Scan, check_kspace, check_size, magnitude
+from unimri.physics.acquisition import Acquisition, image_of
+
+name = "ismrmrd"
+accepts = "ISMRMRD raw data (.h5)"
+suffixes = (".h5",)
+
+GROUP = "dataset"
+ELSEWHERE = "reconstruct it with its vendor's software and give the images"
+UNDERSAMPLED = "remove it: only fully sampled scans have a ground truth"
+
+# Bits of an acquisition's flags as ISMRMRD numbers them, from 1.
+CALIBRATION, CALIBRATION_AND_IMAGING, REVERSE = 20, 21, 22
+# Noise, navigator, phase correction, feedback, dummies, surface coil correction, phase stabilisation.
+NO_IMAGE = (19, 23, 24, 26, 27, 28, 29, 30, 31)
+COMPRESSED = (53, 54, 55, 56)
+
+# Counters that make an image of their own, slowest first. Averages are averaged; segments share an image.
+COUNTERS = ("slice", "phase", "contrast", "set", "repetition")
+
+# How many more lines may lie on one side of the centre than on the other: an even number of them gives 1, and
+# some scanners' rounding another.
+ASYMMETRY = 2
+# The most that zeros around may enlarge what was measured.
+MAX_PADDING = 16
+# Their heads take 1.4 GB.
+MAX_LINES = 2**22
+
+
+def find(root: Path, files: Sequence[Path]) -> list[Scan]:
+    """The files that have ISMRMRD's group and header; see `Format.find`."""
+    return [
+        Scan(name_below(root, path), (path,), found if isinstance(found, ReadError) else None)
+        for path, found in find_hdf5(files, "ISMRMRD headers", _has_acquisitions)
+    ]
+
+
+def _has_acquisitions(path: Path) -> Literal[True] | None:
+    """Whether a file has ISMRMRD's group with a header. It runs in another process."""
+    with open_hdf5(path) as file:
+        group = member(file, GROUP, path)
+        return True if isinstance(group, h5py.Group) and member(group, "xml", path) is not None else None
+
+
+def read(paths: tuple[Path, ...]) -> Acquisition:
+    """Read a file in another process, and make the truth of a complete one; faults are those of `read_file`."""
+    return isolated(paths[0], UNREADABLE, read_file).with_truth()
+
+
+def read_file(path: Path) -> Acquisition:
+    """Read the k-space of a file, fully sampled or not; images, averages and what is left out as in `read_slices`.
+
+    A grid that is larger than what the scan was to measure has lines of zeros that are padding: it is complete when
+    every line between the encoding's limits was measured, and these lie around the centre. Call it by way of `read`.
+
+    Raises
+    ------
+    ReadError
+        As `read_slices` does, but for lines of phase encoding that are missing; and when a slice is empty.
+    """
+    with open_hdf5(path) as file:
+        lines, header, size = _parts(file, path)
+        layout = _layout(lines, header, path, partial=True)
+        check_size((len(layout.sampled), layout.coils, *layout.grid), path)
+        kspace = np.empty((len(layout.sampled), layout.coils, *layout.grid), np.complex64)
+        for index, image in enumerate(_kspaces(lines, layout, path)):
+            kspace[index] = image
+    check_kspace(kspace, path)
+    rows, columns = layout.grid
+    mask = np.ones_like(layout.sampled) if layout.complete else layout.sampled
+    if (mask == mask[0]).all():
+        mask = mask[:1]
+    return Acquisition(kspace, mask, "columns", (min(rows, size[0]), min(columns, size[1])))
+
+
+def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
+    """Write `reconstruction` as for fastMRI; see `write_reconstruction`.
+
+    ISMRMRD's own images would need a header for each, with positions that not all converters fill in, and fewer tools
+    read them than read one dataset.
+    """
+    return write_reconstruction(images, target, provenance)
+
+
+def patient_of(path: Path) -> str:
+    """The patient whom a file's header names, blank where it names none.
+
+    Raises
+    ------
+    ReadError
+        When the file is damaged or has no header.
+    """
+    with open_hdf5(path) as file:
+        return text_at(_header(file, path), "subjectInformation/patientID")
+
+
+def read_slices(path: Path) -> NDArray[np.float32]:
+    """Read the images of a file, one at a time: k-space of one image is in memory.
+
+    Each slice, heart phase, contrast, set and repetition is an image, ordered by these counters. Lines that
+    were measured several times (averages) are averaged. Lines that are no image (noise, navigators, phase
+    correction, calibration alone) and those of a second encoding are left out. K-space is filled with zeros
+    to the header's encodedSpace; the image is cropped to its reconSpace, which takes the oversampling of the
+    readout away, and coils are combined by root sum of squares.
+
+    Returns
+    -------
+    (images, rows, columns), float32, magnitude on the scale of the raw data; rows run along the readout.
+
+    Raises
+    ------
+    ReadError
+        When the file is damaged or cut short; when it is not Cartesian, 3D, undersampled (parallel imaging,
+        partial Fourier, partial echo), compressed or read backwards (EPI); or when values are not finite or
+        all equal.
+    """
+    with open_hdf5(path) as file:
+        lines, header, size = _parts(file, path)
+        layout = _layout(lines, header, path)
+        images = [image_of(kspace, size) for kspace in _kspaces(lines, layout, path)]
+    return magnitude(np.stack(images), path)
+
+
+def _parts(file: Any, path: Path) -> tuple[Any, Element, tuple[int, int]]:
+    """Acquisitions, header, and pixels of the image."""
+    header = _header(file, path)
+    _check_encoding(header, path)
+    lines = dataset(_group(file, path), "data", path)
+    if lines is None or lines.ndim != 1:
+        raise ReadError(path, "has no acquisitions", "check the folder and the format")
+    return lines, header, matrix(header, "reconSpace", path)
+
+
+def _group(file: Any, path: Path) -> Any:
+    group = member(file, GROUP, path)
+    if not isinstance(group, h5py.Group):
+        raise ReadError(path, f"has no group `{GROUP}`", "check the folder and the format")
+    return group
+
+
+def _header(file: Any, path: Path) -> Element:
+    stored = dataset(_group(file, path), "xml", path)
+    if stored is None:
+        raise ReadError(path, "has no header", "check the folder and the format")
+    return parse_header(text(stored, path), path)
+
+
+def _check_encoding(header: Element, path: Path) -> None:
+    if text_at(header, "encoding/trajectory").lower() != "cartesian":
+        raise ReadError(path, "is not Cartesian", ELSEWHERE)
+    if number_at(header, "encoding/encodedSpace/matrixSize/z", path) > 1:
+        raise ReadError(path, "is a 3D encoding", ELSEWHERE)
+
+
+class _Span(NamedTuple):
+    """The measured points first..last of an axis, the first of which lies at `start` of the grid."""
+
+    first: int
+    last: int
+    start: int
+
+    @property
+    def length(self) -> int:
+        return self.last - self.first + 1
+
+    @property
+    def place(self) -> slice:
+        return slice(self.start, self.start + self.length)
+
+
+def _is_centred(first: int, last: int, centre: int) -> bool:
+    return abs((centre - first) - (last - centre)) <= ASYMMETRY
+
+
+def _span(first: int, last: int, centre: int, grid: int, path: Path, partial: bool = False) -> _Span:
+    """Put points of which `centre` is DC on a grid of `grid` points whose DC is at grid // 2."""
+    span = _Span(first, last, grid // 2 - (centre - first))
+    if not partial and not _is_centred(first, last, centre):
+        raise ReadError(path, "is undersampled (partial Fourier or partial echo)", UNDERSAMPLED)
+    if span.length < 1 or span.start < 0 or span.start + span.length > grid:
+        raise ReadError(path, "its points do not fit the header's encodedSpace", "export the file again")
+    return span
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which line belongs where.
+
+    Attributes
+    ----------
+    numbers : of the lines among the file's acquisitions.
+    images : the image that each belongs to.
+    columns : the place of each on the grid.
+    coils, samples : of each line.
+    grid : points along readout and phase encoding.
+    readout : where the samples go.
+    sampled : (images, phase encoding), the lines that were measured.
+    complete : see `read_file`.
+    """
+
+    numbers: NDArray[np.intp]
+    images: NDArray[np.intp]
+    columns: NDArray[np.int_]
+    coils: int
+    samples: int
+    grid: tuple[int, int]
+    readout: _Span
+    sampled: NDArray[np.bool_]
+    complete: bool
+
+
+def _layout(stored: Any, header: Element, path: Path, partial: bool = False) -> _Layout:
+    """Lay out the lines; ones that are missing raise ReadError unless `partial`."""
+    numbers, heads = _imaging(stored, path)
+    first = heads[0]
+    for name in ("number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post"):
+        if (heads[name] != first[name]).any():
+            raise ReadError(path, "its lines differ in length, centre or number of coils", "export the file again")
+    coils, samples = int(first["active_channels"]), int(first["number_of_samples"])
+    if 8 * coils * samples * len(heads) > path.stat().st_size:
+        raise ReadError(path, "declares more points than the file can hold", AGAIN)
+    x, y = matrix(header, "encodedSpace", path)
+    # Converters that do not know the centre leave 0, which no full echo can have.
+    centre = int(first["center_sample"]) or samples // 2
+    readout = _span(int(first["discard_pre"]), samples - 1 - int(first["discard_post"]), centre, x, path)
+    steps = heads["idx"]["kspace_encode_step_1"].astype(int)
+    phase, centred = _phase(header, steps, y, path, partial)
+    keys = np.stack([heads["idx"][name] for name in COUNTERS], axis=1)
+    images, image_of_line = np.unique(keys, axis=0, return_inverse=True)
+    # That every line is there, before the first is read.
+    present = np.unique(np.stack([image_of_line, steps], axis=1), axis=0)
+    complete = len(present) == len(images) * phase.length
+    if not complete and not partial:
+        raise ReadError(path, "is undersampled (lines are missing)", UNDERSAMPLED)
+    if coils * x * y > MAX_READ or x * y > MAX_PADDING * readout.length * phase.length:
+        raise ReadError(path, "its header's encodedSpace is too large", "export the file again")
+    check_size((len(images), x, y), path)
+    columns = phase.start + steps - phase.first
+    sampled = np.zeros((len(images), y), np.bool_)
+    sampled[image_of_line, columns] = True
+    return _Layout(numbers, image_of_line, columns, coils, samples, (x, y), readout, sampled, complete and centred)
+
+
+def _kspaces(stored: Any, layout: _Layout, path: Path) -> Iterator[NDArray[np.complex64]]:
+    """K-space of one image after the other: (coils, readout, phase encoding), filled with zeros."""
+    data, readout = stored.fields("data"), layout.readout
+    for image in range(len(layout.sampled)):
+        kspace = np.zeros((layout.coils, *layout.grid), np.complex64)
+        counts = np.zeros(layout.grid[1], np.float32)
+        for line in np.flatnonzero(layout.images == image):
+            values = data[layout.numbers[line]]
+            if values.size != 2 * layout.coils * layout.samples:
+                raise ReadError(path, "a line has another length than its header says", AGAIN)
+            measured = values.view(np.complex64).reshape(layout.coils, layout.samples)
+            column = layout.columns[line]
+            kspace[:, readout.place, column] += measured[:, readout.first : readout.last + 1]
+            counts[column] += 1
+        kspace[:, :, layout.sampled[image]] /= counts[layout.sampled[image]]
+        yield kspace
+
+
+def _imaging(stored: Any, path: Path) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    """Numbers and heads of the lines that images are made of."""
+    kind = stored.dtype
+    # HDF5 may crash on a type that damage has made of a line's.
+    if (
+        kind.names is None
+        or not {"head", "data"} <= set(kind.names)
+        or h5py.check_vlen_dtype(kind["data"]) != np.float32
+    ):
+        raise ReadError(path, "its acquisitions are not laid out as ISMRMRD's", AGAIN)
+    if stored.size > MAX_LINES:
+        raise ReadError(path, f"declares more than {MAX_LINES} acquisitions", "divide the file into volumes")
+    heads = stored.fields("head")[:]
+    calibration = _flagged(heads, CALIBRATION) & ~_flagged(heads, CALIBRATION_AND_IMAGING)
+    numbers = np.flatnonzero(~_flagged(heads, *NO_IMAGE) & ~calibration & (heads["encoding_space_ref"] == 0))
+    heads = heads[numbers]
+    if not len(heads):
+        raise ReadError(path, "has no lines of an image", "check that the scan is whole")
+    if (heads["idx"]["kspace_encode_step_2"] > 0).any():
+        raise ReadError(path, "is a 3D encoding", ELSEWHERE)
+    if _flagged(heads, REVERSE).any():
+        raise ReadError(path, "has lines that are read backwards", ELSEWHERE)
+    if _flagged(heads, *COMPRESSED).any():
+        raise ReadError(path, "has compressed lines", "export the file again without compression")
+    return numbers, heads
+
+
+def _flagged(heads: NDArray[Any], *bits: int) -> NDArray[np.bool_]:
+    flagged: NDArray[np.bool_] = heads["flags"] & np.uint64(sum(1 << (bit - 1) for bit in bits)) > 0
+    return flagged
+
+
+def _phase(header: Element, steps: NDArray[np.int_], y: int, path: Path, partial: bool) -> tuple[_Span, bool]:
+    """The phase-encoding lines that an image must have, and whether they lie around the centre.
+
+    They are those of the header's limits, else those that occur.
+    """
+    limits = "encoding/encodingLimits/kspace_encoding_step_1"
+    if not text_at(header, f"{limits}/maximum"):
+        first, last, centre = int(steps.min()), int(steps.max()), y // 2
+        return _span(first, last, centre, y, path, partial), _is_centred(first, last, centre)
+    first, last, centre = (number_at(header, f"{limits}/{name}", path) for name in ("minimum", "maximum", "center"))
+    if steps.min() < first or steps.max() > last:
+        raise ReadError(path, "has lines outside the header's encodingLimits", "export the file again")
+    return _span(first, last, centre, y, path, partial), _is_centred(first, last, centre)

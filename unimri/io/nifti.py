@@ -1,0 +1,240 @@
+"""NIfTI: 2D, 3D and 4D files, written back with the header that they had."""
+
+import gzip
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from isal import igzip
+from isal.isal_zlib import IsalError
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
+from numpy.typing import NDArray
+
+from unimri.core.artifacts import replacing
+from unimri.io.errors import AGAIN, ReadError
+from unimri.io.files import name_below
+from unimri.io.planes import Plane, describe, turn, turn_affine
+from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, as_float32, check_size, magnitude
+
+name = "nifti"
+accepts = "NIfTI files (.nii, .nii.gz)"
+suffixes = (".nii", ".nii.gz")
+
+LABELS = ("._*", "*_gt*", "*label*", "*_seg*", "*-seg*", "seg", "segmentation*")
+"""Patterns of names of files or folders that are label maps and no scans."""
+
+# Integers that NIfTI has, from narrow to wide. A reconstruction is not negative, but what is stored of it may be.
+_INTEGERS = (np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32)
+
+
+def find(root: Path, files: Sequence[Path], excluded: Sequence[str] = LABELS) -> list[Scan]:
+    """The NIfTI files; see `Format.find`. Of a folder, those are passed over that match a pattern of `excluded`.
+
+    Patterns are those of `fnmatch`, for the name of the file and of each folder below the root; case does not matter.
+    """
+    return [
+        Scan(name_below(root, path), (path,))
+        for path in files
+        if path.name.lower().endswith(suffixes) and (path == root or not _matches(path.relative_to(root), excluded))
+    ]
+
+
+def _matches(place: Path, patterns: Sequence[str]) -> bool:
+    return any(fnmatch(step.lower(), pattern.lower()) for step in place.parts for pattern in patterns)
+
+
+def read(paths: tuple[Path, ...]) -> Images:
+    """Read the slices as they are stored; see `read_slices`, and for faults."""
+    return Images(read_slices(paths[0]))
+
+
+def stem(path: Path) -> str:
+    """File name without `.nii` or `.nii.gz`."""
+    return path.name.removesuffix(".gz").removesuffix(".nii")
+
+
+def read_slices(path: Path, plane: Plane = "native", channel: int | None = None) -> NDArray[np.float32]:
+    """Read the slices of a 3D or 4D NIfTI file.
+
+    Parameters
+    ----------
+    path : `.nii` or `.nii.gz`.
+    plane : "native" takes the third axis of the file as slices, the first as rows and the second as columns,
+        as they are stored. The others turn the volume, by its affine and to the nearest axis, so that slices
+        lie in the plane; nothing is interpolated.
+    channel : which index of the fourth axis to read; None reads all.
+
+    Returns
+    -------
+    (slices, rows, columns), float32, magnitude on the file's own scale; 4D: by position, then by the fourth
+    axis.
+
+    Raises
+    ------
+    ReadError
+        When the file is damaged or cut short, holds colours, has not 3 or 4 axes or not that channel, or when
+        its values are not finite or all equal.
+    """
+    with _telling(path), _opened(path) as image:
+        _check(image, path)
+        data = _channel(image, channel, path)
+        while data.ndim > 3 and data.shape[-1] == 1:
+            data = data[..., 0]
+        if data.ndim == 2:
+            data = data[..., np.newaxis]
+        if data.ndim not in (3, 4):
+            raise ReadError(path, f"has {data.ndim} axes", "give a 3D or 4D file")
+        data = np.moveaxis(data, 2, 0) if plane == "native" else turn(data, image.affine, plane, path)
+        if data.ndim == 4:  # (slices, rows, columns, times)
+            data = np.moveaxis(data, 3, 1)
+            data = data.reshape(-1, *data.shape[2:])
+    return magnitude(np.ascontiguousarray(data), path)
+
+
+def slice_orientation(path: Path, plane: Plane = "native") -> str:
+    """How the slices of `read_slices` lie in the body; see `planes.describe`.
+
+    Raises
+    ------
+    ReadError
+        When the header cannot be read.
+    """
+    with _telling(path):
+        stored = nib.load(path).affine
+    if plane != "native":
+        return describe(turn_affine(stored, plane, path))
+    affine = np.eye(4)
+    # Slices are the third axis, rows the first.
+    affine[:3, :3] = stored[:3, [2, 0, 1]]
+    return describe(affine)
+
+
+def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
+    """Write a file with the input's shape, affine and header.
+
+    The input's type and scale are kept, and integers rounded, where they can hold the values; else the next wider
+    integer is taken, or float32. `descrip` says what was made. With `provenance.deidentify` the header's other texts
+    and its extensions are cleared.
+
+    Raises
+    ------
+    ReadError
+        When the input has changed since it was read.
+    """
+    path = paths[0]
+    source = _load(path)
+    volume = _stored_order(images, source.shape, path)
+    header = source.header.copy()
+    slope, inter = float(source.dataobj.slope), float(source.dataobj.inter)
+    present = header.get_data_dtype()
+    if present.kind in "iu":
+        stored = np.rint((volume.astype(np.float64) - inter) / slope)
+        dtype = _dtype(present, stored)
+    else:
+        dtype = np.dtype(np.float32) if present.kind == "c" else present
+        stored = (volume.astype(np.float64) - inter) / slope
+    if dtype.kind != present.kind and dtype.kind == "f":
+        slope, inter, stored = 1.0, 0.0, volume.astype(np.float64)
+    header.set_data_dtype(dtype)
+    header["descrip"] = provenance.short.encode("ascii", "replace")[:79]
+    if provenance.deidentify:
+        for field in ("aux_file", "db_name", "intent_name"):
+            if field in header:
+                header[field] = b""
+        header.extensions.clear()
+    # None: the affine stays in the header as it was coded there.
+    image = type(source)(stored.astype(dtype), None, header)
+    # An image forgets the scale of the header that it is given.
+    image.header.set_slope_inter(slope, inter)
+    with replacing(target) as temporary:
+        nib.save(image, temporary)
+    return [target]
+
+
+def _load(path: Path) -> Any:
+    """The image as nibabel gives it, its voxels not yet read: header, affine, shape, dtype and scale."""
+    with _telling(path):
+        return nib.load(path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if path.suffix != ".gz":
+        yield nib.load(path)
+        return
+    with path.open("rb") as file:
+        # igzip takes a short file of something else for one that ends too early.
+        if file.read(2) not in (b"\x1f\x8b", b""):
+            raise gzip.BadGzipFile
+    # Gunzip is most of the time that a compressed file takes; this one is twice as fast as Python's.
+    with igzip.open(path) as file:
+        # The header's size, which begins it, tells the two versions apart.
+        second = 540 in (int.from_bytes(file.peek(4)[:4], order) for order in ("little", "big"))
+        yield (nib.Nifti2Image if second else nib.Nifti1Image).from_stream(file)
+        # Only at its end does gzip compare the checksum.
+        while file.read(2**20):
+            pass
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except gzip.BadGzipFile as error:
+        raise ReadError(path, "is not gzip, as its name says", AGAIN) from error
+    except (EOFError, IsalError) as error:  # type: ignore[misc]  # isal has no types
+        raise ReadError(path, "the compressed data end too early", AGAIN) from error
+    except FileNotFoundError as error:
+        raise ReadError(path, "no such file", "check the path") from error
+    except (ImageFileError, HeaderDataError, WrapStructError, OSError, ValueError, OverflowError) as error:
+        raise ReadError(path, "cannot be read as NIfTI", AGAIN) from error
+
+
+def _check(image: Any, path: Path) -> None:
+    dtype = image.get_data_dtype()
+    if dtype.fields is not None:
+        raise ReadError(path, "holds colours", "give a magnitude image")
+    check_size(image.shape, path)
+    stored = int(np.prod(image.shape, dtype=np.int64)) * dtype.itemsize
+    if stored > path.stat().st_size * (MAX_DEFLATE_RATIO if path.suffix == ".gz" else 1):
+        raise ReadError(
+            path,
+            "declares more voxels than the file can hold",
+            AGAIN,
+        )
+
+
+def _channel(image: Any, channel: int | None, path: Path) -> NDArray[Any]:
+    if channel is None:
+        data = np.asarray(image.dataobj)
+    else:
+        channels = image.shape[3] if len(image.shape) > 3 else 1
+        if not 0 <= channel < channels:
+            raise ReadError(path, f"has {channels} channel(s), none with number {channel}", "set another `channel`")
+        data = np.asarray(image.dataobj[..., channel] if len(image.shape) > 3 else image.dataobj)
+    # One cast here, so that turning and checking never hold float64.
+    return data if np.iscomplexobj(data) else as_float32(data)
+
+
+def _stored_order(images: NDArray[np.float32], shape: tuple[int, ...], path: Path) -> NDArray[np.float32]:
+    """Undo the order of `read_slices`: (slices and times, rows, columns) to the file's shape."""
+    rows, columns, slices, times = (*shape, 1, 1)[:4] if len(shape) < 4 else (*shape[:3], int(np.prod(shape[3:])))
+    if images.shape != (slices * times, rows, columns):
+        raise ReadError(path, "has another shape than its reconstruction", "leave the input as it is while it is read")
+    return images.reshape(slices, times, rows, columns).transpose(2, 3, 0, 1).reshape(shape)
+
+
+def _dtype(present: np.dtype[Any], stored: NDArray[np.float64]) -> np.dtype[Any]:
+    """The integer type, not narrower than the present one, that holds all values; float32 where none does."""
+    low, high = stored.min(), stored.max()
+    wider = [np.dtype(kind) for kind in _INTEGERS if np.dtype(kind).itemsize >= present.itemsize]
+    for dtype in (present, *wider):
+        if np.iinfo(dtype).min <= low and high <= np.iinfo(dtype).max:
+            return dtype.newbyteorder(present.byteorder)
+    return np.dtype(np.float32)

@@ -1,0 +1,158 @@
+"""NumPy arrays: complex k-space, or real images.
+
+`.npy` holds one array, `.npz` one named `kspace`, optionally with `mask` and `truth`, or one named `images`. Of k-space
+two axes are one slice, three are slices, four are slices and coils; of images two are one slice, three are slices.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from unimri.core.artifacts import replacing
+from unimri.io.errors import AGAIN, ReadError
+from unimri.io.files import name_below
+from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, acquired, check_size, magnitude
+from unimri.physics.acquisition import Acquisition
+
+name = "numpy"
+accepts = "NumPy arrays of k-space or images (.npy, .npz)"
+suffixes = (".npy", ".npz")
+
+_ENDS = (".npy", ".npz")
+_AXES = "give k-space of 2 to 4 axes, (slices, coils, rows, columns), or images of 2 or 3, (slices, rows, columns)"
+
+
+def find(root: Path, files: Sequence[Path]) -> list[Scan]:
+    """The files that hold k-space or images; see `Format.find`. Of a folder, arrays of other shapes are passed over."""
+    found = []
+    for path in files:
+        if path.suffix.lower() in _ENDS:
+            place = name_below(root, path)
+            try:
+                if path == root or _is_scan(path):
+                    found.append(Scan(place, (path,)))
+            except ReadError as fault:
+                found.append(Scan(place, (path,), fault))
+    return found
+
+
+def read(paths: tuple[Path, ...]) -> Acquisition | Images:
+    """Read a file.
+
+    Raises
+    ------
+    ReadError
+        When it is damaged or cut short, holds objects, has shapes that are not those of the module's docstring or do
+        not fit each other, or values that are not finite or all equal.
+    """
+    path = paths[0]
+    arrays = _arrays(path)
+    if "kspace" not in arrays and "images" not in arrays:
+        raise ReadError(path, "has no array `kspace` or `images`", "name the array when it is saved")
+    values = arrays.get("kspace", arrays.get("images"))
+    assert values is not None
+    if not _is_shape(values.shape, values.dtype):
+        raise ReadError(path, f"holds an array of {values.ndim} axes and type {values.dtype}", _AXES)
+    values = values[np.newaxis] if values.ndim == 2 else values
+    check_size(values.shape, path)
+    if not np.iscomplexobj(values):
+        return Images(magnitude(values, path))
+    with np.errstate(over="ignore"):
+        kspace = np.ascontiguousarray(values, np.complex64)
+    rows, columns = kspace.shape[-2:]
+    kspace = kspace.reshape(len(kspace), -1, rows, columns)
+    read = acquired(kspace, arrays.get("mask"), path)
+    if "truth" not in arrays:
+        return read.with_truth()
+    given = arrays["truth"]
+    truth = magnitude(given[np.newaxis] if given.ndim == 2 else given, path)
+    if truth.shape != (len(kspace), rows, columns):
+        raise ReadError(path, "its truth has another shape than its k-space", "give (slices, rows, columns)")
+    return replace(read, truth=truth)
+
+
+def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
+    """Write float32: an array of (slices, rows, columns), in an `.npz` named `reconstruction`.
+
+    Where the input was one slice without an axis for it, so is the `.npy`.
+    """
+    with replacing(target) as temporary:
+        if target.suffix.lower() == ".npz":
+            np.savez_compressed(temporary, reconstruction=images)
+        else:
+            flat = paths[0].suffix.lower() == ".npy" and len(_header(paths[0])[0]) == 2
+            np.save(temporary, images[0] if flat else images, allow_pickle=False)
+    return [target]
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ReadError(path, "no such file", "check the path") from error
+    # The last are what numpy raises for objects and for damaged headers.
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, SyntaxError, TypeError, KeyError) as error:
+        raise ReadError(path, "cannot be read as NumPy's arrays", AGAIN) from error
+
+
+def _is_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
+    if min(shape, default=0) < 1:
+        return False
+    return len(shape) in (2, 3, 4) if dtype.kind == "c" else dtype.kind in "fiu" and len(shape) in (2, 3)
+
+
+def _is_scan(path: Path) -> bool:
+    if path.suffix.lower() == ".npy":
+        return _is_shape(*_header(path))
+    with _telling(path), zipfile.ZipFile(path) as archive:
+        return bool({"kspace.npy", "images.npy"} & set(archive.namelist()))
+
+
+def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    with _telling(path), path.open("rb") as file:
+        return _parse(file)
+
+
+def _parse(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type that an array's header declares."""
+    read_header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(file)
+    return shape, dtype
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays by name; of a `.npy` the name follows from its type."""
+    with _telling(path):
+        if path.suffix.lower() == ".npy":
+            # Mapped, numpy compares the header with the file's length before it takes memory.
+            # It may be written to, in memory: torch would warn otherwise.
+            array = np.load(path, mmap_mode="c", allow_pickle=False)
+            return {"kspace" if np.iscomplexobj(array) else "images": array}
+        with zipfile.ZipFile(path) as archive:
+            arrays = {}
+            for key in ("kspace", "images", "mask", "truth"):
+                if f"{key}.npy" in archive.namelist():
+                    _check_member(archive, f"{key}.npy", path)
+                    with archive.open(f"{key}.npy") as file:
+                        arrays[key] = npy.read_array(file, allow_pickle=False)
+            return arrays
+
+
+def _check_member(archive: zipfile.ZipFile, member: str, path: Path) -> None:
+    """That the archive can hold what the array's header declares, before memory is taken for it."""
+    info = archive.getinfo(member)
+    with archive.open(member) as file:
+        shape, dtype = _parse(file)
+    stored = prod(shape) * dtype.itemsize
+    if stored > info.file_size or info.file_size > path.stat().st_size * MAX_DEFLATE_RATIO:
+        raise ReadError(path, "declares more values than the file can hold", AGAIN)

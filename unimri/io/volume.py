@@ -1,0 +1,202 @@
+"""One volume: found, read, checked, and what is said of its reconstruction. What all formats share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unimri.io.errors import ReadError
+from unimri.physics.acquisition import Acquisition, MaskError, find_lines
+
+# 8 GiB as float32: far above any clinical volume, far below what a damaged header can declare.
+MAX_VOXELS = 2**31
+
+# The most that deflate can shrink data: a declared size above it cannot be in the file.
+MAX_DEFLATE_RATIO = 1032
+
+_MASKS = "give one of (columns,), (rows,), (slices, lines), (rows, columns) or (slices, rows, columns)"
+
+_MASK_FAULTS = {
+    "shape": ("its mask has another shape than its k-space", _MASKS),
+    "points": ("its mask is not one of whole lines", "only masks of phase-encoding lines can be used"),
+    "empty": ("its mask keeps no line of a slice", "check the mask"),
+}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One volume, found and not yet read. Formats find and read it, layouts of data sets say whose it is.
+
+    Attributes
+    ----------
+    name : of the volume, unique among those found with it. It is private: it may be a patient's name.
+    paths : its files, in the order of its slices.
+    fault : what reading will raise, where finding has already shown that it cannot be read.
+    patient : the data set's own name for the patient. It groups scans and stays private: artifacts hold a key. Blank
+        where no data set was searched.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    fault: ReadError | None = None
+    patient: str = ""
+
+    def check(self) -> None:
+        """Raise the fault that finding has shown."""
+        if self.fault is not None:
+            raise self.fault
+
+
+@dataclass(frozen=True)
+class Images:
+    """A scan as images, to be undersampled retrospectively.
+
+    Attributes
+    ----------
+    images : (slices, rows, columns), float32, magnitude >= 0 on the scanner's own scale.
+    """
+
+    images: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What is said of a reconstruction in its file.
+
+    Attributes
+    ----------
+    model, anatomy : by which it was made, in short words.
+    acceleration : lines over lines kept.
+    retrospective : whether the scan was whole and lines were left out for this.
+    version : of unimri.
+    deidentify : write nothing that could name the patient, file names included.
+    """
+
+    model: str
+    anatomy: str
+    acceleration: float
+    retrospective: bool
+    version: str
+    deidentify: bool = False
+
+    @property
+    def short(self) -> str:
+        """In three words: "unimri 4x brain"."""
+        return f"unimri {self.acceleration:.3g}x {self.anatomy}"
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one sentence."""
+        undersampled = "undersampled retrospectively" if self.retrospective else "undersampled by the scanner"
+        return (
+            f"Reconstructed by unimri {self.version} (model {self.model}, anatomy {self.anatomy}) "
+            f"from k-space {undersampled}, acceleration {self.acceleration:.3g}"
+        )
+
+
+def check_size(shape: tuple[int, ...], path: Path) -> None:
+    """Raise ReadError, before anything is allocated, when a header declares an impossible volume."""
+    if not shape or min(shape) < 1:
+        raise ReadError(path, "declares a volume without voxels", "the header is damaged: export the file again")
+    voxels = 1
+    for length in shape:
+        voxels *= int(length)
+    if voxels > MAX_VOXELS:
+        raise ReadError(
+            path,
+            f"declares {voxels} voxels, more than the {MAX_VOXELS} that are allowed",
+            "the header is damaged, or the file must be divided into volumes",
+        )
+
+
+def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Cast real values to float32; those beyond its range become infinite, which `magnitude` refuses."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32, copy=False)
+
+
+def magnitude(volume: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    """Magnitude of a volume, with the values that no reconstruction can use refused.
+
+    Parameters
+    ----------
+    volume : (slices, rows, columns), real or complex.
+    path : the file to name in a fault.
+
+    Returns
+    -------
+    (slices, rows, columns), float32, finite, >= 0, on the scale of `volume`. The sign goes because a
+    reconstructed magnitude image has none: negative values come from rescaling or from interpolation in the
+    scanner.
+
+    Raises
+    ------
+    ReadError
+        When a value is not finite in float32, or all values are equal.
+    """
+    result = as_float32(np.abs(volume) if np.iscomplexobj(volume) else volume)
+    smallest = result.min()
+    # Each pass over a volume counts in the time of a preparation, and most scans have no negative value.
+    if smallest < 0:
+        result = np.abs(result)
+        smallest = result.min()
+    largest = result.max()
+    # NaN goes through both.
+    if not (np.isfinite(smallest) and np.isfinite(largest)):
+        raise ReadError(path, "has NaN or infinite values", "mend or remove the file")
+    if smallest == largest:
+        raise ReadError(path, "all values of the volume are equal", "remove the volume: it holds no image")
+    return result
+
+
+def check_kspace(kspace: NDArray[np.complex64], path: Path) -> None:
+    """Raise ReadError when k-space (slices, ...) has values that are not finite, or a slice without any."""
+    for slice_ in kspace:
+        if not np.isfinite(slice_).all():
+            raise ReadError(path, "has NaN or infinite values", "mend or remove the file")
+        if not slice_.any():
+            raise ReadError(path, "a slice of its k-space is empty", "remove the slice")
+
+
+def acquired(
+    kspace: NDArray[np.complex64],
+    mask: NDArray[Any] | None,
+    path: Path,
+    size: tuple[int, int] | None = None,
+    truth: NDArray[np.float32] | None = None,
+    padded: bool = False,
+) -> Acquisition:
+    """What a file of raw data holds, from its k-space and its mask.
+
+    Parameters
+    ----------
+    kspace : (slices, coils, rows, columns).
+    mask : numbers or bool, not zero where k-space was sampled: of lines, or of all points. Axes of length 1 do not
+        count; where a length fits both axes, the lines are columns, as fastMRI's. None where the file has none: then
+        lines of zeros are those left out.
+    path : the file to name in a fault.
+    size, truth : see `Acquisition`.
+    padded : whether lines of zeros at the edges are padding, where there is no mask.
+
+    Raises
+    ------
+    ReadError
+        When values are not finite or a slice is empty; when the mask has another shape, leaves out all of a slice, or
+        is not one of whole lines.
+    """
+    check_kspace(kspace, path)
+    if mask is None:
+        lines, axis = find_lines(kspace, padded)
+        return Acquisition(kspace, lines, axis, size, truth)
+    if mask.dtype.kind not in "biuf":
+        raise ReadError(path, "its mask holds no numbers", _MASKS)
+    if not np.isfinite(mask).all():
+        raise ReadError(path, "its mask has NaN or infinite values", _MASKS)
+    slices, _, rows, columns = kspace.shape
+    kept = mask if mask.shape in ((slices, rows, columns), (rows, columns)) else mask.squeeze()
+    try:
+        return Acquisition(kspace, np.ones((1, columns), np.bool_), "columns", size, truth).undersampled(kept)
+    except MaskError as error:
+        raise ReadError(path, *_MASK_FAULTS[error.fault]) from error
