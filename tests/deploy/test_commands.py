@@ -468,7 +468,7 @@ def test_export_says_what_the_file_is_of(
     monkeypatch.setattr("unimri.deploy.export.export", lambda *arguments: given.append(arguments) or "done")
     assert succeeds("export", "knee.onnx", "-m", shared_model, "-a", "knee") == "done\n"
     ((network, anatomy, axis, output, about, size),) = given
-    assert network.anatomies == ["brain", "knee"]
+    assert network.conditioning.anatomies == ["brain", "knee"]
     assert (anatomy, axis, output, size) == ("knee", -1, Path("knee.onnx"), 32)
     assert about["base_sha256"] == digests(shared_model)["model.safetensors"]
     assert (about["anatomy"], about["origin"], about["acceleration"]) == ("knee", "simulated scans", "4")

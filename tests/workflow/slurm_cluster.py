@@ -98,14 +98,14 @@ class Cluster:
         urgent = ["sbatch", "--partition=urgent", f"--nodelist={node}", "--gres=gpu:1", "--mem=100", "--time=1"]
         subprocess.run([*urgent, "--output=/dev/null", "--wrap=true"], env=self.environment, check=True)
 
-    def jobs(self, name: str, states: str | None = None) -> dict[str, tuple[str, str, str, str]]:
-        """Comment (rule and wildcards), partition, state, node of jobs by number; without `states`, if not over."""
+    def jobs(self, folder: Path, states: str | None = None) -> dict[str, tuple[str, str, str, str]]:
+        """Comment (rule and wildcards), partition, state, node of a folder's jobs; without `states`, if not over."""
         options = [f"--states={states}"] if states else []
-        rows = ask("squeue", "--noheader", "--format=%i|%j|%k|%P|%T|%N", *options).splitlines()
+        rows = ask("squeue", "--noheader", "--format=%i|%k|%P|%T|%N|%Z", *options).splitlines()
         return {
             number: (comment, partition, state, node)
-            for number, job, comment, partition, state, node in (row.split("|") for row in rows)
-            if job.startswith(name)
+            for number, comment, partition, state, node, place in (row.split("|") for row in rows)
+            if place == str(folder)
         }
 
     def describe(self, number: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from unimri.core.errors import UnimriError
-from unimri.workflow.slurm import cancel_leftovers, job_name
+from unimri.workflow.slurm import cancel_leftovers
 
 
 @pytest.fixture
@@ -20,7 +20,9 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    (tmp_path / "queue").write_text(f"1 other\n2 {job_name(tmp_path)}_4f\n3 {job_name(tmp_path / 'other')}_4f\n")
+    jobs = (("my-snakemake", tmp_path), ("unimri_4f", tmp_path), ("unimri_4f", tmp_path / "other"))
+    queue = "".join(f"{number}|{name}|{folder}\n" for number, (name, folder) in enumerate(jobs, 1))
+    (tmp_path / "queue").write_text(queue)
     return tmp_path / "queue"
 
 

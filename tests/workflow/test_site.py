@@ -6,7 +6,6 @@ import yte
 
 from unimri.core.errors import UnimriError
 from unimri.workflow.site import Site, read_site
-from unimri.workflow.slurm import job_name
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,13 +30,12 @@ def test_without_a_file_the_defaults_count(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_profile_holds_what_the_site_says(site: Path) -> None:
-    site.write_text("{account: all, partition: my-cpu, jobs: 7, resources: {evaluate: {runtime: 90}}}")
+    site.write_text("{account: all, partition: my-cpu, jobs: 7, resources: {reconstruct: {runtime: 90}}}")
     filled = profile()
     assert filled["jobs"] == 7
     # As Python expressions, or `all` would be the function of that name.
     assert filled["default-resources"] == {"slurm_account": "'all'", "slurm_partition": "'my-cpu'"}
-    assert filled["set-resources"] == {"evaluate": {"runtime": 90}}
-    assert filled["unimri-slurm-jobname-prefix"] == job_name(Path.cwd())
+    assert filled["set-resources"] == {"reconstruct": {"runtime": 90}}
 
 
 def test_trainings_have_the_partition_with_gpus(site: Path) -> None:

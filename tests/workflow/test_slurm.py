@@ -14,8 +14,6 @@ import yaml
 from conftest import ROOT
 from slurm_cluster import Cluster, missing, wait
 
-from unimri.workflow.slurm import job_name
-
 pytestmark = pytest.mark.slow
 
 # The tiny experiment with two anatomies; trainings may have a GPU, and find that it is none.
@@ -107,7 +105,7 @@ class Run:
         return int(file.read_text())
 
     def jobs(self, states: str | None = None) -> dict[str, tuple[str, str, str, str]]:
-        return self.cluster.jobs(job_name(self.folder), states)
+        return self.cluster.jobs(self.folder, states)
 
     def job(self, comment: str) -> str:
         """Number of the one SLURM job of a rule and its wildcards that is running."""

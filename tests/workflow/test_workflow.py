@@ -72,10 +72,8 @@ def test_a_second_run_plans_nothing_and_neither_does_a_touch(finished: Path) -> 
 ON_PROPOSED = {
     "few_aspin": 3,
     "few_finetuned": 6,
-    "evaluate_few": 9,
-    "robustness": 5,
-    "aspin_matrix": 5,
-    "forgetting": 1,
+    "reconstruct": 5,
+    "score": 5,
 }
 REPORTED = {"tables": 1, "study_table": 4, "study_picture": 2, "report": 1}
 AN_ANATOMY = {
@@ -86,14 +84,9 @@ AN_ANATOMY = {
     "independent": 1,
     "adapted": 4,
     "tune": 1,
-    "evaluate": 8,
     "few_aspin": 1,
     "few_finetuned": 2,
     "few_scratch": 1,
-    "evaluate_few": 4,
-    "robustness": 1,
-    "forgetting": 1,
-    "picture": 1,
     "curves": 1,
     "contact_sheet": 1,
     "data_report": 1,
@@ -107,7 +100,6 @@ def test_omega_plans_s3_and_what_follows(finished: Path) -> None:
     assert jobs == {
         "distilled": 2,
         "adapted": 6,
-        "evaluate": 10,
         "picture": 5,
         "curves": 1,
         "model": 1,
@@ -125,10 +117,11 @@ def test_another_seed_plans_its_trainings_and_their_tables(finished: Path) -> No
         "distilled": 2,
         "continued": 1,
         "adapted": 12,
-        "evaluate": 40,
         **ON_PROPOSED,
         "few_scratch": 3,
-        "evaluate_few": 12,
+        # From the same files, which hold another seed's images and scores too.
+        "picture": 5,
+        "model": 1,
         **REPORTED,
     }
 
@@ -136,33 +129,39 @@ def test_another_seed_plans_its_trainings_and_their_tables(finished: Path) -> No
 def test_a_new_anatomy_plans_its_own_jobs_and_the_tables(finished: Path) -> None:
     hip = yaml.safe_load((ROOT / "config.yaml").read_text())["anatomies"]["prostate"]
     jobs = planned(finished, {"anatomies": {"hip": hip}})
-    # Its ASPIN is tried on the others.
-    assert jobs == {**AN_ANATOMY, "aspin_matrix": 6}
+    # Its ASPIN is tried on the others, and the base anatomies are tried after it was learnt.
+    assert jobs == {**AN_ANATOMY, "reconstruct": 6, "score": 6, "picture": 6}
 
 
 def test_another_simulation_plans_its_preparation_and_what_follows(finished: Path) -> None:
     jobs = planned(finished, {"anatomies": {"prostate": {"simulation": {"noise": 0.1}}}})
-    assert jobs == {**AN_ANATOMY, "aspin_matrix": 5}
+    assert jobs == {**AN_ANATOMY, "reconstruct": 5, "score": 5, "picture": 5}
 
 
 def test_a_study_plans_what_it_alone_needs(finished: Path) -> None:
     assert planned(finished, {"statistics": {"resamples": 300}}) == {"tables": 1, "report": 1}
     noise = planned(finished, {"studies": {"robustness": {"noise": [0.05]}}})
-    assert noise == {"robustness": 5, "study_table": 1, "report": 1}
+    # What was scored before comes out as it was: only then is it known that nothing else changes.
+    scored = {"reconstruct": 5, "score": 5, "picture": 5, "model": 1, **REPORTED}
+    assert noise == scored
     assert planned(finished, {"studies": {"patients": [1, 2]}}) == {
         "few_aspin": 3,
         "few_finetuned": 3,
         "few_scratch": 3,
-        "evaluate_few": 9,
-        "study_table": 1,
-        "study_picture": 1,
-        "report": 1,
+        **scored | {"reconstruct": 3, "score": 3, "picture": 3},
     }
     mask = planned(finished, {"studies": {"masks": [{"preset": "schlemper"}]}})
     # The mask itself is there, for the robustness of the other's networks.
     assert mask["independent"] == 5
-    assert mask["evaluate"] == 35
+    assert (mask["reconstruct"], mask["score"]) == (5, 5)
     assert "simulate" not in mask
+
+
+def test_other_metrics_score_again_and_reconstruct_nothing(finished: Path) -> None:
+    jobs = planned(finished, {"metrics": {"ssim_window": 5}})
+    assert "reconstruct" not in jobs
+    # The weights of the classical methods are chosen by PSNR as the settings have it.
+    assert jobs == {"tune": 5, "score": 5, "picture": 5, "model": 1, **REPORTED}
 
 
 def test_other_fractions_read_no_scan_again(finished: Path) -> None:

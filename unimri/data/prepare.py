@@ -189,8 +189,7 @@ def finish(shards: Mapping[str, ShardContent], fractions: Fractions, seed: int, 
 
 
 def _add(shard: ShardWriter, entry: Entry, scan: Scan, task: ShardTask) -> None:
-    scan.check()
-    slices = task.reader.read(scan.paths)
+    slices = task.reader.read_scan(scan)
     matrix = slices.shape[1], slices.shape[2]
     resized = to_size(slices, task.fit, task.slices)
     scale = float(resized.max())
@@ -268,8 +267,7 @@ def inspect(folder: Path, reader: Reader) -> Iterator[Finding]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                scan.check()
-                slices, orientation = reader.read(scan.paths), reader.orientation(scan.paths)
+                slices, orientation = reader.read_scan(scan), reader.orientation(scan.paths)
         except ReadError as fault:
             yield Finding(scan.patient, scan.name, files, None, "", None, str(fault))
         else:

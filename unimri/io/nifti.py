@@ -22,10 +22,6 @@ from unimri.io.files import name_below
 from unimri.io.planes import Plane, describe, turn, turn_affine
 from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, as_float32, check_size, magnitude
 
-name = "nifti"
-accepts = "NIfTI files (.nii, .nii.gz)"
-suffixes = (".nii", ".nii.gz")
-
 LABELS = ("._*", "*_gt*", "*label*", "*_seg*", "*-seg*", "seg", "segmentation*")
 """Patterns of names of files or folders that are label maps and no scans."""
 
@@ -34,15 +30,17 @@ _INTEGERS = (np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32)
 
 
 def find(root: Path, files: Sequence[Path], excluded: Sequence[str] = LABELS) -> list[Scan]:
-    """The NIfTI files; see `Format.find`. Of a folder, those are passed over that match a pattern of `excluded`.
+    """The NIfTI files; see `unimri.io.formats.Format`.
 
-    Patterns are those of `fnmatch`, for the name of the file and of each folder below the root; case does not matter.
+    Of a folder, those are passed over whose name, or that of a folder below the root, matches a pattern of `excluded`,
+    as `fnmatch` has them; case does not matter.
     """
-    return [
-        Scan(name_below(root, path), (path,))
-        for path in files
-        if path.name.lower().endswith(suffixes) and (path == root or not _matches(path.relative_to(root), excluded))
-    ]
+    found = []
+    for path in files:
+        wanted = path == root or not _matches(path.relative_to(root), excluded)
+        if wanted and path.name.lower().endswith((".nii", ".nii.gz")):
+            found.append(Scan(name_below(root, path), (path,)))
+    return found
 
 
 def _matches(place: Path, patterns: Sequence[str]) -> bool:

@@ -23,16 +23,15 @@ from unimri.io.files import name_below
 from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, acquired, check_size, magnitude
 from unimri.physics.acquisition import Acquisition
 
-name = "numpy"
-accepts = "NumPy arrays of k-space or images (.npy, .npz)"
-suffixes = (".npy", ".npz")
-
 _ENDS = (".npy", ".npz")
 _AXES = "give k-space of 2 to 4 axes, (slices, coils, rows, columns), or images of 2 or 3, (slices, rows, columns)"
 
 
 def find(root: Path, files: Sequence[Path]) -> list[Scan]:
-    """The files that hold k-space or images; see `Format.find`. Of a folder, arrays of other shapes are passed over."""
+    """The files that hold k-space or images; see `unimri.io.formats.Format`.
+
+    Of a folder, arrays of other shapes are passed over.
+    """
     found = []
     for path in files:
         if path.suffix.lower() in _ENDS:

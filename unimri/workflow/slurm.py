@@ -1,7 +1,6 @@
-"""Jobs that an earlier Snakemake left to SLURM: found by the name that all jobs of a working folder have."""
+"""Jobs that an earlier Snakemake left to SLURM."""
 
 import getpass
-import hashlib
 import logging
 import subprocess
 import time
@@ -11,13 +10,11 @@ from unimri.core.errors import UnimriError
 
 log = logging.getLogger(__name__)
 
+JOB_NAME = "unimri"
+"""What the names of our jobs begin with in SLURM."""
+
 # SLURM kills what is cancelled after its KillWait, 30 s by default; a training writes a checkpoint meanwhile.
 PATIENCE = 300.0
-
-
-def job_name(folder: Path) -> str:
-    """What the names of all jobs of a working folder begin with."""
-    return f"unimri-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12]}"
 
 
 def cancel_leftovers(folder: Path, seconds: float = PATIENCE) -> None:
@@ -54,9 +51,14 @@ def cancel_leftovers(folder: Path, seconds: float = PATIENCE) -> None:
 
 def _queued(folder: Path) -> list[str]:
     """Numbers of the folder's jobs that have not ended."""
-    # Those that are ending too, by default.
-    rows = _run("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i %j").splitlines()
-    return [number for number, _, name in (row.partition(" ") for row in rows) if name.startswith(job_name(folder))]
+    # Those that are ending too, by default. %Z: the folder that a job was submitted for.
+    rows = _run("squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%j|%Z").splitlines()
+    jobs = (row.split("|", 2) for row in rows)
+    return [
+        number
+        for number, name, place in jobs
+        if name.startswith(f"{JOB_NAME}_") and Path(place).resolve() == folder.resolve()
+    ]
 
 
 def _run(*command: str) -> str:
