@@ -10,9 +10,11 @@ from PIL import Image
 from unimri.core.errors import UnimriError
 from unimri.evaluation.figures import (
     _most_varied_patch,
+    adaptation_figure,
     contact_sheet,
     curves_figure,
     mask_figure,
+    matrix_figure,
     reconstruction_figure,
 )
 from unimri.physics.masks import Masks
@@ -149,6 +151,30 @@ def test_curves_leave_out_what_is_missing(tmp_path, drawn):
     assert psnr.lines[0].get_xydata().tolist() == [[20, 31.0]]
     assert [text.get_text() for text in psnr.get_legend().get_texts()] == ["_one$"]
     assert [text.get_text() for text in second.get_legend().get_texts()] == ["b", "c"]
+
+
+@pytest.mark.parametrize(("metric", "heading", "worse"), [("psnr_db", "PSNR (dB)", -1), ("hfen", "HFEN", 1)])
+def test_figures_of_studies_say_their_metric_and_what_is_worse_is_red(tmp_path, drawn, metric, heading, worse):
+    matrix = pd.DataFrame(
+        [
+            ("hand", "hand", 0.5, 0.0),
+            ("hand", "foot", 0.5 + worse / 4, worse / 4),
+            ("foot", "hand", 0.25, worse / 8),
+            ("foot", "foot", 0.25 - worse / 8, 0.0),
+        ],
+        columns=["anatomy", "aspin", "value", "difference"],
+    ).assign(metric=metric)
+    matrix_figure(matrix, "matrix", tmp_path / "a.png")
+    patients = pd.DataFrame(
+        {"metric": metric, "method": ["aspin", "scratch"], "patients": ["2", "all"], "hand": [1, 2]}
+    )
+    adaptation_figure(patients, "few", tmp_path / "b.png")
+    first, second = drawn
+    title, _, unit = heading.partition(" ")
+    assert first.axes[1].get_ylabel() == f"{title} minus that of the own ASPIN {unit}".strip()
+    red, _, blue, _ = first.axes[0].images[0].cmap(0.0 if worse < 0 else 1.0)
+    assert red > blue
+    assert second.axes[0].get_ylabel() == f"test {heading}"
 
 
 def test_a_mask_of_rows_is_drawn_as_rows(tmp_path, drawn):

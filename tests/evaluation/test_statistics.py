@@ -176,6 +176,25 @@ def test_the_same_seed_gives_the_same_and_the_order_of_rows_counts_for_nothing()
     assert wider.loc[("psnr_db", "hand"), "low"] < first.loc[("psnr_db", "hand"), "low"]
 
 
+def test_slices_and_patients_without_a_value_of_a_ratio():
+    patients = {f"p{n}": 1.0 + n for n in range(8)}
+    scores = scores_of({"hand": patients}, {"p0": 2, "p7": 3})
+    # An empty slice has no ratio to it, whatever the method: it is in no mean and in no weight.
+    empty = (scores["patient"] == "p0") & (scores["slice"] == 1)
+    some = compared(scores.assign(psnr_db=scores["psnr_db"].mask(empty)))
+    pd.testing.assert_frame_equal(some.loc[["psnr_db"]], compared(scores[~empty]).loc[["psnr_db"]])
+    # Of a patient without any there is nothing to draw.
+    none = scores.assign(psnr_db=scores["psnr_db"].mask(scores["patient"] == "p0"))
+    frame = compared(none)
+    expected = (sum(1 + n for n in range(1, 7)) + 3 * 8) / 9
+    assert frame.loc[("psnr_db", "hand"), "difference"] == pytest.approx(expected, abs=1e-6)
+    assert frame.loc["psnr_db", ["low", "high"]].isna().all(axis=None)
+    assert frame.loc["ssim_percent", ["low", "high"]].notna().all(axis=None)
+    tested = comparisons_of(none, ["hand"]).set_index("metric")
+    assert tested.loc["psnr_db", "p_value"].isna().all()
+    assert tested.loc["ssim_percent", "p_value"].notna().all()
+
+
 def test_the_signed_rank_test_is_exact_for_few():
     # All of one sign: of 2^n signs, two are as extreme.
     for patients in (2, 5, 6, 10):

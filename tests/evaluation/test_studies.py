@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scores import METRICS
 
 from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
@@ -85,7 +86,7 @@ def proposed(study: Path, condition: str = AS_TRAINED, **further: object) -> Rec
 
 
 def table_of(study_name: str, files: list[Path], anatomies: list[str], output: Path, **read: object) -> pd.DataFrame:
-    write_study_table(study_name, read_scores(files), anatomies, ["proposed"], output)
+    write_study_table(study_name, read_scores(files), anatomies, ["proposed"], METRICS, output)
     return pd.read_csv(output, **read)
 
 

@@ -157,14 +157,18 @@ def study_table(
     scores: list[Path],
     anatomy: Annotated[list[str], typer.Option(help="Column of the table; may be given several times.")],
     method: Methods,
+    settings: Json,
     output: Output,
 ) -> None:
     """Write the table of a study: robustness, aspin_matrix, adaptation, forgetting or masks."""
+    from unimri.evaluation.averages import table_columns
     from unimri.evaluation.study_tables import StudyName, write_study_table
     from unimri.metrics.score import read_scores
+    from unimri.metrics.settings import MetricSettings
 
+    metrics = parse_settings(MetricSettings, settings, "--settings")
     name: StudyName = parse_settings(StudyName, json.dumps(study), "STUDY")  # type: ignore[arg-type]
-    write_study_table(name, read_scores(scores), anatomy, method, output)
+    write_study_table(name, read_scores(scores, metrics), anatomy, method, table_columns(metrics), output)
 
 
 @app.command(rich_help_panel=STEPS)

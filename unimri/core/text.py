@@ -23,11 +23,6 @@ def significant(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.6g}"
 
 
-def exact_changes(frame: pd.DataFrame) -> pd.DataFrame:
-    """With `largest_pixel_change` as text, which shows as zero only what is: six decimals would not."""
-    return frame.assign(largest_pixel_change=[f"{value:.6g}" for value in frame["largest_pixel_change"]])
-
-
 def number(value: float, mark: str = "", decimals: int = 2) -> str:
     """Give a metric, with the paper's two decimals, between two `mark`s; a dash where it is missing."""
     return "–" if math.isnan(value) else f"{mark}{value:.{decimals}f}{mark}"

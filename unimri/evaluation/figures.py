@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter1d, uniform_filter
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
+from unimri.metrics.base import metric_of
 from unimri.physics.masks import Masks
 
 HISTORY_COLUMNS = ("step", "train_loss", "validation_psnr_db")
@@ -265,11 +266,11 @@ ADAPTATION_LABELS = {
 
 
 def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
-    """Draw PSNR against the number of training patients, one panel an anatomy, one curve a method of learning it.
+    """Draw a metric against the number of training patients, one panel an anatomy, one curve a method of learning it.
 
     Parameters
     ----------
-    table : rows of one acceleration and of PSNR, from `unimri.evaluation.study_tables.adaptation_table`.
+    table : rows of one acceleration and one metric, from `unimri.evaluation.study_tables.adaptation_table`.
     title : of the figure.
     output : the PNG to write.
     """
@@ -290,7 +291,7 @@ def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
         axes.grid(visible=True, color="0.9", lw=0.6)
         axes.set_axisbelow(True)
         _open_frame(axes)
-    figure.axes[0].set_ylabel("test PSNR (dB)", fontsize=_FONT_SIZE - 1)
+    figure.axes[0].set_ylabel(f"test {metric_of(table['metric'].iloc[0]).heading}", fontsize=_FONT_SIZE - 1)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=_FONT_SIZE - 1, frameon=False)
     figure.suptitle(title, fontsize=_FONT_SIZE + 1, parse_math=False)
@@ -298,15 +299,17 @@ def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
 
 
 def matrix_figure(table: pd.DataFrame, title: str, output: Path) -> None:
-    """Draw the PSNR of each anatomy (rows) with each ASPIN (columns), coloured by the difference to the own one.
+    """Draw a metric of each anatomy (rows) with each ASPIN (columns), coloured by the difference to the own one.
+
+    What is worse than the own one is red.
 
     Parameters
     ----------
-    table : rows of one acceleration and of PSNR, from `unimri.evaluation.study_tables.aspin_matrix_table`.
+    table : rows of one acceleration and one metric, from `unimri.evaluation.study_tables.aspin_matrix_table`.
     title : of the figure.
     output : the PNG to write.
     """
-    names = list(dict.fromkeys(table["anatomy"]))
+    names, metric = list(dict.fromkeys(table["anatomy"])), metric_of(table["metric"].iloc[0])
     numbers, losses = (
         table.pivot(index="anatomy", columns="aspin", values=column)
         .reindex(index=names, columns=names)
@@ -316,11 +319,14 @@ def matrix_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     figure = Figure(figsize=(0.85 * len(names) + 2.0, 0.7 * len(names) + 1.3), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     largest = max(float(np.nanmax(np.abs(losses))), 1e-6)
-    shown = axes.imshow(losses, cmap="RdBu", vmin=-largest, vmax=largest, aspect="auto")
+    shown = axes.imshow(
+        losses, cmap="RdBu_r" if metric.lower_is_better else "RdBu", vmin=-largest, vmax=largest, aspect="auto"
+    )
     for row in range(len(names)):
         for column in range(len(names)):
             loss = losses[row, column]
-            text = f"{numbers[row, column]:.2f}" + ("" if row == column else f"\n({loss:+.2f})")
+            digits = metric.decimals
+            text = f"{numbers[row, column]:.{digits}f}" + ("" if row == column else f"\n({loss:+.{digits}f})")
             dark = abs(loss) > 0.6 * largest
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
     axes.set_xticks(range(len(names)), names, fontsize=_FONT_SIZE - 1)
@@ -329,7 +335,10 @@ def matrix_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     axes.set_ylabel("slices of", fontsize=_FONT_SIZE)
     axes.set_title(title, fontsize=_FONT_SIZE + 1, parse_math=False)
     bar = figure.colorbar(shown)
-    bar.set_label("PSNR minus that of the own ASPIN (dB)", fontsize=_FONT_SIZE - 1)
+    bar.set_label(
+        f"{metric.title} minus that of the own ASPIN{f' ({metric.unit})' if metric.unit else ''}",
+        fontsize=_FONT_SIZE - 1,
+    )
     bar.ax.tick_params(labelsize=_FONT_SIZE - 2)
     _save(figure, output)
 

@@ -44,8 +44,7 @@ def column_names(anatomies: Mapping[str, str]) -> dict[str, str]:
 
 def metrics_in_words(columns: Iterable[str]) -> str:
     """The metrics of these columns with their units: PSNR in dB and SSIM in %."""
-    shown = map(metric_of, columns)
-    named = [f"{metric.title} in {metric.unit}" if metric.unit else metric.title for metric in shown]
+    named = [metric_of(column).words for column in columns]
     return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
 
 

@@ -113,7 +113,7 @@ def _history(path: Path) -> pd.DataFrame:
 
 
 def draw_study(study: PictureName, table: Path, acceleration: float, title: str, output: Path) -> None:
-    """Draw one acceleration of `adaptation.csv` or `aspin_matrix.csv`, in PSNR.
+    """Draw one acceleration of `adaptation.csv` or `aspin_matrix.csv`, in the first of its metrics.
 
     Raises
     ------
@@ -121,7 +121,8 @@ def draw_study(study: PictureName, table: Path, acceleration: float, title: str,
     """
     try:
         frame = pd.read_csv(table, dtype={"patients": str}, keep_default_na=False, na_values=[""])
-        rows = frame[(frame["acceleration"] == acceleration) & (frame["metric"] == "psnr_db")]
+        rows = frame[frame["acceleration"] == acceleration]
+        rows = rows[rows["metric"] == next(iter(rows["metric"]), "")]
     except (OSError, ValueError, KeyError) as fault:
         raise UnimriError(f"{table}: cannot be read ({fault}); make it again") from None
     if rows.empty:

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from unimri.core.artifacts import write_text
-from unimri.core.text import exact_changes, markdown_table, number, write_csv
+from unimri.core.text import markdown_table, number, significant, write_csv
 from unimri.evaluation.averages import AVERAGE, anatomies_of, best, cells
 from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words
 from unimri.evaluation.paper import beside, published
 from unimri.evaluation.scores import aspin_of, learnt_in
 from unimri.metrics.base import metric_of
-from unimri.metrics.score import AS_TRAINED, Score
+from unimri.metrics.score import AS_TRAINED
 from unimri.training.methods import layer_of
 
 StudyName = Literal["robustness", "aspin_matrix", "adaptation", "forgetting", "masks"]
@@ -26,7 +26,7 @@ LAYER = "distilled_layer"
 """Its column of layers."""
 
 
-def robustness_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame:
+def robustness_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Means over slices and seeds: trained (the sampling), condition, method, metric, anatomies, average.
 
     Of the condition 'as trained' those slices count that the others have.
@@ -40,10 +40,10 @@ def robustness_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataF
         row=both["method"].map({key: rank for rank, key in enumerate(tried["method"].unique())}),
         further=both["condition"] != AS_TRAINED,
     ).sort_values(["sampling", "row", "further"], kind="stable")
-    return _wide(both, ["trained", "condition", "method"], anatomies)
+    return _wide(both, ["trained", "condition", "method"], anatomies, metrics)
 
 
-def aspin_matrix_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame:
+def aspin_matrix_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Means by anatomy of the slices and by whose ASPIN was used.
 
     Returns
@@ -53,10 +53,10 @@ def aspin_matrix_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.Dat
     others = scores.assign(aspin=scores["condition"].map(aspin_of)).dropna(subset="aspin")
     own = _as_trained_beside(others, scores)
     scores = pd.concat([own.assign(aspin=own["anatomy"]), others])
-    means = scores.groupby(["acceleration", "anatomy", "aspin"])[list(Score._fields)].mean()
+    means = scores.groupby(["acceleration", "anatomy", "aspin"])[list(metrics)].mean()
     rows = []
     for acceleration in sorted(scores["acceleration"].unique()):
-        for metric in Score._fields:
+        for metric in metrics:
             of_rate = means.loc[acceleration, metric]
             for anatomy in anatomies:
                 for aspin in anatomies:
@@ -65,7 +65,7 @@ def aspin_matrix_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.Dat
     return pd.DataFrame(rows, columns=["acceleration", "metric", "anatomy", "aspin", "value", "difference"])
 
 
-def adaptation_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame:
+def adaptation_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Means on new anatomies by how they were learnt and from how many patients.
 
     Parameters
@@ -73,6 +73,7 @@ def adaptation_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataF
     scores : of methods `{how}/{patients}`, and of Proposed and Independent, which are the ASPIN and the network from
         scratch on all patients; of others, which are left out.
     anatomies : the new ones.
+    metrics : columns of the scores, in order.
 
     Returns
     -------
@@ -84,14 +85,17 @@ def adaptation_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataF
     )
     scores = scores[chosen]
     named = scores["method"].replace(known).str.split("/", expand=True)
-    table = _wide(scores.assign(method=named[0], patients=named[1]), ["acceleration", "method", "patients"], anatomies)
+    table = _wide(
+        scores.assign(method=named[0], patients=named[1]), ["acceleration", "method", "patients"], anatomies, metrics
+    )
     order = table["patients"].replace("all", np.inf).astype(float)
-    return table.assign(order=order).sort_values(
-        ["acceleration", "metric", "method", "order"], kind="stable", ignore_index=True
+    place = table["metric"].map({metric: place for place, metric in enumerate(metrics)})
+    return table.assign(order=order, place=place).sort_values(
+        ["acceleration", "place", "method", "order"], kind="stable", ignore_index=True
     )[["acceleration", "metric", "method", "patients", *anatomies, AVERAGE]]
 
 
-def forgetting_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame:
+def forgetting_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """What old anatomies' test splits score before and after a new one was learnt, and how far any pixel changed.
 
     Returns
@@ -113,15 +117,16 @@ def forgetting_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataF
     table = grouped[["before", "after"]].mean()
     table["difference"] = table["after"] - table["before"]
     table["largest_pixel_change"] = grouped["largest_pixel_change"].max()
-    return exact_changes(table.reset_index())
+    # Six decimals would show as zero what is not.
+    return table.reset_index().assign(largest_pixel_change=list(map(significant, table["largest_pixel_change"])))
 
 
-def masks_table(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame:
+def masks_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Means over slices and seeds: mask, acceleration, method, metric, anatomies, average."""
-    return _wide(scores[scores["condition"] == AS_TRAINED], ["mask", "acceleration", "method"], anatomies)
+    return _wide(scores[scores["condition"] == AS_TRAINED], ["mask", "acceleration", "method"], anatomies, metrics)
 
 
-STUDIES: dict[StudyName, Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]] = {
+STUDIES: dict[StudyName, Callable[[pd.DataFrame, Sequence[str], Sequence[str]], pd.DataFrame]] = {
     "robustness": robustness_table,
     "aspin_matrix": aspin_matrix_table,
     "adaptation": adaptation_table,
@@ -131,7 +136,12 @@ STUDIES: dict[StudyName, Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]] 
 
 
 def write_study_table(
-    study: StudyName, scores: pd.DataFrame, anatomies: Sequence[str], methods: Sequence[str], output: Path
+    study: StudyName,
+    scores: pd.DataFrame,
+    anatomies: Sequence[str],
+    methods: Sequence[str],
+    metrics: Sequence[str],
+    output: Path,
 ) -> None:
     """Write a study's table as CSV.
 
@@ -140,10 +150,11 @@ def write_study_table(
     scores : one row a slice, from `unimri.metrics.score.read_scores`.
     anatomies : the columns of the table.
     methods : the rows of Table 1, of which the study of masks is.
+    metrics : columns of the scores, in order; that of forgetting is in PSNR whatever they are.
     """
     if study == "masks":
         scores = scores[scores["method"].isin(list(methods))]
-    write_csv(output, STUDIES[study](scores, anatomies))
+    write_csv(output, STUDIES[study](scores, anatomies, metrics))
 
 
 def _as_trained_beside(tried: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
@@ -152,9 +163,9 @@ def _as_trained_beside(tried: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFram
     return scores[scores["condition"] == AS_TRAINED].merge(tried[place].drop_duplicates(), on=place)
 
 
-def _wide(scores: pd.DataFrame, keys: list[str], anatomies: Sequence[str]) -> pd.DataFrame:
+def _wide(scores: pd.DataFrame, keys: list[str], anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Means over slices and seeds, an anatomy a column, in the order in which the keys first appear."""
-    long = scores.melt([*keys, "anatomy"], list(Score._fields), "metric")
+    long = scores.melt([*keys, "anatomy"], list(metrics), "metric")
     means = long.groupby([*keys, "metric", "anatomy"], sort=False)["value"].mean().unstack("anatomy")
     table = means.reindex(columns=list(anatomies))
     table[AVERAGE] = table.mean(axis=1, skipna=False)

@@ -106,8 +106,13 @@ class Metric(ABC):
 
     @property
     def heading(self) -> str:
-        """Its title with its unit."""
+        """Its title with its unit: PSNR (dB)."""
         return f"{self.title} ({self.unit})" if self.unit else self.title
+
+    @property
+    def words(self) -> str:
+        """The same in a sentence: PSNR in dB."""
+        return f"{self.title} in {self.unit}" if self.unit else self.title
 
     def column_in(self, convention: Convention) -> str | None:
         """Its column in a convention's file; None where it has no such value.

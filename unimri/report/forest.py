@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from unimri.report.tables import Row, metric_title, read_number
+from unimri.report.tables import Row, metric_of, metric_title, read_number
 from unimri.training.methods import method
 
 # As wide as the page's text, and no wider.
@@ -40,7 +40,9 @@ def forest(rows: Sequence[Row], path: Path) -> Figure:
         axes.set_title(method(other).title, fontsize=9, parse_math=False)
     grid[0, 0].set_yticks(range(len(anatomies)), [name.replace("$", r"\$") for name in anatomies], fontsize=8)
     grid[0, 0].invert_yaxis()
-    figure.supxlabel(f"Proposed minus the other, {metric_title(rows[0]['metric'])}", fontsize=8)
+    metric = metric_of(rows[0])
+    lower = ", lower is better" if metric is not None and metric.lower_is_better else ""
+    figure.supxlabel(f"Proposed minus the other, {metric_title(rows[0]['metric'])}{lower}", fontsize=8)
     return figure
 
 

@@ -13,7 +13,7 @@ from unimri.core.provenance import files_digest
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
 from unimri.deploy.description import AnatomyTask, ModelTask
-from unimri.metrics.base import metric_modules
+from unimri.metrics.base import metric_modules, table_metrics
 from unimri.physics.masks import MaskTask
 from unimri.report.assets import assets_digest
 from unimri.report.experiment import shown_settings
@@ -126,7 +126,8 @@ class WorkflowPlan(TrainingPlan):
             name=f"unimri-{sampling}",
             acceleration=own.acceleration,
             mask=own.mask,
-            metrics=self.config.metrics,
+            # A model is the same whichever metrics Table 1 shows.
+            metrics=self.config.metrics.model_copy(update={"table": None}),
             anatomies={
                 name: AnatomyTask(origin="simulated" if part.simulated else "real", role=part.role)
                 for name, part in self.config.anatomies.items()
@@ -160,7 +161,9 @@ class WorkflowPlan(TrainingPlan):
         """Title of a study's figure."""
         if study == "adaptation":
             return f"A new anatomy from few patients, {sampling} ({self._kind(self.config.new)})"
-        return f"PSNR in dB with each ASPIN, {sampling} ({self._kind(self.anatomies)})"
+        return (
+            f"{table_metrics(self.config.metrics)[0].words} with each ASPIN, {sampling} ({self._kind(self.anatomies)})"
+        )
 
     def _kind(self, anatomies: Sequence[str]) -> str:
         origins = {self.config.anatomies[name].simulated for name in anatomies}

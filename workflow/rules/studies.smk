@@ -21,10 +21,11 @@ rule study_table:
             f"--anatomy={anatomy}" for anatomy in plan.study_anatomies(wildcards.study)
         ],
         methods=[f"--method={method}" for method in plan.methods],
-        code=code("unimri.evaluation.study_tables"),
+        settings=plan.metrics(),
+        code=metric_code("unimri.evaluation.study_tables"),
     shell:
         "python -m unimri.cli study-table {wildcards.study} {input:q} {params.anatomies:q} {params.methods:q}"
-        " --output {output:q} > {log:q} 2>&1"
+        " --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule study_picture:
@@ -50,7 +51,7 @@ rule study_picture:
     params:
         acceleration=lambda wildcards: plan.acceleration(wildcards.sampling),
         title=lambda wildcards: plan.study_title(wildcards.study, wildcards.sampling),
-        code=code("unimri.evaluation.pictures"),
+        code=metric_code("unimri.evaluation.pictures"),
     shell:
         "python -m unimri.cli study-picture {wildcards.study} {input:q} {params.acceleration} {params.title:q}"
         " --output {output:q} > {log:q} 2>&1"
