@@ -19,14 +19,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
-from unimri.data.read.dicom import DicomSettings
-from unimri.data.read.error import ReadError
-from unimri.data.read.nifti import NiftiSettings
-from unimri.data.read.registry import find_scans
+from scan_files import write_image, write_nifti
 
 from unimri.core.errors import UnimriError
+from unimri.data.layouts.folders import DicomReader, NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
+from unimri.io.errors import ReadError
 
 MEMORY = 64 * 2**20
 SECONDS = 20
@@ -162,7 +161,7 @@ FINE = {
 }
 
 
-def _good_dicom(folder: Path, write_image) -> Path:
+def _good_dicom(folder: Path) -> Path:
     rng = np.random.default_rng(1)
     for patient in range(4):
         path = folder / f"P{patient}" / "a.dcm"
@@ -171,7 +170,7 @@ def _good_dicom(folder: Path, write_image) -> Path:
     return path
 
 
-def _good_nifti(folder: Path, write_nifti) -> Path:
+def _good_nifti(folder: Path) -> Path:
     rng = np.random.default_rng(1)
     for patient in range(4):
         array = rng.uniform(1, 9, (20, 20, 2)).astype(np.float32)
@@ -208,52 +207,52 @@ def _check(folder: Path, bad: Path, reader) -> None:
 
 
 @pytest.mark.parametrize("spoil", DICOM.values(), ids=DICOM.keys())
-def test_a_bad_dicom_is_told_or_left_out(tmp_path, write_image, spoil):
-    bad = _good_dicom(tmp_path / "raw", write_image)
+def test_a_bad_dicom_is_told_or_left_out(tmp_path, spoil):
+    bad = _good_dicom(tmp_path / "raw")
     spoil(bad)
-    _check(tmp_path / "raw", bad, DicomSettings())
+    _check(tmp_path / "raw", bad, DicomReader())
 
 
 @pytest.mark.parametrize("spoil", NIFTI.values(), ids=NIFTI.keys())
-def test_a_bad_nifti_is_told_or_left_out(tmp_path, write_nifti, spoil):
-    bad = _good_nifti(tmp_path / "raw", write_nifti)
+def test_a_bad_nifti_is_told_or_left_out(tmp_path, spoil):
+    bad = _good_nifti(tmp_path / "raw")
     spoil(bad)
-    _check(tmp_path / "raw", bad, NiftiSettings())
+    _check(tmp_path / "raw", bad, NiftiReader())
 
 
 @pytest.mark.parametrize("change", FINE.values(), ids=FINE.keys())
-def test_an_unusual_nifti_is_used(tmp_path, write_nifti, change):
-    change(_good_nifti(tmp_path / "raw", write_nifti))
-    assert len(PreparedData(_prepare(tmp_path / "raw", NiftiSettings(), "fail")).manifest) == 4
+def test_an_unusual_nifti_is_used(tmp_path, change):
+    change(_good_nifti(tmp_path / "raw"))
+    assert len(PreparedData(_prepare(tmp_path / "raw", NiftiReader(), "fail")).manifest) == 4
 
 
-def test_mixed_sizes_in_a_series_are_told(tmp_path, write_image):
-    bad = _good_dicom(tmp_path / "raw", write_image).with_name("b.dcm")
+def test_mixed_sizes_in_a_series_are_told(tmp_path):
+    bad = _good_dicom(tmp_path / "raw").with_name("b.dcm")
     pixels = np.arange(30 * 30, dtype=np.uint16).reshape(30, 30)
     write_image(bad, pixels, PatientID="P3", SeriesInstanceUID="1.3", InstanceNumber=9)
-    _check(tmp_path / "raw", bad, DicomSettings())
+    _check(tmp_path / "raw", bad, DicomReader())
 
 
-def test_links_that_lead_in_circles_or_nowhere_are_passed_over(tmp_path, write_nifti):
+def test_links_that_lead_in_circles_or_nowhere_are_passed_over(tmp_path):
     folder = tmp_path / "raw"
-    _good_nifti(folder, write_nifti)
+    _good_nifti(folder)
     (folder / "P0" / "circle").symlink_to(folder)
     (folder / "P1" / "self.nii").symlink_to(folder / "P1" / "self.nii")
     (folder / "P2" / "nowhere.nii").symlink_to(folder / "nothing")
     os.mkfifo(folder / "P3" / "pipe.nii")
-    assert len(PreparedData(_prepare(folder, NiftiSettings(), "fail")).manifest) == 4
+    assert len(PreparedData(_prepare(folder, NiftiReader(), "fail")).manifest) == 4
 
 
-def test_a_file_that_goes_away_while_others_are_read_is_told(tmp_path, write_nifti):
-    bad = _good_nifti(tmp_path / "raw", write_nifti)
-    scans = find_scans(tmp_path / "raw", NiftiSettings())
+def test_a_file_that_goes_away_while_others_are_read_is_told(tmp_path):
+    bad = _good_nifti(tmp_path / "raw")
+    scans = NiftiReader().find(tmp_path / "raw")
     bad.unlink()
     with pytest.raises(ReadError, match=r"a\.nii\.gz: no such file"):
-        scans[-1].read()
+        NiftiReader().read_scan(scans[-1])
 
 
-def test_a_disk_that_fills_up_is_told_and_leaves_nothing(tmp_path, write_nifti, monkeypatch):
-    _good_nifti(tmp_path / "raw", write_nifti)
+def test_a_disk_that_fills_up_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+    _good_nifti(tmp_path / "raw")
     write = h5py.Dataset.__setitem__
     written = []
 
@@ -264,7 +263,7 @@ def test_a_disk_that_fills_up_is_told_and_leaves_nothing(tmp_path, write_nifti, 
 
     monkeypatch.setattr(h5py.Dataset, "__setitem__", full)
     with pytest.raises(UnimriError, match=r"shard-000\.h5: cannot be written: no space left on device; free"):
-        _prepare(tmp_path / "raw", NiftiSettings(), "skip")
+        _prepare(tmp_path / "raw", NiftiReader(), "skip")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
 
 
@@ -280,8 +279,8 @@ def whole(tmp_path_factory) -> dict[str, bytes]:
 def _survives(folder: Path, reader) -> None:
     """Reading gives an image or the project's own error, and nothing else."""
     try:
-        for scan in find_scans(folder, reader):
-            volume = scan.read()
+        for scan in reader.find(folder):
+            volume = reader.read_scan(scan)
             assert volume.ndim == 3
             assert np.isfinite(volume).all()
     except UnimriError:
@@ -305,12 +304,12 @@ def test_no_damage_to_a_nifti_header_crashes_the_reader(tmp_path, whole, changes
     (tmp_path / "raw").mkdir(exist_ok=True)
     (tmp_path / "raw" / "a.nii").write_bytes(_mutated(whole["a.nii"], changes, 352))
     for plane in ("native", "coronal"):
-        _survives(tmp_path / "raw", NiftiSettings(plane=plane))
+        _survives(tmp_path / "raw", NiftiReader(plane=plane))
 
 
 @FUZZ
 @given(changes=CHANGES)
-def test_no_damage_to_a_dicom_header_crashes_the_reader(tmp_path, write_image, changes):
+def test_no_damage_to_a_dicom_header_crashes_the_reader(tmp_path, changes):
     path = tmp_path / "raw" / "a.dcm"
     if not path.parent.exists():
         pixels = np.arange(100, dtype=np.uint16).reshape(10, 10)
@@ -318,10 +317,10 @@ def test_no_damage_to_a_dicom_header_crashes_the_reader(tmp_path, write_image, c
         write_image(tmp_path / "whole.dcm", pixels, InstanceNumber=1, RescaleSlope="2", **geometry)
         path.parent.mkdir()
     path.write_bytes(_mutated((tmp_path / "whole.dcm").read_bytes(), changes, 10**6))
-    _survives(tmp_path / "raw", DicomSettings())
+    _survives(tmp_path / "raw", DicomReader())
 
 
-def test_a_killed_preparation_leaves_nothing_that_looks_whole(tmp_path, write_nifti):
+def test_a_killed_preparation_leaves_nothing_that_looks_whole(tmp_path):
     rng = np.random.default_rng(0)
     for patient in range(40):
         write_nifti(tmp_path / "raw" / f"P{patient}" / "a.nii.gz", rng.uniform(1, 9, (96, 96, 8)).astype(np.float32))

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
-from unimri.data.fit import centre_crop, fit_slices
-from unimri.data.read.dicom import DicomSettings
-from unimri.data.read.nifti import NiftiSettings
+from scan_files import write_nifti, write_series
 
 from unimri.core.errors import UnimriError
+from unimri.data.geometry import centre_crop, to_size
+from unimri.data.layouts.folders import DicomReader, NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import TEXT, PreparedData
 
@@ -23,7 +23,7 @@ SMALL = PreparationSettings(image_size=16, crop=16)
 
 
 @pytest.fixture
-def scans(tmp_path, write_nifti):
+def scans(tmp_path):
     """Six patients, two volumes each, of random sizes and scales."""
     rng = np.random.default_rng(0)
     for patient in range(6):
@@ -34,7 +34,7 @@ def scans(tmp_path, write_nifti):
 
 
 def _prepare(folder, output, settings=SMALL, fit="crop", reader=None, seed=1):
-    task = PreparationTask(reader=reader or NiftiSettings(), fit=fit, preparation=settings)
+    task = PreparationTask(reader=reader or NiftiReader(), fit=fit, preparation=settings)
     prepare("knee", folder, task, output, seed)
     return PreparedData(output)
 
@@ -64,8 +64,8 @@ def test_the_centre_of_the_fourier_transform_stays_the_centre(length, size):
 
 def test_a_crop_is_resized_only_when_the_image_size_differs():
     volume = np.random.default_rng(0).uniform(size=(2, 20, 20)).astype(np.float32)
-    np.testing.assert_array_equal(fit_slices(volume, "crop", SMALL), volume[:, 2:18, 2:18])
-    smaller = fit_slices(volume, "crop", PreparationSettings(image_size=8, crop=16))
+    np.testing.assert_array_equal(to_size(volume, "crop", SMALL), volume[:, 2:18, 2:18])
+    smaller = to_size(volume, "crop", PreparationSettings(image_size=8, crop=16))
     assert smaller.shape == (2, 8, 8)
     assert smaller.mean() == pytest.approx(volume[:, 2:18, 2:18].mean(), rel=0.02)
 
@@ -74,7 +74,7 @@ def test_a_crop_is_resized_only_when_the_image_size_differs():
 def test_resizing_takes_the_whole_slice_keeps_the_mean_and_stays_positive(size):
     rows, columns = np.mgrid[0:40, 0:30]
     picture = np.exp(-((rows - 18) ** 2 + (columns - 14) ** 2) / 40).astype(np.float32)
-    fitted = fit_slices(picture[None], "resize", PreparationSettings(image_size=size))
+    fitted = to_size(picture[None], "resize", PreparationSettings(image_size=size))
     assert fitted.shape == (1, size, size)
     assert fitted.dtype == np.float32
     assert fitted.mean() == pytest.approx(picture.mean(), rel=0.01)
@@ -83,7 +83,7 @@ def test_resizing_takes_the_whole_slice_keeps_the_mean_and_stays_positive(size):
 
 def test_resizing_does_not_alias():
     stripes = np.tile(np.array([0, 1], np.float32), (64, 32))[None]
-    fitted = fit_slices(stripes, "resize", PreparationSettings(image_size=15))
+    fitted = to_size(stripes, "resize", PreparationSettings(image_size=15))
     assert fitted[0, 2:-2, 2:-2].std() < 0.05
 
 
@@ -91,7 +91,7 @@ def test_smoothing_is_counted_in_prepared_pixels_and_only_when_made_smaller():
     point = np.zeros((1, 96, 48), np.float32)
     point[0, 48, 24] = 1
     settings = PreparationSettings(image_size=48, smoothing=1.5)
-    fitted = fit_slices(point, "resize", settings)[0].astype(np.float64)
+    fitted = to_size(point, "resize", settings)[0].astype(np.float64)
     places = np.arange(48)
     # Along the rows, which are halved, the point has become a Gaussian; along the columns it has not.
     profile = fitted.sum(axis=1) / fitted.sum()
@@ -100,7 +100,7 @@ def test_smoothing_is_counted_in_prepared_pixels_and_only_when_made_smaller():
     assert np.count_nonzero(fitted.sum(axis=0)) == 1
 
 
-def test_scale_brings_back_the_scanners_own_values(tmp_path, scans, write_nifti):
+def test_scale_brings_back_the_scanners_own_values(tmp_path, scans):
     data = _prepare(scans, tmp_path / "out", PreparationSettings(image_size=32, crop=32))
     stored = {}
     for split in ("train", "validation", "test"):
@@ -129,7 +129,7 @@ def test_volumes_of_a_patient_share_its_split(tmp_path, scans):
     assert set(manifest["split"]) == {"train", "validation", "test"}
 
 
-def test_two_dicom_series_of_a_patient_share_its_split(tmp_path, write_series):
+def test_two_dicom_series_of_a_patient_share_its_split(tmp_path):
     for patient in range(4):
         for series in range(2):
             write_series(
@@ -137,7 +137,7 @@ def test_two_dicom_series_of_a_patient_share_its_split(tmp_path, write_series):
                 PatientID=f"P{patient}",
                 SeriesInstanceUID=f"1.{patient}.{series}",
             )
-    manifest = _prepare(tmp_path / "raw", tmp_path / "out", reader=DicomSettings()).manifest
+    manifest = _prepare(tmp_path / "raw", tmp_path / "out", reader=DicomReader()).manifest
     assert (manifest.groupby("patient")["split"].nunique() == 1).all()
     assert sorted(manifest.groupby("patient").size()) == [2, 2, 2, 2]
     assert set(manifest["sources"]) == {3}
@@ -183,7 +183,7 @@ def test_the_same_scans_give_the_same_bytes(tmp_path, scans):
     assert _contents(tmp_path / "one") != _contents(tmp_path / "three")
 
 
-def test_nothing_that_identifies_a_patient_is_stored(tmp_path, write_series):
+def test_nothing_that_identifies_a_patient_is_stored(tmp_path):
     for patient in range(3):
         write_series(
             tmp_path / "raw" / f"PLANTED-FOLDER{patient}",
@@ -197,7 +197,7 @@ def test_nothing_that_identifies_a_patient_is_stored(tmp_path, write_series):
         )
     bad = write_series(tmp_path / "raw" / "PLANTED-BAD", ["PLANTED-FILE"], PatientID="PLANTED", SamplesPerPixel=3)
     settings = PreparationSettings(image_size=16, crop=16, on_error="skip")
-    _prepare(tmp_path / "raw", tmp_path / "out", settings, reader=DicomSettings())
+    _prepare(tmp_path / "raw", tmp_path / "out", settings, reader=DicomReader())
     skipped = pd.read_csv(tmp_path / "out" / "skipped.csv")
     source = hashlib.sha256(bad[0].read_bytes()).hexdigest()
     assert skipped[["digest", "reason"]].to_numpy().tolist() == [
@@ -274,7 +274,7 @@ def test_too_few_patients_are_told_before_and_after_skipping(tmp_path, scans):
         _prepare(tmp_path / "one", tmp_path / "out")
 
 
-def test_an_empty_centre_is_told_by_name(tmp_path, write_nifti):
+def test_an_empty_centre_is_told_by_name(tmp_path):
     for name in "abc":
         array = np.zeros((40, 40, 2), np.float32)
         array[0, 0, 0] = 1

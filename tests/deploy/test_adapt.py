@@ -12,10 +12,10 @@ from calls import call, fails, succeeds
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from stores import smooth
-from unimri.data.inspect import parse_reader
 
 import unimri
 from unimri.core.errors import UnimriError
+from unimri.data.layouts.registry import parse_reader
 from unimri.deploy.adapt import AdaptationSettings, adapt, guess_reader
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.description import digests

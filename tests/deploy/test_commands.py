@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+import scan_files
 import torch
 from calls import call, fails, succeeds
 from numpy.typing import NDArray
 from PIL import Image
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from scan_files import write_fastmri, write_image
 from skimage.metrics import peak_signal_noise_ratio
 from stores import smooth
 
@@ -56,54 +56,28 @@ def reconstruct(shared_model: Path) -> Callable[..., str]:
 
 
 def write_nifti(path: Path, images: NDArray[np.float32], affine: NDArray[np.float64] | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(np.moveaxis(images, 0, -1), np.eye(4) if affine is None else affine), path)
-    return path
+    """Slices are the file's third axis."""
+    return scan_files.write_nifti(path, np.moveaxis(images, 0, -1), affine)
 
 
 def write_dicom(folder: Path, pixels: NDArray[np.uint16], name: str = NAME) -> Path:
-    folder.mkdir(parents=True)
+    """A series of axial slices of somebody."""
     for k, image in enumerate(pixels):
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = MRImageStorage, generate_uid()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset = FileDataset(str(folder), {}, b"\0" * 128, meta)
-        elements = {
-            "SOPClassUID": MRImageStorage,
-            "SOPInstanceUID": meta.MediaStorageSOPInstanceUID,
+        header = {
             "PatientName": f"{name}^Max",
-            "PatientID": "P1",
-            "StudyInstanceUID": "1.2.3",
-            "SeriesInstanceUID": "1.2.3.1",
             "SeriesNumber": 5,
             "SeriesDescription": "t2",
-            "Modality": "MR",
             "ImagePositionPatient": [0, 0, 3.0 * k],
             "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
             "PixelSpacing": [0.5, 0.75],
             "InstanceNumber": k + 1,
-            "SamplesPerPixel": 1,
-            "PhotometricInterpretation": "MONOCHROME2",
-            "Rows": image.shape[0],
-            "Columns": image.shape[1],
-            "BitsAllocated": 16,
-            "BitsStored": 16,
-            "HighBit": 15,
-            "PixelRepresentation": 0,
-            "PixelData": image.tobytes(),
         }
-        for keyword, value in elements.items():
-            setattr(dataset, keyword, value)
-        dataset.save_as(folder / f"{k}.dcm", enforce_file_format=True)
+        write_image(folder / f"{k}.dcm", image, **header)
     return folder
 
 
 def write_h5(path: Path, kspace: NDArray[np.complex64], **more: NDArray[np.generic]) -> Path:
-    with h5py.File(path, "w") as file:
-        file["kspace"] = kspace
-        for name, value in more.items():
-            file[name] = value
-    return path
+    return write_fastmri(path, **({"ismrmrd_header": None} | more), kspace=kspace)
 
 
 def every_line(folder: Path, lines: int) -> Path:
@@ -468,7 +442,7 @@ def test_export_says_what_the_file_is_of(
     monkeypatch.setattr("unimri.deploy.export.export", lambda *arguments: given.append(arguments) or "done")
     assert succeeds("export", "knee.onnx", "-m", shared_model, "-a", "knee") == "done\n"
     ((network, anatomy, axis, output, about, size),) = given
-    assert network.anatomies == ["brain", "knee"]
+    assert network.conditioning.anatomies == ["brain", "knee"]
     assert (anatomy, axis, output, size) == ("knee", -1, Path("knee.onnx"), 32)
     assert about["base_sha256"] == digests(shared_model)["model.safetensors"]
     assert (about["anatomy"], about["origin"], about["acceleration"]) == ("knee", "simulated scans", "4")

@@ -73,7 +73,7 @@ def test_a_file_of_the_challenge_is_reconstructed_as_its_arrays(model: Model, tm
     with h5py.File(tmp_path / "file1.h5", "w") as file:
         file["kspace"], file["mask"] = kspace * kept, kept
     scan = unimri.load_kspace(tmp_path / "file1.h5")
-    assert isinstance(scan, unimri.KSpace)
+    assert isinstance(scan, unimri.Acquisition)
     found = model.reconstruct(scan.kspace, scan.mask, "knee", scan.axis)
     np.testing.assert_array_equal(found, model.reconstruct(kspace * kept, kept, "knee", "columns"))
     # Without a header half the readout is the image.

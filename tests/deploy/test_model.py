@@ -93,6 +93,26 @@ def test_shapes_in_are_shapes_out_in_numpy_and_torch(model: Model) -> None:
     np.testing.assert_array_equal(model.reconstruct(wide, mask, "brain"), whole)
 
 
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda samples: samples.to(torch.complex128),
+        lambda samples: samples.conj().resolve_conj().conj(),
+        lambda samples: samples.clone().requires_grad_(),
+        lambda samples: torch.view_as_real(samples).double(),
+        lambda samples: torch.view_as_real(samples).bfloat16(),
+    ],
+)
+def test_tensors_of_any_kind_give_what_arrays_give(model: Model, wrap) -> None:
+    kspace, mask = model.undersample(volume())
+    if wrap(torch.from_numpy(kspace)).dtype == torch.bfloat16:
+        kspace = torch.view_as_complex(wrap(torch.from_numpy(kspace)).float()).numpy()
+    expected = model.reconstruct(kspace, mask, "brain")
+    for kept in (torch.from_numpy(mask), torch.from_numpy(mask).bfloat16()):
+        found = model.reconstruct(wrap(torch.from_numpy(kspace)), kept, "brain")
+        np.testing.assert_array_equal(found.numpy(), expected)
+
+
 def test_coils_are_reconstructed_one_by_one_and_combined_by_root_sum_of_squares(model: Model) -> None:
     first, mask = model.undersample(volume(seed=1))
     second, _ = model.undersample(volume(seed=2) / 50)

@@ -8,14 +8,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from unimri.core.errors import UnimriError
+from unimri.deploy.figure import most_varied_patch, reconstruction_figure
 from unimri.evaluation.figures import (
-    _most_varied_patch,
     adaptation_figure,
     contact_sheet,
     curves_figure,
     mask_figure,
     matrix_figure,
-    reconstruction_figure,
 )
 from unimri.physics.masks import Masks
 
@@ -120,7 +119,7 @@ def test_each_image_pixel_covers_a_whole_number_of_pixels(tmp_path, size):
 def test_the_patch_is_where_the_truth_varies_most():
     truth = np.full((64, 64), 0.5, dtype=np.float32)
     truth[28:36, 20:28] = rng.random((8, 8))
-    row, column, side = _most_varied_patch(truth)
+    row, column, side = most_varied_patch(truth)
     assert side == 16
     assert row <= 28
     assert row + side >= 36
@@ -130,7 +129,7 @@ def test_the_patch_is_where_the_truth_varies_most():
 
 @pytest.mark.parametrize("shape", [(4, 4), (9, 9), (64, 40)])
 def test_the_patch_lies_inside_the_image(shape):
-    row, column, side = _most_varied_patch(rng.random(shape))
+    row, column, side = most_varied_patch(rng.random(shape))
     assert row >= 0
     assert column >= 0
     assert row + side <= shape[0]

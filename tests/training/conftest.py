@@ -5,8 +5,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 from commands import ANATOMIES, arguments, finish, start
-from unimri.data.read.nifti import NiftiSettings
 
+from unimri.data.layouts.folders import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
@@ -30,7 +30,7 @@ class Experiment:
                 image = nib.Nifti1Image(rng.random((16, 16, 3)).astype(np.float32), np.eye(4))
                 nib.save(image, folder / "raw" / anatomy / f"{patient}.nii.gz")
             settings = PreparationSettings(image_size=16, crop=16)
-            reader = NiftiSettings(format="nifti", patient="file")
+            reader = NiftiReader(format="nifti", patient="file")
             task = PreparationTask(reader=reader, fit="resize", preparation=settings)
             prepare(anatomy, folder / "raw" / anatomy, task, folder / "data" / anatomy, 0)
         save_masks(draw_masks(Gaussian1D(), 16, 4), folder / "mask.npz")

@@ -247,7 +247,7 @@ def ask(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
-def wait(until: Callable[[], bool], what: str, seconds: float = 240) -> None:
+def wait(until: Callable[[], bool], what: str, seconds: float = 600) -> None:
     """Wait for something, and fail when it does not come."""
     end = time.monotonic() + seconds
     while not until():

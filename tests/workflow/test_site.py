@@ -1,11 +1,10 @@
-import re
 from pathlib import Path
 
 import pytest
 import yte
 
 from unimri.core.errors import UnimriError
-from unimri.workflow.site import Site, read_site
+from unimri.workflow.slurm import Site, read_site
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,28 +29,15 @@ def test_without_a_file_the_defaults_count(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_the_profile_holds_what_the_site_says(site: Path) -> None:
-    site.write_text("{account: all, partition: my-cpu, jobs: 7, resources: {reconstruct: {runtime: 90}}}")
+    site.write_text(
+        "{account: all, partition: my-cpu, gpu_partition: my-gpu, jobs: 7, resources: {model: {runtime: 9}}}"
+    )
     filled = profile()
     assert filled["jobs"] == 7
     # As Python expressions, or `all` would be the function of that name.
-    assert filled["default-resources"] == {"slurm_account": "'all'", "slurm_partition": "'my-cpu'"}
-    assert filled["set-resources"] == {"reconstruct": {"runtime": 90}}
-
-
-def test_trainings_have_the_partition_with_gpus(site: Path) -> None:
-    site.write_text("{gpu_partition: all, resources: {shared: {runtime: 90}, adapted: {slurm_partition: \"'long'\"}}}")
-    asked = profile()["set-resources"]
-    rules = Path(ROOT / "workflow/rules").glob("*.smk")
-    trainings = {
-        name
-        for rule in rules
-        for name, text in re.findall(r"^rule (\w+):$(.*?)(?=^rule|\Z)", rule.read_text(), flags=re.M | re.S)
-        if "**TRAINING" in text
-    }
-    assert asked.keys() == trainings
-    assert asked.pop("shared") == {"slurm_partition": "'all'", "runtime": 90}
-    assert asked.pop("adapted") == {"slurm_partition": "'long'"}
-    assert {str(of_rule) for of_rule in asked.values()} == {str({"slurm_partition": "'all'"})}
+    named = {"slurm_account": "'all'", "slurm_partition": "'my-cpu'", "gpu_partition": "'my-gpu'"}
+    assert filled["default-resources"] == named
+    assert filled["set-resources"] == {"model": {"runtime": 9}}
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 # no lower bound, and PSNR does not change any more.
 _EXTENSIONS = 4
 _GAIN_DB = 0.01
-# Slices that are reconstructed together.
-_BATCH = 8
 
 
 def tune(

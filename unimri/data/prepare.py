@@ -7,12 +7,13 @@ each shard, the manifest. `inspect` says before anything is written what would c
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import Field
+from tabulate import tabulate
 from tqdm import tqdm
 
 from unimri.core.artifacts import replacing, sha256
@@ -189,8 +190,7 @@ def finish(shards: Mapping[str, ShardContent], fractions: Fractions, seed: int, 
 
 
 def _add(shard: ShardWriter, entry: Entry, scan: Scan, task: ShardTask) -> None:
-    scan.check()
-    slices = task.reader.read(scan.paths)
+    slices = task.reader.read_scan(scan)
     matrix = slices.shape[1], slices.shape[2]
     resized = to_size(slices, task.fit, task.slices)
     scale = float(resized.max())
@@ -268,10 +268,25 @@ def inspect(folder: Path, reader: Reader) -> Iterator[Finding]:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                scan.check()
-                slices, orientation = reader.read(scan.paths), reader.orientation(scan.paths)
+                slices, orientation = reader.read_scan(scan), reader.orientation(scan.paths)
         except ReadError as fault:
             yield Finding(scan.patient, scan.name, files, None, "", None, str(fault))
         else:
             shape = slices.shape[0], slices.shape[1], slices.shape[2]
             yield Finding(scan.patient, scan.name, files, shape, orientation, float(slices.max()), "")
+
+
+def findings_table(findings: Sequence[Finding]) -> str:
+    """What `inspect` found as plain text: a row a scan, and how many there are of what can be used."""
+    rows = [
+        (one.patient, one.volume, one.files, *(one.shape or ("", "", "")), one.orientation, one.largest, one.fault)
+        for one in findings
+    ]
+    sizes = ["files", "slices", "rows", "columns"]
+    header = ["patient", "volume", *sizes, "orientation", "largest value", "left out because"]
+    table = tabulate(rows, header, tablefmt="plain", floatfmt="g", disable_numparse=[0, 1, 8])
+    usable = [one for one in findings if one.shape is not None]
+    return (
+        f"{table}\n\n{len({one.patient for one in usable})} patients, {len(usable)} volumes, "
+        f"{sum(one.shape[0] for one in usable if one.shape)} slices; {len(findings) - len(usable)} left out"
+    )

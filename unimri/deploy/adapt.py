@@ -28,10 +28,10 @@ from unimri.deploy.adapters import ENDING, check_name, save_adapter
 from unimri.deploy.build import count_patients, describe_anatomy
 from unimri.deploy.choice import split_features
 from unimri.deploy.description import Adaptation, AnatomyDescription, AnatomyTask, ModelDescription, Quality
+from unimri.deploy.figure import reconstruction_figure
 from unimri.deploy.library import opened
 from unimri.deploy.model import Model
 from unimri.deploy.reconstruct import mean_score
-from unimri.evaluation.figures import reconstruction_figure
 from unimri.io.files import files_below
 from unimri.metrics.score import Score, score_slice
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
@@ -283,14 +283,10 @@ def _compare(model: Model, name: str, data: PreparedData, picture: Path, simulat
     assert drawn is not None
     truth, shown = drawn
     labels = {method: _label(method, name) for method in methods}
-    reconstruction_figure(
-        truth,
-        {labels[method]: image for method, image in shown.items()},
-        {labels[method]: score_slice(truth, image, settings) for method, image in shown.items()},
-        f"{name}, {model.acceleration:g}x, a test slice",
-        picture,
-        simulated=simulated,
-    )
+    images = {labels[method]: image for method, image in shown.items()}
+    own = {label: score_slice(truth, image, settings) for label, image in images.items()}
+    title = f"{name}, {model.acceleration:g}x, a test slice"
+    reconstruction_figure(truth, images, own, title, picture, simulated=simulated)
     return scores
 
 

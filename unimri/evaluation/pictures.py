@@ -11,12 +11,12 @@ import pandas as pd
 from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
+from unimri.deploy.figure import reconstruction_figure
 from unimri.evaluation.figures import (
     adaptation_figure,
     contact_sheet,
     curves_figure,
     matrix_figure,
-    reconstruction_figure,
 )
 from unimri.evaluation.reconstructions import Kept
 from unimri.metrics.score import AS_TRAINED, score_slice

@@ -28,10 +28,6 @@ from unimri.io.isolated import isolated
 from unimri.io.volume import Provenance, Scan, acquired, as_float32, check_size, magnitude
 from unimri.physics.acquisition import Acquisition, image_of
 
-name = "fastmri-h5"
-accepts = "fastMRI's k-space files (.h5)"
-suffixes = (".h5",)
-
 Use = Literal["reconstruction", "kspace"]
 
 # Single-coil files hold both, and the first is made from their own k-space.
@@ -39,7 +35,7 @@ RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
 
 
 def find(root: Path, files: Sequence[Path]) -> list[Scan]:
-    """The files that have a `kspace`; see `Format.find`."""
+    """The files that have a `kspace`; see `unimri.io.formats.Format`."""
     return [
         Scan(name_below(root, path), (path,), found if isinstance(found, ReadError) else None)
         for path, found in find_hdf5(files, "fastMRI headers", _has_kspace)

@@ -2,46 +2,87 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.errors import UnimriError
-from unimri.io import fastmri, ismrmrd, nifti, numpy_file
-from unimri.io.dicom import format as dicom
 from unimri.io.files import files_below
 from unimri.io.png import write_png
 from unimri.io.volume import Images, Provenance, Scan
 from unimri.physics.acquisition import Acquisition
 
 
-class Format(Protocol):
+class _Module(Protocol):
     """What a format's module offers."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def accepts(self) -> str:
-        """What it takes, in words."""
-        ...
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """Ends of the names of files that it reads and writes, the longest last; none where it writes a folder."""
-        ...
-
-    def find(self, root: Path, files: Sequence[Path]) -> list[Scan]:
-        """The volumes among `files`, which lie below `root` or are it."""
-        ...
+    def find(self, root: Path, files: Sequence[Path]) -> list[Scan]: ...
 
     def read(self, paths: tuple[Path, ...]) -> Acquisition | Images: ...
 
     def write(
         self, paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance
     ) -> list[Path]: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format, whose module and libraries are imported when one of its files is there.
+
+    Attributes
+    ----------
+    name : by which it is chosen.
+    accepts : what it takes, in words.
+    suffixes : ends of the names of files that it reads and writes, the longest last; none where any file may be of the
+        format, and a folder is written.
+    module : has `find(root, files)`, which gives the volumes among files that lie below `root` or are it,
+        `read(paths)`, and `write(paths, images, target, provenance)`, which gives the paths that it has written.
+    """
+
+    name: str
+    accepts: str
+    suffixes: tuple[str, ...]
+    module: str
+
+    def load(self) -> _Module:
+        """The module."""
+        return cast(_Module, import_module(self.module))
+
+    def may_have(self, root: Path, files: Sequence[Path]) -> bool:
+        """Whether any of these files could be of the format, by their names."""
+        if self.suffixes:
+            return any(path.name.lower().endswith(self.suffixes) for path in files)
+        if root.is_file():
+            return not (root.suffix.lower() == ".h5" and _is_hdf5(root))
+        return not all(path.name.lower().endswith(_NAMED) for path in files)
+
+
+FORMATS = {
+    format.name: format
+    for format in (
+        Format("dicom", "DICOM images (any name)", (), "unimri.io.dicom.format"),
+        Format("nifti", "NIfTI files (.nii, .nii.gz)", (".nii", ".nii.gz"), "unimri.io.nifti"),
+        Format("fastmri-h5", "fastMRI's k-space files (.h5)", (".h5",), "unimri.io.fastmri"),
+        Format("ismrmrd", "ISMRMRD raw data (.h5)", (".h5",), "unimri.io.ismrmrd"),
+        Format("numpy", "NumPy arrays of k-space or images (.npy, .npz)", (".npy", ".npz"), "unimri.io.numpy_file"),
+    )
+}
+"""The formats by name, in the order in which files are asked for them."""
+
+# Ends of names that say the format.
+_NAMED = tuple({end for format in FORMATS.values() for end in format.suffixes})
+
+
+def _is_hdf5(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8) == b"\x89HDF\r\n\x1a\n"
+    # Whoever reads it tells what is wrong.
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -80,7 +121,7 @@ class Source:
             When it cannot be read, or holds values that no reconstruction can use.
         """
         self.scan.check()
-        return self.format.read(self.paths)
+        return self.format.load().read(self.paths)
 
     def target(self, output: Path, deidentify: bool = False, as_png: bool = False) -> Path:
         """The file or folder that `write` makes.
@@ -143,10 +184,7 @@ class Source:
             raise UnimriError(f"{target}: is there already; give another output")
         if as_png is not None:
             return write_png(images, target, as_png)
-        return self.format.write(self.paths, images, target, provenance)
-
-
-FORMATS: dict[str, Format] = {format.name: format for format in (dicom, nifti, fastmri, ismrmrd, numpy_file)}
+        return self.format.load().write(self.paths, images, target, provenance)
 
 
 def find_sources(path: Path, format: str | None = None) -> list[Source]:
@@ -175,9 +213,11 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
     files = files_below(path) if path.is_dir() else [path]
     found: list[tuple[Scan, Format]] = []
     for each in chosen:
-        # A damaged HDF5 file is found by both of its formats.
-        known = {one.paths[0] for one, _ in found}
-        found += [(one, each) for one in each.find(path, files) if one.paths[0] not in known]
+        if each.may_have(path, files):
+            found += [(one, each) for one in each.load().find(path, files)]
+            # A damaged HDF5 file would be found by both of its formats.
+            known = {own for one, _ in found for own in one.paths}
+            files = [own for own in files if own not in known]
     if not found:
         accepted = ", ".join(each.accepts for each in chosen)
         raise UnimriError(f"{path}: holds nothing that can be used; give one of these, or a folder of them: {accepted}")
@@ -218,7 +258,7 @@ def load_kspace(path: Path | str, format: str | None = None) -> Acquisition | Im
 
 
 # Ends of names of files, and not of folders.
-_ENDS = tuple({end for format in FORMATS.values() for end in format.suffixes} | {".dcm", ".png"})
+_ENDS = (*_NAMED, ".dcm", ".png")
 
 
 def check_output(sources: Sequence[Source], output: Path, deidentify: bool = False, as_png: bool = False) -> None:

@@ -30,10 +30,6 @@ from unimri.io.isolated import isolated
 from unimri.io.volume import Provenance, Scan, check_kspace, check_size, magnitude
 from unimri.physics.acquisition import Acquisition, image_of
 
-name = "ismrmrd"
-accepts = "ISMRMRD raw data (.h5)"
-suffixes = (".h5",)
-
 GROUP = "dataset"
 ELSEWHERE = "reconstruct it with its vendor's software and give the images"
 UNDERSAMPLED = "remove it: only fully sampled scans have a ground truth"
@@ -57,7 +53,7 @@ MAX_LINES = 2**22
 
 
 def find(root: Path, files: Sequence[Path]) -> list[Scan]:
-    """The files that have ISMRMRD's group and header; see `Format.find`."""
+    """The files that have ISMRMRD's group and header; see `unimri.io.formats.Format`."""
     return [
         Scan(name_below(root, path), (path,), found if isinstance(found, ReadError) else None)
         for path, found in find_hdf5(files, "ISMRMRD headers", _has_acquisitions)

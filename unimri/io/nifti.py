@@ -22,10 +22,6 @@ from unimri.io.files import name_below
 from unimri.io.planes import Plane, describe, turn, turn_affine
 from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, as_float32, check_size, magnitude
 
-name = "nifti"
-accepts = "NIfTI files (.nii, .nii.gz)"
-suffixes = (".nii", ".nii.gz")
-
 LABELS = ("._*", "*_gt*", "*label*", "*_seg*", "*-seg*", "seg", "segmentation*")
 """Patterns of names of files or folders that are label maps and no scans."""
 
@@ -34,15 +30,17 @@ _INTEGERS = (np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32)
 
 
 def find(root: Path, files: Sequence[Path], excluded: Sequence[str] = LABELS) -> list[Scan]:
-    """The NIfTI files; see `Format.find`. Of a folder, those are passed over that match a pattern of `excluded`.
+    """The NIfTI files; see `unimri.io.formats.Format`.
 
-    Patterns are those of `fnmatch`, for the name of the file and of each folder below the root; case does not matter.
+    Of a folder, those are passed over whose name, or that of a folder below the root, matches a pattern of `excluded`,
+    as `fnmatch` has them; case does not matter.
     """
-    return [
-        Scan(name_below(root, path), (path,))
-        for path in files
-        if path.name.lower().endswith(suffixes) and (path == root or not _matches(path.relative_to(root), excluded))
-    ]
+    found = []
+    for path in files:
+        wanted = path == root or not _matches(path.relative_to(root), excluded)
+        if wanted and path.name.lower().endswith((".nii", ".nii.gz")):
+            found.append(Scan(name_below(root, path), (path,)))
+    return found
 
 
 def _matches(place: Path, patterns: Sequence[str]) -> bool:
@@ -81,7 +79,7 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
         When the file is damaged or cut short, holds colours, has not 3 or 4 axes or not that channel, or when
         its values are not finite or all equal.
     """
-    with _telling(path), _opened(path) as image:
+    with _read_errors(path), _opened(path) as image:
         _check(image, path)
         data = _channel(image, channel, path)
         while data.ndim > 3 and data.shape[-1] == 1:
@@ -105,7 +103,7 @@ def slice_orientation(path: Path, plane: Plane = "native") -> str:
     ReadError
         When the header cannot be read.
     """
-    with _telling(path):
+    with _read_errors(path):
         stored = nib.load(path).affine
     if plane != "native":
         return describe(turn_affine(stored, plane, path))
@@ -159,7 +157,7 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
 
 def _load(path: Path) -> Any:
     """The image as nibabel gives it, its voxels not yet read: header, affine, shape, dtype and scale."""
-    with _telling(path):
+    with _read_errors(path):
         return nib.load(path)
 
 
@@ -183,7 +181,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except gzip.BadGzipFile as error:

@@ -23,16 +23,15 @@ from unimri.io.files import name_below
 from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, acquired, check_size, magnitude
 from unimri.physics.acquisition import Acquisition
 
-name = "numpy"
-accepts = "NumPy arrays of k-space or images (.npy, .npz)"
-suffixes = (".npy", ".npz")
-
 _ENDS = (".npy", ".npz")
 _AXES = "give k-space of 2 to 4 axes, (slices, coils, rows, columns), or images of 2 or 3, (slices, rows, columns)"
 
 
 def find(root: Path, files: Sequence[Path]) -> list[Scan]:
-    """The files that hold k-space or images; see `Format.find`. Of a folder, arrays of other shapes are passed over."""
+    """The files that hold k-space or images; see `unimri.io.formats.Format`.
+
+    Of a folder, arrays of other shapes are passed over.
+    """
     found = []
     for path in files:
         if path.suffix.lower() in _ENDS:
@@ -95,7 +94,7 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
 
 
 @contextmanager
-def _telling(path: Path) -> Iterator[None]:
+def _read_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
@@ -114,12 +113,12 @@ def _is_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 def _is_scan(path: Path) -> bool:
     if path.suffix.lower() == ".npy":
         return _is_shape(*_header(path))
-    with _telling(path), zipfile.ZipFile(path) as archive:
+    with _read_errors(path), zipfile.ZipFile(path) as archive:
         return bool({"kspace.npy", "images.npy"} & set(archive.namelist()))
 
 
 def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with _telling(path), path.open("rb") as file:
+    with _read_errors(path), path.open("rb") as file:
         return _parse(file)
 
 
@@ -132,7 +131,7 @@ def _parse(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays by name; of a `.npy` the name follows from its type."""
-    with _telling(path):
+    with _read_errors(path):
         if path.suffix.lower() == ".npy":
             # Mapped, numpy compares the header with the file's length before it takes memory.
             # It may be written to, in memory: torch would warn otherwise.

@@ -1,70 +1,17 @@
 """D5C5 (Schlemper et al. 2017); with ASPIN as its conditioning it is the paper's universal network f_u.
 
-The cascades take the blocks of any backbone; `Block` is D5C5's.
+The cascades take the blocks of any backbone; `unimri.models.block.Block` is D5C5's.
 """
 
-import itertools
 from collections.abc import Iterable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unimri.models.conditioning.base import CascadeCondition
+from unimri.models.block import Block
 from unimri.models.conditioning.registry import build_conditioning
-from unimri.models.settings import BackboneSettings, CascadeSettings
+from unimri.models.settings import BackboneSettings
 from unimri.physics.fourier import enforce_consistency
-
-
-class Block(nn.Module):
-    """One convolutional block (CNN-t, uCNN-t): 2 -> width -> ... -> width -> 2, with the residual from its input."""
-
-    def __init__(self, settings: CascadeSettings) -> None:
-        super().__init__()
-        channels = [2] + [settings.width] * (settings.convolutions - 1) + [2]
-        # Under instance normalisation the biases of all but the last convolution would be cancelled by the mean. They
-        # are left out there and never learn, but stay, so that a universal network's base counts what the paper counts
-        # (144,650).
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(wide, narrow, kernel_size=3, padding=1) for wide, narrow in itertools.pairwise(channels)
-        )
-        if settings.last_convolution == "zero":
-            for parameter in self.convolutions[-1].parameters():
-                nn.init.zeros_(parameter)
-
-    def forward(self, image: Tensor, condition: CascadeCondition, layer: int | None) -> tuple[Tensor, Tensor | None]:
-        """Refine an image.
-
-        Parameters
-        ----------
-        image : (B, 2, H, W), real and imaginary part.
-        condition : what follows all convolutions but the last.
-        layer : number (from 1) of the convolution whose activation is wanted, or None.
-
-        Returns
-        -------
-        The refined image (B, 2, H, W), and the activation (B, C, H, W) of `layer`, after its ReLU (the last has none).
-        """
-        hidden, wanted = image, None
-        for number in range(1, len(self.convolutions) + 1):
-            hidden = self._layer(number, hidden, condition)
-            if number == layer:
-                wanted = hidden
-        return image + hidden.to(image.dtype), wanted
-
-    def activation(self, image: Tensor, condition: CascadeCondition, layer: int) -> Tensor:
-        """The activation that `forward` gives for `layer`, without what comes after it."""
-        hidden = image
-        for number in range(1, layer + 1):
-            hidden = self._layer(number, hidden, condition)
-        return hidden
-
-    def _layer(self, number: int, hidden: Tensor, condition: CascadeCondition) -> Tensor:
-        convolution = self.convolutions[number - 1]
-        assert isinstance(convolution, nn.Conv2d)
-        if number == len(self.convolutions):
-            return F.conv2d(hidden, convolution.weight, convolution.bias, padding=1)
-        return condition(number - 1, convolution, hidden)
 
 
 class D5C5(nn.Module):

@@ -64,8 +64,8 @@ class CascadeSettings(BackboneSettings):
         return self.convolutions - 1, self.width
 
     def block(self) -> "nn.Module":
-        """A `unimri.models.cascade.Block`."""
+        """A `unimri.models.block.Block`."""
         # Here, because torch takes seconds to import.
-        from unimri.models.cascade import Block
+        from unimri.models.block import Block
 
-        return Block(self)
+        return Block(self.convolutions, self.width, self.last_convolution)

@@ -145,11 +145,11 @@ def commands(results: Path, experiment: Experiment) -> list[Command]:
 
 
 CHANGES = (
-    ("distillation.omega", "S3, its S4, their scores, figures and tables"),
-    ("another of training.seeds", "its trainings and their scores, the tables"),
-    ("a new anatomy", "its own preparation, Independent and S4, its scores and figures, the tables"),
-    ("training.stages of one stage", "that stage, what starts from it, their scores, figures and tables"),
-    ("mask", "every training, its scores, figures and tables; no data"),
+    ("distillation.omega", "S3, its S4, reconstructions, scores, figures and tables; no teacher"),
+    ("another of training.seeds", "its trainings, reconstructions, scores, figures and tables"),
+    ("a new anatomy", "its own preparation, Independent, S4, reconstructions, scores and figures; the tables"),
+    ("training.stages of one stage", "that stage, what starts from it, reconstructions, scores, figures and tables"),
+    ("mask", "every training, reconstructions, scores, figures and tables; no data"),
     ("metrics", "scores, figures and tables; no training and no reconstruction"),
     ("preparation.fractions", "the splits and all that follows; no scan is read again"),
     ("a file added to a folder of real scans", "that anatomy's preparation and what follows"),

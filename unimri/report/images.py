@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.figures import ERROR_MAP, error_limit, grey_limit
+from unimri.deploy.figure import ERROR_MAP, error_limit, grey_limit
 from unimri.report.tables import decimals
 
 

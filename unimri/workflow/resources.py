@@ -31,8 +31,8 @@ def job_resources(kind: Kind, config: Config) -> JobResources:
 
     Parameters
     ----------
-    kind : light (masks, manifests, tables, figures), reading (scans to shards), scoring (all methods of a test split),
-        training.
+    kind : light (masks, manifests, tables, figures), reading (scans to shards), scoring (all methods over a test
+        split), training.
     config : sizes that memory grows with.
 
     Notes

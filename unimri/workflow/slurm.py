@@ -1,12 +1,18 @@
-"""Jobs that an earlier Snakemake left to SLURM."""
+"""What a cluster asks for, read by workflow/profiles/slurm, and the jobs that an earlier Snakemake left to SLURM."""
 
 import getpass
 import logging
+import os
 import subprocess
 import time
 from pathlib import Path
+from typing import Any, Literal
 
+from pydantic import Field
+
+from unimri.config import read_yaml
 from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings, parse_settings
 
 log = logging.getLogger(__name__)
 
@@ -15,6 +21,85 @@ JOB_NAME = "unimri"
 
 # SLURM kills what is cancelled after its KillWait, 30 s by default; a training writes a checkpoint meanwhile.
 PATIENCE = 300.0
+
+FILE = "site.yaml"
+VARIABLE = "UNIMRI_SITE"
+
+
+class Site(Settings):
+    """One cluster, and what it grants."""
+
+    account: str | None = Field(None, description="account that jobs are billed to; null: your default one")
+    partition: str | None = Field(None, description="partition of jobs without a GPU; null: the cluster's default")
+    gpu_partition: str | None = Field(None, description="partition of jobs with GPUs; null: `partition`")
+    qos: str | None = Field(None, description="quality of service")
+    constraint: str | None = Field(None, description="features that nodes must have")
+    jobs: int = Field(50, ge=1, description="most jobs that are submitted at once")
+    cores: int = Field(8, ge=1, description="most CPUs of one job")
+    memory_mb: int = Field(64000, ge=1000, description="most memory of one job, in MB")
+    gpus: int = Field(1, ge=0, description="most GPUs of one job")
+    minutes: int = Field(24 * 60, ge=1, description="longest time of one job, in minutes: the partition's limit")
+    retries: int = Field(
+        5, ge=0, description="how often a job that failed, was cancelled or ran out of time or memory is tried again"
+    )
+    status_command: Literal["sacct", "squeue"] | None = Field(
+        None, description="what says how jobs stand; null: sacct where the cluster keeps accounts of jobs, else squeue"
+    )
+    status_seconds: int = Field(40, ge=1, description="between two questions how jobs stand")
+    latency_seconds: int = Field(60, ge=0, description="how late the file system may show a file of another node")
+    resources: dict[str, dict[str, int | str]] = Field(
+        {}, description="what single rules ask for instead: {independent: {runtime: 2880, mem_mb: 32000}}"
+    )
+
+    @property
+    def default_resources(self) -> dict[str, str]:
+        """What every job asks for, as Snakemake's `default-resources` takes it: text as a Python expression."""
+        named = {
+            "slurm_account": self.account,
+            "slurm_partition": self.partition,
+            "gpu_partition": self.gpu_partition,
+            "qos": self.qos,
+            "constraint": self.constraint,
+        }
+        return {name: repr(value) for name, value in named.items() if value is not None}
+
+    @property
+    def known_status_command(self) -> str:
+        """`status_command`, once it is known that it answers: Snakemake would wait for ever.
+
+        Raises
+        ------
+        UnimriError : when sacct is asked for, and the cluster keeps no accounts.
+        """
+        if self.status_command == "squeue":
+            return "squeue"
+        try:
+            subprocess.run(["sacct", "--noheader", "--allocations"], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as fault:
+            if self.status_command == "sacct":
+                reason = str(getattr(fault, "stderr", None) or fault).strip()
+                raise UnimriError(f"status_command: sacct does not answer ({reason}); write squeue") from None
+            return "squeue"
+        return "sacct"
+
+
+def read_site() -> Site:
+    """The site's settings: of the file that the variable UNIMRI_SITE names, else of `site.yaml` in the working folder.
+
+    Without either the defaults.
+
+    Raises
+    ------
+    UnimriError : when the named file is missing, or a setting is wrong.
+    """
+    named = os.environ.get(VARIABLE)
+    path = Path(named or FILE)
+    if not path.is_file():
+        if named:
+            raise UnimriError(f"{VARIABLE}: {path} is no file; correct the path")
+        return Site()
+    content: dict[str, Any] = read_yaml(path)
+    return parse_settings(Site, content, str(path))
 
 
 def cancel_leftovers(folder: Path, seconds: float = PATIENCE) -> None:

@@ -2,12 +2,7 @@ rule study_table:
     input:
         lambda wildcards: plan.study_scores(wildcards.study),
     output:
-        report(
-            f"{RESULTS}/tables/{{study}}.csv",
-            caption="../report/study.rst",
-            category="Studies",
-            labels={"study": "{study}", "what": "table"},
-        ),
+        f"{RESULTS}/tables/{{study}}.csv",
     log:
         f"{LOGS}/study_table/{{study}}.log",
     benchmark:
@@ -32,12 +27,7 @@ rule study_picture:
     input:
         f"{RESULTS}/tables/{{study}}.csv",
     output:
-        report(
-            f"{RESULTS}/figures/{{sampling}}/{{study}}.png",
-            caption="../report/study.rst",
-            category="Studies",
-            labels={"study": "{study}", "what": "{sampling}"},
-        ),
+        f"{RESULTS}/figures/{{sampling}}/{{study}}.png",
     log:
         f"{LOGS}/{{sampling}}/figures/{{study}}.log",
     benchmark:

@@ -57,6 +57,11 @@ class Reader(Extensible):
         """
         raise NotImplementedError
 
+    def read_scan(self, scan: Scan) -> NDArray[np.float32]:
+        """Read a scan that `find` gave; raises ReadError as `read` does, and for what finding has shown already."""
+        scan.check()
+        return self.read(scan.paths)
+
     def orientation(self, paths: tuple[Path, ...]) -> str:
         """How the slices that `read` gives lie in the body; see `unimri.io.planes.describe`. Blank: not known."""
         return ""

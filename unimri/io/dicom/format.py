@@ -20,10 +20,6 @@ from unimri.io.errors import AGAIN, ReadError
 from unimri.io.files import name_below
 from unimri.io.volume import Images, Provenance, Scan
 
-name = "dicom"
-accepts = "DICOM images (any name)"
-suffixes = ()
-
 # Files of the other formats need not be asked whether they are DICOM.
 _OTHERS = (".nii", ".nii.gz", ".h5", ".npy", ".npz")
 
@@ -31,7 +27,7 @@ _CHANGED = "leave the input as it is while it is read"
 
 
 def find(root: Path, files: Sequence[Path]) -> list[Scan]:
-    """The series of images; see `Format.find`.
+    """The series of images; see `unimri.io.formats.Format`.
 
     A series is named after the folder that holds its files when no other volume lies there, else also by a number. A
     file that cannot be parsed becomes a volume with its fault.

@@ -2,14 +2,23 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unimri.core.errors import UnimriError
-from unimri.models.settings import BackboneSettings
+
+
+class Backbone(Protocol):
+    """What a conditioning asks of a backbone: `unimri.models.settings.BackboneSettings` says it."""
+
+    @property
+    def cascades(self) -> int: ...
+
+    @property
+    def conditioned(self) -> tuple[int, int]: ...
 
 
 class Condition(nn.Module):
@@ -28,7 +37,7 @@ class Condition(nn.Module):
         Parameters
         ----------
         features : (B, C, H, W), what a convolution gave; it may be overwritten.
-        cascade, layer : which convolution, each from 0; a block has `BackboneSettings.conditioned[0]` such layers.
+        cascade, layer : which convolution, each from 0; a block has `Backbone.conditioned[0]` such layers.
         """
         raise NotImplementedError
 
@@ -82,7 +91,7 @@ class Conditioning(nn.Module):
     adaptable: ClassVar[bool] = False
     called: ClassVar[str] = "adapter"
 
-    def __init__(self, settings: BackboneSettings, anatomies: Iterable[str] = ()) -> None:
+    def __init__(self, settings: Backbone, anatomies: Iterable[str] = ()) -> None:
         super().__init__()
         self.settings = settings
         self.per_anatomy = nn.ModuleDict()

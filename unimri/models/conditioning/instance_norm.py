@@ -4,13 +4,12 @@ from collections.abc import Iterable
 
 from unimri.models.conditioning import base
 from unimri.models.instance_norm import InstanceNorm
-from unimri.models.settings import BackboneSettings
 
 
 class Conditioning(base.Conditioning):
     """The network is not told the anatomy; gamma and beta are of the base."""
 
-    def __init__(self, settings: BackboneSettings, anatomies: Iterable[str] = ()) -> None:
+    def __init__(self, settings: base.Backbone, anatomies: Iterable[str] = ()) -> None:
         super().__init__(settings)
         self.affine = InstanceNorm(settings.cascades, *settings.conditioned)
 

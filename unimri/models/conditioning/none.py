@@ -6,7 +6,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from unimri.models.conditioning import base
-from unimri.models.settings import BackboneSettings
 
 
 class Rectified(base.Condition):
@@ -20,7 +19,7 @@ class Rectified(base.Condition):
 class Conditioning(base.Conditioning):
     """The network is not told the anatomy."""
 
-    def __init__(self, settings: BackboneSettings, anatomies: Iterable[str] = ()) -> None:
+    def __init__(self, settings: base.Backbone, anatomies: Iterable[str] = ()) -> None:
         super().__init__(settings)
         self.rectified = Rectified()
 

@@ -2,15 +2,18 @@
 
 The stock executor leaves jobs that are PREEMPTED to SLURM, and waits for ever where the partition cancels what it
 preempts (`PreemptMode=CANCEL`) instead of requeueing it. A package of its own, because Snakemake finds its plugins by
-the names of top-level packages; of the stock one it uses the names that every plugin has.
+the names of top-level packages.
 """
 
+import getpass
+import shlex
 import subprocess
 from collections.abc import AsyncGenerator
 
 import snakemake_executor_plugin_slurm as slurm
 from snakemake_executor_plugin_slurm import ExecutorSettings, common_settings
 from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
@@ -32,6 +35,10 @@ class Executor(slurm.Executor):
         # The stock one asks ever more seldom, up to every three minutes, while no job ends: what follows would wait.
         self.next_seconds_between_status_checks = self.workflow.executor_settings.init_seconds_before_status_checks
 
+    def get_partition_arg(self, job: JobExecutorInterface) -> str:
+        partition = job.resources.get("gpu") and job.resources.get("gpu_partition")
+        return f" -p {shlex.quote(partition)}" if partition else super().get_partition_arg(job)
+
     def additional_general_args(self) -> str:
         # Not by a step of the allocation, which would have a Snakemake of its own: it takes seconds to start.
         return "--executor local"
@@ -43,7 +50,7 @@ def _taken_away(jobs: list[SubmittedJobInfo]) -> set[str | None]:
         return set()
     numbers = {job.external_jobid for job in jobs}
     # Not --jobs: that fails as a whole when SLURM has forgotten one of them.
-    command = ["squeue", "--noheader", "--states=all", "--format=%i|%T"]
+    command = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--states=all", "--format=%i|%T"]
     answer = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     states = (line.split("|") for line in answer.split())
     return {number for number, state in states if number in numbers and state in TAKEN_AWAY}

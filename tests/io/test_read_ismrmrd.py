@@ -11,22 +11,18 @@ import numpy as np
 import pytest
 from ismrmrd import xsd
 from numpy.typing import NDArray
-from unimri.data.read.error import ReadError
-from unimri.data.read.ismrmrd import IsmrmrdSettings, read_slices
-from unimri.data.read.registry import find_scans
+from scan_files import image_of, line, noise, write_lines
 
 from unimri.core.errors import UnimriError
+from unimri.data.layouts.folders import IsmrmrdReader
+from unimri.io.errors import ReadError
+from unimri.io.ismrmrd import read_slices
 
 Write = Callable[..., Path]
 Kspace = NDArray[np.complex64]
 
 SLICES, COILS, X, Y = 2, 3, 12, 6
 CENTRE = slice(3, 9), slice(0, 6)
-
-
-def noise(*shape: int) -> Kspace:
-    rng = np.random.default_rng(0)
-    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
 
 
 @pytest.fixture
@@ -42,19 +38,6 @@ def lines_of(kspace: Kspace, **counters: int) -> list[ismrmrd.Acquisition]:
         for step in range(kspace.shape[-1])
         for number in (*range(1, len(kspace), 2), *range(0, len(kspace), 2))
     ]
-
-
-def line(values: Kspace, flags: tuple[int, ...] = (), head: dict[str, int] | None = None, **counters: int) -> Any:
-    """One acquisition of (coils, readout)."""
-    acquisition = ismrmrd.Acquisition.from_array(np.ascontiguousarray(values))
-    acquisition.center_sample = values.shape[-1] // 2
-    for name, value in (head or {}).items():
-        setattr(acquisition, name, value)
-    for name, value in counters.items():
-        setattr(acquisition.idx, name, value)
-    for flag in flags:
-        acquisition.set_flag(flag)
-    return acquisition
 
 
 def header_of(
@@ -88,22 +71,9 @@ def header_of(
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     def write(lines: list[Any], name: str = "scan.h5", xml: str | bytes | None = None, **header: Any) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with ismrmrd.Dataset(str(path), mode="w") as file:
-            file.write_xml_header(header_of(**header) if xml is None else xml)
-            for acquisition in lines:
-                file.append_acquisition(acquisition)
-        return path
+        return write_lines(tmp_path / name, lines, header_of(**header) if xml is None else xml)
 
     return write
-
-
-def image_of(kspace: Kspace) -> NDArray[np.float64]:
-    """Root sum of squares over the coils of numpy's inverse transform."""
-    axes = (-2, -1)
-    images = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(kspace.astype(complex), axes), norm="ortho"), axes)
-    return np.sqrt((np.abs(images) ** 2).sum(axis=-3))
 
 
 def test_lines_are_sorted_by_their_counters_and_oversampling_goes(write, kspace):
@@ -193,17 +163,17 @@ def test_patients_are_those_of_the_header_else_the_files(write, kspace, tmp_path
     write(lines_of(kspace), "a/2.h5", patient=None)
     write(lines_of(kspace), "b/3.h5", xml="no XML")
     (tmp_path / "notes.txt").write_text("notes")
-    scans = find_scans(tmp_path, IsmrmrdSettings())
+    scans = IsmrmrdReader().find(tmp_path)
     assert [(scan.patient, scan.name) for scan in scans] == [
         ("p1", "a/1.h5"),
         ("a/2.h5", "a/2.h5"),
         ("b/3.h5", "b/3.h5"),
     ]
-    assert scans[0].read().shape == (SLICES, 6, 6)
+    assert IsmrmrdReader().read_scan(scans[0]).shape == (SLICES, 6, 6)
     with pytest.raises(ReadError, match=r"3\.h5: its header is no XML"):
-        scans[2].read()
-    assert find_scans(tmp_path, IsmrmrdSettings(patient="file"))[0].patient == "a/1.h5"
-    by_folder = find_scans(tmp_path, IsmrmrdSettings(patient_pattern="^(.)/"))
+        IsmrmrdReader().read_scan(scans[2])
+    assert IsmrmrdReader(patient="file").find(tmp_path)[0].patient == "a/1.h5"
+    by_folder = IsmrmrdReader(patient_pattern="^(.)/").find(tmp_path)
     assert [scan.patient for scan in by_folder] == ["a", "a", "b"]
 
 
@@ -263,10 +233,10 @@ def test_a_file_cut_short_is_told_when_it_is_read(write, kspace, tmp_path, to):
     path = write(lines_of(kspace))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * to) if isinstance(to, float) else to])
-    (scan,) = find_scans(tmp_path, IsmrmrdSettings())
+    (scan,) = IsmrmrdReader().find(tmp_path)
     assert scan.patient == "scan.h5"
     with pytest.raises(ReadError, match=r"scan\.h5: .*again"):
-        scan.read()
+        IsmrmrdReader().read_scan(scan)
 
 
 def test_a_line_of_another_length_than_its_head_says_is_told(write, kspace):
@@ -324,4 +294,4 @@ def test_files_of_another_layout_are_told(write, kspace, name, value, says):
 def test_folders_without_files_are_told(tmp_path):
     (tmp_path / "notes.txt").write_text("notes")
     with pytest.raises(UnimriError, match="found no ISMRMRD file"):
-        find_scans(tmp_path, IsmrmrdSettings())
+        IsmrmrdReader().find(tmp_path)

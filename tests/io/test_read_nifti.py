@@ -6,26 +6,25 @@ import nibabel as nib
 import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
+from scan_files import ramp, write_nifti
 from scipy.spatial.transform import Rotation
-from unimri.data.read import acdc, decathlon, nifti
-from unimri.data.read.acdc import AcdcSettings
-from unimri.data.read.decathlon import DecathlonSettings
-from unimri.data.read.nifti import NiftiSettings
-from unimri.data.read.nifti_file import read_slices, slice_orientation
-from unimri.data.read.planes import AXES, describe
-from unimri.data.read.registry import ReaderSettings, find_scans
 
 from unimri.core.errors import UnimriError
+from unimri.data.layouts.challenges import AcdcReader, DecathlonReader
+from unimri.data.layouts.folders import NiftiReader
+from unimri.data.layouts.registry import ReaderSettings
+from unimri.io.nifti import read_slices, slice_orientation
+from unimri.io.planes import AXES, describe
 
 
-def test_native_slices_are_the_third_axis_as_stored(tmp_path, write_nifti, ramp):
+def test_native_slices_are_the_third_axis_as_stored(tmp_path):
     array = ramp(4, 5, 3)
     volume = read_slices(write_nifti(tmp_path / "a.nii.gz", array))
     assert volume.dtype == np.float32
     np.testing.assert_array_equal(volume, np.moveaxis(array, 2, 0))
 
 
-def test_four_axes_are_read_by_position_then_time(tmp_path, write_nifti, ramp):
+def test_four_axes_are_read_by_position_then_time(tmp_path):
     array = ramp(4, 5, 3, 2)
     volume = read_slices(write_nifti(tmp_path / "a.nii", array))
     for z in range(3):
@@ -33,7 +32,7 @@ def test_four_axes_are_read_by_position_then_time(tmp_path, write_nifti, ramp):
             np.testing.assert_array_equal(volume[2 * z + t], array[:, :, z, t])
 
 
-def test_the_files_slope_is_applied(tmp_path, ramp):
+def test_the_files_slope_is_applied(tmp_path):
     image = nib.Nifti1Image(ramp(4, 5, 3), np.eye(4))
     image.header.set_slope_inter(2.0, 7.0)
     nib.save(image, tmp_path / "a.nii")
@@ -46,7 +45,7 @@ def test_the_files_slope_is_applied(tmp_path, ramp):
     [("axial", (3, 4, 0)), ("coronal", (3, 4, 2)), ("sagittal", (0, 4, 2))],
 )
 @pytest.mark.parametrize("stored", [("R", "A", "S"), ("L", "S", "P"), ("P", "I", "R")])
-def test_planes_look_as_radiologists_look_whatever_the_storage(tmp_path, write_nifti, ramp, plane, corner, stored):
+def test_planes_look_as_radiologists_look_whatever_the_storage(tmp_path, plane, corner, stored):
     canonical = nib.Nifti1Image(ramp(4, 5, 3), np.eye(4))
     orientation = nib.orientations.ornt_transform(nib.io_orientation(np.eye(4)), nib.orientations.axcodes2ornt(stored))
     image = canonical.as_reoriented(orientation)
@@ -65,7 +64,7 @@ def test_planes_look_as_radiologists_look_whatever_the_storage(tmp_path, write_n
     ("stored", "said"),
     [("RAS", "axial (S R A)"), ("LSP", "coronal (P L S)"), ("PIR", "sagittal (R P I)")],
 )
-def test_the_orientation_of_stored_slices_is_said(tmp_path, write_nifti, ramp, stored, said):
+def test_the_orientation_of_stored_slices_is_said(tmp_path, stored, said):
     # Slices are the third axis, rows the first, columns the second.
     transform = nib.orientations.ornt_transform(
         nib.io_orientation(np.eye(4)), nib.orientations.axcodes2ornt(tuple(stored))
@@ -83,19 +82,19 @@ def test_directions_that_span_no_space_have_no_orientation():
     assert describe(np.full((4, 4), np.nan)) == ""
 
 
-def test_planes_keep_time(tmp_path, write_nifti, ramp):
+def test_planes_keep_time(tmp_path):
     array = ramp(4, 5, 3, 2)
     volume = read_slices(write_nifti(tmp_path / "a.nii", array), "axial")
     np.testing.assert_array_equal(volume[1], array[::-1, ::-1, 0, 1].T)
 
 
-def test_complex_values_become_magnitudes(tmp_path, write_nifti, ramp):
+def test_complex_values_become_magnitudes(tmp_path):
     array = ramp(4, 5, 3) * np.complex64(3 + 4j)
     volume = read_slices(write_nifti(tmp_path / "a.nii", array))
     np.testing.assert_allclose(volume, 5 * np.moveaxis(ramp(4, 5, 3), 2, 0))
 
 
-def test_any_folder_is_searched_without_labels(tmp_path, write_nifti, ramp):
+def test_any_folder_is_searched_without_labels(tmp_path):
     names = [
         "b/T1.nii.gz",
         "a/deep/T2.nii",
@@ -108,56 +107,56 @@ def test_any_folder_is_searched_without_labels(tmp_path, write_nifti, ramp):
     for name in names:
         write_nifti(tmp_path / name, ramp(4, 5, 3))
     (tmp_path / "a" / "notes.txt").write_text("notes")
-    scans = nifti.find(tmp_path, NiftiSettings())
+    scans = NiftiReader().find(tmp_path)
     assert [(scan.patient, scan.name) for scan in scans] == [
         ("a", "a/deep/T2.nii"),
         ("b", "b/T1.nii.gz"),
         ("root.nii", "root.nii"),
     ]
-    each = nifti.find(tmp_path, NiftiSettings(patient="file", exclude=[]))
+    each = NiftiReader(patient="file", exclude=[]).find(tmp_path)
     assert len({scan.patient for scan in each}) == 6
 
 
-def test_a_pattern_in_the_path_finds_the_patient(tmp_path, write_nifti, ramp):
+def test_a_pattern_in_the_path_finds_the_patient(tmp_path):
     for name in ("sub-1_T1.nii", "sub-1_T2.nii", "deep/sub-2_T1.nii", "deep/pilot.nii"):
         write_nifti(tmp_path / name, ramp(4, 5, 3))
-    scans = nifti.find(tmp_path, NiftiSettings(patient_pattern="(sub-[0-9]+)_"))
+    scans = NiftiReader(patient_pattern="(sub-[0-9]+)_").find(tmp_path)
     assert [scan.patient for scan in scans] == ["deep", "sub-2", "sub-1", "sub-1"]
-    each = nifti.find(tmp_path, NiftiSettings(patient_pattern="^(sub-[0-9]+)_", patient="file"))
+    each = NiftiReader(patient_pattern="^(sub-[0-9]+)_", patient="file").find(tmp_path)
     assert [scan.patient for scan in each] == ["deep/pilot.nii", "deep/sub-2_T1.nii", "sub-1", "sub-1"]
 
 
-def test_acdc_reads_the_4d_files_alone(tmp_path, write_nifti, ramp):
+def test_acdc_reads_the_4d_files_alone(tmp_path):
     for patient in ("patient002", "patient001"):
         folder = tmp_path / "training" / patient
         write_nifti(folder / f"{patient}_4d.nii.gz", ramp(4, 5, 3, 2))
         for other in ("frame01", "frame01_gt", "frame12", "4d_gt"):
             write_nifti(folder / f"{patient}_{other}.nii.gz", ramp(4, 5, 3))
         (folder / "Info.cfg").write_text("ED: 1\n")
-    scans = acdc.find(tmp_path, AcdcSettings())
+    scans = AcdcReader().find(tmp_path)
     assert [scan.patient for scan in scans] == ["patient001", "patient002"]
-    assert all(scan.sources[0].name.endswith("_4d.nii.gz") for scan in scans)
-    assert scans[0].read().shape == (6, 4, 5)
+    assert all(scan.paths[0].name.endswith("_4d.nii.gz") for scan in scans)
+    assert AcdcReader().read_scan(scans[0]).shape == (6, 4, 5)
 
 
-def test_decathlon_reads_the_channel_of_images_and_no_label(tmp_path, write_nifti, ramp):
+def test_decathlon_reads_the_channel_of_images_and_no_label(tmp_path):
     (tmp_path / "dataset.json").write_text("{}")
     array = ramp(4, 5, 3, 2)
     write_nifti(tmp_path / "imagesTr" / "prostate_01.nii.gz", array)
     write_nifti(tmp_path / "imagesTs" / "prostate_00.nii.gz", ramp(4, 5, 3))
     write_nifti(tmp_path / "labelsTr" / "prostate_01.nii.gz", ramp(4, 5, 3))
     (tmp_path / "imagesTr" / "._prostate_01.nii.gz").write_bytes(b"\0\5")
-    scans = decathlon.find(tmp_path, DecathlonSettings(channel=1))
+    scans = DecathlonReader(channel=1).find(tmp_path)
     assert [scan.patient for scan in scans] == ["prostate_01", "prostate_00"]
-    np.testing.assert_array_equal(scans[0].read(), np.moveaxis(array[..., 1], 2, 0))
+    np.testing.assert_array_equal(DecathlonReader(channel=1).read_scan(scans[0]), np.moveaxis(array[..., 1], 2, 0))
     with pytest.raises(UnimriError, match=r"prostate_00\.nii\.gz.*1 channel.*`channel`"):
-        scans[1].read()
-    assert decathlon.find(tmp_path, DecathlonSettings())[1].read().shape == (3, 4, 5)
+        DecathlonReader(channel=1).read_scan(scans[1])
+    assert DecathlonReader().read_scan(DecathlonReader().find(tmp_path)[1]).shape == (3, 4, 5)
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
 @pytest.mark.parametrize("to", [0, 100, 0.5, -20])
-def test_a_file_cut_short_is_told_by_name(tmp_path, write_nifti, name, to):
+def test_a_file_cut_short_is_told_by_name(tmp_path, name, to):
     path = write_nifti(tmp_path / name, np.random.default_rng(0).normal(size=(20, 20, 20)))
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * to) if isinstance(to, float) else to])
@@ -166,7 +165,7 @@ def test_a_file_cut_short_is_told_by_name(tmp_path, write_nifti, name, to):
     assert "\n" not in str(raised.value)
 
 
-def test_a_header_that_declares_too_much_is_refused_before_allocating(tmp_path, write_nifti, ramp):
+def test_a_header_that_declares_too_much_is_refused_before_allocating(tmp_path):
     plain = write_nifti(tmp_path / "a.nii", ramp(4, 5, 3))
     content = bytearray(plain.read_bytes())
     content[42:48] = np.array([30000, 30000, 2], "<i2").tobytes()
@@ -181,7 +180,7 @@ def test_a_header_that_declares_too_much_is_refused_before_allocating(tmp_path, 
         read_slices(plain)
 
 
-def test_a_name_that_lies_about_gzip_is_told(tmp_path, write_nifti, ramp):
+def test_a_name_that_lies_about_gzip_is_told(tmp_path):
     plain = write_nifti(tmp_path / "a.nii", ramp(4, 5, 3))
     plain.rename(tmp_path / "a.nii.gz")
     with pytest.raises(UnimriError, match=r"a\.nii\.gz"):
@@ -192,14 +191,14 @@ def test_a_name_that_lies_about_gzip_is_told(tmp_path, write_nifti, ramp):
 
 
 @pytest.mark.parametrize(("value", "says"), [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (5.0, "equal")])
-def test_values_that_are_no_image_are_told_by_name(tmp_path, write_nifti, value, says):
+def test_values_that_are_no_image_are_told_by_name(tmp_path, value, says):
     array = np.full((4, 5, 3), 5.0, np.float32)
     array[1, 2, 2] = value
     with pytest.raises(UnimriError, match=rf"a\.nii.*{says}"):
         read_slices(write_nifti(tmp_path / "a.nii", array))
 
 
-def test_colours_and_too_many_axes_are_told_by_name(tmp_path, write_nifti):
+def test_colours_and_too_many_axes_are_told_by_name(tmp_path):
     rgb = np.zeros((4, 5, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
     with pytest.raises(UnimriError, match=r"rgb\.nii.*colours"):
         read_slices(write_nifti(tmp_path / "rgb.nii", rgb))
@@ -207,23 +206,23 @@ def test_colours_and_too_many_axes_are_told_by_name(tmp_path, write_nifti):
         read_slices(write_nifti(tmp_path / "five.nii", np.zeros((2, 2, 2, 2, 2), np.uint8)))
 
 
-@pytest.mark.parametrize("settings", [NiftiSettings(), AcdcSettings(), DecathlonSettings()])
+@pytest.mark.parametrize("settings", [NiftiReader(), AcdcReader(), DecathlonReader()])
 def test_folders_without_scans_are_told(tmp_path, settings):
     with pytest.raises(UnimriError, match="no such folder"):
-        find_scans(tmp_path / "none", settings)
+        settings.find(tmp_path / "none")
     with pytest.raises(UnimriError, match="empty"):
-        find_scans(tmp_path, settings)
+        settings.find(tmp_path)
     (tmp_path / "notes.txt").write_text("notes")
     with pytest.raises(UnimriError, match="found no"):
-        find_scans(tmp_path, settings)
+        settings.find(tmp_path)
     (tmp_path / "dataset.json").write_text("{}")
     with pytest.raises(UnimriError, match="found no"):
-        find_scans(tmp_path, settings)
+        settings.find(tmp_path)
 
 
 def test_the_format_chooses_the_settings():
     adapter = TypeAdapter(ReaderSettings)
-    assert adapter.validate_python({"format": "decathlon", "channel": 1}) == DecathlonSettings(channel=1)
+    assert adapter.validate_python({"format": "decathlon", "channel": 1}) == DecathlonReader(channel=1)
     assert adapter.validate_python({"format": "fastmri-dicom"}).format == "fastmri-dicom"
     with pytest.raises(ValidationError, match="format"):
         adapter.validate_python({"format": "jpeg"})

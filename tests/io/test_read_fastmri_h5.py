@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from unimri.data.read.error import ReadError
-from unimri.data.read.fastmri_h5 import FastmriH5Settings, find, read_slices
-from unimri.data.read.registry import find_scans
+from scan_files import noise, write_fastmri
 
 from unimri.core.errors import UnimriError
+from unimri.data.layouts.folders import FastmriReader
+from unimri.io.errors import ReadError
+from unimri.io.fastmri import read_slices
 
 Write = Callable[..., Path]
 
@@ -29,12 +30,6 @@ HEADER = """<?xml version="1.0" encoding="utf-8"?>
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><ismrmrdHeader>&b;</ismrmrdHeader>'
 
 
-def noise(*shape: int) -> NDArray[np.complex64]:
-    """K-space whose values are all different."""
-    rng = np.random.default_rng(0)
-    return (rng.normal(size=shape) + 1j * rng.normal(size=shape)).astype(np.complex64)
-
-
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """Write a file with fastMRI's datasets and attributes; keywords are datasets, and None leaves one out."""
@@ -45,15 +40,9 @@ def write(tmp_path: Path) -> Write:
         crop: tuple[int, int] = (8, 6),
         **datasets: Any,
     ) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         usual = {"kspace": noise(3, 16, 10), "ismrmrd_header": HEADER.format(x=crop[0], y=crop[1])}
-        with h5py.File(path, "w") as file:
-            for key, value in (usual | datasets).items():
-                if value is not None:
-                    file.create_dataset(key, data=value)
-            file.attrs.update({"acquisition": "AXT1", "max": 1.0, "norm": 2.0, "patient_id": "p1"} | (attributes or {}))
-        return path
+        named = {"acquisition": "AXT1", "max": 1.0, "norm": 2.0, "patient_id": "p1"} | (attributes or {})
+        return write_fastmri(tmp_path / name, named, **(usual | datasets))
 
     return write
 
@@ -140,32 +129,32 @@ def test_patients_are_those_of_the_attribute_else_the_files(write, tmp_path):
     write("val/d.h5", attributes={"patient_id": [1, 2]})
     write("val/._c.h5")
     (tmp_path / "notes.txt").write_text("notes")
-    scans = find_scans(tmp_path, FastmriH5Settings())
+    scans = FastmriReader().find(tmp_path)
     assert [(scan.patient, scan.name) for scan in scans] == [
         ("p1", "train/a.h5"),
         ("p1", "train/b.h5"),
         ("val/c.h5", "val/c.h5"),
         ("val/d.h5", "val/d.h5"),
     ]
-    assert scans[0].read().shape == (3, 8, 6)
-    assert [scan.patient for scan in find(tmp_path, FastmriH5Settings(patient="file"))] == [scan.name for scan in scans]
-    by_folder = find(tmp_path, FastmriH5Settings(patient_pattern="^(train)/"))
+    assert FastmriReader().read_scan(scans[0]).shape == (3, 8, 6)
+    assert [scan.patient for scan in FastmriReader(patient="file").find(tmp_path)] == [scan.name for scan in scans]
+    by_folder = FastmriReader(patient_pattern="^(train)/").find(tmp_path)
     assert [scan.patient for scan in by_folder] == ["train", "train", "val/c.h5", "val/d.h5"]
 
 
 @pytest.mark.parametrize(("pattern", "says"), [("(", "must be a regular expression"), ("a", "needs one group")])
 def test_a_pattern_without_a_patient_is_refused(pattern, says):
     with pytest.raises(ValidationError, match=says):
-        FastmriH5Settings(patient_pattern=pattern)
+        FastmriReader(patient_pattern=pattern)
 
 
 def test_acquisitions_can_be_chosen(write, tmp_path):
     for name in ("AXT1", "AXT2", "AXFLAIR"):
         write(f"{name}.h5", attributes={"acquisition": name})
-    scans = find(tmp_path, FastmriH5Settings(acquisitions=["AXT2", "AXFLAIR"]))
+    scans = FastmriReader(acquisitions=["AXT2", "AXFLAIR"]).find(tmp_path)
     assert [scan.name for scan in scans] == ["AXFLAIR.h5", "AXT2.h5"]
     with pytest.raises(UnimriError, match="found no fastMRI file"):
-        find(tmp_path, FastmriH5Settings(acquisitions=["AXT1POST"]))
+        FastmriReader(acquisitions=["AXT1POST"]).find(tmp_path)
 
 
 def test_one_slice_is_in_memory_at_a_time(write):
@@ -186,19 +175,19 @@ def test_a_file_cut_short_is_told_when_it_is_read(write, tmp_path, to):
     path = write()
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * to) if isinstance(to, float) else to])
-    (scan,) = find(tmp_path, FastmriH5Settings())
+    (scan,) = FastmriReader().find(tmp_path)
     assert scan.patient == "file1.h5"
     with pytest.raises(ReadError, match=r"file1\.h5: .*again") as raised:
-        scan.read()
+        FastmriReader().read_scan(scan)
     assert "\n" not in str(raised.value)
 
 
 def test_a_file_that_is_no_hdf5_is_told(write, tmp_path):
     path = write()
     path.write_bytes(b"\x89HDG" + path.read_bytes()[4:])
-    (scan,) = find(tmp_path, FastmriH5Settings())
+    (scan,) = FastmriReader().find(tmp_path)
     with pytest.raises(ReadError, match=r"file1\.h5: cannot be read as HDF5"):
-        scan.read()
+        FastmriReader().read_scan(scan)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +316,7 @@ def test_a_group_where_kspace_should_be_is_told(write):
 
 def test_folders_without_files_are_told(tmp_path):
     with pytest.raises(UnimriError, match="empty"):
-        find(tmp_path, FastmriH5Settings())
+        FastmriReader().find(tmp_path)
     (tmp_path / "notes.txt").write_text("notes")
     with pytest.raises(UnimriError, match="found no fastMRI file"):
-        find(tmp_path, FastmriH5Settings())
+        FastmriReader().find(tmp_path)

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.nifti1 import Nifti1Extension
-from unimri.data.read.error import ReadError
-from unimri.formats.registry import find_sources
-from unimri.formats.scan import Made
+from scan_files import MADE, PRIVATE
+
+from unimri.io.errors import ReadError
+from unimri.io.formats import find_sources
+from unimri.io.volume import Provenance
 
 AFFINE = np.array([[0, -1.5, 0, 10], [2, 0, 0.1, -20], [0, 0, 3, 5], [0, 0, 0, 1]])
 
@@ -25,10 +27,10 @@ def write(path, stored, slope=1.0, inter=0.0, edit=lambda header: None, kind=nib
     return path
 
 
-def reconstructed(path, output, made, change=lambda images: images):
+def reconstructed(path, output, provenance, change=lambda images: images):
     """The file that is written of what was read."""
     (source,) = find_sources(path)
-    (written,) = source.write(change(source.read().images).astype(np.float32), output, made)
+    (written,) = source.write(change(source.read().images).astype(np.float32), output, provenance)
     return nib.load(written)
 
 
@@ -52,7 +54,7 @@ def test_what_was_read_is_written_as_it_was_stored(tmp_path_factory, shape, kind
     if stored.size == 1:
         return
     path = write(folder / f"in{end}", stored, slope, inter)
-    again = reconstructed(path, folder / f"out{end}", Made("m", "brain", 4.0, True, "0.1.0"))
+    again = reconstructed(path, folder / f"out{end}", Provenance("m", "brain", 4.0, True, "0.1.0"))
     old = nib.load(path)
     assert again.shape == old.shape
     np.testing.assert_allclose(raw(again), stored, rtol=1e-5, atol=0 if np.issubdtype(kind, np.integer) else 2e-2)
@@ -63,19 +65,19 @@ def test_what_was_read_is_written_as_it_was_stored(tmp_path_factory, shape, kind
     np.testing.assert_array_equal(again.affine, old.affine)
 
 
-def test_slices_go_back_to_their_places(tmp_path, made):
+def test_slices_go_back_to_their_places(tmp_path):
     stored = np.arange(5 * 6 * 3 * 2, dtype=np.int16).reshape(5, 6, 3, 2)
     path = write(tmp_path / "a.nii.gz", stored)
     (source,) = find_sources(path)
     images = np.zeros((6, 5, 6), np.float32)
     images[3] = 7  # second slice, second time
-    (written,) = source.write(images, tmp_path / "out.nii.gz", made)
+    (written,) = source.write(images, tmp_path / "out.nii.gz", MADE)
     assert np.argwhere(raw(nib.load(written)) == 7)[:, 2:].tolist() == [[1, 1]] * 30
 
 
-def test_rounding_keeps_integers_and_the_header_says_what_was_made(tmp_path, made):
+def test_rounding_keeps_integers_and_the_header_says_what_was_made(tmp_path):
     path = write(tmp_path / "a.nii", np.arange(60, dtype=np.int16).reshape(3, 4, 5))
-    image = reconstructed(path, tmp_path / "out.nii", made, lambda images: images + 0.4)
+    image = reconstructed(path, tmp_path / "out.nii", MADE, lambda images: images + 0.4)
     np.testing.assert_array_equal(raw(image).ravel(), np.arange(60))
     assert image.header["descrip"] == b"unimri 4x brain"
 
@@ -93,34 +95,34 @@ def test_rounding_keeps_integers_and_the_header_says_what_was_made(tmp_path, mad
         (np.float32, 1e9, np.float32),
     ],
 )
-def test_the_type_is_widened_before_anything_is_clipped(tmp_path, made, kind, factor, wider):
+def test_the_type_is_widened_before_anything_is_clipped(tmp_path, kind, factor, wider):
     stored = np.linspace(0, 255, 60).astype(kind).reshape(3, 4, 5)
     path = write(tmp_path / "a.nii", stored, slope=2.0)
-    image = reconstructed(path, tmp_path / "out.nii", made, lambda images: images * factor)
+    image = reconstructed(path, tmp_path / "out.nii", MADE, lambda images: images * factor)
     assert image.get_data_dtype() == wider
     np.testing.assert_allclose(image.get_fdata(), stored * 2.0 * factor, rtol=1e-6)
 
 
-def test_big_endian_and_nifti_2_stay_what_they_are(tmp_path, made):
+def test_big_endian_and_nifti_2_stay_what_they_are(tmp_path):
     stored = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
     image = nib.Nifti1Image(stored, AFFINE, nib.Nifti1Header(endianness=">"))
     nib.save(image, tmp_path / "big.nii")
-    big = reconstructed(tmp_path / "big.nii", tmp_path / "out-big.nii", made)
+    big = reconstructed(tmp_path / "big.nii", tmp_path / "out-big.nii", MADE)
     assert big.header.endianness == ">"
     np.testing.assert_array_equal(raw(big), stored)
-    second = reconstructed(write(tmp_path / "2.nii.gz", stored, kind=nib.Nifti2Image), tmp_path / "out-2.nii.gz", made)
+    second = reconstructed(write(tmp_path / "2.nii.gz", stored, kind=nib.Nifti2Image), tmp_path / "out-2.nii.gz", MADE)
     assert isinstance(second, nib.Nifti2Image)
     np.testing.assert_array_equal(raw(second), stored)
 
 
-def test_a_complex_file_becomes_one_of_magnitudes(tmp_path, made):
+def test_a_complex_file_becomes_one_of_magnitudes(tmp_path):
     stored = (np.arange(60) * (3 + 4j)).astype(np.complex64).reshape(3, 4, 5)
-    image = reconstructed(write(tmp_path / "a.nii", stored), tmp_path / "out.nii", made)
+    image = reconstructed(write(tmp_path / "a.nii", stored), tmp_path / "out.nii", MADE)
     assert image.get_data_dtype() == np.float32
     np.testing.assert_allclose(image.get_fdata(), np.abs(stored), rtol=1e-6)
 
 
-def test_no_text_of_the_header_reaches_a_deidentified_file(tmp_path, private, made):
+def test_no_text_of_the_header_reaches_a_deidentified_file(tmp_path):
     def plant(header):
         for field in ("descrip", "aux_file", "db_name", "intent_name"):
             header[field] = b"PLANTED"
@@ -130,20 +132,20 @@ def test_no_text_of_the_header_reaches_a_deidentified_file(tmp_path, private, ma
     for name in ("PLANTED-1.nii", "PLANTED-2.nii"):
         write(tmp_path / "PLANTED" / name, np.arange(60, dtype=np.int16).reshape(3, 4, 5), edit=plant)
     for source in find_sources(tmp_path / "PLANTED"):
-        (hidden,) = source.write(source.read().images, tmp_path / "hidden", private)
+        (hidden,) = source.write(source.read().images, tmp_path / "hidden", PRIVATE)
         assert hidden.name.startswith(f"volume-000{source.number}.nii")
         assert b"PLANTED" not in nib.load(hidden).header.binaryblock
         assert not nib.load(hidden).header.extensions
-        (kept,) = source.write(source.read().images, tmp_path / "kept", made)
+        (kept,) = source.write(source.read().images, tmp_path / "kept", MADE)
         assert b"PLANTED" in nib.load(kept).header.binaryblock
         assert nib.load(kept).header.extensions[0].get_content() == b"PLANTED"
 
 
-def test_an_input_that_has_changed_is_told_and_nothing_is_written(tmp_path, made):
+def test_an_input_that_has_changed_is_told_and_nothing_is_written(tmp_path):
     path = write(tmp_path / "a.nii", np.arange(60, dtype=np.int16).reshape(3, 4, 5))
     (source,) = find_sources(path)
     images = source.read().images
     write(path, np.arange(24, dtype=np.int16).reshape(2, 3, 4))
     with pytest.raises(ReadError, match="another shape"):
-        source.write(images, tmp_path / "out.nii", made)
+        source.write(images, tmp_path / "out.nii", MADE)
     assert [each.name for each in tmp_path.iterdir()] == ["a.nii"]

@@ -4,39 +4,34 @@ import os
 from dataclasses import replace
 
 import h5py
-import nibabel as nib
 import numpy as np
 import pytest
-from conftest import noise
 from PIL import Image
-from unimri.formats.output import check_output
-from unimri.formats.registry import FORMATS, find_sources
+from scan_files import MADE, noise, write_fastmri, write_nifti, write_oblique
 
 from unimri.core.errors import UnimriError
+from unimri.io.formats import FORMATS, check_output, find_sources
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.float32).reshape(2, 3, 4)
 
 
-def write_nifti(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(3, 4, 2), np.eye(4)), path)
-    return path
+def nifti_file(path):
+    return write_nifti(path, np.arange(24, dtype=np.int16).reshape(3, 4, 2))
 
 
 @pytest.fixture
-def mixed(tmp_path, write_series):
+def mixed(tmp_path):
     """A folder with all formats, and with what is none."""
     root = tmp_path / "in"
     stored = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
-    write_series(root / "dicom", stored, SeriesInstanceUID="1.2.1")
-    write_series(root / "two", stored, SeriesInstanceUID="1.2.2")
-    for path in write_series(root / "other", stored, SeriesInstanceUID="1.2.3"):
+    write_oblique(root / "dicom", stored, SeriesInstanceUID="1.2.1")
+    write_oblique(root / "two", stored, SeriesInstanceUID="1.2.2")
+    for path in write_oblique(root / "other", stored, SeriesInstanceUID="1.2.3"):
         path.rename(root / "two" / f"other-{path.name}")
     (root / "other").rmdir()
     for name in ("a.nii.gz", "b/brain.nii", "b/brain_seg.nii", "b/label.nii.gz", "b/.hidden.nii", ".git/a.nii"):
-        write_nifti(root / name)
-    with h5py.File(root / "k.h5", "w") as file:
-        file["kspace"] = noise(2, 8, 8)
+        nifti_file(root / name)
+    write_fastmri(root / "k.h5", kspace=noise(2, 8, 8))
     with h5py.File(root / "other.h5", "w") as file:
         file["reconstruction"] = IMAGES
     np.save(root / "k.npy", noise(2, 8, 8))
@@ -63,11 +58,11 @@ def test_a_mixed_folder_gives_all_volumes_and_nothing_else(mixed):
         assert [source.format.name for source in find_sources(mixed, name)] == [name]
 
 
-def test_each_volume_goes_to_a_place_of_its_own(mixed, tmp_path, made, private):
+def test_each_volume_goes_to_a_place_of_its_own(mixed, tmp_path):
     sources = find_sources(mixed)
     check_output(sources, tmp_path / "out")
     written = [
-        path for source in sources[:3] + sources[5:] for path in source.write(images_of(source), tmp_path / "out", made)
+        path for source in sources[:3] + sources[5:] for path in source.write(images_of(source), tmp_path / "out", MADE)
     ]
     assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in written) == [
         "a.nii.gz",
@@ -82,10 +77,10 @@ def images_of(source):
     return source.read().images
 
 
-def test_a_file_alone_is_a_volume_whatever_its_name(tmp_path, write_series):
-    (source,) = find_sources(write_nifti(tmp_path / "brain_seg.nii"))
+def test_a_file_alone_is_a_volume_whatever_its_name(tmp_path):
+    (source,) = find_sources(nifti_file(tmp_path / "brain_seg.nii"))
     assert source.name == "brain_seg.nii"
-    first, _ = write_series(tmp_path / "in", np.arange(24, dtype=np.uint16).reshape(2, 3, 4))
+    first, _ = write_oblique(tmp_path / "in", np.arange(24, dtype=np.uint16).reshape(2, 3, 4))
     (source,) = find_sources(first)
     assert source.paths == (first,)
     assert source.target(tmp_path / "out") == tmp_path / "out"
@@ -104,8 +99,8 @@ def test_what_holds_nothing_is_told_with_what_is_accepted(tmp_path):
         find_sources(tmp_path, "nifti")
 
 
-def test_a_damaged_dicom_file_is_a_volume_with_its_fault(tmp_path, write_series):
-    write_series(tmp_path, np.arange(24, dtype=np.uint16).reshape(2, 3, 4))
+def test_a_damaged_dicom_file_is_a_volume_with_its_fault(tmp_path):
+    write_oblique(tmp_path, np.arange(24, dtype=np.uint16).reshape(2, 3, 4))
     (tmp_path / "x.dcm").write_bytes(bytes(300))
     sources = find_sources(tmp_path)
     assert [source.name for source in sources] == ["series-001", "x.dcm"]
@@ -129,8 +124,8 @@ def test_a_damaged_dicom_file_is_a_volume_with_its_fault(tmp_path, write_series)
     ],
 )
 def test_outputs_that_are_refused(tmp_path, output, says):
-    write_nifti(tmp_path / "in" / "a.nii")
-    write_nifti(tmp_path / "in" / "sub" / "a.nii")
+    nifti_file(tmp_path / "in" / "a.nii")
+    nifti_file(tmp_path / "in" / "sub" / "a.nii")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("kept")
     (tmp_path / "link").symlink_to(tmp_path / "in")
@@ -141,8 +136,8 @@ def test_outputs_that_are_refused(tmp_path, output, says):
         check_output(find_sources(tmp_path / "in"), tmp_path / allowed)
 
 
-def test_one_file_may_go_beside_the_input_and_not_over_it(tmp_path, write_series):
-    path = write_nifti(tmp_path / "a.nii")
+def test_one_file_may_go_beside_the_input_and_not_over_it(tmp_path):
+    path = nifti_file(tmp_path / "a.nii")
     sources = find_sources(path)
     check_output(sources, tmp_path / "b.nii.gz")
     assert sources[0].target(tmp_path / "b.nii.gz") == tmp_path / "b.nii.gz"
@@ -153,48 +148,48 @@ def test_one_file_may_go_beside_the_input_and_not_over_it(tmp_path, write_series
             check_output(sources, tmp_path / name)
     with pytest.raises(UnimriError, match="PNG is written to a folder"):
         check_output(sources, tmp_path / "b.nii", as_png=True)
-    write_series(tmp_path / "in", np.arange(24, dtype=np.uint16).reshape(2, 3, 4))
+    write_oblique(tmp_path / "in", np.arange(24, dtype=np.uint16).reshape(2, 3, 4))
     with pytest.raises(UnimriError, match="dicom is written to a folder"):
         check_output(find_sources(tmp_path / "in"), tmp_path / "b.dcm")
 
 
-def test_names_and_links_do_not_lead_out_of_the_output(tmp_path, made):
-    (source,) = find_sources(write_nifti(tmp_path / "in" / "sub" / "a.nii").parent.parent)
+def test_names_and_links_do_not_lead_out_of_the_output(tmp_path):
+    (source,) = find_sources(nifti_file(tmp_path / "in" / "sub" / "a.nii").parent.parent)
     for name in ("../a.nii", "sub/../../a.nii", str(tmp_path / "elsewhere" / "a.nii")):
         with pytest.raises(UnimriError, match="lies outside"):
-            replace(source, name=name).write(IMAGES, tmp_path / "out", made)
+            replace(source, scan=replace(source.scan, name=name)).write(IMAGES, tmp_path / "out", MADE)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").symlink_to(tmp_path / "in" / "sub")
     with pytest.raises(UnimriError, match="lies outside"):
-        source.write(source.read().images, tmp_path / "out", made)
+        source.write(source.read().images, tmp_path / "out", MADE)
 
 
 def test_volumes_that_would_meet_are_refused(tmp_path):
-    sources = find_sources(write_nifti(tmp_path / "in" / "a.nii").parent)
+    sources = find_sources(nifti_file(tmp_path / "in" / "a.nii").parent)
     with pytest.raises(UnimriError, match="to the same place"):
         check_output([*sources, *sources], tmp_path / "out")
-    below = replace(sources[0], name="a.nii/b.nii")
+    below = replace(sources[0], scan=replace(sources[0].scan, name="a.nii/b.nii"))
     with pytest.raises(UnimriError, match="into the folder of another volume"):
         check_output([*sources, below], tmp_path / "out")
 
 
-def test_nothing_is_written_over_and_no_nonsense_is_written(tmp_path, made):
-    (source,) = find_sources(write_nifti(tmp_path / "a.nii"))
+def test_nothing_is_written_over_and_no_nonsense_is_written(tmp_path):
+    (source,) = find_sources(nifti_file(tmp_path / "a.nii"))
     images = source.read().images
-    source.write(images, tmp_path / "out.nii", made)
+    source.write(images, tmp_path / "out.nii", MADE)
     with pytest.raises(UnimriError, match="is there already"):
-        source.write(images, tmp_path / "out.nii", made)
+        source.write(images, tmp_path / "out.nii", MADE)
     for wrong in (images - 1, images * np.nan, images[0]):
         with pytest.raises(UnimriError, match="no magnitude image"):
-            source.write(wrong, tmp_path / "other.nii", made)
+            source.write(wrong, tmp_path / "other.nii", MADE)
     assert not (tmp_path / "other.nii").exists()
 
 
 @pytest.mark.parametrize(("bits", "white"), [(8, 255), (16, 65535)])
-def test_pngs_are_scaled_to_the_volumes_maximum(tmp_path, made, bits, white):
-    (source,) = find_sources(write_nifti(tmp_path / "a.nii.gz"))
+def test_pngs_are_scaled_to_the_volumes_maximum(tmp_path, bits, white):
+    (source,) = find_sources(nifti_file(tmp_path / "a.nii.gz"))
     images = source.read().images
-    written = source.write(images, tmp_path / "out", made, as_png=bits)
+    written = source.write(images, tmp_path / "out", MADE, as_png=bits)
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [
         "out/a/slice-0001.png",
         "out/a/slice-0002.png",

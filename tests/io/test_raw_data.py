@@ -1,21 +1,20 @@
 """K-space in, reconstructions out: fastMRI's files, ISMRMRD, NumPy."""
 
 import zipfile
+from pathlib import Path
 
 import h5py
-import ismrmrd
 import numpy as np
 import pytest
-from conftest import HEADER, image_of, noise
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unimri.data.read.error import ReadError
-from unimri.formats import numpy_file
-from unimri.formats.fastmri_h5 import read_file
-from unimri.formats.ismrmrd import read_file as read_ismrmrd
-from unimri.formats.kspace import line_mask
-from unimri.formats.registry import find_sources
-from unimri.formats.scan import Images, KSpace
+from scan_files import MADE, header_of, image_of, noise, write_fastmri, write_ismrmrd
+
+from unimri.io import fastmri, ismrmrd, numpy_file
+from unimri.io.errors import ReadError
+from unimri.io.formats import find_sources
+from unimri.io.volume import Images, acquired
+from unimri.physics.acquisition import Acquisition
 
 SLICES, COILS, ROWS, COLUMNS = 2, 3, 16, 10
 LINES = np.array([0, 1, 0, 0, 1, 1, 1, 0, 0, 1], bool)
@@ -25,33 +24,8 @@ LIMITS = (
 )
 
 
-def header(x=8, y=6, limits=""):
-    return HEADER.format(rows=ROWS, columns=COLUMNS, x=x, y=y, limits=limits)
-
-
-def write_fastmri(path, **datasets):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        for key, value in ({"ismrmrd_header": header()} | datasets).items():
-            if value is not None:
-                file.create_dataset(key, data=value)
-        file.attrs["patient_id"] = "p1"
-    return path
-
-
-def write_ismrmrd(path, kspace, steps=range(COLUMNS), limits=LIMITS):
-    """(slices, coils, rows, columns), of whose columns only `steps` are measured: one list, or one for each slice."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    chosen = steps if isinstance(steps, dict) else dict.fromkeys(range(len(kspace)), steps)
-    with ismrmrd.Dataset(str(path), mode="w") as file:
-        file.write_xml_header(header(limits=limits))
-        for number, lines in chosen.items():
-            for step in lines:
-                line = ismrmrd.Acquisition.from_array(np.ascontiguousarray(kspace[number, :, :, step]))
-                line.center_sample = ROWS // 2
-                line.idx.slice, line.idx.kspace_encode_step_1 = number, step
-                file.append_acquisition(line)
-    return path
+def of_lines(kspace, path, steps=None, limits=LIMITS):
+    return write_ismrmrd(path, kspace, header_of(ROWS, COLUMNS, 8, 6, limits), steps)
 
 
 @pytest.mark.parametrize("mask", [LINES, LINES.astype(np.float32), np.tile(LINES, (ROWS, 1)).astype(np.uint8)])
@@ -60,7 +34,7 @@ def test_a_challenge_file_gives_its_kspace_its_mask_and_its_size(tmp_path, mask)
     (source,) = find_sources(write_fastmri(tmp_path / "a.h5", kspace=kspace, mask=mask))
     read = source.read()
     np.testing.assert_array_equal(read.kspace, kspace)
-    np.testing.assert_array_equal(read.mask, LINES)
+    np.testing.assert_array_equal(read.mask, LINES[None])
     assert (read.axis, read.size, read.complete, read.truth) == ("columns", (8, 6), False, None)
 
 
@@ -68,29 +42,29 @@ def test_a_fully_sampled_file_gives_its_own_reconstruction_as_the_truth(tmp_path
     kspace, truth = noise(SLICES, COILS, ROWS, COLUMNS), np.abs(noise(SLICES, 8, 8)) + 1
     # Zeros at the edges are padding.
     kspace[..., 0] = kspace[..., -1] = 0
-    read = read_file(write_fastmri(tmp_path / "a.h5", kspace=kspace, reconstruction_rss=truth))
+    read = fastmri.read((write_fastmri(tmp_path / "a.h5", kspace=kspace, reconstruction_rss=truth),))
     np.testing.assert_array_equal(read.truth, truth)
     assert read.complete
     assert read.size == (8, 8)
-    assert read.mask is None
+    np.testing.assert_array_equal(read.mask, np.ones((1, COLUMNS), bool))
 
 
 @pytest.mark.parametrize("shape", [(SLICES, ROWS, COLUMNS), (SLICES, COILS, ROWS, COLUMNS)])
 def test_without_one_the_truth_is_made_of_kspace(tmp_path, shape):
     kspace = noise(*shape)
-    read = read_file(write_fastmri(tmp_path / "a.h5", kspace=kspace))
+    read = fastmri.read((write_fastmri(tmp_path / "a.h5", kspace=kspace),))
     assert read.complete
     np.testing.assert_allclose(read.truth, image_of(kspace)[:, 4:12, 2:8], rtol=1e-5)
-    bare = read_file(write_fastmri(tmp_path / "b.h5", kspace=kspace, ismrmrd_header=None))
+    bare = fastmri.read((write_fastmri(tmp_path / "b.h5", kspace=kspace, ismrmrd_header=None),))
     np.testing.assert_allclose(bare.truth, image_of(kspace)[:, 4:12], rtol=1e-5)
 
 
 @pytest.mark.parametrize("truth", [None, np.abs(noise(SLICES, 8, 6)) + 1])
 def test_lines_of_zeros_in_between_are_no_full_sampling(tmp_path, truth):
     path = write_fastmri(tmp_path / "a.h5", kspace=noise(SLICES, ROWS, COLUMNS) * LINES, reconstruction_esc=truth)
-    read = read_file(path)
+    read = fastmri.read((path,))
     assert not read.complete
-    assert read.mask is None
+    np.testing.assert_array_equal(read.mask, LINES[None])
     assert (read.truth is None) == (truth is None)
 
 
@@ -110,7 +84,7 @@ def test_lines_of_zeros_in_between_are_no_full_sampling(tmp_path, truth):
 def test_files_that_do_not_fit_are_told(tmp_path, datasets, says):
     path = write_fastmri(tmp_path / "a.h5", **({"kspace": noise(SLICES, ROWS, COLUMNS)} | datasets))
     with pytest.raises(ReadError, match=rf"a\.h5: .*{says}"):
-        read_file(path)
+        fastmri.read((path,))
 
 
 def test_damaged_files_are_found_with_their_fault(tmp_path):
@@ -120,22 +94,22 @@ def test_damaged_files_are_found_with_their_fault(tmp_path):
     damaged, whole = find_sources(tmp_path / "in")
     with pytest.raises(ReadError, match=r"a\.h5: .*again"):
         damaged.read()
-    assert isinstance(whole.read(), KSpace)
+    assert isinstance(whole.read(), Acquisition)
 
 
 @pytest.mark.parametrize("kind", ["fastmri-h5", "ismrmrd"])
-def test_a_reconstruction_is_written_as_fastmri_does_and_names_nobody(tmp_path, made, kind):
+def test_a_reconstruction_is_written_as_fastmri_does_and_names_nobody(tmp_path, kind):
     kspace = noise(SLICES, COILS, ROWS, COLUMNS)
     path = tmp_path / "in" / "sub" / "scan.h5"
     if kind == "ismrmrd":
-        write_ismrmrd(path, kspace, np.flatnonzero(LINES))
+        of_lines(kspace, path, np.flatnonzero(LINES))
     else:
         write_fastmri(path, kspace=kspace, mask=LINES)
     (source,) = find_sources(tmp_path / "in")
     assert source.format.name == kind
-    np.testing.assert_array_equal(source.read().mask, LINES)
+    np.testing.assert_array_equal(source.read().mask, LINES[None])
     images = image_of(kspace).astype(np.float32)
-    assert source.write(images, tmp_path / "out", made) == [tmp_path / "out" / "sub" / "scan.h5"]
+    assert source.write(images, tmp_path / "out", MADE) == [tmp_path / "out" / "sub" / "scan.h5"]
     with h5py.File(tmp_path / "out" / "sub" / "scan.h5") as file:
         assert list(file) == ["reconstruction"]
         np.testing.assert_array_equal(file["reconstruction"][:], images)
@@ -149,18 +123,18 @@ def test_a_reconstruction_is_written_as_fastmri_does_and_names_nobody(tmp_path, 
 
 def test_a_fully_sampled_ismrmrd_scan_has_its_truth(tmp_path):
     kspace = noise(SLICES, COILS, ROWS, COLUMNS)
-    read = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", kspace))
+    read = ismrmrd.read((of_lines(kspace, tmp_path / "a.h5"),))
     np.testing.assert_array_equal(read.kspace, kspace)
-    assert (read.mask, read.complete, read.size) == (None, True, (8, 6))
+    assert (read.mask.all(), read.complete, read.size) == (True, True, (8, 6))
     np.testing.assert_allclose(read.truth, image_of(kspace)[:, 4:12, 2:8], rtol=1e-5)
 
 
 @pytest.mark.parametrize("limits", [LIMITS, ""])
 def test_an_undersampled_ismrmrd_scan_has_its_lines_in_their_places(tmp_path, limits):
     kspace = noise(SLICES, 1, ROWS, COLUMNS)
-    read = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", kspace, np.flatnonzero(LINES), limits))
-    np.testing.assert_array_equal(read.mask, LINES)
-    np.testing.assert_array_equal(read.kspace, kspace[:, 0] * LINES)
+    read = ismrmrd.read((of_lines(kspace, tmp_path / "a.h5", np.flatnonzero(LINES), limits),))
+    np.testing.assert_array_equal(read.mask, LINES[None])
+    np.testing.assert_array_equal(read.kspace, kspace * LINES)
     assert not read.complete
     assert read.truth is None
 
@@ -168,7 +142,7 @@ def test_an_undersampled_ismrmrd_scan_has_its_lines_in_their_places(tmp_path, li
 def test_slices_of_ismrmrd_may_have_lines_of_their_own(tmp_path):
     kspace = noise(SLICES, COILS, ROWS, COLUMNS)
     steps = {0: [1, 4, 5, 6], 1: [2, 4, 5, 9]}
-    read = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", kspace, steps))
+    read = ismrmrd.read((of_lines(kspace, tmp_path / "a.h5", steps),))
     assert [np.flatnonzero(mask).tolist() for mask in read.mask] == list(steps.values())
     np.testing.assert_array_equal(read.kspace, kspace * read.mask[:, None, None])
 
@@ -176,49 +150,49 @@ def test_slices_of_ismrmrd_may_have_lines_of_their_own(tmp_path):
 def test_partial_fourier_is_undersampling(tmp_path):
     kspace = noise(SLICES, COILS, ROWS, COLUMNS)
     limits = LIMITS.replace("<minimum>0", "<minimum>4")
-    read = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", kspace, range(4, COLUMNS), limits))
-    assert np.flatnonzero(read.mask).tolist() == list(range(4, COLUMNS))
+    read = ismrmrd.read((of_lines(kspace, tmp_path / "a.h5", range(4, COLUMNS), limits),))
+    assert np.flatnonzero(read.mask[0]).tolist() == list(range(4, COLUMNS))
     np.testing.assert_array_equal(read.kspace, kspace * read.mask)
     assert not read.complete
 
 
 @pytest.mark.parametrize("shape", [(ROWS, COLUMNS), (SLICES, ROWS, COLUMNS), (SLICES, COILS, ROWS, COLUMNS)])
-def test_numpy_kspace(tmp_path, made, shape):
+def test_numpy_kspace(tmp_path, shape):
     kspace = noise(*shape).astype(np.complex128)
     np.save(tmp_path / "a.npy", kspace)
     (source,) = find_sources(tmp_path / "a.npy")
     read = source.read()
     slices = kspace if len(shape) > 2 else kspace[None]
     assert read.kspace.dtype == np.complex64
-    np.testing.assert_allclose(read.kspace, slices, rtol=1e-6)
+    np.testing.assert_allclose(read.kspace, slices if len(shape) > 3 else slices[:, None], rtol=1e-6)
     assert read.complete
     np.testing.assert_allclose(read.truth, image_of(slices), rtol=1e-5)
-    (written,) = source.write(read.truth, tmp_path / "out.npy", made)
+    (written,) = source.write(read.truth, tmp_path / "out.npy", MADE)
     again = np.load(written)
     assert again.dtype == np.float32
     np.testing.assert_array_equal(again, read.truth if len(shape) > 2 else read.truth[0])
 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.float64])
-def test_numpy_images(tmp_path, made, kind):
+def test_numpy_images(tmp_path, kind):
     stored = np.arange(60).reshape(3, 4, 5).astype(kind)
     np.save(tmp_path / "a.npy", stored)
     (source,) = find_sources(tmp_path / "a.npy")
     read = source.read()
     assert isinstance(read, Images)
-    (written,) = source.write(read.images, tmp_path / "out", made)
+    (written,) = source.write(read.images, tmp_path / "out", MADE)
     np.testing.assert_array_equal(np.load(written), stored)
 
 
-def test_an_archive_holds_kspace_mask_and_truth(tmp_path, made):
+def test_an_archive_holds_kspace_mask_and_truth(tmp_path):
     kspace, truth = noise(SLICES, ROWS, COLUMNS) * LINES, np.abs(noise(SLICES, ROWS, COLUMNS)).astype(np.float32)
     np.savez_compressed(tmp_path / "a.npz", kspace=kspace, mask=LINES, truth=truth)
     (source,) = find_sources(tmp_path / "a.npz")
     read = source.read()
-    np.testing.assert_array_equal(read.kspace, kspace)
-    np.testing.assert_array_equal(read.mask, LINES)
+    np.testing.assert_array_equal(read.kspace[:, 0], kspace)
+    np.testing.assert_array_equal(read.mask, LINES[None])
     np.testing.assert_array_equal(read.truth, truth)
-    (written,) = source.write(truth, tmp_path / "out.npz", made)
+    (written,) = source.write(truth, tmp_path / "out.npz", MADE)
     np.testing.assert_array_equal(np.load(written)["reconstruction"], truth)
 
 
@@ -268,11 +242,13 @@ def test_a_mask_in_any_shape_gives_its_lines(data):
     kept = kept if each else kept[0]
     points = kept[..., None, :] if axis == "columns" else kept[..., :, None]
     points = np.broadcast_to(points, (*kept.shape[:-1], rows, columns))
-    lines, found = line_mask(points * 3.0, (slices, rows, columns), None)
-    assert found == axis
-    np.testing.assert_array_equal(lines, kept)
+    kspace, path = noise(slices, 1, rows, columns), Path("scan.h5")
+    read = acquired(kspace, points * 3.0, path)
+    assert read.axis == axis
+    np.testing.assert_array_equal(read.mask, np.atleast_2d(kept))
+    np.testing.assert_array_equal(read.kspace, kspace * np.broadcast_to(points, (slices, rows, columns))[:, None])
     if not each and (axis == "columns" or rows != columns):
         for shape in ((count,), (1, count), (1, 1, count, 1)):
-            lines, found = line_mask(kept.reshape(shape), (slices, rows, columns), None)
-            assert found == axis
-            np.testing.assert_array_equal(lines, kept)
+            read = acquired(kspace, kept.reshape(shape), path)
+            assert read.axis == axis
+            np.testing.assert_array_equal(read.mask, kept[None])

@@ -15,10 +15,10 @@ import numpy as np
 import psutil
 import pytest
 from damage import crash, doze, fail, leave, read_from_nowhere, shout, spin, stop, take
-from unimri.data.read.error import AGAIN, ReadError
-from unimri.data.read.isolated import Worker, isolated
 
 from unimri.core.errors import UnimriError
+from unimri.io.errors import AGAIN, ReadError
+from unimri.io.isolated import Worker, isolated
 
 HERE = Path(__file__)
 
@@ -125,7 +125,7 @@ def test_nothing_that_is_printed_there_comes_out_here(file, worker, capfd):
 PROGRAM = """
 from damage import spin
 from test_isolated import HERE, halves, number
-from unimri.data.read.isolated import isolated
+from unimri.io.isolated import isolated
 print(isolated(HERE, "is bad", number), flush=True)
 isolated(HERE, "is bad", {function})
 """

@@ -16,14 +16,15 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
     SegmentationStorage,
 )
-from unimri.data.read.dicom import DicomSettings, find
-from unimri.data.read.nifti_file import read_slices, slice_orientation
-from unimri.data.read.registry import ReaderSettings
+from scan_files import ramp, write_image, write_nifti, write_series
 
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
+from unimri.data.layouts.folders import DicomReader
+from unimri.data.layouts.registry import ReaderSettings
+from unimri.io.nifti import read_slices, slice_orientation
 
-SETTINGS = DicomSettings()
+SETTINGS = DicomReader()
 
 
 def _values(volume):
@@ -31,7 +32,7 @@ def _values(volume):
     return volume[:, 5, 5].tolist()
 
 
-def test_slices_are_ordered_by_position_whatever_the_names_and_numbers_say(tmp_path, write_image):
+def test_slices_are_ordered_by_position_whatever_the_names_and_numbers_say(tmp_path):
     positions = list(range(8))
     random.Random(0).shuffle(positions)
     for count, k in enumerate(positions):
@@ -46,28 +47,28 @@ def test_slices_are_ordered_by_position_whatever_the_names_and_numbers_say(tmp_p
             ImageOrientationPatient=[1, 0, 0, 0, round(np.cos(2.5), 6), round(-np.sin(2.5), 6)],
             ImagePositionPatient=[round(float(x), 5) for x in 4.0 * k * normal],
         )
-    (scan,) = find(tmp_path, SETTINGS)
-    assert scan.read()[:, 2, 2].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert len(scan.sources) == 8
+    (scan,) = SETTINGS.find(tmp_path)
+    assert SETTINGS.read_scan(scan)[:, 2, 2].tolist() == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert len(scan.paths) == 8
 
 
 @pytest.mark.parametrize("missing", ["ImagePositionPatient", "ImageOrientationPatient"])
-def test_instance_number_orders_slices_without_positions(tmp_path, write_series, missing):
+def test_instance_number_orders_slices_without_positions(tmp_path, missing):
     for number, name in ((3, "a.dcm"), (1, "b.dcm"), (2, "c.dcm")):
         write_series(tmp_path, [name], InstanceNumber=number, **{missing: None})
-    (scan,) = find(tmp_path, SETTINGS)
-    assert [path.name for path in scan.sources] == ["b.dcm", "c.dcm", "a.dcm"]
+    (scan,) = SETTINGS.find(tmp_path)
+    assert [path.name for path in scan.paths] == ["b.dcm", "c.dcm", "a.dcm"]
 
 
-def test_echoes_at_one_position_are_all_kept_by_position_then_number(tmp_path, write_series):
+def test_echoes_at_one_position_are_all_kept_by_position_then_number(tmp_path):
     write_series(tmp_path / "second", InstanceNumber=2)
     write_series(tmp_path / "first", InstanceNumber=1)
-    (scan,) = find(tmp_path, SETTINGS)
-    assert [path.parent.name for path in scan.sources] == ["first", "second"] * 3
-    assert _values(scan.read()) == [1, 1, 2, 2, 3, 3]
+    (scan,) = SETTINGS.find(tmp_path)
+    assert [path.parent.name for path in scan.paths] == ["first", "second"] * 3
+    assert _values(SETTINGS.read_scan(scan)) == [1, 1, 2, 2, 3, 3]
 
 
-def test_a_series_of_images_that_are_not_parallel_is_ordered_by_number(tmp_path, write_series):
+def test_a_series_of_images_that_are_not_parallel_is_ordered_by_number(tmp_path):
     write_series(tmp_path, ["z"], InstanceNumber=1, ImagePositionPatient=[0, 0, 50])
     write_series(
         tmp_path,
@@ -76,27 +77,27 @@ def test_a_series_of_images_that_are_not_parallel_is_ordered_by_number(tmp_path,
         ImagePositionPatient=[0, 0, 0],
         ImageOrientationPatient=[0, 1, 0, 0, 0, -1],
     )
-    (scan,) = find(tmp_path, SETTINGS)
-    assert [path.name for path in scan.sources] == ["z", "y"]
+    (scan,) = SETTINGS.find(tmp_path)
+    assert [path.name for path in scan.paths] == ["z", "y"]
 
 
-def test_rescale_gives_the_scanners_scale_and_negative_values_lose_their_sign(tmp_path, write_image):
+def test_rescale_gives_the_scanners_scale_and_negative_values_lose_their_sign(tmp_path):
     pixels = np.arange(20, dtype=np.uint16).reshape(4, 5)
     write_image(tmp_path / "a.dcm", pixels, RescaleSlope="2.5", RescaleIntercept="-10")
-    (scan,) = find(tmp_path, SETTINGS)
-    volume = scan.read()
+    (scan,) = SETTINGS.find(tmp_path)
+    volume = SETTINGS.read_scan(scan)
     assert volume.dtype == np.float32
     np.testing.assert_allclose(volume[0], abs(2.5 * pixels.astype(float) - 10))
 
 
-def test_monochrome1_is_inverted(tmp_path, write_series):
+def test_monochrome1_is_inverted(tmp_path):
     write_series(tmp_path, PhotometricInterpretation="MONOCHROME1")
-    volume = find(tmp_path, SETTINGS)[0].read()
+    volume = SETTINGS.read_scan(SETTINGS.find(tmp_path)[0])
     assert _values(volume) == [2, 1, 0]
     assert volume[:, 0, 0].tolist() == [3, 3, 3]
 
 
-def test_what_is_no_image_is_passed_over(tmp_path, write_series, write_image):
+def test_what_is_no_image_is_passed_over(tmp_path):
     write_series(tmp_path / "scan")
     (tmp_path / "notes.txt").write_text("notes")
     (tmp_path / "preview.png").write_bytes(b"\x89PNG\r\n" + bytes(200))
@@ -106,46 +107,46 @@ def test_what_is_no_image_is_passed_over(tmp_path, write_series, write_image):
     write_image(tmp_path / "DICOMDIR", pixels, SOPClassUID=MediaStorageDirectoryStorage, PixelData=None)
     for kind in (SegmentationStorage, GrayscaleSoftcopyPresentationStateStorage, BasicTextSRStorage):
         write_image(tmp_path / f"{kind.name}.dcm", pixels, SOPClassUID=kind, SeriesInstanceUID="1.9")
-    (scan,) = find(tmp_path, SETTINGS)
-    assert _values(scan.read()) == [1, 2, 3]
+    (scan,) = SETTINGS.find(tmp_path)
+    assert _values(SETTINGS.read_scan(scan)) == [1, 2, 3]
 
 
-def test_files_without_preamble_or_extension_are_found(tmp_path, write_series):
+def test_files_without_preamble_or_extension_are_found(tmp_path):
     write_series(tmp_path / "a", ["1", "2", "3"], preamble=False)
-    (scan,) = find(tmp_path, SETTINGS)
-    assert _values(scan.read()) == [1, 2, 3]
+    (scan,) = SETTINGS.find(tmp_path)
+    assert _values(SETTINGS.read_scan(scan)) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
-def test_every_uncompressed_encoding_gives_the_same_values(tmp_path, write_image, ramp, syntax):
+def test_every_uncompressed_encoding_gives_the_same_values(tmp_path, syntax):
     pixels = (ramp(30, 80) - 700).astype(np.int16)
     write_image(tmp_path / "a", pixels, syntax=syntax)
-    (scan,) = find(tmp_path, SETTINGS)
-    np.testing.assert_array_equal(scan.read()[0], abs(pixels))
+    (scan,) = SETTINGS.find(tmp_path)
+    np.testing.assert_array_equal(SETTINGS.read_scan(scan)[0], abs(pixels))
 
 
-def test_several_series_may_lie_in_one_folder(tmp_path, write_series):
+def test_several_series_may_lie_in_one_folder(tmp_path):
     write_series(tmp_path, ["1", "2"], SeriesInstanceUID="1.1")
     write_series(tmp_path, ["3", "4", "5"], SeriesInstanceUID="1.2")
-    assert [len(scan.sources) for scan in find(tmp_path, SETTINGS)] == [2, 3]
+    assert [len(scan.paths) for scan in SETTINGS.find(tmp_path)] == [2, 3]
 
 
-def test_a_stack_with_a_slice_missing_is_kept(tmp_path, write_series):
+def test_a_stack_with_a_slice_missing_is_kept(tmp_path):
     _, path, _ = write_series(tmp_path)
     path.unlink()
-    (scan,) = find(tmp_path, SETTINGS)
-    assert _values(scan.read()) == [1, 3]
+    (scan,) = SETTINGS.find(tmp_path)
+    assert _values(SETTINGS.read_scan(scan)) == [1, 3]
 
 
-def test_the_modality_table_is_applied(tmp_path, write_image):
+def test_the_modality_table_is_applied(tmp_path):
     table = Dataset()
     table.add_new("LUTDescriptor", "US", [4, 10, 16])
     table.add_new("LUTData", "US", [5, 50, 500, 5000])
     table.ModalityLUTType = "US"
     pixels = np.array([[0, 10, 11], [12, 13, 99]], np.uint16)
     write_image(tmp_path / "a.dcm", pixels, ModalityLUTSequence=[table])
-    (scan,) = find(tmp_path, SETTINGS)
-    assert scan.read()[0].tolist() == [[5, 5, 50], [500, 5000, 5000]]
+    (scan,) = SETTINGS.find(tmp_path)
+    assert SETTINGS.read_scan(scan)[0].tolist() == [[5, 5, 50], [500, 5000, 5000]]
 
 
 @pytest.mark.parametrize(
@@ -161,61 +162,61 @@ def test_the_modality_table_is_applied(tmp_path, write_image):
         ({"ImageType": "PRIMARY"}, True),
     ],
 )
-def test_phases_and_parts_are_refused_where_the_header_says_so(tmp_path, write_series, header, magnitude):
+def test_phases_and_parts_are_refused_where_the_header_says_so(tmp_path, header, magnitude):
     write_series(tmp_path, **header)
-    (scan,) = find(tmp_path, SETTINGS)
+    (scan,) = SETTINGS.find(tmp_path)
     if magnitude:
-        assert _values(scan.read()) == [1, 2, 3]
+        assert _values(SETTINGS.read_scan(scan)) == [1, 2, 3]
     else:
         with pytest.raises(UnimriError, match="is no magnitude image"):
-            scan.read()
+            SETTINGS.read_scan(scan)
 
 
-def test_each_file_is_inverted_by_its_own_word(tmp_path, write_series):
+def test_each_file_is_inverted_by_its_own_word(tmp_path):
     write_series(tmp_path, ["1", "2"], PhotometricInterpretation="MONOCHROME1")
     write_series(tmp_path, ["3"], ImagePositionPatient=[0, 0, 50])
-    (scan,) = find(tmp_path, SETTINGS)
-    assert _values(scan.read()) == [1, 0, 1]
+    (scan,) = SETTINGS.find(tmp_path)
+    assert _values(SETTINGS.read_scan(scan)) == [1, 0, 1]
 
 
-def test_an_instance_that_lies_twice_is_used_once(tmp_path, write_series):
+def test_an_instance_that_lies_twice_is_used_once(tmp_path):
     write_series(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b")
-    (scan,) = find(tmp_path, SETTINGS)
-    assert [path.parent.name for path in scan.sources] == ["a"] * 3
+    (scan,) = SETTINGS.find(tmp_path)
+    assert [path.parent.name for path in scan.paths] == ["a"] * 3
 
 
-def test_series_and_patients_come_from_the_header(tmp_path, write_series):
+def test_series_and_patients_come_from_the_header(tmp_path):
     write_series(tmp_path / "x", PatientID="P2", SeriesInstanceUID="1.1")
     write_series(tmp_path / "y", PatientID="P1", SeriesInstanceUID="1.2")
     write_series(tmp_path / "z", PatientID="P2", SeriesInstanceUID="1.3")
-    scans = find(tmp_path, DicomSettings(format="fastmri-dicom"))
+    scans = DicomReader(format="fastmri-dicom").find(tmp_path)
     assert [scan.patient for scan in scans] == ["P1", "P2", "P2"]
     assert len({scan.name for scan in scans}) == 3
 
 
-@pytest.mark.parametrize(("settings", "identity"), [(DicomSettings(), ""), (DicomSettings(patient="folder"), "P1")])
-def test_the_top_folder_is_the_patient_when_the_header_is_not(tmp_path, write_series, settings, identity):
+@pytest.mark.parametrize(("settings", "identity"), [(DicomReader(), ""), (DicomReader(patient="folder"), "P1")])
+def test_the_top_folder_is_the_patient_when_the_header_is_not(tmp_path, settings, identity):
     write_series(tmp_path / "x" / "deep", PatientID=identity, SeriesInstanceUID="1.1")
     write_series(tmp_path / "x", PatientID=identity, SeriesInstanceUID="1.2")
     write_series(tmp_path / "y", PatientID=identity, SeriesInstanceUID="1.3")
-    assert [scan.patient for scan in find(tmp_path, settings)] == ["x", "x", "y"]
+    assert [scan.patient for scan in settings.find(tmp_path)] == ["x", "x", "y"]
 
 
-def test_series_of_one_study_without_patient_or_folder_stay_together(tmp_path, write_series):
+def test_series_of_one_study_without_patient_or_folder_stay_together(tmp_path):
     write_series(tmp_path, ["1", "2"], PatientID=None, SeriesInstanceUID="1.1")
     write_series(tmp_path, ["3", "4"], PatientID=None, SeriesInstanceUID="1.2")
-    first, second = find(tmp_path, SETTINGS)
+    first, second = SETTINGS.find(tmp_path)
     assert first.patient == second.patient
 
 
-def test_a_pattern_in_the_path_goes_before_the_patient_of_the_header(tmp_path, write_series, write_image):
-    settings = DicomSettings(patient_pattern=r"(sub-\d+)_")
+def test_a_pattern_in_the_path_goes_before_the_patient_of_the_header(tmp_path):
+    settings = DicomReader(patient_pattern=r"(sub-\d+)_")
     for session, series in (("sub-1_a", "1.1"), ("sub-1_b", "1.2"), ("sub-2_a", "1.3")):
         write_series(tmp_path / "study" / session, PatientID=f"P{series}", SeriesInstanceUID=series)
     (tmp_path / "study" / "sub-2_a" / "bad.dcm").write_text("no image")
     write_series(tmp_path / "pilot", PatientID="P9", SeriesInstanceUID="1.4")
-    scans = find(tmp_path, settings)
+    scans = settings.find(tmp_path)
     assert [scan.patient for scan in scans] == ["P9", "sub-1", "sub-1", "sub-2", "sub-2"]
     assert len({scan.name for scan in scans}) == 5
 
@@ -253,7 +254,7 @@ OBLIQUE = [0.96, 0.28, 0, -0.2688, 0.9216, 0.28]
         (OBLIQUE, "oblique axial (S P L)"),
     ],
 )
-def test_planes_are_those_of_the_nifti_reader(tmp_path, write_image, write_nifti, ramp, plane, orientation, said):
+def test_planes_are_those_of_the_nifti_reader(tmp_path, plane, orientation, said):
     volume = ramp(3, 4, 5).astype(np.uint16)
     columns, rows = np.array(orientation[:3]), np.array(orientation[3:])
     normal = np.cross(columns, rows)
@@ -265,36 +266,36 @@ def test_planes_are_those_of_the_nifti_reader(tmp_path, write_image, write_nifti
     affine[:3] = np.stack([6 * normal, 2 * rows, 2 * columns, corner], axis=1)
     affine[:2] *= -1
     nifti = write_nifti(tmp_path / "a.nii", volume, affine)
-    (scan,) = find(tmp_path, DicomSettings(plane=plane))
-    np.testing.assert_array_equal(scan.read(), read_slices(nifti, plane))
-    assert scan.orientation() == slice_orientation(nifti, plane)
-    (scan,) = find(tmp_path, SETTINGS)
-    np.testing.assert_array_equal(scan.read(), volume)
-    assert scan.orientation() == said
+    (scan,) = DicomReader(plane=plane).find(tmp_path)
+    np.testing.assert_array_equal(DicomReader(plane=plane).read_scan(scan), read_slices(nifti, plane))
+    assert DicomReader(plane=plane).orientation(scan.paths) == slice_orientation(nifti, plane)
+    (scan,) = SETTINGS.find(tmp_path)
+    np.testing.assert_array_equal(SETTINGS.read_scan(scan), volume)
+    assert SETTINGS.orientation(scan.paths) == said
 
 
-def test_planes_need_no_even_spacing(tmp_path, write_series):
+def test_planes_need_no_even_spacing(tmp_path):
     for name, z in (("a", 0), ("b", 3), ("c", 40)):
         write_series(tmp_path, [name], ImagePositionPatient=[0, 0, z])
-    (scan,) = find(tmp_path, DicomSettings(plane="coronal"))
-    assert scan.read().shape == (12, 3, 10)
+    (scan,) = DicomReader(plane="coronal").find(tmp_path)
+    assert DicomReader(plane="coronal").read_scan(scan).shape == (12, 3, 10)
 
 
-def test_a_series_that_is_no_stack_cannot_be_turned(tmp_path, write_series):
-    settings = DicomSettings(plane="coronal")
+def test_a_series_that_is_no_stack_cannot_be_turned(tmp_path):
+    settings = DicomReader(plane="coronal")
     write_series(tmp_path / "places", ImagePositionPatient=None, SeriesInstanceUID="1.1")
     write_series(tmp_path / "echoes", ImagePositionPatient=[0, 0, 7], SeriesInstanceUID="1.2")
     write_series(tmp_path / "localiser", ["a"], SeriesInstanceUID="1.3")
     write_series(tmp_path / "localiser", ["b"], ImageOrientationPatient=SAGITTAL, SeriesInstanceUID="1.3")
-    for scan, says in zip(find(tmp_path, settings), ["no positions", "one position", "not parallel"], strict=True):
+    for scan, says in zip(settings.find(tmp_path), ["no positions", "one position", "not parallel"], strict=True):
         with pytest.raises(UnimriError, match=rf"{says}.*`plane: native`"):
-            scan.read()
+            settings.read_scan(scan)
 
 
-def test_a_stack_whose_directions_make_no_sense_cannot_be_turned(tmp_path, write_series):
+def test_a_stack_whose_directions_make_no_sense_cannot_be_turned(tmp_path):
     write_series(tmp_path, ["a.dcm"], ImageOrientationPatient=[0] * 6)
     with pytest.raises(UnimriError, match=r"a\.dcm.*no orientation"):
-        find(tmp_path, DicomSettings(plane="axial"))[0].read()
+        DicomReader(plane="axial").read_scan(DicomReader(plane="axial").find(tmp_path)[0])
 
 
 def _truncate(path: Path, to: float) -> None:
@@ -318,10 +319,10 @@ def _truncate(path: Path, to: float) -> None:
         ({"PixelData": bytes(240)}, "equal"),
     ],
 )
-def test_a_bad_image_is_told_by_name(tmp_path, write_series, header, says):
+def test_a_bad_image_is_told_by_name(tmp_path, header, says):
     write_series(tmp_path / "scan", ["bad.dcm"], PatientName="PLANTED^NAME", PatientID="PLANTED", **header)
     with pytest.raises(UnimriError, match=says) as raised:
-        find(tmp_path, SETTINGS)[0].read()
+        SETTINGS.read_scan(SETTINGS.find(tmp_path)[0])
     message = str(raised.value)
     assert "bad.dcm" in message
     assert "\n" not in message
@@ -329,34 +330,34 @@ def test_a_bad_image_is_told_by_name(tmp_path, write_series, header, says):
 
 
 @pytest.mark.parametrize("to", [0.0, 0.3, 0.5, 0.9])
-def test_a_file_cut_short_is_told_by_name(tmp_path, write_series, to):
+def test_a_file_cut_short_is_told_by_name(tmp_path, to):
     _, path, _ = write_series(tmp_path)
     _truncate(path, to)
     with pytest.raises(UnimriError, match=r"IM2\.dcm.*again"):
-        [scan.read() for scan in find(tmp_path, SETTINGS)]
+        [SETTINGS.read_scan(scan) for scan in SETTINGS.find(tmp_path)]
 
 
-def test_a_dcm_that_is_something_else_is_told_by_name(tmp_path, write_series):
+def test_a_dcm_that_is_something_else_is_told_by_name(tmp_path):
     write_series(tmp_path)
     (tmp_path / "notes.dcm").write_text("not an image\n" * 50)
     with pytest.raises(UnimriError, match=r"notes\.dcm: cannot be parsed as DICOM"):
-        [scan.read() for scan in find(tmp_path, SETTINGS)]
+        [SETTINGS.read_scan(scan) for scan in SETTINGS.find(tmp_path)]
 
 
-def test_mixed_sizes_are_told_by_name(tmp_path, write_series):
+def test_mixed_sizes_are_told_by_name(tmp_path):
     write_series(tmp_path)
     write_series(tmp_path, ["other.dcm"], shape=(8, 8), ImagePositionPatient=[0, 0, 90])
     with pytest.raises(UnimriError, match=r"other\.dcm.*8 x 8.*12 x 10"):
-        find(tmp_path, SETTINGS)[0].read()
+        SETTINGS.read_scan(SETTINGS.find(tmp_path)[0])
 
 
 def test_folders_without_images_are_told(tmp_path):
     with pytest.raises(UnimriError, match="no such folder"):
-        find(tmp_path / "none", SETTINGS)
+        SETTINGS.find(tmp_path / "none")
     with pytest.raises(UnimriError, match="empty"):
-        find(tmp_path, SETTINGS)
+        SETTINGS.find(tmp_path)
     (tmp_path / "notes.txt").write_text("notes")
     with pytest.raises(UnimriError, match="found no DICOM image"):
-        find(tmp_path, SETTINGS)
+        SETTINGS.find(tmp_path)
     with pytest.raises(UnimriError, match="is a file"):
-        find(tmp_path / "notes.txt", SETTINGS)
+        SETTINGS.find(tmp_path / "notes.txt")

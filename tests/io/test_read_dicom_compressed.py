@@ -13,14 +13,16 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from unimri.data.read import decoder, dicom_pixels, isolated
-from unimri.data.read.dicom import DicomSettings, find
-from unimri.data.read.dicom_pixels import open_image
-from unimri.data.read.error import ReadError
+from scan_files import write_image
 
 from unimri.core.errors import UnimriError
+from unimri.data.layouts.folders import DicomReader
+from unimri.io import isolated
+from unimri.io.dicom import pixels as dicom_pixels
+from unimri.io.dicom.pixels import decode, open_image
+from unimri.io.errors import ReadError
 
-SETTINGS = DicomSettings()
+SETTINGS = DicomReader()
 SYNTAXES = [RLELossless, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless]
 
 
@@ -57,21 +59,21 @@ def image(bits, signed, seed=0):
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize(("bits", "signed"), [(12, False), (12, True), (16, False), (16, True)])
-def test_pixels_are_exact(tmp_path, write_image, syntax, bits, signed):
+def test_pixels_are_exact(tmp_path, syntax, bits, signed):
     images = [image(bits, signed, seed) for seed in range(2)]
     for k, pixels in enumerate(images):
         path = write_image(tmp_path / f"{k}.dcm", pixels, BitsStored=bits, InstanceNumber=k)
         compress(path, syntax)
         assert dcmread(path).file_meta.TransferSyntaxUID == syntax
-    (scan,) = find(tmp_path, SETTINGS)
-    np.testing.assert_array_equal(scan.read(), np.abs(np.stack(images).astype(np.float32)))
+    (scan,) = SETTINGS.find(tmp_path)
+    np.testing.assert_array_equal(SETTINGS.read_scan(scan), np.abs(np.stack(images).astype(np.float32)))
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_frames_are_exact(tmp_path, write_image, syntax):
+def test_frames_are_exact(tmp_path, syntax):
     frames = np.stack([image(12, False, seed) for seed in range(3)])
     compress(write_image(tmp_path / "a.dcm", frames, BitsStored=12), syntax)
-    np.testing.assert_array_equal(find(tmp_path, SETTINGS)[0].read(), frames)
+    np.testing.assert_array_equal(SETTINGS.read_scan(SETTINGS.find(tmp_path)[0]), frames)
 
 
 def _replace(path, stream):
@@ -82,13 +84,13 @@ def _replace(path, stream):
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_damaged_streams_never_end_the_interpreter(tmp_path, write_image, syntax):
+def test_damaged_streams_never_end_the_interpreter(tmp_path, syntax):
     path = write_image(tmp_path / "a.dcm", image(12, False), BitsStored=12)
     compress(path, syntax)
     stream = get_frame(dcmread(path).PixelData, 0, number_of_frames=1)
     _replace(path, stream[: len(stream) // 2])
     with pytest.raises(ReadError, match=r"a\.dcm: its pixel data cannot be decoded"):
-        find(tmp_path, SETTINGS)[0].read()
+        SETTINGS.read_scan(SETTINGS.find(tmp_path)[0])
     rng = np.random.default_rng(0)
     told = 0
     for _ in range(6):
@@ -98,7 +100,7 @@ def test_damaged_streams_never_end_the_interpreter(tmp_path, write_image, syntax
         _replace(path, bytes(damaged))
         # Other bytes may still be an image: lossless streams carry no checksum.
         try:
-            assert find(tmp_path, SETTINGS)[0].read().shape == (1, 72, 64)
+            assert SETTINGS.read_scan(SETTINGS.find(tmp_path)[0]).shape == (1, 72, 64)
         except ReadError:
             told += 1
     assert told or syntax == RLELossless
@@ -106,7 +108,7 @@ def test_damaged_streams_never_end_the_interpreter(tmp_path, write_image, syntax
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize("header", [{"Rows": 64, "Columns": 72}, {"Rows": 30_000, "Columns": 30_000}])
-def test_a_stream_of_another_size_than_declared_is_told_before_it_is_decoded(tmp_path, write_image, syntax, header):
+def test_a_stream_of_another_size_than_declared_is_told_before_it_is_decoded(tmp_path, syntax, header):
     path = write_image(tmp_path / "a.dcm", image(12, False), BitsStored=12)
     compress(path, syntax)
     dataset = dcmread(path)
@@ -116,27 +118,27 @@ def test_a_stream_of_another_size_than_declared_is_told_before_it_is_decoded(tmp
     if syntax == RLELossless and header["Rows"] == 64:
         return
     with pytest.raises(ValueError, match="another size"):
-        decoder.decode(path)
+        decode(path)
     with pytest.raises(UnimriError, match=r"a\.dcm: its pixel data cannot be decoded"):
-        find(tmp_path, SETTINGS)[0].read()
+        SETTINGS.read_scan(SETTINGS.find(tmp_path)[0])
 
 
 @pytest.mark.parametrize("fault", [crash, doze])
-def test_a_decoder_that_crashes_or_hangs_is_told_and_the_next_file_is_read(tmp_path, write_image, monkeypatch, fault):
+def test_a_decoder_that_crashes_or_hangs_is_told_and_the_next_file_is_read(tmp_path, monkeypatch, fault):
     pixels = image(12, False)
     compress(write_image(tmp_path / "a.dcm", pixels, BitsStored=12), RLELossless)
-    (scan,) = find(tmp_path, SETTINGS)
+    (scan,) = SETTINGS.find(tmp_path)
     worker = isolated.Worker(seconds=3)
     monkeypatch.setattr(isolated, "_WORKER", worker)
     monkeypatch.setattr(dicom_pixels, "decode", fault)
     with pytest.raises(ReadError, match=r"a\.dcm: its pixel data cannot be decoded"):
-        scan.read()
-    monkeypatch.setattr(dicom_pixels, "decode", decoder.decode)
-    np.testing.assert_array_equal(scan.read(), pixels[None])
+        SETTINGS.read_scan(scan)
+    monkeypatch.setattr(dicom_pixels, "decode", decode)
+    np.testing.assert_array_equal(SETTINGS.read_scan(scan), pixels[None])
     worker.close()
 
 
-def test_a_file_that_changes_after_its_header_was_read_is_told(tmp_path, write_image):
+def test_a_file_that_changes_after_its_header_was_read_is_told(tmp_path):
     path = write_image(tmp_path / "a.dcm", image(12, False), BitsStored=12)
     compress(path, RLELossless)
     opened = open_image(path)
@@ -145,7 +147,7 @@ def test_a_file_that_changes_after_its_header_was_read_is_told(tmp_path, write_i
         list(opened.pixels())
 
 
-def test_an_encoding_that_is_not_known_is_told(tmp_path, write_image):
+def test_an_encoding_that_is_not_known_is_told(tmp_path):
     path = write_image(tmp_path / "a.dcm", image(12, False))
     dataset = dcmread(path)
     dataset.PixelData = encapsulate([bytes(60)])
@@ -153,11 +155,11 @@ def test_an_encoding_that_is_not_known_is_told(tmp_path, write_image):
     dataset.file_meta.TransferSyntaxUID = MPEG2MPML
     dataset.save_as(path)
     with pytest.raises(UnimriError, match=r"a\.dcm: is compressed in a way.*gdcmconv"):
-        find(tmp_path, SETTINGS)[0].read()
+        SETTINGS.read_scan(SETTINGS.find(tmp_path)[0])
 
 
-def test_a_decoder_that_is_not_installed_is_told(tmp_path, write_image, monkeypatch):
+def test_a_decoder_that_is_not_installed_is_told(tmp_path, monkeypatch):
     compress(write_image(tmp_path / "a.dcm", image(12, False)), RLELossless)
     monkeypatch.setitem(dicom_pixels.PLUGINS, RLELossless, "missing")
     with pytest.raises(UnimriError, match=r"a\.dcm: needs a decoder.*pip install"):
-        find(tmp_path, SETTINGS)[0].read()
+        SETTINGS.read_scan(SETTINGS.find(tmp_path)[0])

@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from unimri.deploy.kspace import acquisition
 
 from unimri.core.errors import UnimriError
+from unimri.physics.acquisition import Acquisition, acquisition, find_lines
 
 
 def samples(*shape: int, seed: int = 0) -> NDArray[np.complex64]:
@@ -69,17 +68,11 @@ def test_any_shape_of_mask_is_the_same_acquisition(case: dict[str, Any], dimensi
     shown = lines[:, None, None, :] if axis == "columns" else lines[:, None, :, None]
     expected = kspace * shown
     for mask in forms(lines, axis, kspace.shape, dimensions):
-        for wrap in (np.asarray, lambda array: torch.from_numpy(np.array(array))):
-            found = acquisition(
-                wrap(given_in(kspace, dimensions)),
-                wrap(mask),
-                axis if told else None,
-                axis,  # type: ignore[arg-type]
-            )
-            np.testing.assert_array_equal(found.kspace.numpy(), expected)
-            np.testing.assert_array_equal(found.mask.numpy(), lines)
-            assert (found.axis, found.dimensions) == ({"columns": -1, "rows": -2}[axis], dimensions)
-            assert found.acceleration == pytest.approx(lines.shape[1] / lines.sum(1).mean())
+        found = acquisition(given_in(kspace, dimensions), mask, axis if told else None, axis)
+        np.testing.assert_array_equal(found.kspace, expected)
+        np.testing.assert_array_equal(found.mask, lines)
+        assert found.axis == axis
+        assert found.acceleration == pytest.approx(lines.shape[1] / lines.sum(1).mean())
 
 
 @settings(max_examples=30, deadline=None)
@@ -91,24 +84,24 @@ def test_lines_of_zeros_tell_the_mask(case: dict[str, Any]) -> None:
     each = (len(kspace), lines.shape[1])
     np.testing.assert_array_equal(np.broadcast_to(found.mask, each), np.broadcast_to(lines, each))
     assert len(found.mask) == (1 if (lines == lines[0]).all() else len(kspace))
-    np.testing.assert_array_equal(found.kspace.numpy(), kspace * shown)
+    np.testing.assert_array_equal(found.kspace, kspace * shown)
     usual = acquisition(kspace * shown, None, None, axis)
-    assert torch.equal(usual.mask, found.mask)
+    assert np.array_equal(usual.mask, found.mask)
 
 
 def test_the_mask_tells_the_axis_where_lengths_differ() -> None:
     kspace = samples(2, 6, 8)
-    for length, place in ((6, -2), (8, -1)):
+    for length, axis in ((6, "rows"), (8, "columns")):
         mask = np.arange(length) % 2 == 0
         for usual in ("columns", "rows"):
-            assert acquisition(kspace, mask, None, usual).axis == place  # type: ignore[arg-type]
+            assert acquisition(kspace, mask, None, usual).axis == axis  # type: ignore[arg-type]
     square = samples(2, 6, 6)
     mask = np.arange(6) % 2 == 0
-    assert acquisition(square, mask, None, "rows").axis == -2
-    assert acquisition(square, mask, "columns", "rows").axis == -1
+    assert acquisition(square, mask, None, "rows").axis == "rows"
+    assert acquisition(square, mask, "columns", "rows").axis == "columns"
     # Points tell it where lengths do not.
     points = np.broadcast_to(mask[:, None], (1, 6, 6))
-    assert acquisition(square, points, None, "columns").axis == -2
+    assert acquisition(square, points, None, "columns").axis == "rows"
 
 
 @pytest.mark.parametrize("kind", [np.complex64, np.complex128, "pairs", "pairs of doubles"])
@@ -118,8 +111,8 @@ def test_kinds_of_numbers(kind: Any) -> None:
     pairs = np.stack([kspace.real, kspace.imag], -1)
     made = {"pairs": pairs, "pairs of doubles": pairs.astype(np.float64)}.get(kind)
     found = acquisition(kspace.astype(kind) if made is None else made, mask, None, "columns")
-    assert found.kspace.dtype == torch.complex64
-    np.testing.assert_array_equal(found.kspace[:, 0].numpy(), kspace * mask)
+    assert found.kspace.dtype == np.complex64
+    np.testing.assert_array_equal(found.kspace[:, 0], kspace * mask)
 
 
 FULL = samples(2, 5, 6)
@@ -160,3 +153,35 @@ def test_what_was_given_stays() -> None:
     acquisition(kspace, mask, None, "columns")
     np.testing.assert_array_equal(kspace, FULL)
     np.testing.assert_array_equal(mask, SOME)
+
+
+def test_a_complete_scan_tells_its_truth_and_can_be_undersampled() -> None:
+    scan = Acquisition(samples(2, 3, 6, 8), np.ones((1, 8), bool), "columns", size=(4, 5))
+    assert (scan.complete, scan.acceleration) == (True, 1.0)
+    truth = scan.with_truth().truth
+    assert truth is not None
+    np.testing.assert_array_equal(truth, scan.zero_filled()[:, 1:5, 1:6])
+    kept = np.arange(6) % 2 == 0
+    some = scan.with_truth().undersampled(kept)
+    assert (some.complete, some.acceleration, some.axis) == (False, 2.0, "rows")
+    np.testing.assert_array_equal(some.kspace, scan.kspace * kept[:, None])
+    np.testing.assert_array_equal(some.truth, truth)
+    # What was measured of it tells no truth.
+    assert scan.undersampled(kept).with_truth().truth is None
+    assert scan.undersampled(np.ones(8)).kspace is scan.kspace
+
+
+@pytest.mark.parametrize("axis", ["columns", "rows"])
+def test_lines_that_are_missing_are_those_of_zeros(axis: str) -> None:
+    kspace = samples(2, 3, 6, 8)
+    assert find_lines(kspace)[0].all()
+    place = -1 if axis == "columns" else -2
+    kept = np.ones(kspace.shape[place], bool)
+    # A coil without signal is no line that is missing.
+    kspace[0, 1] = 0
+    edges = kspace * np.expand_dims(kept & (np.arange(len(kept)) > 0), -1 if place == -2 else 0)
+    lines, found = find_lines(edges)
+    assert (found, lines.shape, lines[0, 0], lines[0, 1:].all()) == (axis, (1, len(kept)), False, True)
+    assert find_lines(edges, padded=True)[0].all()
+    gap = kspace * np.expand_dims(np.arange(len(kept)) != len(kept) // 2 + 1, -1 if place == -2 else 0)
+    assert np.flatnonzero(~find_lines(gap, padded=True)[0]).tolist() == [len(kept) // 2 + 1]

@@ -3,11 +3,9 @@
 import subprocess
 import sys
 
-import h5py
-import nibabel as nib
 import numpy as np
 import pytest
-from conftest import HEADER, image_of, noise
+from scan_files import header_of, image_of, noise, write_fastmri, write_nifti, write_oblique
 
 import unimri
 from unimri.core.errors import UnimriError
@@ -18,13 +16,11 @@ STORED = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
 
 def test_a_fastmri_file_gives_kspace_mask_and_what_its_image_is(tmp_path):
     kspace = noise(2, 3, 16, 10)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["kspace"], file["mask"] = kspace * LINES, LINES
-        file["ismrmrd_header"] = HEADER.format(rows=16, columns=10, x=8, y=7, limits="")
+    write_fastmri(tmp_path / "a.h5", kspace=kspace * LINES, mask=LINES, ismrmrd_header=header_of(16, 10, 8, 7))
     scan = unimri.load_kspace(str(tmp_path / "a.h5"))
-    assert isinstance(scan, unimri.KSpace)
+    assert isinstance(scan, unimri.Acquisition)
     np.testing.assert_array_equal(scan.kspace, kspace * LINES)
-    np.testing.assert_array_equal(scan.mask, LINES)
+    np.testing.assert_array_equal(scan.mask, LINES[None])
     assert scan.truth is None
     # fastMRI's centre of 10 pixels, 7 of them.
     images = image_of(scan.kspace)
@@ -34,9 +30,7 @@ def test_a_fastmri_file_gives_kspace_mask_and_what_its_image_is(tmp_path):
 @pytest.mark.parametrize("size", [(8, 6), (7, 5), (16, 10), (15, 9)])
 def test_the_crop_has_the_pixels_of_the_truth(tmp_path, size):
     kspace = noise(2, 3, 16, 10)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        file["kspace"] = kspace
-        file["ismrmrd_header"] = HEADER.format(rows=16, columns=10, x=size[0], y=size[1], limits="")
+    write_fastmri(tmp_path / "a.h5", kspace=kspace, ismrmrd_header=header_of(16, 10, *size))
     scan = unimri.load_kspace(tmp_path / "a.h5")
     assert scan.truth.shape == (2, *size)
     np.testing.assert_allclose(scan.cropped(image_of(kspace)), scan.truth, rtol=1e-4)
@@ -45,7 +39,7 @@ def test_the_crop_has_the_pixels_of_the_truth(tmp_path, size):
 def test_without_a_size_nothing_is_cropped(tmp_path):
     np.save(tmp_path / "a.npy", noise(2, 8, 8) * (np.arange(8) % 3 == 1))
     scan = unimri.load_kspace(tmp_path / "a.npy")
-    assert scan.mask is None
+    np.testing.assert_array_equal(scan.mask, [np.arange(8) % 3 == 1])
     images = image_of(scan.kspace)
     np.testing.assert_array_equal(scan.cropped(images), images)
 
@@ -59,22 +53,22 @@ def test_arrays_may_be_changed_and_the_file_stays(tmp_path, array):
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), array)
 
 
-def test_a_dicom_folder_and_a_nifti_file_are_images(tmp_path, write_series):
-    write_series(tmp_path / "series", STORED)
+def test_a_dicom_folder_and_a_nifti_file_are_images(tmp_path):
+    write_oblique(tmp_path / "series", STORED)
     scan = unimri.load_kspace(tmp_path / "series")
     assert isinstance(scan, unimri.Images)
     np.testing.assert_array_equal(scan.images, STORED)
-    nib.save(nib.Nifti1Image(STORED.astype(np.int16).transpose(1, 2, 0), np.eye(4)), tmp_path / "a.nii.gz")
+    write_nifti(tmp_path / "a.nii.gz", STORED.astype(np.int16).transpose(1, 2, 0))
     np.testing.assert_array_equal(unimri.load_kspace(tmp_path / "a.nii.gz").images, STORED)
 
 
-def test_several_volumes_are_refused_unless_the_format_leaves_one(tmp_path, write_series):
-    write_series(tmp_path / "series", STORED)
+def test_several_volumes_are_refused_unless_the_format_leaves_one(tmp_path):
+    write_oblique(tmp_path / "series", STORED)
     np.save(tmp_path / "k.npy", noise(2, 8, 8))
     with pytest.raises(UnimriError, match=r"holds 2 volumes \(numpy, dicom\); give the file or the folder of one"):
         unimri.load_kspace(tmp_path)
     assert isinstance(unimri.load_kspace(tmp_path, "dicom"), unimri.Images)
-    assert isinstance(unimri.load_kspace(tmp_path, format="numpy"), unimri.KSpace)
+    assert isinstance(unimri.load_kspace(tmp_path, format="numpy"), unimri.Acquisition)
 
 
 def test_what_is_no_volume_is_told(tmp_path):
