@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from unimri.core.errors import UnimriError
-from unimri.core.settings import parse_settings, read_settings
+from unimri.core.settings import parse_settings
 
 # The panels of `unimri --help`.
 SCANS, EXPERIMENT = "Your scans", "The experiment"
@@ -19,8 +19,7 @@ app.add_typer(models, name="models", rich_help_panel=SCANS)
 app.add_typer(aspins, name="aspins", rich_help_panel=SCANS)
 app.add_typer(masks, name="masks", rich_help_panel=EXPERIMENT)
 
-# Beside the tables: which anatomies in them are simulated and which real.
-ORIGINS = "origins.json"
+DEFAULT = [Path("config.yaml")]
 
 ModelName = Annotated[
     str | None,
@@ -32,6 +31,9 @@ Adapters = Annotated[
     list[Path] | None, typer.Option("--aspin", help="An adapter to use beside the model's own; several may be given.")
 ]
 
+Configs = Annotated[
+    list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
+]
 Json = Annotated[str, typer.Option(help="Settings as JSON.")]
 Output = Annotated[Path, typer.Option(help="What to write.")]
 Pairs = Annotated[list[str] | None, typer.Option(help="ANATOMY=FOLDER; may be given several times.")]
@@ -175,7 +177,7 @@ def export(
     """Export a model with one anatomy's ASPIN, and check it against PyTorch."""
     from unimri.deploy.export import export as run
     from unimri.deploy.model import load
-    from unimri.physics.fourier import PHASE_AXES
+    from unimri.physics.mask import PHASE_AXES
 
     if output.exists():
         raise UnimriError(f"{output}: is there already; remove it, or give another name")
@@ -191,41 +193,11 @@ def inspect(
     reader: Annotated[str, typer.Option(help="Name of a reader, such as dicom, or its settings as JSON.")],
 ) -> None:
     """Say what a data set holds, and what would be left out and why. Prints names of patients and files."""
-    from tabulate import tabulate
-
     from unimri.data.layouts.registry import parse_reader
+    from unimri.data.prepare import findings_table
     from unimri.data.prepare import inspect as run
 
-    findings = list(run(folder, parse_reader(reader)))
-    rows = [
-        (
-            found.patient,
-            found.volume,
-            found.files,
-            *(found.shape or ("", "", "")),
-            found.orientation,
-            found.largest,
-            found.fault,
-        )
-        for found in findings
-    ]
-    header = [
-        "patient",
-        "volume",
-        "files",
-        "slices",
-        "rows",
-        "columns",
-        "orientation",
-        "largest value",
-        "left out because",
-    ]
-    usable = [found for found in findings if found.shape is not None]
-    typer.echo(tabulate(rows, header, tablefmt="plain", floatfmt="g", disable_numparse=[0, 1, 8]))
-    typer.echo(
-        f"\n{len({found.patient for found in usable})} patients, {len(usable)} volumes, "
-        f"{sum(found.shape[0] for found in usable if found.shape)} slices; {len(findings) - len(usable)} left out"
-    )
+    typer.echo(findings_table(list(run(folder, parse_reader(reader)))))
 
 
 @app.command(rich_help_panel=SCANS)
@@ -384,38 +356,18 @@ def picture_mask(mask: Path, output: Output) -> None:
 
 @app.command(rich_help_panel=EXPERIMENT)
 def show(
-    config: Annotated[
-        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
-    ] = None,
+    config: Configs = None,
 ) -> None:
     """Print Table 1 of a finished experiment, and say where everything lies."""
     from unimri.config import load_config
-    from unimri.evaluation.claims import read_summary
-    from unimri.evaluation.tables import format_table1_for_terminal
+    from unimri.evaluation.tables import show_tables
 
-    loaded = load_config(*(config or [Path("config.yaml")]))
-    table = loaded.results / "tables" / "table1.csv"
-    # What the table was made from, and not what the configuration says by now.
-    origins = loaded.results / "tables" / ORIGINS
-    if not table.is_file() or not origins.is_file():
-        raise UnimriError(
-            f"{table}: not there yet; run `make reproduce`, or `snakemake` with the same configuration, first"
-        )
-    typer.echo(
-        format_table1_for_terminal(table.parent, read_settings(dict[str, str], origins, "make the tables again"))
-    )
-    typer.echo(f"\n{read_summary(table.parent)} {loaded.results}/tables/claims.md says which.")
-    typer.echo(
-        f"\nTables: {loaded.results}/tables   figures: {loaded.results}/figures   "
-        f"models: {loaded.results}/*x/seed*   scores a slice: {loaded.results}/*x/scores"
-    )
+    typer.echo(show_tables(load_config(*(config or DEFAULT)).results))
 
 
 @app.command(rich_help_panel=EXPERIMENT)
 def status(
-    config: Annotated[
-        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
-    ] = None,
+    config: Configs = None,
 ) -> None:
     """Say which trainings are done, stale, under way with how far, or waiting, from the artifacts alone."""
     from collections import Counter
@@ -426,7 +378,7 @@ def status(
     from unimri.workflow.plan import WorkflowPlan
     from unimri.workflow.status import Standing, standings
 
-    found = list(standings(WorkflowPlan(load_config(*(config or [Path("config.yaml")])))))
+    found = list(standings(WorkflowPlan(load_config(*(config or DEFAULT)))))
     typer.echo(tabulate(found, [*Standing._fields], tablefmt="plain", disable_numparse=True))
     counts = Counter(standing.state for standing in found)
     typer.echo(f"\n{len(found)} trainings: {', '.join(f'{number} {state}' for state, number in counts.items())}")
@@ -435,9 +387,7 @@ def status(
 @app.command(rich_help_panel=EXPERIMENT)
 def reuse(
     source: Annotated[Path, typer.Argument(help="Folder in which another checkout ran snakemake.")],
-    config: Annotated[
-        list[Path] | None, typer.Argument(help="config.yaml and overlays, as given to `snakemake --configfile`.")
-    ] = None,
+    config: Configs = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy instead of linking; also what is linked by now.")] = False,
 ) -> None:
     """Reuse what another checkout has finished: `snakemake` makes only what differs. Writes nothing there."""
@@ -447,7 +397,7 @@ def reuse(
     from unimri.workflow.reuse import reuse as run
     from unimri.workflow.reuse import total
 
-    loaded = load_config(*(config or [Path("config.yaml")]))
+    loaded = load_config(*(config or DEFAULT))
     found = run(source, Path(), loaded.results, loaded.private, copy)
     header = ["folder", "files", "of jobs", "jobs here already", "jobs made here"]
     typer.echo(tabulate(found, header, tablefmt="plain"))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from unimri.cli.commands import ORIGINS, Json, Output, Pairs, models, pairs
+from unimri.cli.commands import Json, Output, Pairs, models, pairs
 from unimri.core.settings import parse_settings
 
 # Their panel of `unimri --help`.
@@ -237,7 +237,7 @@ def tables(
     from unimri.core.artifacts import write_json
     from unimri.evaluation.paper import parameter_table, write_parameters
     from unimri.evaluation.statistics import StatisticsSettings
-    from unimri.evaluation.tables import write_tables
+    from unimri.evaluation.tables import ORIGINS, write_tables
     from unimri.metrics.settings import MetricSettings
     from unimri.models.cascade import D5C5
     from unimri.models.folder import base_tensors

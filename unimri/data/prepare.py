@@ -7,12 +7,13 @@ each shard, the manifest. `inspect` says before anything is written what would c
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from pydantic import Field
+from tabulate import tabulate
 from tqdm import tqdm
 
 from unimri.core.artifacts import replacing, sha256
@@ -273,3 +274,19 @@ def inspect(folder: Path, reader: Reader) -> Iterator[Finding]:
         else:
             shape = slices.shape[0], slices.shape[1], slices.shape[2]
             yield Finding(scan.patient, scan.name, files, shape, orientation, float(slices.max()), "")
+
+
+def findings_table(findings: Sequence[Finding]) -> str:
+    """What `inspect` found as plain text: a row a scan, and how many there are of what can be used."""
+    rows = [
+        (one.patient, one.volume, one.files, *(one.shape or ("", "", "")), one.orientation, one.largest, one.fault)
+        for one in findings
+    ]
+    sizes = ["files", "slices", "rows", "columns"]
+    header = ["patient", "volume", *sizes, "orientation", "largest value", "left out because"]
+    table = tabulate(rows, header, tablefmt="plain", floatfmt="g", disable_numparse=[0, 1, 8])
+    usable = [one for one in findings if one.shape is not None]
+    return (
+        f"{table}\n\n{len({one.patient for one in usable})} patients, {len(usable)} volumes, "
+        f"{sum(one.shape[0] for one in usable if one.shape)} slices; {len(findings) - len(usable)} left out"
+    )

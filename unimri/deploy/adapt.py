@@ -283,14 +283,10 @@ def _compare(model: Model, name: str, data: PreparedData, picture: Path, simulat
     assert drawn is not None
     truth, shown = drawn
     labels = {method: _label(method, name) for method in methods}
-    reconstruction_figure(
-        truth,
-        {labels[method]: image for method, image in shown.items()},
-        {labels[method]: score_slice(truth, image, settings) for method, image in shown.items()},
-        f"{name}, {model.acceleration:g}x, a test slice",
-        picture,
-        simulated=simulated,
-    )
+    images = {labels[method]: image for method, image in shown.items()}
+    own = {label: score_slice(truth, image, settings) for label, image in images.items()}
+    title = f"{name}, {model.acceleration:g}x, a test slice"
+    reconstruction_figure(truth, images, own, title, picture, simulated=simulated)
     return scores
 
 

@@ -8,6 +8,7 @@ slice is from it is measured by the covariance of slices within their anatomies 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,12 +17,15 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 from torch import Tensor
 
-from unimri.data.split import Split
-from unimri.data.store import PreparedData
 from unimri.deploy.description import LEVELS
 from unimri.physics.fourier import lines, undersample
 from unimri.physics.mask import PHASE_AXES
 from unimri.physics.masks import Masks
+
+if TYPE_CHECKING:
+    # Whoever reconstructs needs no prepared data.
+    from unimri.data.split import Split
+    from unimri.data.store import PreparedData
 
 # Of the covariance towards its own diagonal: some anatomies have few slices.
 _SHRINKAGE = 0.05
@@ -78,7 +82,7 @@ def features(images: Tensor, size: int) -> NDArray[np.float64]:
     return found
 
 
-def split_features(data: PreparedData, masks: Masks, split: Split, size: int) -> list[NDArray[np.float64]]:
+def split_features(data: "PreparedData", masks: Masks, split: "Split", size: int) -> list[NDArray[np.float64]]:
     """Features of the zero-filled slices of each volume of a split; see `features`."""
     masks.check_size(data.image_size)
     slices, axis = data.split(split), PHASE_AXES[masks.axis]

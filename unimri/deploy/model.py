@@ -207,8 +207,8 @@ class Model:
         samples = _array(kspace)
         dimensions = samples.ndim if np.iscomplexobj(samples) else samples.ndim - 1
         given = acquisition(samples, None if mask is None else _array(mask), axis, self.description.mask.axis)
-        made = self.reconstruct_volume(given, anatomy, fallback=fallback, progress=progress)
-        images = combine_coils(made.images) if magnitude else made.images  # (slices, [coils,] rows, columns)
+        found = self.reconstruct_volume(given, anatomy, fallback=fallback, progress=progress)
+        images = combine_coils(found.images) if magnitude else found.images  # (slices, [coils,] rows, columns)
         if not magnitude and dimensions < 4:
             images = images[:, 0]
         images = images[0] if dimensions == 2 else images

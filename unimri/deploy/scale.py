@@ -1,13 +1,18 @@
 """The intensity scale: networks see images in [0, 1], and what a scan's largest intensity is has to be estimated."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from unimri.core.errors import UnimriError
-from unimri.data.store import PreparedData
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks
+
+if TYPE_CHECKING:
+    # Whoever reconstructs needs no prepared data.
+    from unimri.data.store import PreparedData
 
 _BATCH = 16
 
@@ -29,7 +34,7 @@ def estimated_scale(zero_filled: Tensor, factor: float) -> Tensor:
     return torch.where(peak > 0, peak * factor, torch.ones_like(peak))[:, None, None]
 
 
-def scale_factor(data: PreparedData, masks: Masks) -> float:
+def scale_factor(data: "PreparedData", masks: Masks) -> float:
     """The median, over the volumes of a validation split, of largest intensity over that of the zero-filled volume.
 
     Raises

@@ -24,7 +24,7 @@ def reconstruct_test_split(
 ) -> None:
     """Reconstruct an anatomy's test split, and keep the magnitudes; see `unimri.evaluation.reconstructions`.
 
-    A network is loaded once, a volume at a time is reconstructed, and each volume once a method and condition.
+    Each volume is reconstructed once a method and condition, one batch of slices in memory at a time.
 
     Parameters
     ----------
@@ -39,40 +39,38 @@ def reconstruct_test_split(
     """
     use_threads()
     trained, slices = load_masks(mask), PreparedData(data).split("test")
-    origins: dict[str, Reconstruction] = {}
-    for one in reconstructions:
-        origins.setdefault(one.origin, one)
-    number_of = {origin: number for number, origin in enumerate(origins)}
     masks = {one.mask: load_masks(one.mask) for one in reconstructions if one.mask is not None} | {None: trained}
+    # What is the same by what it follows from is made and kept once.
+    origins = list(dict.fromkeys(one.origin for one in reconstructions))
+    images = [origins.index(one.origin) for one in reconstructions]
+    unique = [reconstructions[images.index(number)] for number in range(len(origins))]
+    numbers = [one.numbers(slices) for one in unique]
     about = About(
         anatomy=anatomy,
         mask=trained.name,
         acceleration=trained.acceleration,
         reconstructions=reconstructions,
-        images=[number_of[one.origin] for one in reconstructions],
+        images=images,
         inputs=_digests(anatomy, data, mask, reconstructions),
         versions=versions("PyWavelets", "sigpy"),
     )
-    numbers = [one.numbers(slices) for one in origins.values()]
-    shapes = [(len(chosen), slices.image_size, slices.image_size) for chosen in numbers]
-    # A network at a time, by all that is asked of it.
-    of_model: dict[str, list[int]] = {}
-    for place, one in enumerate(origins.values()):
-        of_model.setdefault(one.model_dump_json(include={"model", "aspin", "added"}), []).append(place)
+    # A network is loaded once, and one at a time.
+    of_network: dict[tuple[Path | None, Path | None, tuple[str, ...]], list[int]] = {}
+    for number, one in enumerate(unique):
+        of_network.setdefault((one.model, one.aspin, one.added), []).append(number)
     with (
-        writing_reconstructions(output, about, shapes) as datasets,
+        writing_reconstructions(output, about, [len(chosen) for chosen in numbers], slices.image_size) as datasets,
         tqdm(total=sum(map(len, numbers)), desc=anatomy, unit="slice", disable=None) as bar,
     ):
-        for places in of_model.values():
-            wanted = [list(origins.values())[place] for place in places]
-            reconstructor = load_reconstructor(wanted[0].model, anatomy, wanted[0].aspin, wanted[0].added)
-            for place, one in zip(places, wanted, strict=True):
-                done = 0
-                # As volumes where they are whole, so that one is in memory at a time and none is torn by a batch.
-                volumes = [own for _, _, own in slices.volumes()] if one.slices is None else [numbers[place]]
-                for batch in (batch for volume in volumes for batch in batches(volume)):
-                    images = reconstruct_slices(reconstructor, slices.batch(batch), batch, masks[one.mask], one.noise)
-                    datasets[place][done : done + len(batch)] = images
+        for (model, aspin, added), wanted in of_network.items():
+            reconstructor = load_reconstructor(model, anatomy, aspin, added)
+            for number in wanted:
+                one, done = unique[number], 0
+                # Volume by volume where they are whole: no batch has slices of two.
+                parts = [own for _, _, own in slices.volumes()] if one.slices is None else [numbers[number]]
+                for batch in (batch for part in parts for batch in batches(part)):
+                    found = reconstruct_slices(reconstructor, slices.batch(batch), batch, masks[one.mask], one.noise)
+                    datasets[number][done : done + len(batch)] = found
                     done += len(batch)
                     bar.update(len(batch))
 

@@ -107,13 +107,14 @@ class About(Settings):
 
 
 @contextmanager
-def writing_reconstructions(path: Path, about: About, shapes: Sequence[tuple[int, ...]]) -> Iterator[list[Any]]:
+def writing_reconstructions(path: Path, about: About, counts: Sequence[int], image_size: int) -> Iterator[list[Any]]:
     """Write a file of reconstructions, whole or not at all; equal content is equal bytes.
 
     Parameters
     ----------
     path : of the file; its folder is made.
-    shapes : of the datasets `images/0`, `images/1`, ..., which are given to be filled: (slices, n, n).
+    counts : slices of each of the datasets `images/0`, `images/1`, ..., which are given to be filled.
+    image_size : n, the side of the slices in pixels.
 
     Raises
     ------
@@ -125,8 +126,8 @@ def writing_reconstructions(path: Path, about: About, shapes: Sequence[tuple[int
             # No attribute, which 64 kB would bound; no times: equal content must be equal bytes.
             file.create_dataset("about", data=np.frombuffer(text.encode(), np.uint8), track_times=False)
             yield [
-                file.create_dataset(f"images/{number}", shape, "float32", track_times=False)
-                for number, shape in enumerate(shapes)
+                file.create_dataset(f"images/{number}", (count, image_size, image_size), "float32", track_times=False)
+                for number, count in enumerate(counts)
             ]
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else "the disk refused it"

@@ -1,10 +1,12 @@
 """Scores of kept reconstructions: of every method, under every condition, one row a slice and one a volume."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unimri.data.store import PreparedData
@@ -72,34 +74,36 @@ def score(reconstructions: Path, data: Path, settings: MetricSettings, output: P
         for volume, patient, own in tqdm(list(slices.volumes()), desc=about.anatomy, unit="volume", disable=None):
             truth = slices.batch(own)
             # What is the same, zero filling beside several seeds, is scored once.
-            scored: dict[int, tuple[list[tuple[float, ...]], tuple[float, ...]]] = {}
+            known: dict[int, tuple[list[tuple[float, ...]], list[tuple[float, ...]]]] = {}
             for place, one in enumerate(wanted):
                 chosen = np.flatnonzero(np.isin(numbers[place], own))
                 if not len(chosen):
                     continue
-                images = kept.images(place, slice(chosen[0], chosen[-1] + 1))
-                within = numbers[place][chosen] - own[0]
-                if about.images[place] not in scored:
+                images, within = kept.images(place, _span(chosen)), numbers[place][chosen] - own[0]
+                if about.images[place] not in known:
                     rows = score_slices(truth[within], images, settings)
-                    whole = score_volume(truth, images, settings) if one.slices is None else {}
-                    scored[about.images[place]] = (
+                    whole = [score_volume(truth, images, settings)] if one.slices is None else []
+                    known[about.images[place]] = (
                         [tuple(row[column] for column in columns) for row in rows],
-                        tuple(whole[column] for column in of_volumes) if whole else (),
+                        [tuple(row[column] for column in of_volumes) for row in whole],
                     )
-                changes = [float("nan")] * len(chosen)
+                changes = [math.nan] * len(chosen)
                 if (earlier := before[place]) is not None:
-                    old = kept.images(earlier, slice(int(own[0]), int(own[-1]) + 1))[within]
-                    changes = np.abs(images - old).max(axis=(1, 2)).tolist()
-                of_slices, of_volume = scored[about.images[place]]
+                    changes = np.abs(images - kept.images(earlier, _span(own))[within]).max(axis=(1, 2)).tolist()
                 who = (one.condition, about.mask, about.acceleration, one.seed, one.method, about.anatomy)
+                slice_scores, volume_scores = known[about.images[place]]
                 slice_rows[place] += [
                     (*who, patient, volume, int(number), *row, change)
-                    for number, row, change in zip(within, of_slices, changes, strict=True)
+                    for number, row, change in zip(within, slice_scores, changes, strict=True)
                 ]
-                if of_volume:
-                    volume_rows[place].append((*who, patient, volume, *of_volume))
+                volume_rows[place] += [(*who, patient, volume, *row) for row in volume_scores]
     write_scores(output, [row for rows in slice_rows for row in rows], settings)
     write_volume_scores(volumes_file(output), [row for rows in volume_rows for row in rows], settings)
+
+
+def _span(places: NDArray[np.int64]) -> slice:
+    """Places that rise by one, as a slice."""
+    return slice(int(places[0]), int(places[-1]) + 1)
 
 
 def as_trained(scores: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from unimri.core.artifacts import write_text
 from unimri.core.errors import UnimriError
+from unimri.core.settings import read_settings
 from unimri.core.text import spread_number, write_csv
 from unimri.evaluation import paper
 from unimri.evaluation.averages import (
@@ -28,7 +29,7 @@ from unimri.evaluation.averages import (
     table_columns,
     write_conventions,
 )
-from unimri.evaluation.claims import check_claims, claimed_pairs, write_claims
+from unimri.evaluation.claims import check_claims, claimed_pairs, read_summary, write_claims
 from unimri.evaluation.differences import PROPOSED_PAIRS, orderings
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
 from unimri.evaluation.scores import as_trained
@@ -40,6 +41,10 @@ from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import METHODS
 
 DEVIATION = "table1_deviation.csv"
+
+
+ORIGINS = "origins.json"
+"""Beside the tables: which anatomies in them are simulated and which real."""
 
 
 def write_tables(
@@ -162,3 +167,26 @@ def format_table1_for_terminal(folder: Path, anatomies: Mapping[str, str]) -> st
         ]
         blocks.append(tabulate(rows, headers=[f"{acceleration:g}x", *names], disable_numparse=True))
     return "\n\n".join(blocks)
+
+
+def show_tables(results: Path) -> str:
+    """Table 1 of a finished experiment as plain text, how many claims hold, and where everything lies.
+
+    Raises
+    ------
+    UnimriError : when the tables are not there, or damaged.
+    """
+    tables = results / "tables"
+    # What the table was made from, and not what the configuration says by now.
+    if not (tables / "table1.csv").is_file() or not (tables / ORIGINS).is_file():
+        raise UnimriError(
+            f"{tables / 'table1.csv'}: not there yet; run `make reproduce`, or `snakemake` with the same "
+            "configuration, first"
+        )
+    origins = read_settings(dict[str, str], tables / ORIGINS, "make the tables again")
+    return (
+        f"{format_table1_for_terminal(tables, origins)}\n\n"
+        f"{read_summary(tables)} {tables}/claims.md says which.\n\n"
+        f"Tables: {tables}   figures: {results}/figures   models: {results}/*x/seed*   "
+        f"scores a slice: {results}/*x/scores"
+    )
