@@ -15,6 +15,7 @@ from unimri.training import methods
 from unimri.training.methods import ADAPTATIONS, METHODS, Method, budgets, trained
 from unimri.training.settings import Recipe
 from unimri.workflow.plan import WorkflowPlan
+from unimri.workflow.scoring import PlannedReconstructions
 
 ROOT = Path(__file__).parents[2]
 CONTROLS = ["without_distillation_longer", "shared_instance_norm", "shared_all"]
@@ -102,6 +103,8 @@ def test_a_new_control_is_a_row_and_its_budget(default, monkeypatch):
     assert plan.methods[plan.methods.index("shared") + 1] == "mixed"
     assert plan.model_files("mixed", "4x", "2021", "cardiac")[-1] == f"{root}/aspin/cardiac.safetensors"
     assert plan.histories("4x", "2021")["Mixed"] == {"mixed": f"{root}/history.csv"}
+    scored = PlannedReconstructions(plan, "4x", "cardiac").reconstructions
+    assert [one.method for one in scored][: len(plan.methods)] == plan.methods
     rule = plan.training_rules["mixed"]
     assert "results/{sampling}/seed{seed}/mixed/aspin/brain.safetensors" in plan.training_files(rule)
 
