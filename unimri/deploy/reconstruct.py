@@ -127,10 +127,10 @@ def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> 
         try:
             yield _reconstruct(one, output, models, wanted)
         except UnimriError as fault:
-            yield Outcome(one.name, one.number, fault=_fault_text(one, fault, wanted.deidentify))
+            yield Outcome(one.name, one.number, fault=_reason(one, fault, wanted.deidentify))
 
 
-def _fault_text(source: Source, fault: UnimriError, deidentify: bool) -> str:
+def _reason(source: Source, fault: UnimriError, deidentify: bool) -> str:
     """Say what is wrong with a volume; not by its files' names where they must not be told."""
     if not deidentify:
         return str(fault)
