@@ -25,7 +25,7 @@ RUN = ("inspect", "reconstruct", "adapt", "models", "aspins", "--version")
 # Their least.
 QUICK = {"adapt": ("--epochs", "1")}
 # Of these only the words are looked at.
-STAND_INS = ("git", "make", "snakemake", "unimri", "pip", "docker", "apptainer", "tmux", "squeue", "tail")
+STAND_INS = ("git", "make", "snakemake", "unimri", "python", "pip", "docker", "apptainer", "tmux", "squeue", "tail")
 STAND_IN = """#!/bin/sh
 printf '%s\\037' "${0##*/}" "$@" >> "$RECORD"
 printf '\\036' >> "$RECORD"
@@ -135,6 +135,10 @@ def check_command(program: str, words: list[str], checkout: Path) -> None:
         given = get_argument_parser().parse_args(words)
         for overlay in given.configfile or []:
             assert (checkout / overlay).is_file() or Path(overlay).name == "omega.yaml"
+    elif program == "python":
+        # Help is given before the rest is read.
+        known = subprocess.run([sys.executable, ROOT / words[0], "--help"], check=True, capture_output=True, text=True)
+        assert not [word for word in words[1:] if word.startswith("--") and word not in known.stdout]
     elif program == "unimri":
         parse(words)
         if words[0] in RUN:
