@@ -19,7 +19,6 @@ from unimri.core.text import write_csv
 from unimri.data.split import Split
 from unimri.data.store import PreparedData
 from unimri.deploy.card import write_texts
-from unimri.deploy.choice import distance, inverse_covariance, largest_distance, split_features
 from unimri.deploy.description import (
     AnatomyDescription,
     AnatomyTask,
@@ -28,8 +27,8 @@ from unimri.deploy.description import (
     ModelTask,
     Quality,
 )
+from unimri.deploy.estimates import distance, inverse_covariance, largest_distance, scale_factor, split_features
 from unimri.deploy.model import Model
-from unimri.deploy.scale import scale_factor
 from unimri.metrics.psnr import psnr
 from unimri.metrics.score import AS_TRAINED, read_scores
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
