@@ -120,10 +120,7 @@ class Model:
         from unimri.deploy.adapters import load_adapter
 
         adapter = load_adapter(path)
-        adapter.check_base(self.description, path)
-        adapter.insert(self.network, path)
-        anatomies = self.description.anatomies | {adapter.anatomy: adapter.description}
-        self.description = self.description.model_copy(update={"anatomies": anatomies})
+        self.description = adapter.insert(self.network, self.description, path)
         return adapter.anatomy
 
     def masks(self, size: int, acceleration: float | None = None) -> Masks:
