@@ -30,7 +30,7 @@ from unimri.deploy.description import Adaptation, AnatomyDescription, AnatomyTas
 from unimri.deploy.estimates import split_features
 from unimri.deploy.figure import reconstruction_figure
 from unimri.deploy.library import opened
-from unimri.deploy.model import Model
+from unimri.deploy.model import Model, load
 from unimri.io.files import files_below
 from unimri.metrics.score import Score, mean_score, score_slice
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
@@ -172,9 +172,7 @@ def adapt(
         ).model_copy(update={"adaptation": adaptation})
         fitted = work / f"{name}{ENDING}"
         save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, fitted)
-        in_use = Model.load(base)
-        in_use.add_aspin(fitted)
-        scores = _compare(in_use, name, data, picture, settings.origin == "simulated")
+        scores = _compare(load(base, aspins=[fitted]), name, data, picture, settings.origin == "simulated")
         tested = len(data.split("test")), count_patients(data, "test")
         about = about.model_copy(update={"quality": Quality.of(*tested, scores[name], scores[_ZERO_FILLING])})
         write_text(report, _report(name, description, about, scores))
