@@ -40,7 +40,8 @@ class Adapter:
 
         Raises
         ------
-        UnimriError : when it was fitted to another base, or the model has its anatomy; the network is as it was.
+        UnimriError : when it was fitted to another base, has other shapes, or the model has its anatomy; the network is
+            as it was.
         """
         if self.base_sha256 != model.base_sha256:
             raise UnimriError(f"{path}: was fitted to another base than {model.name}'s; fit it with `unimri adapt`")
