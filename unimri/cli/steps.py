@@ -37,7 +37,7 @@ def index(anatomy: str, folder: Path, seed: int, settings: Json, output: Output)
 
 @app.command(rich_help_panel=STEPS)
 def shard(index: Path, folder: Path, settings: Json, output: Output) -> None:
-    """Read, fit and scale the scans of one shard, and write it as HDF5."""
+    """Read, crop or resize, and scale the scans of one shard, and write it as HDF5."""
     from unimri.data.index import Index
     from unimri.data.prepare import ShardTask, prepare_shard
 
@@ -57,7 +57,7 @@ def manifest(shards: list[Path], seed: int, settings: Json, output: Output) -> N
 
 @app.command(rich_help_panel=STEPS)
 def prepare(anatomy: str, folder: Path, seed: int, settings: Json, output: Output) -> None:
-    """Do all of that in one go: find, read, fit, scale and split scans, and write HDF5 shards with a manifest."""
+    """Do all of that in one go: find, read, crop or resize, scale and split; write HDF5 shards and a manifest."""
     from unimri.data.prepare import PreparationTask
     from unimri.data.prepare import prepare as run
 
@@ -243,9 +243,10 @@ def tables(
     from unimri.models.cascade import D5C5
     from unimri.models.folder import base_tensors
     from unimri.models.registry import NetworkSettings
+    from unimri.training.methods import method as find_method
 
     origins = parse_settings(dict[str, str], anatomies, "--anatomies")
-    counted = D5C5(parse_settings(NetworkSettings, network, "--network"), "aspin", ["one"])
+    counted = D5C5(parse_settings(NetworkSettings, network, "--network"), find_method("proposed").conditioning, ["one"])
     base = sum(tensor.numel() for tensor in base_tensors(counted).values())
     aspin = counted.conditioning.numbers
     metrics = parse_settings(MetricSettings, settings, "--settings")

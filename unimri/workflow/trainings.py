@@ -71,6 +71,8 @@ def training_rules(layer: int) -> dict[str, TrainingRule]:
         folder = several if row.recipe.learns == "conditioning" else own
         title = f"{{anatomy}}, {row.key}, {{patients}} patients"
         rules.append(TrainingRule(f"few_{row.key}", row, folder, base(row), own, title))
+    names = [rule.name for rule in rules]
+    assert len(set(names)) == len(names), f"two rows of the table of methods have folders that begin alike: {names}"
     return {rule.name: rule for rule in rules}
 
 

@@ -86,7 +86,7 @@ rule picture:
         seed=plan.seeds[0],
         settings=plan.metrics(),
         simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
-        code=code("unimri.evaluation.pictures", *CONDITIONINGS),
+        code=code("unimri.evaluation.pictures"),
     shell:
         "python -m unimri.cli picture {input.reconstructions:q} {params.data:q} {params.seed} {params.simulated}"
         " {params.methods:q} --settings {params.settings:q} --output {output.picture:q} > {log:q} 2>&1"
