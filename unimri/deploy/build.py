@@ -19,7 +19,6 @@ from unimri.core.text import write_csv
 from unimri.data.split import Split
 from unimri.data.store import PreparedData
 from unimri.deploy.card import write_texts
-from unimri.deploy.choice import distance, inverse_covariance, largest_distance, split_features
 from unimri.deploy.description import (
     AnatomyDescription,
     AnatomyTask,
@@ -28,8 +27,8 @@ from unimri.deploy.description import (
     ModelTask,
     Quality,
 )
+from unimri.deploy.estimates import distance, inverse_covariance, largest_distance, scale_factor, split_features
 from unimri.deploy.model import Model
-from unimri.deploy.scale import scale_factor
 from unimri.metrics.formulas import psnr
 from unimri.metrics.score import AS_TRAINED, read_scores
 from unimri.metrics.settings import MetricSettings
@@ -150,14 +149,8 @@ def _quality(scores: Path, seed: int, metrics: MetricSettings) -> Quality:
     own, zero_filled = (rows[rows["method"] == method] for method in (PROPOSED, ZERO_FILLED))
     if own.empty or zero_filled.empty:
         raise UnimriError(f"{scores}: holds no scores of the model of seed {seed} and of zero filling; score again")
-    return Quality(
-        slices=len(own),
-        patients=int(own["patient"].nunique()),
-        psnr_db=round(float(own["psnr_db"].mean()), 4),
-        ssim_percent=round(float(own["ssim_percent"].mean()), 4),
-        zero_filled_psnr_db=round(float(zero_filled["psnr_db"].mean()), 4),
-        zero_filled_ssim_percent=round(float(zero_filled["ssim_percent"].mean()), 4),
-    )
+    means = [(float(found["psnr_db"].mean()), float(found["ssim_percent"].mean())) for found in (own, zero_filled)]
+    return Quality.of(len(own), int(own["patient"].nunique()), *means)
 
 
 class Chosen(NamedTuple):

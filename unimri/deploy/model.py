@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -12,11 +12,9 @@ from torch import Tensor
 
 from unimri.core.compute import choose_device
 from unimri.core.errors import UnimriError
-from unimri.deploy.adapters import load_adapter
-from unimri.deploy.choice import Choice, choose, features
 from unimri.deploy.description import ModelDescription
+from unimri.deploy.estimates import Choice, choose, estimated_scale, features
 from unimri.deploy.library import find_model, opened
-from unimri.deploy.scale import estimated_scale
 from unimri.models.cascade import D5C5
 from unimri.models.folder import list_anatomies, load_model
 from unimri.physics.acquisition import Acquisition, acquisition
@@ -27,7 +25,7 @@ from unimri.physics.masks import Masks, draw_masks
 Array = TypeVar("Array", NDArray[Any], Tensor)
 
 AUTO = "auto"
-"""In place of an anatomy: the model chooses; see `unimri.deploy.choice`."""
+"""In place of an anatomy: the model chooses; see `unimri.deploy.estimates`."""
 
 # Of a batch: eight slices of 320 x 320 take some 400 MB.
 _PIXELS = 8 * 320 * 320
@@ -66,31 +64,6 @@ class Model:
         self.description = description
         self.network = network
 
-    @classmethod
-    def load(cls, path: Path | str | None = None) -> Self:
-        """Load a model from its folder or its one file; the default model when `path` is None.
-
-        Raises
-        ------
-        UnimriError : when there is none, or its files are damaged or do not fit one another.
-        """
-        with opened(find_model(path)) as folder:
-            return cls._load(folder)
-
-    @classmethod
-    def _load(cls, folder: Path) -> Self:
-        description = ModelDescription.load(folder)
-        description.check_files(folder)
-        network = load_model(folder)
-        if not network.conditioning.adaptable:
-            raise UnimriError(f"{folder}: its network has no ASPIN; only a universal one can be used")
-        if set(list_anatomies(folder)) != set(description.anatomies):
-            raise UnimriError(
-                f"{folder}: has ASPINs of {', '.join(list_anatomies(folder))}, and its description speaks of "
-                f"{', '.join(description.anatomies)}; copy the model again"
-            )
-        return cls(description, network)
-
     @property
     def anatomies(self) -> list[str]:
         """The anatomies that it has an ASPIN for."""
@@ -118,11 +91,11 @@ class Model:
         ------
         UnimriError : when the file is damaged, or belongs to another base.
         """
+        # Here, because most who reconstruct have no adapter.
+        from unimri.deploy.adapters import load_adapter
+
         adapter = load_adapter(path)
-        adapter.check_base(self.description, path)
-        adapter.insert(self.network, path)
-        anatomies = self.description.anatomies | {adapter.anatomy: adapter.description}
-        self.description = self.description.model_copy(update={"anatomies": anatomies})
+        self.description = adapter.insert(self.network, self.description, path)
         return adapter.anatomy
 
     def masks(self, size: int, acceleration: float | None = None) -> Masks:
@@ -178,7 +151,7 @@ class Model:
         *,
         fallback: str | None = None,
         magnitude: bool = True,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> Array:
         """Reconstruct a slice or a volume.
 
@@ -223,7 +196,7 @@ class Model:
         anatomy: str | None = None,
         *,
         fallback: str | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> Reconstruction:
         """Reconstruct one volume that has been brought into shape; parameters and errors as `reconstruct`."""
         if fallback is not None:
@@ -249,15 +222,12 @@ class Model:
             own = scale[of_coils]  # (b, 1, 1)
             shown = (sampled[numbers] if len(sampled) > 1 else sampled).to(self.device)
             filled = (zero_filled[numbers, of_coils] / own).to(self.device)  # (b, rows, columns)
-            image = self._network(to_hybrid(filled, axis) * shown, shown, axis, name)
+            measured = to_hybrid(filled, axis) * shown
+            image, _ = self.network(from_hybrid(measured, axis), measured, shown, axis, name)
             images[numbers, of_coils] = image.cpu() * own.cpu()
             if progress is not None:
                 progress(numbers[-1] + 1 if of_coils[-1] == coils - 1 else numbers[-1])
         return Reconstruction(images, zero_filled.cpu(), name, choice, given.acceleration)
-
-    def _network(self, measured: Tensor, sampled: Tensor, axis: int, anatomy: str) -> Tensor:
-        image, _ = self.network(from_hybrid(measured, axis), measured, sampled, axis, anatomy)
-        return cast(Tensor, image)
 
     def checked_anatomy(self, anatomy: str | None) -> str:
         """The anatomy itself, or the only one there is.
@@ -274,7 +244,7 @@ class Model:
         return anatomy
 
     def choose(self, zero_filled: Tensor, leaving_out: str | None = None) -> Choice:
-        """Choose the anatomy of a volume; see `unimri.deploy.choice`.
+        """Choose the anatomy of a volume; see `unimri.deploy.estimates`.
 
         Parameters
         ----------
@@ -314,7 +284,18 @@ def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[P
     ------
     UnimriError : when there is none, its files are damaged or do not fit one another, or there is no such device.
     """
-    model = Model.load(path)
+    with opened(find_model(path)) as folder:
+        description = ModelDescription.load(folder)
+        description.check_files(folder)
+        network = load_model(folder)
+        if not network.conditioning.adaptable:
+            raise UnimriError(f"{folder}: its network has no ASPIN; only a universal one can be used")
+        if set(list_anatomies(folder)) != set(description.anatomies):
+            raise UnimriError(
+                f"{folder}: has ASPINs of {', '.join(list_anatomies(folder))}, and its description speaks of "
+                f"{', '.join(description.anatomies)}; copy the model again"
+            )
+    model = Model(description, network)
     for aspin in aspins:
         model.add_aspin(Path(aspin))
     return model.to(choose_device(device))
