@@ -19,13 +19,11 @@ from unimri.core.artifacts import write_text
 from unimri.core.errors import UnimriError
 from unimri.core.text import interval_number, markdown_table, write_csv
 from unimri.evaluation.averages import AVERAGE, anatomies_of, cells
-from unimri.evaluation.differences import Pair
-from unimri.evaluation.markdown import heading_of
+from unimri.evaluation.markdown import TITLES, heading_of
 from unimri.evaluation.paper import PAPERS_PARAMETERS, parameter_table, published
-from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
+from unimri.evaluation.statistics import FEW_PATIENTS, Pair, StatisticsSettings
 from unimri.evaluation.study_tables import layer_rows, published_s2
 from unimri.metrics.base import metric_of
-from unimri.training.methods import METHODS
 
 CLAIM_COLUMNS = (
     "claim",
@@ -60,7 +58,6 @@ CLAIM_ORDERING_COLUMNS = (
 
 # The row of a limit, in the table of parameters.
 _LIMIT = "limit"
-_LABELS = {known.key: known.title for known in METHODS}
 _ROWS = 40
 _COUNTS = ("held", "supported", "contradicted")
 
@@ -445,4 +442,4 @@ def _failed(orderings: pd.DataFrame, statistics: StatisticsSettings) -> list[str
 
 def _label(row: str) -> str:
     """What a row of Table 1 or S2 is called."""
-    return _LABELS.get(row) or ("no layer" if row == "none" else f"layer {row}")
+    return TITLES.get(row) or ("no layer" if row == "none" else f"layer {row}")

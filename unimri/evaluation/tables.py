@@ -30,10 +30,9 @@ from unimri.evaluation.averages import (
     write_conventions,
 )
 from unimri.evaluation.claims import check_claims, claimed_pairs, read_summary, write_claims
-from unimri.evaluation.differences import PROPOSED_PAIRS, orderings
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
 from unimri.evaluation.scores import as_trained
-from unimri.evaluation.statistics import StatisticsSettings, compare, comparisons, write_comparisons
+from unimri.evaluation.statistics import PROPOSED_PAIRS, StatisticsSettings, compare, comparisons, write_comparisons
 from unimri.evaluation.study_tables import table_s2, write_table_s2
 from unimri.metrics.base import metric_of
 from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
@@ -87,7 +86,7 @@ def write_tables(
     deviation = deviations([of_table1(one) for one in by_seed.values()], table)
     pairs = list(dict.fromkeys([*PROPOSED_PAIRS, *claimed_pairs(layer)]))
     found = compare(scores, whole, pairs, statistics, list(by_seed.values()))
-    compared, tested = orderings(found, names, published), comparisons(found, scores)
+    compared, tested = paper.orderings(found, names, published), comparisons(found, scores)
     beside = paper.beside(table, published)
     volumes = as_trained(read_volume_scores((volumes_file(path) for path in score_files), metrics), methods)
     write_csv(output / "table1.csv", table)

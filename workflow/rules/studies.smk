@@ -41,7 +41,7 @@ rule study_picture:
     params:
         acceleration=lambda wildcards: plan.acceleration(wildcards.sampling),
         title=lambda wildcards: plan.study_title(wildcards.study, wildcards.sampling),
-        code=metric_code("unimri.evaluation.pictures"),
+        code=metric_code("unimri.evaluation.figures"),
     shell:
         "python -m unimri.cli study-picture {wildcards.study} {input:q} {params.acceleration} {params.title:q}"
         " --output {output:q} > {log:q} 2>&1"
