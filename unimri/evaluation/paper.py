@@ -1,4 +1,4 @@
-"""The paper's numbers (Liu et al., MICCAI 2021, on its own data), ours beside them, and whether its orderings come out."""
+"""The paper's numbers (Liu et al., MICCAI 2021, on its own data), ours beside them, and what becomes of its orderings."""
 
 import math
 from collections.abc import Sequence

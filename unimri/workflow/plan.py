@@ -15,9 +15,10 @@ from unimri.data.store import shard_name
 from unimri.deploy.description import AnatomyTask, ModelTask
 from unimri.metrics.base import metric_modules, table_metrics
 from unimri.physics.masks import MaskTask
-from unimri.report.assets import assets_digest
 from unimri.report.experiment import shown_settings
 from unimri.workflow.trainings import TrainingPlan, as_json
+
+REPORT = Path(__file__).parents[1] / "report"
 
 
 class WorkflowPlan(TrainingPlan):
@@ -199,7 +200,8 @@ class WorkflowPlan(TrainingPlan):
 
     def report_code(self) -> str:
         """Fingerprint of the page's code, templates, style and scripts."""
-        return f"{self.code('unimri.report.page', *metric_modules(self.config.metrics))}{assets_digest()}"
+        code = self.code("unimri.report.page", *metric_modules(self.config.metrics))
+        return f"{code}{files_digest(*(REPORT / folder for folder in ('templates', 'static', 'vendor')))}"
 
     def whole(self) -> str:
         """The whole configuration as the page may show it; Snakemake's report shows it too, as the rule's parameter."""
