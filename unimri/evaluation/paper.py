@@ -1,4 +1,4 @@
-"""The paper's numbers (Liu et al., MICCAI 2021, on its own data), ours beside them, and what becomes of its orderings."""
+"""The paper's numbers (Liu et al., MICCAI 2021, on its own data), ours beside them, and its orderings in ours."""
 
 import math
 from collections.abc import Sequence
