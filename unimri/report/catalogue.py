@@ -211,8 +211,8 @@ TABLES = (
         "adaptation.csv",
         "studies",
         "Adding an anatomy with few patients",
-        f"Each new anatomy learnt from so many training patients: {', '.join(row.title for row in ADAPTATIONS)}. ASPIN are "
-        "1,280 numbers. Look where they cross. The best for each number is bold.",
+        f"Each new anatomy learnt from so many training patients: {', '.join(row.title for row in ADAPTATIONS)}. ASPIN "
+        "are 1,280 numbers. Look where they cross. The best for each number is bold.",
         ("acceleration", "metric", "method", "patients"),
         anatomies=True,
     ),
