@@ -79,10 +79,6 @@ class WorkflowPlan(TrainingPlan):
         """Settings of an anatomy's shards."""
         return as_json(self._preparation(anatomy).shard())
 
-    def fractions(self) -> str:
-        """Settings of the division of patients."""
-        return as_json(self.config.preparation.fractions)
-
     def _preparation(self, anatomy: str) -> PreparationTask:
         own = self.config.anatomies[anatomy]
         return PreparationTask(reader=own.reader, fit=own.fit, preparation=self.config.preparation, splits=own.splits)
@@ -95,25 +91,9 @@ class WorkflowPlan(TrainingPlan):
         """Acceleration of a sampling."""
         return self.config.samplings[sampling].acceleration
 
-    def network(self) -> str:
-        """Settings of the network."""
-        return as_json(self.config.network)
-
-    def metrics(self) -> str:
-        """Settings of the metrics."""
-        return as_json(self.config.metrics)
-
     def tuning_metrics(self) -> str:
         """The settings of PSNR, by which weights of classical methods are chosen."""
         return json.dumps({"data_range": self.config.metrics.data_range})
-
-    def statistics(self) -> str:
-        """Settings of the intervals."""
-        return as_json(self.config.statistics)
-
-    def classical(self, method: str) -> str:
-        """Settings of a classical method."""
-        return as_json(self.config.classical.of(method))
 
     def provenance(self) -> str:
         """Which anatomies are simulated and which real, in the configured order."""
