@@ -126,10 +126,6 @@ class Difference(NamedTuple):
         return self.sign * self.low < 0 and self.sign * self.high < 0
 
 
-Found = Mapping[tuple[TableName, Ordering], Difference]
-"""What came out of each ordering that could be checked."""
-
-
 def claims() -> list[Claim]:
     """Every claim of the paper that says what is above what."""
     with (files("unimri.evaluation") / "published" / "claims.csv").open(encoding="utf-8") as file:
@@ -200,7 +196,26 @@ def check_claims(
     orderings : frame with the columns `CLAIM_ORDERING_COLUMNS`, one row for each that is stated; what came out is
         missing where it could not be checked.
     """
-    found, own = _found(compared, anatomies, layer), _parameter_cells(parameters)
+    own, comparable = _parameter_cells(parameters), set(anatomies) == set(anatomies_of(published()))
+    place = ["acceleration", "metric", "anatomy", "above", "below"]
+    found = {
+        tuple(row[name] for name in place): row
+        for row in compared.to_dict("records")
+        if comparable or row["anatomy"] != AVERAGE
+    }
+
+    def came_out(claim: Claim, ordering: Ordering) -> Difference | None:
+        if claim.table == "parameters":
+            value = _difference(own, ordering, claim.size)
+            return Difference(value, value, value, False)
+        *column, above, below = ordering
+        row = found.get((*column, _key(claim.table, above, layer), _key(claim.table, below, layer)))
+        if row is None:
+            return None
+        return Difference(
+            *(row[name] for name in ("difference", "low", "high", "few_patients")), _sign(claim, ordering)
+        )
+
     printed = {
         "table1": cells(published()),
         "table_s2": cells(published_s2()),
@@ -209,14 +224,10 @@ def check_claims(
     summaries, rows = [], []
     for claim in claims():
         theirs = [_difference(printed[claim.table], ordering, claim.size) for ordering in claim.orderings]
-        if claim.table == "parameters":
-            counted = [_difference(own, ordering, claim.size) for ordering in claim.orderings]
-            results: list[Difference | None] = [Difference(value, value, value, False) for value in counted]
-        else:
-            results = [found.get((claim.table, ordering)) for ordering in claim.orderings]
+        results = [came_out(claim, ordering) for ordering in claim.orderings]
         checked = [result for result in results if result is not None]
         held = sum(result.held for result in checked)
-        signs = [_sign(claim.table, ordering.metric) for ordering in claim.orderings]
+        signs = [_sign(claim, ordering) for ordering in claim.orderings]
         summaries.append(
             (
                 claim.claim,
@@ -235,31 +246,15 @@ def check_claims(
             )
         )
         for ordering, result, printed_, sign in zip(claim.orderings, results, theirs, signs, strict=True):
-            came_out = (math.nan, math.nan, math.nan, None, None) if result is None else (*result[:4], result.held)
-            rows.append((claim.claim, *ordering, *came_out, printed_, sign * printed_ > 0))
+            here = (math.nan, math.nan, math.nan, None, None) if result is None else (*result[:4], result.held)
+            rows.append((claim.claim, *ordering, *here, printed_, sign * printed_ > 0))
     orderings = pd.DataFrame(rows, columns=list(CLAIM_ORDERING_COLUMNS))
     kinds = {"few_patients": "boolean", "held": "boolean"}
     return pd.DataFrame(summaries, columns=list(CLAIM_COLUMNS)), orderings.astype(kinds)
 
 
-def _found(compared: pd.DataFrame, anatomies: Sequence[str], layer: int) -> Found:
-    comparable = set(anatomies) == set(anatomies_of(published()))
-    rows_s2 = layer_rows(layer)
-    found: dict[tuple[TableName, Ordering], Difference] = {}
-    for row in compared.to_dict("records"):
-        if row["anatomy"] == AVERAGE and not comparable:
-            continue
-        sign = _sign("table1", row["metric"])
-        difference = Difference(row["difference"], row["low"], row["high"], row["few_patients"], sign)
-        column = row["acceleration"], row["metric"], row["anatomy"]
-        found["table1", Ordering(*column, row["above"], row["below"])] = difference
-        names = (rows_s2.get(key, key.removeprefix("layer")) for key in (row["above"], row["below"]))
-        found["table_s2", Ordering(*column, *names)] = difference
-    return found
-
-
-def _sign(table: TableName, metric: str) -> float:
-    return 1 if table == "parameters" else metric_of(metric).gain(1)
+def _sign(claim: Claim, ordering: Ordering) -> float:
+    return 1 if claim.table == "parameters" else metric_of(ordering.metric).gain(1)
 
 
 def _parameter_cells(table: pd.DataFrame) -> dict[Any, float]:
