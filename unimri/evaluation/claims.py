@@ -16,9 +16,8 @@ from typing import Any, Literal, NamedTuple, cast
 import pandas as pd
 
 from unimri.core.artifacts import write_text
-from unimri.core.errors import UnimriError
 from unimri.core.text import interval_number, markdown_table, write_csv
-from unimri.evaluation.averages import AVERAGE, anatomies_of, cells
+from unimri.evaluation.averages import AVERAGE, anatomies_of, cells, read_frame
 from unimri.evaluation.markdown import TITLES, heading_of
 from unimri.evaluation.paper import PAPERS_PARAMETERS, parameter_table, published
 from unimri.evaluation.statistics import FEW_PATIENTS, Pair, StatisticsSettings
@@ -355,14 +354,7 @@ def read_summary(folder: Path) -> str:
     ------
     UnimriError : when the file cannot be read.
     """
-    path = folder / "claims.csv"
-    try:
-        found = pd.read_csv(path, keep_default_na=False)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as fault:
-        raise UnimriError(f"{path}: cannot be read as a list of claims ({fault}); write the tables again") from None
-    if missing := [column for column in CLAIM_COLUMNS if column not in found]:
-        raise UnimriError(f"{path}: lacks the column(s) {', '.join(missing)}; write the tables again")
-    return summary(found)
+    return summary(read_frame(folder / "claims.csv", CLAIM_COLUMNS, "a list of claims"))
 
 
 def _few(found: pd.DataFrame) -> list[str]:

@@ -133,7 +133,7 @@ def differences(table: pd.DataFrame, pairs: Sequence[Pair], by_seed: Sequence[pd
     `held_seeds` of `seeds` (int64) the pair is held too.
     """
     values, alone = cells(table), [cells(one) for one in by_seed]
-    rows: list[dict[str, Any]] = []
+    rows = []
     for acceleration in table["acceleration"].unique():
         for column in table["metric"].unique():
             metric = metric_of(column)
@@ -143,21 +143,10 @@ def differences(table: pd.DataFrame, pairs: Sequence[Pair], by_seed: Sequence[pd
                     difference = rounded_difference(values, above, below)
                     if math.isnan(difference):
                         continue
-                    rows.append(
-                        {
-                            "acceleration": acceleration,
-                            "metric": column,
-                            "anatomy": anatomy,
-                            "above": pair.above,
-                            "below": pair.below,
-                            "above_value": values[above],
-                            "below_value": values[below],
-                            "difference": difference,
-                            "held": metric.gain(difference) > 0,
-                            "held_seeds": sum(metric.gain(rounded_difference(one, above, below)) > 0 for one in alone),
-                            "seeds": len(alone),
-                        }
-                    )
+                    held_seeds = sum(metric.gain(rounded_difference(one, above, below)) > 0 for one in alone)
+                    held = metric.gain(difference) > 0, held_seeds, len(alone)
+                    row = acceleration, column, anatomy, *pair, values[above], values[below], difference, *held
+                    rows.append(row)
     return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS)).astype({"difference": "float64", "held": "bool"})
 
 
@@ -203,7 +192,7 @@ def compare(
     """
     columns, metrics = anatomies_of(table), list(table["metric"].unique())
     found = differences(table, pairs, by_seed)
-    rows: list[dict[str, Any]] = []
+    rows = []
     for acceleration in found["acceleration"].unique():
         own = found[found["acceleration"] == acceleration]
         methods, content, seeds = _sums(scores[scores["acceleration"] == acceleration], columns, metrics)
@@ -214,15 +203,8 @@ def compare(
         fewest = {**patients, AVERAGE: min(patients.values())}
         for metric, column, *pair in own[["metric", "anatomy", "above", "below"]].to_numpy().tolist():
             cell = compared.index(tuple(pair)), metrics.index(metric), [*columns, AVERAGE].index(column)
-            rows.append(
-                {
-                    "low": low[cell],
-                    "high": high[cell],
-                    "patients": patients.get(column, sum(patients.values())),
-                    "seeds": seeds,
-                    "few_patients": fewest[column] < FEW_PATIENTS,
-                }
-            )
+            count = patients.get(column, sum(patients.values()))
+            rows.append((low[cell], high[cell], count, seeds, fewest[column] < FEW_PATIENTS))
     sure = pd.DataFrame(rows, columns=["low", "high", "patients", "seeds", "few_patients"])
     kinds = {"low": "float64", "high": "float64", "few_patients": "bool"}
     return found.drop(columns="seeds").join(sure.astype(kinds).round({"low": 6, "high": 6}))

@@ -24,6 +24,7 @@ from unimri.evaluation.averages import (
     conventions,
     deviations,
     of_table1,
+    read_frame,
     sample_sizes,
     seed_tables,
     table_columns,
@@ -121,12 +122,7 @@ def read_table1(path: Path) -> pd.DataFrame:
     ------
     UnimriError : when the file cannot be read or lacks the columns of Table 1.
     """
-    try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as fault:
-        raise UnimriError(f"{path}: cannot be read as Table 1 ({fault}); write the tables again") from None
-    if missing := [column for column in (*KEYS, AVERAGE) if column not in table]:
-        raise UnimriError(f"{path}: lacks the column(s) {', '.join(missing)}; write the tables again")
+    table = read_frame(path, [*KEYS, AVERAGE], "Table 1")
     return table.astype({"acceleration": "float64"})
 
 
