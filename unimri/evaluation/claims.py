@@ -211,9 +211,8 @@ def check_claims(
         row = found.get((*column, _key(claim.table, above, layer), _key(claim.table, below, layer)))
         if row is None:
             return None
-        return Difference(
-            *(row[name] for name in ("difference", "low", "high", "few_patients")), _sign(claim, ordering)
-        )
+        sign = _sign(claim, ordering)
+        return Difference(row["difference"], row["low"], row["high"], row["few_patients"], sign)
 
     printed = {
         "table1": cells(published()),
