@@ -174,7 +174,7 @@ def study_table(
 @app.command(rich_help_panel=STEPS)
 def study_picture(study: str, table: Path, acceleration: float, title: str, output: Output) -> None:
     """Draw one acceleration of the table of a study: adaptation or aspin_matrix."""
-    from unimri.evaluation.pictures import PictureName, draw_study
+    from unimri.evaluation.figures import PictureName, draw_study
 
     name: PictureName = parse_settings(PictureName, json.dumps(study), "STUDY")  # type: ignore[arg-type]
     draw_study(name, table, acceleration, title, output)
@@ -191,7 +191,7 @@ def picture(
     output: Output,
 ) -> None:
     """Draw one test slice as every method reconstructs it, with error maps, from the kept images."""
-    from unimri.evaluation.pictures import picture_methods
+    from unimri.evaluation.figures import picture_methods
     from unimri.metrics.settings import MetricSettings
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
@@ -201,7 +201,7 @@ def picture(
 @app.command(rich_help_panel=STEPS)
 def curves(histories: Json, title: str, output: Output) -> None:
     """Draw the training curves of all stages side by side."""
-    from unimri.evaluation.pictures import draw_curves
+    from unimri.evaluation.figures import draw_curves
 
     draw_curves(parse_settings(dict[str, dict[str, Path]], histories, "--histories"), title, output)
 
@@ -209,7 +209,7 @@ def curves(histories: Json, title: str, output: Output) -> None:
 @app.command(rich_help_panel=STEPS)
 def contact_sheet(data: Path, output: Output) -> None:
     """Draw the middle slices of an anatomy's prepared volumes."""
-    from unimri.evaluation.pictures import picture_data
+    from unimri.evaluation.figures import picture_data
 
     picture_data(data, output)
 
