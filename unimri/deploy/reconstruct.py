@@ -11,13 +11,12 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from unimri.core.errors import UnimriError
+from unimri.core.errors import ReadError, UnimriError
 from unimri.core.provenance import versions
 from unimri.core.text import write_csv
 from unimri.deploy.choice import Choice
 from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
-from unimri.io.errors import ReadError
 from unimri.io.formats import Source, check_output, find_sources
 from unimri.io.volume import Images, Provenance
 from unimri.metrics.score import Score, score_slice

@@ -8,8 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unimri.io.errors import AGAIN, ReadError
-from unimri.io.files import name_below
+from unimri.core.errors import AGAIN, ReadError
 from unimri.io.hdf5 import (
     MAX_READ,
     UNREADABLE,
@@ -17,15 +16,16 @@ from unimri.io.hdf5 import (
     dataset,
     find_hdf5,
     is_complex,
+    matrix,
     member,
     open_hdf5,
+    parse_header,
     text,
     text_attribute,
     write_reconstruction,
 )
-from unimri.io.ismrmrd_header import matrix, parse_header
 from unimri.io.isolated import isolated
-from unimri.io.volume import Provenance, Scan, acquired, as_float32, check_size, magnitude
+from unimri.io.volume import Provenance, Scan, acquired, as_float32, check_size, magnitude, name_below
 from unimri.physics.acquisition import Acquisition, image_of
 
 Use = Literal["reconstruction", "kspace"]

@@ -9,10 +9,9 @@ from typing import Literal, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
-from unimri.io.files import files_below
-from unimri.io.png import write_png
-from unimri.io.volume import Images, Provenance, Scan
+from unimri.io.volume import Images, Provenance, Scan, files_below
 from unimri.physics.acquisition import Acquisition
 
 
@@ -185,6 +184,28 @@ class Source:
         if as_png is not None:
             return write_png(images, target, as_png)
         return self.format.load().write(self.paths, images, target, provenance)
+
+
+def write_png(images: NDArray[np.float32], folder: Path, bits: Literal[8, 16] = 16) -> list[Path]:
+    """Write each slice as `slice-0001.png`, to be shown: the scale is lost. The folder is written whole or not at all.
+
+    Parameters
+    ----------
+    images : (slices, rows, columns), float32, >= 0; 0 becomes black and the volume's maximum white.
+    folder : is made, or replaced.
+    bits : of a pixel.
+    """
+    # Here, since few write pictures.
+    from PIL import Image
+
+    kind = np.uint16 if bits == 16 else np.uint8
+    scale = np.iinfo(kind).max / (float(images.max()) or 1.0)
+    names = [f"slice-{number:04d}.png" for number in range(1, len(images) + 1)]
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        for name, image in zip(names, images, strict=True):
+            Image.fromarray(np.rint(image.astype(np.float64) * scale).astype(kind)).save(temporary / name)
+    return [folder / name for name in names]
 
 
 def find_sources(path: Path, format: str | None = None) -> list[Source]:

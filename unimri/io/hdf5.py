@@ -1,4 +1,6 @@
-"""HDF5 files that others wrote: what they declare is checked before anything is read; and reconstructions in HDF5.
+"""HDF5 files that others wrote, fastMRI's and ISMRMRD's: what they declare is checked before anything is read.
+
+Includes the XML header that both have, and reconstructions in HDF5.
 
 Damage can still crash or hang the HDF5 library, so that readers open them by way of `isolated` alone.
 """
@@ -8,6 +10,8 @@ from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import h5py
 import numpy as np
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unimri.core.artifacts import replacing
-from unimri.io.errors import AGAIN, ReadError
+from unimri.core.errors import AGAIN, ReadError
 from unimri.io.isolated import isolated
 from unimri.io.volume import MAX_DEFLATE_RATIO, Provenance, check_size
 
@@ -30,6 +34,9 @@ PLAIN_FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 
 # Of a file that is damaged in whatever way.
 UNREADABLE = "cannot be read as HDF5"
+
+# Of a header's text, in characters. Scanners write some 100 kB, most of it the protocol.
+MAX_HEADER = 2**24
 
 # Names of the two halves of a complex number; h5py itself knows the first pair, for floats.
 HALVES = (("r", "i"), ("real", "imag"))
@@ -149,6 +156,64 @@ def text_attribute(file: Any, name: str) -> str:
         return ""
     value = file.attrs[name]
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
+
+
+def parse_header(stored: str | bytes, path: Path) -> Element:
+    """Parse the XML header of ISMRMRD, which fastMRI's files hold too (https://ismrmrd.readthedocs.io).
+
+    A document type is refused, whatever it declares: entities, which can make gigabytes of a few lines or
+    name other files, need one, and ISMRMRD has none.
+
+    Raises
+    ------
+    ReadError
+        When it is too long, is no XML in UTF-8, or has a document type.
+    """
+    try:
+        # As text, so that no declared encoding can hide what is looked for.
+        content = stored.decode("utf-8") if isinstance(stored, bytes) else stored
+        if len(content) > MAX_HEADER:
+            raise ReadError(path, "its header is too long", AGAIN)
+        if "<!DOCTYPE" in content:
+            raise ReadError(path, "its header has a document type", "remove it: ISMRMRD headers have none")
+        return ElementTree.fromstring(content)
+    except (UnicodeDecodeError, ElementTree.ParseError, ValueError) as error:
+        raise ReadError(path, "its header is no XML", AGAIN) from error
+
+
+def text_at(root: Element, place: str) -> str:
+    """Stripped text of the first element at `place` ("encoding/trajectory"); blank where there is none."""
+    steps = "/".join(f"{{*}}{step}" for step in place.split("/"))
+    return (root.findtext(steps) or "").strip()
+
+
+def number_at(root: Element, place: str, path: Path) -> int:
+    """Integer >= 0 at `place` of the header.
+
+    Raises
+    ------
+    ReadError
+        When there is none.
+    """
+    stated = text_at(root, place)
+    # Counts of lines and pixels: more digits mean damage.
+    if not (stated.isascii() and stated.isdigit() and len(stated) < 10):
+        raise ReadError(path, f"its header has no {place}", "export the file again")
+    return int(stated)
+
+
+def matrix(root: Element, space: str, path: Path) -> tuple[int, int]:
+    """Points along readout and phase encoding of "encodedSpace" or "reconSpace".
+
+    Raises
+    ------
+    ReadError
+        When the header does not say, or says 0.
+    """
+    x, y = (number_at(root, f"encoding/{space}/matrixSize/{axis}", path) for axis in "xy")
+    if min(x, y) < 1:
+        raise ReadError(path, f"its header declares an empty {space}", "export the file again")
+    return x, y
 
 
 def is_complex(dtype: np.dtype[Any]) -> bool:

@@ -13,21 +13,23 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from unimri.io.errors import AGAIN, ReadError
-from unimri.io.files import name_below
+from unimri.core.errors import AGAIN, ReadError
 from unimri.io.hdf5 import (
     MAX_READ,
     UNREADABLE,
     dataset,
     find_hdf5,
+    matrix,
     member,
+    number_at,
     open_hdf5,
+    parse_header,
     text,
+    text_at,
     write_reconstruction,
 )
-from unimri.io.ismrmrd_header import matrix, number_at, parse_header, text_at
 from unimri.io.isolated import isolated
-from unimri.io.volume import Provenance, Scan, check_kspace, check_size, magnitude
+from unimri.io.volume import Provenance, Scan, check_kspace, check_size, magnitude, name_below
 from unimri.physics.acquisition import Acquisition, image_of
 
 GROUP = "dataset"
