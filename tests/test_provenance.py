@@ -5,7 +5,7 @@ import pytest
 
 from unimri.core import provenance
 from unimri.core.provenance import code_digest, versions
-from unimri.training.fingerprint import training_modules
+from unimri.training.settings import training_modules
 
 PACKAGE = {
     "unimri/__init__.py": "",

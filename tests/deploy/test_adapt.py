@@ -20,8 +20,8 @@ from unimri.deploy.adapt import AdaptationSettings, adapt, guess_reader
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.description import digests
 from unimri.deploy.library import pack
+from unimri.training.checkpoints import Interruption
 from unimri.training.engine import Callback, Course
-from unimri.training.interruption import Interruption
 
 NIFTI = parse_reader("nifti")
 SETTINGS = AdaptationSettings(size=32, epochs=3)

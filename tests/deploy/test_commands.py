@@ -26,6 +26,7 @@ from unimri.deploy import library
 from unimri.deploy.card import write_texts
 from unimri.deploy.description import ModelDescription, digests
 from unimri.deploy.model import Model
+from unimri.models.cascade import D5C5
 from unimri.physics.masks import draw_masks, save_masks
 
 # Slices, rows, columns.
@@ -259,7 +260,7 @@ def test_faults_beside_files_name_none_either(
     shared_model: Path, images: NDArray[np.float32], nowhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_nifti(nowhere / f"{NAME}.nii.gz", images)
-    monkeypatch.setattr(Model, "_network", lambda self, measured, *_: measured * torch.nan)
+    monkeypatch.setattr(D5C5, "forward", lambda self, zero_filled, *_: (zero_filled * torch.nan, []))
     arguments = (f"{NAME}.nii.gz", "-o", "out", "-m", shared_model, "-a", "brain")
     result = call("reconstruct", *arguments, "--deidentify")
     assert result.err == "volume 1: left out: the input: its reconstruction is no magnitude image; check the model\n"

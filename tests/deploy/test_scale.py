@@ -11,7 +11,7 @@ from stores import make_store
 
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
-from unimri.deploy.scale import estimated_scale, scale_factor
+from unimri.deploy.estimates import estimated_scale, scale_factor
 from unimri.physics.masks import Masks
 
 VOLUMES = {

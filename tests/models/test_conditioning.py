@@ -5,8 +5,8 @@ import torch
 
 from unimri.core.errors import UnimriError
 from unimri.models.cascade import D5C5
-from unimri.models.conditioning.registry import build_conditioning, conditionings
 from unimri.models.folder import base_tensors
+from unimri.models.registry import build_conditioning, conditionings
 from unimri.models.settings import CascadeSettings
 
 SETTINGS = CascadeSettings(cascades=2, convolutions=3, width=4)

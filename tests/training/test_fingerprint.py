@@ -12,10 +12,9 @@ from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest
 from unimri.core.settings import parse_settings
 from unimri.models import conditioning
-from unimri.models.conditioning.registry import conditionings
-from unimri.training.fingerprint import resolve, training_modules
+from unimri.models.registry import conditionings
 from unimri.training.methods import ADAPTATIONS, trained
-from unimri.training.settings import Recipe
+from unimri.training.settings import Recipe, resolve, training_modules
 
 ROOT = Path(unimri.__file__).parent
 

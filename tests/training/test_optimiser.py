@@ -4,11 +4,11 @@ import sys
 import torch
 from torch import nn, optim
 
-from unimri.training.optimiser import Adam
+from unimri.training.engine import Adam
 
 STEPS = """
 import sys, torch
-from unimri.training.optimiser import Adam
+from unimri.training.engine import Adam
 weight = torch.ones(3, requires_grad=True)
 adam = Adam([weight], lr=0.1, weight_decay=1e-7)
 adam.load_state_dict(adam.state_dict())

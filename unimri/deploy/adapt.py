@@ -26,24 +26,22 @@ from unimri.data.reader import Reader
 from unimri.data.store import PreparedData
 from unimri.deploy.adapters import ENDING, check_name, save_adapter
 from unimri.deploy.build import count_patients, describe_anatomy
-from unimri.deploy.choice import split_features
 from unimri.deploy.description import Adaptation, AnatomyDescription, AnatomyTask, ModelDescription, Quality
+from unimri.deploy.estimates import split_features
 from unimri.deploy.figure import reconstruction_figure
 from unimri.deploy.library import opened
 from unimri.deploy.model import Model
-from unimri.deploy.reconstruct import mean_score
 from unimri.io.volume import files_below
-from unimri.metrics.score import Score, score_slice
+from unimri.metrics.score import Score, mean_score, score_slice
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.training.engine import Callback
 from unimri.training.files import Files
-from unimri.training.fingerprint import training_modules
 from unimri.training.losses import mean_absolute_error
 from unimri.training.methods import recipe
 from unimri.training.run import run_training
-from unimri.training.settings import Budget, Optimisation, TrainingTask
+from unimri.training.settings import Budget, Optimisation, TrainingTask, training_modules
 
 # The paper's side of a slice, and the least of them that make an epoch worth its name.
 _LARGEST_SIDE = 320

@@ -18,7 +18,6 @@ from unimri.core.provenance import versions
 from unimri.core.text import write_csv
 from unimri.data.store import PreparedData, Split
 from unimri.deploy.card import write_texts
-from unimri.deploy.choice import distance, inverse_covariance, largest_distance, split_features
 from unimri.deploy.description import (
     AnatomyDescription,
     AnatomyTask,
@@ -27,8 +26,8 @@ from unimri.deploy.description import (
     ModelTask,
     Quality,
 )
+from unimri.deploy.estimates import distance, inverse_covariance, largest_distance, scale_factor, split_features
 from unimri.deploy.model import Model
-from unimri.deploy.scale import scale_factor
 from unimri.metrics.psnr import psnr
 from unimri.metrics.score import AS_TRAINED, read_scores
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model

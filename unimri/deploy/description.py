@@ -20,7 +20,7 @@ LEVELS = (0.03, 0.1, 0.2, 0.4, 0.6)
 """Fractions of a volume's largest intensity; a slice's features hold how much of it is brighter than each."""
 
 FEATURES = 18 + len(LEVELS)
-"""How many features a slice has, see `unimri.deploy.choice.features`."""
+"""How many features a slice has, see `unimri.deploy.estimates.features`."""
 
 
 class AnatomyTask(Settings):
@@ -87,7 +87,7 @@ class AnatomyDescription(Settings):
 
     `scale_factor` is the largest intensity of a volume over the largest of its zero-filled image, the median over the
     validation split: how the scale of a scan that is not known fully sampled is estimated. `features` are the means of
-    its training slices', and `largest_distance` where scans stop to be like them, see `unimri.deploy.choice`.
+    its training slices', and `largest_distance` where scans stop to be like them, see `unimri.deploy.estimates`.
     `adaptation` is None for those that the experiment itself trained.
     """
 
@@ -111,7 +111,7 @@ class ModelDescription(Settings):
     image_size: int = Field(description="side of the slices that it was trained on, in pixels")
     metrics: MetricSettings
     anatomies: dict[str, AnatomyDescription]
-    inverse_covariance: list[list[float]] = Field(description="of features, see `unimri.deploy.choice`")
+    inverse_covariance: list[list[float]] = Field(description="of features, see `unimri.deploy.estimates`")
     choice: ChoiceQuality | None = None
     settings: dict[str, Any] = Field(description="the experiment's, without folders and files")
     versions: dict[str, str]

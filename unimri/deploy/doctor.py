@@ -4,8 +4,10 @@ import importlib.metadata
 import platform
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from packaging.requirements import Requirement
@@ -60,15 +62,8 @@ class Machine:
     load: float
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """What `unimri doctor` found.
-
-    Attributes
-    ----------
-    text : all of it, to be printed.
-    faults : what must be mended before `unimri` works, each a sentence with the mend.
-    """
+class Diagnosis(NamedTuple):
+    """All that is to be printed, and what must be mended before `unimri` works, each a sentence with the mend."""
 
     text: str
     faults: list[str]
@@ -76,10 +71,7 @@ class Diagnosis:
 
 def own_version() -> str:
     """The version of the installed package, or why there is none."""
-    try:
-        return importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed: run from a checkout)"
+    return _version(PACKAGE) or "(not installed: run from a checkout)"
 
 
 def diagnose() -> Diagnosis:
@@ -88,23 +80,29 @@ def diagnose() -> Diagnosis:
     from unimri.deploy.library import search_path
 
     packages, faults = check_packages(_requirements())
-    parts = [_section("Versions", [(PACKAGE, own_version()), ("Python", platform.python_version()), *packages])]
-    parts.append(_section("Optional", [(purpose, _installed(names, how)) for purpose, names, how in EXTRAS]))
-    places = [(str(path), "there" if path.is_dir() else "not there") for path in search_path()]
-    parts.append(_section("Models are looked for in", places))
+    sections = {
+        "Versions": [(PACKAGE, own_version()), ("Python", platform.python_version()), *packages],
+        "Optional": [(purpose, _installed(names, how)) for purpose, names, how in EXTRAS],
+        "Models are looked for in": [(str(path), "there" if path.is_dir() else "not there") for path in search_path()],
+    }
+    slow, end = "", "Something is missing."
     # Without torch or another package nothing below can be imported.
     if not faults:
         machine = this_machine()
-        speeds = [(f"{size} x {size}", _rate(size, machine)) for size in SIZES]
-        parts += [
-            _section("Machine", _describe(machine)),
-            _section("Compressed DICOM", _decoders()),
-            _section(f"Speed of a universal D5C5, {machine.device}", speeds),
+        sections["Machine"] = _describe(machine)
+        sections["Compressed DICOM"] = _decoders()
+        rates = {size: images_per_second(size, machine.device) for size in SIZES}
+        sections[f"Speed of a universal D5C5, {machine.device}"] = [
+            (f"{size} x {size}", f"{_three_digits(rate)} slices/s, {_three_digits(1e3 / rate)} ms a slice")
+            for size, rate in rates.items()
         ]
-        slow = remarks(machine)
-        parts.append("\n".join(["What would be slow", *(f"  - {remark}" for remark in slow or ["nothing"])]))
-    parts.append("All that is needed is there." if not faults else "Something is missing.")
-    return Diagnosis("\n\n".join(parts), faults)
+        slow = "".join(f"  - {remark}\n" for remark in remarks(machine) or ["nothing"])
+        slow, end = f"What would be slow\n{slow}\n", "All that is needed is there."
+    tables = [
+        f"{title}\n{tabulate([('', *row) for row in rows], tablefmt='plain', disable_numparse=True)}\n\n"
+        for title, rows in sections.items()
+    ]
+    return Diagnosis("".join([*tables, slow, end]), faults)
 
 
 def check_packages(requirements: Iterable[Requirement]) -> tuple[list[tuple[str, str]], list[str]]:
@@ -275,24 +273,13 @@ def _decoders() -> list[tuple[str, str]]:
     return [(kind, "can be read" if get_decoder(uid).is_available else "cannot be read") for kind, uid in kinds.items()]
 
 
-def _rate(size: int, machine: Machine) -> str:
-    rate = images_per_second(size, machine.device)
-    return f"{_three_digits(rate)} slices/s, {_three_digits(1e3 / rate)} ms a slice"
-
-
 def _three_digits(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
-def _section(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    table = tabulate([("", *row) for row in rows], tablefmt="plain", disable_numparse=True)
-    return f"{title}\n{table}"
-
-
 def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

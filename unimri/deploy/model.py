@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -12,11 +12,9 @@ from torch import Tensor
 
 from unimri.core.compute import choose_device
 from unimri.core.errors import UnimriError
-from unimri.deploy.adapters import load_adapter
-from unimri.deploy.choice import Choice, choose, features
 from unimri.deploy.description import ModelDescription
+from unimri.deploy.estimates import Choice, choose, estimated_scale, features
 from unimri.deploy.library import find_model, opened
-from unimri.deploy.scale import estimated_scale
 from unimri.models.cascade import D5C5
 from unimri.models.folder import list_anatomies, load_model
 from unimri.physics.acquisition import Acquisition, acquisition
@@ -27,7 +25,7 @@ from unimri.physics.masks import Masks, draw_masks
 Array = TypeVar("Array", NDArray[Any], Tensor)
 
 AUTO = "auto"
-"""In place of an anatomy: the model chooses; see `unimri.deploy.choice`."""
+"""In place of an anatomy: the model chooses; see `unimri.deploy.estimates`."""
 
 # Of a batch: eight slices of 320 x 320 take some 400 MB.
 _PIXELS = 8 * 320 * 320
@@ -118,6 +116,9 @@ class Model:
         ------
         UnimriError : when the file is damaged, or belongs to another base.
         """
+        # Here, because most who reconstruct have no adapter.
+        from unimri.deploy.adapters import load_adapter
+
         adapter = load_adapter(path)
         adapter.check_base(self.description, path)
         adapter.insert(self.network, path)
@@ -178,7 +179,7 @@ class Model:
         *,
         fallback: str | None = None,
         magnitude: bool = True,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> Array:
         """Reconstruct a slice or a volume.
 
@@ -223,7 +224,7 @@ class Model:
         anatomy: str | None = None,
         *,
         fallback: str | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], object] | None = None,
     ) -> Reconstruction:
         """Reconstruct one volume that has been brought into shape; parameters and errors as `reconstruct`."""
         if fallback is not None:
@@ -249,15 +250,12 @@ class Model:
             own = scale[of_coils]  # (b, 1, 1)
             shown = (sampled[numbers] if len(sampled) > 1 else sampled).to(self.device)
             filled = (zero_filled[numbers, of_coils] / own).to(self.device)  # (b, rows, columns)
-            image = self._network(to_hybrid(filled, axis) * shown, shown, axis, name)
+            measured = to_hybrid(filled, axis) * shown
+            image, _ = self.network(from_hybrid(measured, axis), measured, shown, axis, name)
             images[numbers, of_coils] = image.cpu() * own.cpu()
             if progress is not None:
                 progress(numbers[-1] + 1 if of_coils[-1] == coils - 1 else numbers[-1])
         return Reconstruction(images, zero_filled.cpu(), name, choice, given.acceleration)
-
-    def _network(self, measured: Tensor, sampled: Tensor, axis: int, anatomy: str) -> Tensor:
-        image, _ = self.network(from_hybrid(measured, axis), measured, sampled, axis, anatomy)
-        return cast(Tensor, image)
 
     def checked_anatomy(self, anatomy: str | None) -> str:
         """The anatomy itself, or the only one there is.
@@ -274,7 +272,7 @@ class Model:
         return anatomy
 
     def choose(self, zero_filled: Tensor, leaving_out: str | None = None) -> Choice:
-        """Choose the anatomy of a volume; see `unimri.deploy.choice`.
+        """Choose the anatomy of a volume; see `unimri.deploy.estimates`.
 
         Parameters
         ----------

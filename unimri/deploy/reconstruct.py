@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,16 +14,19 @@ from tqdm import tqdm
 from unimri.core.errors import ReadError, UnimriError
 from unimri.core.provenance import versions
 from unimri.core.text import write_csv
-from unimri.deploy.choice import Choice
+from unimri.deploy.estimates import Choice
 from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
 from unimri.io.formats import Source, check_output, find_sources
 from unimri.io.volume import Images, Provenance
-from unimri.metrics.score import Score, score_slice
 from unimri.metrics.settings import MetricSettings
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.fourier import combine_coils, to_kspace
 from unimri.physics.mask import PHASE_AXES
+
+if TYPE_CHECKING:
+    # Without the truth, nothing is scored.
+    from unimri.metrics.score import Score
 
 _METRICS = ["zero_filled_psnr_db", "zero_filled_ssim_percent", "psnr_db", "ssim_percent"]
 _COLUMNS = ["volume", "slice", "model", "anatomy", "acceleration", *_METRICS]
@@ -75,8 +78,8 @@ class Outcome(NamedTuple):
     choice: Choice | None = None
     acceleration: float = 0.0
     slices: int = 0
-    zero_filled: tuple[Score, ...] = ()
-    own: tuple[Score, ...] = ()
+    zero_filled: tuple["Score", ...] = ()
+    own: tuple["Score", ...] = ()
     fault: str = ""
 
 
@@ -153,7 +156,7 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
     slices = len(scan.kspace)
     with tqdm(total=slices, desc="slices", unit="slice", disable=None, leave=False) as bar:
         found = model.reconstruct_volume(
-            scan, wanted.anatomy, fallback=wanted.fallback, progress=lambda done: _move(bar, done)
+            scan, wanted.anatomy, fallback=wanted.fallback, progress=lambda done: bar.update(done - bar.n)
         )
     images, zero_filled = (scan.cropped(combine_coils(own).numpy()) for own in (found.images, found.zero_filled))
     provenance = Provenance(
@@ -194,17 +197,15 @@ def _undersampled(content: Images | Acquisition, model: Model, wanted: Request) 
 
 def _scores(
     truth: NDArray[np.float32] | None, images: NDArray[np.float32], settings: MetricSettings
-) -> tuple[Score, ...]:
+) -> tuple["Score", ...]:
     if truth is None or truth.shape != images.shape or not (largest := float(truth.max())):
         return ()
+    from unimri.metrics.score import score_slice
+
     window = 11 if settings.gaussian else settings.ssim_window
     if min(truth.shape[1:]) < window:
         return ()
     return tuple(score_slice(one / largest, own / largest, settings) for one, own in zip(truth, images, strict=True))
-
-
-def _move(bar: Any, done: int) -> None:
-    bar.update(done - bar.n)
 
 
 def outcome_line(outcome: Outcome, deidentify: bool) -> str:
@@ -233,7 +234,9 @@ def summary(outcomes: Sequence[Outcome], output: Path) -> str:
     return f"{text}; mean over {len(after)} slices: {_gain(before, after)}" if len(done) > 1 and after else text
 
 
-def _gain(zero_filled: tuple[Score, ...], own: tuple[Score, ...]) -> str:
+def _gain(zero_filled: tuple["Score", ...], own: tuple["Score", ...]) -> str:
+    from unimri.metrics.score import mean_score
+
     before, after = mean_score(zero_filled), mean_score(own)
     return (
         f"PSNR {before.psnr_db:.2f} -> {after.psnr_db:.2f} dB, SSIM {before.ssim_percent:.2f} -> "
@@ -241,25 +244,10 @@ def _gain(zero_filled: tuple[Score, ...], own: tuple[Score, ...]) -> str:
     )
 
 
-def mean_score(scores: Sequence[Score]) -> Score:
-    """Mean PSNR (dB) and SSIM (percent) over slices; at least one."""
-    return Score(*np.mean(scores, axis=0).tolist())
-
-
 def write_scores(outcomes: Iterable[Outcome], path: Path) -> None:
     """Write one row a slice: volume (its number in the input, from 1; never its name), slice (from 0), scores."""
     rows = [
-        {
-            "volume": outcome.number,
-            "slice": place,
-            "model": outcome.model,
-            "anatomy": outcome.anatomy,
-            "acceleration": round(outcome.acceleration, 4),
-            "zero_filled_psnr_db": before.psnr_db,
-            "zero_filled_ssim_percent": before.ssim_percent,
-            "psnr_db": after.psnr_db,
-            "ssim_percent": after.ssim_percent,
-        }
+        (outcome.number, place, outcome.model, outcome.anatomy, round(outcome.acceleration, 4), *before, *after)
         for outcome in outcomes
         for place, (before, after) in enumerate(zip(outcome.zero_filled, outcome.own, strict=True))
     ]

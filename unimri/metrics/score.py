@@ -73,6 +73,11 @@ def score_slice(truth: Image, image: Image, settings: MetricSettings) -> Score:
     return Score(PSNR().slice(truth, image, settings), ssim)
 
 
+def mean_score(scores: Sequence[Score]) -> Score:
+    """Mean PSNR (dB) and SSIM (percent) over slices; at least one."""
+    return Score(*np.mean(scores, axis=0).tolist())
+
+
 def score_slices(truth: Image, images: Image, settings: MetricSettings) -> list[Row]:
     """Score every slice of a volume in the conventions of slices.
 

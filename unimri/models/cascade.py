@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from unimri.models.block import Block
-from unimri.models.conditioning.registry import build_conditioning
+from unimri.models.registry import build_conditioning
 from unimri.models.settings import BackboneSettings
 from unimri.physics.fourier import enforce_consistency
 
@@ -20,7 +20,7 @@ class D5C5(nn.Module):
     Parameters
     ----------
     settings : of the backbone.
-    conditioning : a name of `unimri.models.conditioning.registry.conditionings`.
+    conditioning : a name of `unimri.models.registry.conditionings`.
     anatomies : that the conditioning has numbers for at first, if it has any for an anatomy.
 
     Attributes

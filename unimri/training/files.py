@@ -91,7 +91,7 @@ def write_results(
 
 
 def are_made(output: Path, only: str | None, origin: Mapping[str, Any]) -> bool:
-    """Whether all that `write_results` writes is there, whole, and was made from `origin` (`fingerprint.made_from`)."""
+    """Whether all that `write_results` writes is there, whole, and was made from `origin` (`settings.made_from`)."""
     about = read_about(_about(output, only))
     if about is None or any(about.get(key) != value for key, value in origin.items()):
         return False

@@ -12,8 +12,8 @@ from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import parse_args, run
 
+from unimri.training.checkpoints import SIGNALS, InterruptedTraining
 from unimri.training.distributed import ElsewhereError
-from unimri.training.interruption import SIGNALS, InterruptedTraining
 
 
 def is_launched() -> bool:

@@ -19,14 +19,12 @@ from unimri.models.cascade import D5C5
 from unimri.models.folder import is_base, load_model
 from unimri.physics.masks import load_masks
 from unimri.training.batches import Batches
-from unimri.training.checkpoints import Checkpoints, Progress, alone, writing
+from unimri.training.checkpoints import Checkpoints, Progress, alone, noticing_signals, writing
 from unimri.training.distributed import ProcessGroup, join, placed
 from unimri.training.engine import Callback, Training, train
 from unimri.training.files import Files, are_made, base_anatomies, write_results
-from unimri.training.fingerprint import DISTILLATION, fingerprint, made_from, resolve
-from unimri.training.interruption import noticing_signals
 from unimri.training.losses import Undersampler, examples, mean_absolute_error, validation_scores
-from unimri.training.settings import Running, TrainingTask
+from unimri.training.settings import DISTILLATION, Running, TrainingTask, fingerprint, made_from, resolve
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,7 @@ from typing import Any, Literal, NamedTuple
 from unimri.core.errors import UnimriError
 from unimri.training.checkpoints import Checkpoints
 from unimri.training.files import Files, read_about
-from unimri.training.fingerprint import fingerprint, resolve, training_code
-from unimri.training.settings import TrainingTask
+from unimri.training.settings import TrainingTask, fingerprint, resolve, training_code
 from unimri.workflow.plan import WorkflowPlan
 from unimri.workflow.trainings import PlannedTraining
 

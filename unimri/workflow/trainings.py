@@ -9,10 +9,9 @@ from pydantic import BaseModel
 
 from unimri.config import Config
 from unimri.core.provenance import code_digest
-from unimri.models.conditioning.registry import conditioning_module
-from unimri.training.fingerprint import training_modules
+from unimri.models.registry import conditioning_module
 from unimri.training.methods import ADAPTATIONS, Method, adaptation, ancestry, layer_of, method, trained
-from unimri.training.settings import Distillation, Recipe, TrainingTask
+from unimri.training.settings import Distillation, Recipe, TrainingTask, training_modules
 
 ALL_PATIENTS = "all"
 # Of a trained network: what others read, and what it leaves beside that.

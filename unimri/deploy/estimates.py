@@ -1,12 +1,16 @@
-"""Which anatomy an input shows that nobody has named: the one whose zero-filled training slices are nearest to it.
+"""What a model finds of a scan that nobody tells it: its intensity scale, and which anatomy it shows.
 
-A slice has 23 features: how strong its details are (by the filters of a 3 x 3 cosine transform), its mean and
-deviation, and how much of it is brighter than some levels. An anatomy is their mean over its training slices; how far a
-slice is from it is measured by the covariance of slices within their anatomies (linear discriminant analysis, Fisher
-1936). An ASPIN that was added later brings its own mean, so that it takes part.
+Networks see images in [0, 1]: the largest intensity of a scan is that of its zero-filled image, times a factor of the
+anatomy.
+
+The anatomy is the one whose zero-filled training slices are nearest. A slice has 23 features: how strong its details
+are (by the filters of a 3 x 3 cosine transform), its mean and deviation, and how much of it is brighter than some
+levels. An anatomy is their mean over its training slices; how far a slice is from it is measured by the covariance of
+slices within their anatomies (linear discriminant analysis, Fisher 1936). An ASPIN that was added later brings its own
+mean, so that it takes part.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 from torch import Tensor
 
+from unimri.core.errors import UnimriError
 from unimri.deploy.description import LEVELS
 from unimri.physics.fourier import lines, undersample
 from unimri.physics.mask import PHASE_AXES
@@ -32,6 +37,46 @@ _SHRINKAGE = 0.05
 # How far above the mean of its own scans, in standard deviations of the logarithm, a distance may lie, and what such a
 # deviation is at least: that of a handful of volumes says little.
 _FAR, _LEAST = 3.0, 0.3
+
+
+def estimated_scale(zero_filled: Tensor, factor: float) -> Tensor:
+    """Estimate the largest intensity of a volume that is not known fully sampled.
+
+    Parameters
+    ----------
+    zero_filled : complex (slices, coils, rows, columns).
+    factor : of the anatomy, from `scale_factor`.
+
+    Returns
+    -------
+    (coils, 1, 1), > 0: the largest magnitude of the zero-filled volume of each coil, times the factor; 1 for a coil
+    that measured nothing.
+    """
+    peak = zero_filled.abs().amax((0, 2, 3))
+    return torch.where(peak > 0, peak * factor, torch.ones_like(peak))[:, None, None]
+
+
+def scale_factor(data: "PreparedData", masks: Masks) -> float:
+    """The median, over the volumes of a validation split, of largest intensity over that of the zero-filled volume.
+
+    Raises
+    ------
+    UnimriError : when the split has no volume, or the mask is for another size.
+    """
+    # Prepared volumes are scaled to a largest intensity of 1.
+    ratios = [1 / float(volume.max()) for volume in _zero_filled(data, masks, "validation")]
+    if not ratios:
+        raise UnimriError(f"{data.folder}: its validation split has no volume; prepare it again with more patients")
+    return float(np.median(ratios))
+
+
+def _zero_filled(data: "PreparedData", masks: Masks, split: "Split") -> Iterator[Tensor]:
+    """Magnitudes (B, H, W) of the zero-filled slices of each volume of a split."""
+    masks.check_size(data.image_size)
+    slices, axis = data.split(split), PHASE_AXES[masks.axis]
+    for _, _, numbers in slices.volumes():
+        sampled = lines(torch.from_numpy(masks.of_slices(numbers)), axis)
+        yield undersample(torch.from_numpy(slices.batch(numbers)), sampled, axis)[0].abs()
 
 
 @dataclass(frozen=True)
@@ -83,14 +128,7 @@ def features(images: Tensor, size: int) -> NDArray[np.float64]:
 
 def split_features(data: "PreparedData", masks: Masks, split: "Split", size: int) -> list[NDArray[np.float64]]:
     """Features of the zero-filled slices of each volume of a split; see `features`."""
-    masks.check_size(data.image_size)
-    slices, axis = data.split(split), PHASE_AXES[masks.axis]
-    found = []
-    for _, _, numbers in slices.volumes():
-        sampled = lines(torch.from_numpy(masks.of_slices(numbers)), axis)
-        zero_filled, _ = undersample(torch.from_numpy(slices.batch(numbers)), sampled, axis)
-        found.append(features(zero_filled.abs(), size))
-    return found
+    return [features(volume, size) for volume in _zero_filled(data, masks, split)]
 
 
 def _filters() -> Tensor:
