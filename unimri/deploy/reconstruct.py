@@ -167,7 +167,7 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
         versions()["unimri"],
         wanted.deidentify,
     )
-    source.write(images, output, provenance, 16 if wanted.as_png else None)
+    source.write(images, output, provenance, wanted.as_png)
     return Outcome(
         source.name,
         source.number,

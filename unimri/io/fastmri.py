@@ -25,7 +25,7 @@ from unimri.io.hdf5 import (
     write_reconstruction,
 )
 from unimri.io.isolated import isolated
-from unimri.io.volume import Provenance, Scan, acquired, as_float32, check_size, magnitude, name_below
+from unimri.io.volume import Scan, acquired, as_float32, check_size, magnitude, name_below
 from unimri.physics.acquisition import Acquisition, image_of
 
 Use = Literal["reconstruction", "kspace"]
@@ -86,9 +86,7 @@ def read_file(path: Path) -> Acquisition:
     return acquired(kspace, mask, path, size, truth, padded=truth is not None)
 
 
-def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
-    """Write `reconstruction`; see `write_reconstruction`."""
-    return write_reconstruction(images, target, provenance)
+write = write_reconstruction
 
 
 def patient_of(path: Path, acquisitions: list[str] | None) -> str | None:

@@ -234,7 +234,9 @@ def as_complex64(values: NDArray[Any]) -> NDArray[np.complex64]:
         return result
 
 
-def write_reconstruction(images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
+def write_reconstruction(
+    paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance
+) -> list[Path]:
     """Write a file as fastMRI's tools exchange them: one dataset, `reconstruction`, and attributes that say what it is.
 
     Nothing is taken over from the input, whose header names the patient, so that it is the same with and without

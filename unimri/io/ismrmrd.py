@@ -29,7 +29,7 @@ from unimri.io.hdf5 import (
     write_reconstruction,
 )
 from unimri.io.isolated import isolated
-from unimri.io.volume import Provenance, Scan, check_kspace, check_size, magnitude, name_below
+from unimri.io.volume import Scan, check_kspace, check_size, magnitude, name_below
 from unimri.physics.acquisition import Acquisition, image_of
 
 GROUP = "dataset"
@@ -100,13 +100,9 @@ def read_file(path: Path) -> Acquisition:
     return Acquisition(kspace, mask, "columns", (min(rows, size[0]), min(columns, size[1])))
 
 
-def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
-    """Write `reconstruction` as for fastMRI; see `write_reconstruction`.
-
-    ISMRMRD's own images would need a header for each, with positions that not all converters fill in, and fewer tools
-    read them than read one dataset.
-    """
-    return write_reconstruction(images, target, provenance)
+# As for fastMRI. ISMRMRD's own images would need a header for each, with positions that not all converters fill in, and
+# fewer tools read them than read one dataset.
+write = write_reconstruction
 
 
 def patient_of(path: Path) -> str:
