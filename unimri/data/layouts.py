@@ -6,6 +6,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unimri.core.errors import ReadError, UnimriError
+from unimri.core.errors import UnimriError
 from unimri.core.plugins import READER_GROUP, load_plugins, one_of
 from unimri.core.settings import Settings, parse_settings
 from unimri.data.reader import PatientPattern, Reader, patient_by_pattern
@@ -177,19 +178,14 @@ class IsmrmrdReader(Reader):
 def _hdf5_scans(
     folder: Path, title: str, named: Callable[[Path], str | None], by_header: bool, pattern: str | None
 ) -> list[Scan]:
-    """The `.h5` files below `folder`, each a volume.
-
-    `named` gives the patient whom a file's header names, blank when it names none; None when the file is not wanted.
-    It runs in another process, see `isolated`.
-    """
-    scans = []
-    for path, found in find_hdf5(files_below(folder), title, named):
-        name, matched = path.relative_to(folder).as_posix(), patient_by_pattern(path.relative_to(folder), pattern)
-        if isinstance(found, ReadError):
-            scans.append(Scan(name, (path,), found, matched or name))
-        else:
-            scans.append(Scan(name, (path,), patient=matched or (found if by_header else "") or name))
-    return scans
+    """The `.h5` files below `folder`; `named` gives the patient whom a file's header names, see `find_hdf5`."""
+    return [
+        replace(
+            scan,
+            patient=patient_by_pattern(Path(scan.name), pattern) or (scan.patient if by_header else "") or scan.name,
+        )
+        for scan in find_hdf5(folder, files_below(folder), title, named)
+    ]
 
 
 class AcdcReader(Reader):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
@@ -21,9 +21,7 @@ from tqdm import tqdm
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError
 from unimri.io.isolated import isolated
-from unimri.io.volume import MAX_DEFLATE_RATIO, Provenance, check_size
-
-T = TypeVar("T")
+from unimri.io.volume import MAX_DEFLATE_RATIO, Provenance, Scan, check_size, name_below
 
 # What one read may take, 2 GiB as complex64: 64 coils with 2048 x 2048 points each.
 MAX_READ = 2**28
@@ -42,25 +40,26 @@ MAX_HEADER = 2**24
 HALVES = (("r", "i"), ("real", "imag"))
 
 
-def find_hdf5(
-    files: Sequence[Path], title: str, probe: Callable[[Path], T | None]
-) -> Iterator[tuple[Path, T | ReadError]]:
-    """Give each `.h5` file with what `probe` says of it, or the fault of one that cannot be opened.
+def find_hdf5(root: Path, files: Sequence[Path], title: str, probe: Callable[[Path], str | None]) -> list[Scan]:
+    """Find the `.h5` files that are wanted, each a volume. One that cannot be opened has the fault.
 
     Parameters
     ----------
-    files : of a folder; others are passed over.
+    root, files : the input, and files that are it or lie below it; those of other names are passed over.
     title : of the progress bar.
-    probe : None for a file that is not wanted. It runs in another process, see `isolated`.
+    probe : gives the patient whom a file names, blank where it names none; None for a file that is not wanted. It runs
+        in another process, see `isolated`.
     """
+    scans = []
     for path in tqdm([path for path in files if path.suffix.lower() == ".h5"], desc=title, unit="file", disable=None):
+        fault = None
         try:
-            found = isolated(path, UNREADABLE, probe)
-        except ReadError as fault:
-            yield path, fault
-            continue
-        if found is not None:
-            yield path, found
+            patient = isolated(path, UNREADABLE, probe)
+        except ReadError as error:
+            patient, fault = "", error
+        if patient is not None:
+            scans.append(Scan(name_below(root, path), (path,), fault, patient))
+    return scans
 
 
 @contextmanager

@@ -6,7 +6,7 @@ The files are read with h5py: the `ismrmrd` package opens them for writing, foll
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 import h5py
@@ -29,7 +29,7 @@ from unimri.io.hdf5 import (
     write_reconstruction,
 )
 from unimri.io.isolated import isolated
-from unimri.io.volume import Scan, check_kspace, check_size, magnitude, name_below
+from unimri.io.volume import Scan, check_kspace, check_size, magnitude
 from unimri.physics.acquisition import Acquisition, image_of
 
 GROUP = "dataset"
@@ -56,17 +56,14 @@ MAX_LINES = 2**22
 
 def find(root: Path, files: Sequence[Path]) -> list[Scan]:
     """The files that have ISMRMRD's group and header; see `unimri.io.formats.Format`."""
-    return [
-        Scan(name_below(root, path), (path,), found if isinstance(found, ReadError) else None)
-        for path, found in find_hdf5(files, "ISMRMRD headers", _has_acquisitions)
-    ]
+    return find_hdf5(root, files, "ISMRMRD headers", _has_acquisitions)
 
 
-def _has_acquisitions(path: Path) -> Literal[True] | None:
-    """Whether a file has ISMRMRD's group with a header. It runs in another process."""
+def _has_acquisitions(path: Path) -> str | None:
+    """Blank for a file that has ISMRMRD's group with a header, else None. It runs in another process."""
     with open_hdf5(path) as file:
         group = member(file, GROUP, path)
-        return True if isinstance(group, h5py.Group) and member(group, "xml", path) is not None else None
+        return "" if isinstance(group, h5py.Group) and member(group, "xml", path) is not None else None
 
 
 def read(paths: tuple[Path, ...]) -> Acquisition:
