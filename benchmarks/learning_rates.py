@@ -19,8 +19,7 @@ import typer
 from tqdm import tqdm
 
 from unimri.config import Config, load_config
-from unimri.training.files import Files
-from unimri.training.run import run_training
+from unimri.training.run import Files, run_training
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from unimri.core.artifacts import sha256
-from unimri.training.files import Files
+from unimri.training.run import Files
 from unimri.training.settings import TrainingTask
 
 # What each stage is trained on in the tests.

@@ -10,9 +10,8 @@ from unimri.data.layouts import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
-from unimri.training.files import Files
 from unimri.training.methods import recipe
-from unimri.training.run import run_training
+from unimri.training.run import Files, run_training
 from unimri.training.settings import Budget, Distillation, Optimisation, TrainingTask
 
 Command = Callable[..., list[str]]

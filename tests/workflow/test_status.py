@@ -13,8 +13,7 @@ from conftest import ROOT
 
 from unimri.config import load_config
 from unimri.training.engine import Callback
-from unimri.training.files import Files
-from unimri.training.run import run_training
+from unimri.training.run import Files, run_training
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
 from unimri.workflow.status import standings

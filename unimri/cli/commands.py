@@ -241,10 +241,10 @@ def show_model(model: Annotated[str | None, typer.Argument(help="Path or name; e
 def verify(model: Annotated[str | None, typer.Argument(help="Path or name; else the default.")] = None) -> None:
     """Compare a model's files with their digests, and load it."""
     from unimri.deploy.library import find_model
-    from unimri.deploy.model import Model
+    from unimri.deploy.model import load
 
     path = find_model(model)
-    loaded = Model.load(path)
+    loaded = load(path)
     count = len(loaded.description.files)
     typer.echo(f"{path}: {count} files are those that were made; {', '.join(loaded.anatomies)} load")
 

@@ -83,9 +83,8 @@ def train(
     """Run one training: S1, Shared, S2, S3 or S4. Ends with status 143 when a signal interrupts it."""
     from unimri.training.callbacks import Display
     from unimri.training.engine import Callback
-    from unimri.training.files import Files
     from unimri.training.launch import is_launched, launch, one_voice
-    from unimri.training.run import run_training
+    from unimri.training.run import Files, run_training
     from unimri.training.settings import Running, TrainingTask
 
     settings = parse_settings(TrainingTask, task, "--task")

@@ -30,17 +30,16 @@ from unimri.deploy.description import Adaptation, AnatomyDescription, AnatomyTas
 from unimri.deploy.estimates import split_features
 from unimri.deploy.figure import reconstruction_figure
 from unimri.deploy.library import opened
-from unimri.deploy.model import Model
+from unimri.deploy.model import Model, load
 from unimri.io.volume import files_below
 from unimri.metrics.score import Score, mean_score, score_slice
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.training.engine import Callback
-from unimri.training.files import Files
 from unimri.training.losses import mean_absolute_error
 from unimri.training.methods import recipe
-from unimri.training.run import run_training
+from unimri.training.run import Files, run_training
 from unimri.training.settings import Budget, Optimisation, TrainingTask, training_modules
 
 # The paper's side of a slice, and the least of them that make an epoch worth its name.
@@ -173,10 +172,9 @@ def adapt(
         ).model_copy(update={"adaptation": adaptation})
         fitted = work / f"{name}{ENDING}"
         save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, fitted)
-        in_use = Model.load(base)
-        in_use.add_aspin(fitted)
-        scores = _compare(in_use, name, data, picture, settings.origin == "simulated")
-        about = about.model_copy(update={"quality": _quality(scores, name, data)})
+        scores = _compare(load(base, aspins=[fitted]), name, data, picture, settings.origin == "simulated")
+        tested = len(data.split("test")), count_patients(data, "test")
+        about = about.model_copy(update={"quality": Quality.of(*tested, scores[name], scores[_ZERO_FILLING])})
         write_text(report, _report(name, description, about, scores))
         save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, adapter)
     remove(work)
@@ -290,18 +288,6 @@ def _compare(model: Model, name: str, data: PreparedData, picture: Path, simulat
 
 def _label(method: str, name: str) -> str:
     return method if method == _ZERO_FILLING else f"ASPIN {method}{' (new)' if method == name else ''}"
-
-
-def _quality(scores: dict[str, Score], name: str, data: PreparedData) -> Quality:
-    own, zero_filled = scores[name], scores[_ZERO_FILLING]
-    return Quality(
-        slices=len(data.split("test")),
-        patients=count_patients(data, "test"),
-        psnr_db=round(own.psnr_db, 4),
-        ssim_percent=round(own.ssim_percent, 4),
-        zero_filled_psnr_db=round(zero_filled.psnr_db, 4),
-        zero_filled_ssim_percent=round(zero_filled.ssim_percent, 4),
-    )
 
 
 def _report(name: str, model: ModelDescription, about: AnatomyDescription, scores: dict[str, Score]) -> str:

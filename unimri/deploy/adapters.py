@@ -35,27 +35,20 @@ class Adapter:
     description: AnatomyDescription
     tensors: dict[str, Tensor]
 
-    def check_base(self, model: ModelDescription, path: Path) -> None:
-        """Raise UnimriError unless the adapter was fitted to this model's base, and brings a new anatomy."""
+    def insert(self, network: D5C5, model: ModelDescription, path: Path) -> ModelDescription:
+        """Put it into the network of a model; give the model's description with it.
+
+        Raises
+        ------
+        UnimriError : when it was fitted to another base, has other shapes, or the model has its anatomy; the network is
+            as it was.
+        """
         if self.base_sha256 != model.base_sha256:
             raise UnimriError(f"{path}: was fitted to another base than {model.name}'s; fit it with `unimri adapt`")
         if self.anatomy in model.anatomies:
             raise UnimriError(f"{path}: the model has an ASPIN for {self.anatomy!r} already; remove that one first")
-
-    def insert(self, network: D5C5, path: Path) -> None:
-        """Put it into a network.
-
-        Raises
-        ------
-        UnimriError : when it does not fit; the network is as it was.
-        """
-        before = network.conditioning.anatomies
-        try:
-            fill_aspin(network, self.anatomy, self.tensors, path)
-        except UnimriError:
-            if self.anatomy not in before:
-                network.conditioning.remove(self.anatomy)
-            raise
+        fill_aspin(network, self.anatomy, self.tensors, path)
+        return model.model_copy(update={"anatomies": model.anatomies | {self.anatomy: self.description}})
 
 
 def save_adapter(aspin: Condition, anatomy: str, base_sha256: str, description: AnatomyDescription, path: Path) -> None:
@@ -106,15 +99,12 @@ def add_adapter(folder: Path, path: Path) -> str:
     """
     description = changeable(folder)
     adapter = load_adapter(path)
-    adapter.check_base(description, path)
-    network = load_model(folder, [])
-    adapter.insert(network, path)
+    description = adapter.insert(load_model(folder, []), description, path)
     target = aspin_path(folder, adapter.anatomy)
     note = {"anatomy": adapter.anatomy, "base_sha256": adapter.base_sha256}
     save_tensors(target, adapter.tensors, note)
-    anatomies = description.anatomies | {adapter.anatomy: adapter.description}
     try:
-        _write_texts(folder, description.model_copy(update={"anatomies": anatomies}))
+        _write_texts(folder, description)
     except BaseException:
         target.unlink()
         raise

@@ -146,14 +146,8 @@ def _quality(scores: Path, seed: int) -> Quality:
     own, zero_filled = (rows[rows["method"] == method] for method in (PROPOSED, ZERO_FILLED))
     if own.empty or zero_filled.empty:
         raise UnimriError(f"{scores}: holds no scores of the model of seed {seed} and of zero filling; score again")
-    return Quality(
-        slices=len(own),
-        patients=int(own["patient"].nunique()),
-        psnr_db=round(float(own["psnr_db"].mean()), 4),
-        ssim_percent=round(float(own["ssim_percent"].mean()), 4),
-        zero_filled_psnr_db=round(float(zero_filled["psnr_db"].mean()), 4),
-        zero_filled_ssim_percent=round(float(zero_filled["ssim_percent"].mean()), 4),
-    )
+    means = [(float(found["psnr_db"].mean()), float(found["ssim_percent"].mean())) for found in (own, zero_filled)]
+    return Quality.of(len(own), int(own["patient"].nunique()), *means)
 
 
 class Chosen(NamedTuple):

@@ -51,6 +51,18 @@ class Quality(Settings):
     zero_filled_psnr_db: float
     zero_filled_ssim_percent: float
 
+    @classmethod
+    def of(cls, slices: int, patients: int, own: tuple[float, float], zero_filled: tuple[float, float]) -> Self:
+        """From PSNR and SSIM of the model and of zero filling, rounded to four decimals."""
+        return cls(
+            slices=slices,
+            patients=patients,
+            psnr_db=round(own[0], 4),
+            ssim_percent=round(own[1], 4),
+            zero_filled_psnr_db=round(zero_filled[0], 4),
+            zero_filled_ssim_percent=round(zero_filled[1], 4),
+        )
+
 
 class ChoiceQuality(Settings):
     """How good `--anatomy auto` is on the test split, by volumes.

@@ -153,19 +153,16 @@ def export_onnx(
     import onnx
     import onnxruntime
 
-    try:
-        with _quiet():
-            program = torch.onnx.export(
-                _traced(network, anatomy, axis),
-                input_names=["kspace", "mask"],
-                output_names=["image"],
-                opset_version=_OPSET,
-                verbose=False,
-            )
+    with _followed(output), _quiet():
+        program = torch.onnx.export(
+            _traced(network, anatomy, axis),
+            input_names=["kspace", "mask"],
+            output_names=["image"],
+            opset_version=_OPSET,
+            verbose=False,
+        )
         assert program is not None
         model = program.model_proto
-    except Exception as fault:
-        raise _not_exportable(output, fault) from fault
     _tidy(model, axis)
     onnx.helper.set_model_props(model, dict(about))
     with replacing(output) as temporary:
@@ -178,6 +175,19 @@ def export_onnx(
             return torch.from_numpy(image)
 
         return _check(network, anatomy, axis, run, output, size, f"onnxruntime {onnxruntime.__version__}")
+
+
+@contextmanager
+def _followed(output: Path) -> Iterator[None]:
+    """Tell of a network that cannot be exported in one line."""
+    try:
+        yield
+    except Exception as fault:
+        reason = " ".join(str(fault).split())[:200]
+        raise UnimriError(
+            f"{output}: the network cannot be exported ({type(fault).__name__}: {reason}); its blocks must not depend "
+            "on the size of a slice in a way that torch.export cannot follow"
+        ) from fault
 
 
 @contextmanager
@@ -220,36 +230,24 @@ def export_torch(
 
     What is checked is the program in memory: loading the file could unpickle.
     """
-    program = _traced(network, anatomy, axis, output)
+    with _followed(output):
+        program = _traced(network, anatomy, axis)
     with replacing(output) as temporary:
         torch.export.save(program, temporary, extra_files={"about.json": json.dumps(dict(about), sort_keys=True)})
         return _check(network, anatomy, axis, program.module(), output, size, f"torch.export {torch.__version__}")
 
 
-def _traced(network: D5C5, anatomy: str | None, axis: int, output: Path | None = None) -> ExportedProgram:
+def _traced(network: D5C5, anatomy: str | None, axis: int) -> ExportedProgram:
     module = CentredCascade(network, anatomy, axis).eval()
     batch, height, width = Dim("batch", min=1), Dim("height", min=8), Dim("width", min=8)
     sizes = {"kspace": {0: batch, 2: height, 3: width}, "mask": {0: batch, 1: width if axis == -1 else height}}
     # No two of them are equal, or torch takes them for one.
     example = torch.zeros(2, 2, 17, 23), torch.zeros(2, 23 if axis == -1 else 17)
-    try:
-        program = torch.export.export(module, example, dynamic_shapes=sizes, strict=False)
-    except Exception as fault:
-        if output is None:
-            raise
-        raise _not_exportable(output, fault) from fault
+    program = torch.export.export(module, example, dynamic_shapes=sizes, strict=False)
     for node in program.graph.nodes:
         # Lines of source code, with the folders of the machine.
         node.meta.pop("stack_trace", None)
     return program
-
-
-def _not_exportable(output: Path, fault: Exception) -> UnimriError:
-    reason = " ".join(str(fault).split())[:200]
-    return UnimriError(
-        f"{output}: the network cannot be exported ({type(fault).__name__}: {reason}); its blocks must not depend on "
-        "the size of a slice in a way that torch.export cannot follow"
-    )
 
 
 @torch.no_grad()

@@ -64,31 +64,6 @@ class Model:
         self.description = description
         self.network = network
 
-    @classmethod
-    def load(cls, path: Path | str | None = None) -> Self:
-        """Load a model from its folder or its one file; the default model when `path` is None.
-
-        Raises
-        ------
-        UnimriError : when there is none, or its files are damaged or do not fit one another.
-        """
-        with opened(find_model(path)) as folder:
-            return cls._load(folder)
-
-    @classmethod
-    def _load(cls, folder: Path) -> Self:
-        description = ModelDescription.load(folder)
-        description.check_files(folder)
-        network = load_model(folder)
-        if not network.conditioning.adaptable:
-            raise UnimriError(f"{folder}: its network has no ASPIN; only a universal one can be used")
-        if set(list_anatomies(folder)) != set(description.anatomies):
-            raise UnimriError(
-                f"{folder}: has ASPINs of {', '.join(list_anatomies(folder))}, and its description speaks of "
-                f"{', '.join(description.anatomies)}; copy the model again"
-            )
-        return cls(description, network)
-
     @property
     def anatomies(self) -> list[str]:
         """The anatomies that it has an ASPIN for."""
@@ -120,10 +95,7 @@ class Model:
         from unimri.deploy.adapters import load_adapter
 
         adapter = load_adapter(path)
-        adapter.check_base(self.description, path)
-        adapter.insert(self.network, path)
-        anatomies = self.description.anatomies | {adapter.anatomy: adapter.description}
-        self.description = self.description.model_copy(update={"anatomies": anatomies})
+        self.description = adapter.insert(self.network, self.description, path)
         return adapter.anatomy
 
     def masks(self, size: int, acceleration: float | None = None) -> Masks:
@@ -312,7 +284,18 @@ def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[P
     ------
     UnimriError : when there is none, its files are damaged or do not fit one another, or there is no such device.
     """
-    model = Model.load(path)
+    with opened(find_model(path)) as folder:
+        description = ModelDescription.load(folder)
+        description.check_files(folder)
+        network = load_model(folder)
+        if not network.conditioning.adaptable:
+            raise UnimriError(f"{folder}: its network has no ASPIN; only a universal one can be used")
+        if set(list_anatomies(folder)) != set(description.anatomies):
+            raise UnimriError(
+                f"{folder}: has ASPINs of {', '.join(list_anatomies(folder))}, and its description speaks of "
+                f"{', '.join(description.anatomies)}; copy the model again"
+            )
+    model = Model(description, network)
     for aspin in aspins:
         model.add_aspin(Path(aspin))
     return model.to(choose_device(device))

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unimri.core.errors import ReadError, UnimriError
 from unimri.core.provenance import versions
-from unimri.core.text import write_csv
 from unimri.deploy.estimates import Choice
 from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
@@ -246,6 +244,11 @@ def _gain(zero_filled: tuple["Score", ...], own: tuple["Score", ...]) -> str:
 
 def write_scores(outcomes: Iterable[Outcome], path: Path) -> None:
     """Write one row a slice: volume (its number in the input, from 1; never its name), slice (from 0), scores."""
+    # Here, since few ask for them.
+    import pandas as pd
+
+    from unimri.core.text import write_csv
+
     rows = [
         (outcome.number, place, outcome.model, outcome.anatomy, round(outcome.acceleration, 4), *before, *after)
         for outcome in outcomes

@@ -97,9 +97,15 @@ def fill_aspin(network: D5C5, anatomy: str, tensors: dict[str, Tensor], path: Pa
 
     Raises
     ------
-    UnimriError : when they have other shapes than the network's, or it has an ASPIN of that name.
+    UnimriError : when they have other shapes than the network's, or it has an ASPIN of that name; the network is as it
+        was.
     """
-    _load(network.conditioning.add(anatomy), tensors, path)
+    aspin = network.conditioning.add(anatomy)
+    try:
+        _load(aspin, tensors, path)
+    except UnimriError:
+        network.conditioning.remove(anatomy)
+        raise
 
 
 def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:

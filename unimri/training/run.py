@@ -1,32 +1,99 @@
-"""One training from prepared data to a model's folder: builds what the engine needs for any stage."""
+"""One training from its input files to a model's folder, or to one anatomy's ASPIN for a model that is there.
+
+Builds what the engine needs for any stage.
+"""
 
 import importlib
+import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from unimri.core.artifacts import remove_leftovers, sha256, write_json, write_text
 from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
 from unimri.data.store import PreparedData
 from unimri.models.cascade import D5C5
-from unimri.models.folder import is_base, load_model
+from unimri.models.folder import (
+    ABOUT,
+    WEIGHTS,
+    aspin_path,
+    is_base,
+    list_anatomies,
+    load_model,
+    save_aspin,
+    save_base,
+)
 from unimri.physics.masks import load_masks
 from unimri.training.batches import Batches
 from unimri.training.checkpoints import Checkpoints, Progress, alone, noticing_signals, writing
 from unimri.training.distributed import ProcessGroup, join, placed
 from unimri.training.engine import Callback, Training, train
-from unimri.training.files import Files, are_made, base_anatomies, write_results
 from unimri.training.losses import Undersampler, examples, mean_absolute_error, validation_scores
 from unimri.training.settings import DISTILLATION, Running, TrainingTask, fingerprint, made_from, resolve
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Input files of a training.
+
+    Attributes
+    ----------
+    data : prepared data's folder for each anatomy that it learns from, in the order in which they take turns.
+    mask : the mask artifact.
+    base : folder of the universal network that S3 and S4 start from.
+    teachers : model folder of each anatomy's teacher, for S3.
+    """
+
+    data: Mapping[str, Path]
+    mask: Path
+    base: Path | None = None
+    teachers: Mapping[str, Path] | None = None
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of every input, by what it is to the training.
+
+        Raises
+        ------
+        UnimriError : when one cannot be read.
+        """
+        named = {f"data/{anatomy}": folder / "manifest.csv" for anatomy, folder in self.data.items()}
+        named["mask"] = self.mask
+        if self.base is not None:
+            named["base"] = self.base / WEIGHTS
+            named |= {f"base/aspin/{name}": aspin_path(self.base, name) for name in base_anatomies(self.base)}
+        named |= {f"teacher/{anatomy}": folder / WEIGHTS for anatomy, folder in (self.teachers or {}).items()}
+        return {name: _digest(path) for name, path in named.items()}
+
+
+def base_anatomies(base: Path) -> list[str]:
+    """The anatomies that the base itself was trained on, not those that S4 has added since."""
+    try:
+        about = json.loads((base / ABOUT).read_text(encoding="utf-8"))
+        inputs = list(about["inputs"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnimriError(f"{base / ABOUT}: cannot be read; train the base first, or correct the path") from error
+    trained = [name.removeprefix("data/") for name in inputs if name.startswith("data/")]
+    return [name for name in list_anatomies(base) if name in trained]
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise UnimriError(f"{path}: cannot be read; make it first, or correct the path") from error
 
 
 def run_training(
@@ -189,3 +256,69 @@ def _about(training: Training, progress: Progress, digests: dict[str, str]) -> d
         "best_epoch": max(progress.history, key=lambda row: row["validation_psnr_db"])["epoch"],
         "best_validation_psnr_db": progress.best_psnr_db,
     }
+
+
+def write_results(
+    network: D5C5, progress: Progress, about: dict[str, Any], output: Path, base: Path | None, only: str | None
+) -> None:
+    """Write weights, history and provenance.
+
+    Parameters
+    ----------
+    network : with its last weights; it has the best ones afterwards.
+    progress : history and best weights.
+    about : provenance; the digests of the files are added, by their paths below `output`.
+    output : folder to write to.
+    base : folder of the network that an ASPIN belongs to.
+    only : the anatomy whose numbers alone were trained, and are to be written.
+    """
+    for folder in (
+        (output, output / "last") if only else (output, output / "aspin", output / "last", output / "last/aspin")
+    ):
+        remove_leftovers(folder, f"{only}.*" if only else "*")
+    written = _write(network, output / "last", only, base)
+    network.load_state_dict(progress.best)
+    written += _write(network, output, only, base)
+    history = output / (f"{only}.history.csv" if only else "history.csv")
+    table = pd.DataFrame(progress.history)
+    write_text(history, table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))
+    digests = {path.relative_to(output).as_posix(): sha256(path) for path in (*written, history)}
+    write_json(_about_path(output, only), about | {"files": digests})
+
+
+def are_made(output: Path, only: str | None, origin: Mapping[str, Any]) -> bool:
+    """Whether all that `write_results` writes is there, whole, and was made from `origin` (`made_from`)."""
+    about = read_about(_about_path(output, only))
+    if about is None or any(about.get(key) != value for key, value in origin.items()):
+        return False
+    try:
+        return all(sha256(output / name) == digest for name, digest in about["files"].items())
+    except (OSError, KeyError):
+        return False
+
+
+def read_about(path: Path) -> dict[str, Any] | None:
+    """Provenance of a model; None when it is not there, or no JSON."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _about_path(output: Path, only: str | None) -> Path:
+    return output / (f"{only}.json" if only else ABOUT)
+
+
+def _write(network: D5C5, folder: Path, only: str | None, base: Path | None) -> list[Path]:
+    if only is not None:
+        assert base is not None
+        written = [folder / f"{only}.safetensors"]
+        save_aspin(network.conditioning.of(only), only, base, written[0])
+        return written
+    save_base(network, folder)
+    written = [folder / WEIGHTS]
+    for anatomy in network.conditioning.anatomies:
+        written.append(aspin_path(folder, anatomy))
+        save_aspin(network.conditioning.of(anatomy), anatomy, folder, written[-1])
+    return written

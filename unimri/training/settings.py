@@ -140,7 +140,7 @@ def fingerprint(task: TrainingTask, digests: Mapping[str, str]) -> str:
     Parameters
     ----------
     task : with device and precision chosen (`resolve`).
-    digests : of the inputs (`unimri.training.files.Files.digests`).
+    digests : of the inputs (`unimri.training.run.Files.digests`).
     """
     content = json.dumps(made_from(task, digests), sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from unimri.core.errors import UnimriError
 from unimri.training.checkpoints import Checkpoints
-from unimri.training.files import Files, read_about
+from unimri.training.run import Files, read_about
 from unimri.training.settings import TrainingTask, fingerprint, resolve, training_code
 from unimri.workflow.plan import WorkflowPlan
 from unimri.workflow.trainings import PlannedTraining
