@@ -15,7 +15,8 @@ from unimri.evaluation.reconstructions import Kept, Reconstruction, read_list, w
 from unimri.evaluation.scores import score
 from unimri.metrics.score import AS_TRAINED, read_scores, read_volume_scores, volumes_file
 from unimri.metrics.settings import MetricSettings
-from unimri.physics.masks import Masks, save_masks
+from unimri.physics.masks import Masks, load_masks, save_masks
+from unimri.physics.retrospective import reconstruct_slices
 
 SIZE = 16
 # Volume, patient, slices: more slices than a batch, and a patient with two volumes.
@@ -185,3 +186,66 @@ def test_nothing_half_written_stays(evaluated):
     with pytest.raises(UnimriError, match=r"nowhere/model\.json: not a model's description"):
         reconstruct_test_split("hip", folder, folder / "mask.npz", [*WANTED, wrong], folder / "bad.h5")
     assert sorted(path.name for path in folder.iterdir()) == before
+
+
+def counting(monkeypatch):
+    """How many slices are reconstructed from now on, batch by batch."""
+    counted = []
+
+    def reconstruct(reconstructor, truth, *rest):
+        counted.append(len(truth))
+        return reconstruct_slices(reconstructor, truth, *rest)
+
+    monkeypatch.setattr("unimri.evaluation.reconstruct.reconstruct_slices", reconstruct)
+    return counted
+
+
+def test_what_is_there_and_follows_from_the_same_is_not_reconstructed_again(evaluated, monkeypatch):
+    folder, _, _ = evaluated
+    more = [*WANTED, WANTED[0].model_copy(update={"condition": "noise 0.1", "noise": 0.1})]
+    counted = counting(monkeypatch)
+    reconstruct_test_split("hip", folder, folder / "mask.npz", more, folder / "fresh.h5")
+    assert sum(counted) == 2 * 15
+    counted.clear()
+    reconstruct_test_split("hip", folder, folder / "mask.npz", more, folder / "kept.h5")
+    assert sum(counted) == 15
+    assert (folder / "kept.h5").read_bytes() == (folder / "fresh.h5").read_bytes()
+    counted.clear()
+    save_masks(Masks(np.roll(load_masks(folder / "mask.npz").masks, 1), 2.5, "columns", "centre"), folder / "mask.npz")
+    reconstruct_test_split("hip", folder, folder / "mask.npz", more, folder / "kept.h5")
+    assert sum(counted) == 2 * 15
+
+
+@pytest.mark.parametrize("content", [b"", b"torn"])
+def test_a_damaged_file_is_made_anew(evaluated, monkeypatch, content):
+    folder, _, _ = evaluated
+    whole = (folder / "kept.h5").read_bytes()
+    (folder / "kept.h5").write_bytes(content or whole[: len(whole) // 2])
+    reconstruct_test_split("hip", folder, folder / "mask.npz", WANTED, folder / "kept.h5")
+    assert (folder / "kept.h5").read_bytes() == whole
+
+
+def test_a_killed_run_goes_on_from_what_it_had_done(evaluated, monkeypatch):
+    folder, _, _ = evaluated
+    noisy = [WANTED[0].model_copy(update={"condition": f"noise {noise}", "noise": noise}) for noise in (0.1, 0.2)]
+    place = ("hip", folder, folder / "mask.npz", [*WANTED, *noisy], folder / "new.h5", folder / "checkpoints")
+    reconstruct_test_split(*place[:4], folder / "fresh.h5")
+    calls = []
+
+    def stop(*given):
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        calls.append(0)
+        return reconstruct_slices(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("unimri.evaluation.reconstruct.reconstruct_slices", stop)
+        with pytest.raises(KeyboardInterrupt):
+            reconstruct_test_split(*place)
+    assert not (folder / "new.h5").exists()
+    assert len(list((folder / "checkpoints").iterdir())) == 1
+    counted = counting(monkeypatch)
+    reconstruct_test_split(*place)
+    assert sum(counted) == 2 * 15
+    assert (folder / "new.h5").read_bytes() == (folder / "fresh.h5").read_bytes()
+    assert not (folder / "checkpoints").exists()

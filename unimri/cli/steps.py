@@ -113,12 +113,13 @@ def reconstruct_test(
         typer.FileText,
         typer.Option(help="What to reconstruct, as JSON: a list of unimri.evaluation.reconstructions.Reconstruction."),
     ] = "-",  # type: ignore[assignment]
+    checkpoints: Annotated[Path | None, typer.Option(help="Folder that keeps what is done until all is.")] = None,
 ) -> None:
     """Reconstruct the test split of an anatomy by every method and under every condition, and keep the images."""
     from unimri.evaluation.reconstruct import reconstruct_test_split
     from unimri.evaluation.reconstructions import read_list
 
-    reconstruct_test_split(anatomy, data, mask, read_list(wanted.read(), "--wanted"), output)
+    reconstruct_test_split(anatomy, data, mask, read_list(wanted.read(), "--wanted"), output, checkpoints)
 
 
 @app.command(rich_help_panel=STEPS)

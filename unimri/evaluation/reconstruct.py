@@ -1,6 +1,10 @@
 """Reconstructing a test split by every method and under every condition, once."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 from torch import Tensor
@@ -9,22 +13,29 @@ from tqdm import tqdm
 from unimri.core.artifacts import sha256
 from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
-from unimri.core.provenance import versions
+from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import read_settings
 from unimri.data.store import PreparedData
-from unimri.evaluation.reconstructions import MANIFEST, About, Reconstruction, writing_reconstructions
+from unimri.evaluation.reconstructions import MANIFEST, About, Earlier, Reconstruction, writing_reconstructions
 from unimri.models.cascade import D5C5
-from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, insert_aspin, load_model
+from unimri.models.conditioning.registry import conditioning_module
+from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, insert_aspin, load_model, read_about
 from unimri.physics.masks import load_masks
 from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices, zero_filling
 
 
 def reconstruct_test_split(
-    anatomy: str, data: Path, mask: Path, reconstructions: list[Reconstruction], output: Path
+    anatomy: str,
+    data: Path,
+    mask: Path,
+    reconstructions: list[Reconstruction],
+    output: Path,
+    checkpoints: Path | None = None,
 ) -> None:
     """Reconstruct an anatomy's test split, and keep the magnitudes; see `unimri.evaluation.reconstructions`.
 
-    Each volume is reconstructed once a method and condition, one batch of slices in memory at a time.
+    Each volume is reconstructed once a method and condition. What an earlier `output` or `checkpoints` hold, made from
+    the same files by the same code, is taken from there: with one more seed only that is reconstructed.
 
     Parameters
     ----------
@@ -32,6 +43,7 @@ def reconstruct_test_split(
     mask : artifact of the trainings' masks.
     reconstructions : what to make, at least one.
     output : the HDF5 file.
+    checkpoints : folder that keeps what is done until all of it is, in case the process is killed; None: nothing is.
 
     Raises
     ------
@@ -45,23 +57,30 @@ def reconstruct_test_split(
     images = [origins.index(one.origin) for one in reconstructions]
     unique = [reconstructions[images.index(number)] for number in range(len(origins))]
     numbers = [one.numbers(slices) for one in unique]
+    digest, files = cache(sha256), [_files(one, anatomy, data, mask) for one in reconstructions]
+    keys = [_key(one, _files(one, anatomy, data, mask), digest) for one in unique]
     about = About(
         anatomy=anatomy,
         mask=trained.name,
         acceleration=trained.acceleration,
         reconstructions=reconstructions,
         images=images,
-        inputs=_digests(anatomy, data, mask, reconstructions),
+        keys=keys,
+        inputs={name: digest(path) for own in files for name, path in own.items()},
         versions=versions("PyWavelets", "sigpy"),
     )
     # A network is loaded once, and one at a time.
     of_network: dict[tuple[Path | None, Path | None, tuple[str, ...]], list[int]] = {}
-    for number, one in enumerate(unique):
-        of_network.setdefault((one.model, one.aspin, one.added), []).append(number)
     with (
+        Earlier(output, checkpoints) as earlier,
         writing_reconstructions(output, about, [len(chosen) for chosen in numbers], slices.image_size) as datasets,
         tqdm(total=sum(map(len, numbers)), desc=anatomy, unit="slice", disable=None) as bar,
     ):
+        for number, one in enumerate(unique):
+            if earlier.copy(keys[number], datasets[number]):
+                bar.update(len(numbers[number]))
+            else:
+                of_network.setdefault((one.model, one.aspin, one.added), []).append(number)
         for (model, aspin, added), wanted in of_network.items():
             reconstructor = load_reconstructor(model, anatomy, aspin, added)
             for number in wanted:
@@ -73,6 +92,9 @@ def reconstruct_test_split(
                     datasets[number][done : done + len(batch)] = found
                     done += len(batch)
                     bar.update(len(batch))
+                earlier.keep(keys[number], datasets[number])
+    if checkpoints is not None:
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 def network_reconstructor(network: D5C5, anatomy: str) -> Reconstructor:
@@ -118,19 +140,29 @@ def load_reconstructor(
     return network_reconstructor(network, aspin.stem)
 
 
-def _digests(anatomy: str, data: Path, mask: Path, reconstructions: list[Reconstruction]) -> dict[str, str]:
-    """SHA-256 of every file that they are made from."""
-    files: dict[str, Path] = {MANIFEST: data / "manifest.csv"}
-    for path in (mask, *(one.mask for one in reconstructions)):
-        if path is not None:
-            files[path.as_posix()] = path
-    for one in reconstructions:
-        if one.model is None:
-            continue
-        named = [one.model]
-        if one.model.suffix != ".json":
-            named = [one.model / WEIGHTS, one.model / ABOUT]
-            named += [aspin_path(one.model, name) for name in (*([anatomy] if one.aspin is None else []), *one.added)]
-        files |= {path.as_posix(): path for path in (*named, *([] if one.aspin is None else [one.aspin]))}
+def _files(one: Reconstruction, anatomy: str, data: Path, mask: Path) -> dict[str, Path]:
+    """The files that a reconstruction is made from, by their names."""
+    paths = [mask if one.mask is None else one.mask]
+    if one.model is not None and one.model.suffix == ".json":
+        paths.append(one.model)
+    elif one.model is not None:
+        paths += [one.model / WEIGHTS, one.model / ABOUT]
+        paths += [aspin_path(one.model, name) for name in (*([anatomy] if one.aspin is None else []), *one.added)]
+        paths += [] if one.aspin is None else [one.aspin]
     # A plain network has no ASPIN; that another file is missing is said by what loads it.
-    return {name: sha256(path) for name, path in files.items() if path.is_file()}
+    return {MANIFEST: data / "manifest.csv"} | {path.as_posix(): path for path in paths if path.is_file()}
+
+
+def _key(one: Reconstruction, files: dict[str, Path], digest: Callable[[Path], str]) -> str:
+    """Digest of all that images follow from: what is wanted, its files, code and libraries; 32 hexadecimal digits."""
+    modules = ["unimri.evaluation.reconstruct"]
+    if one.model is not None and one.model.suffix != ".json":
+        # A network reaches its conditioning by name.
+        modules.append(conditioning_module(read_about(one.model)[1]))
+    content = {
+        "origin": one.origin,
+        "files": {name: digest(path) for name, path in files.items()},
+        "code": code_digest(*modules),
+        "versions": versions("PyWavelets", "sigpy"),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]

@@ -25,6 +25,9 @@ from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, parse_settings
 from unimri.data.store import SliceSet, evenly_spaced
 
+# Slices that are copied at a time.
+_COPIED = 64
+
 MANIFEST = "manifest"
 """What a file of reconstructions calls the prepared data's manifest among its inputs."""
 
@@ -93,6 +96,7 @@ class About(Settings):
     mask, acceleration : of the trainings.
     reconstructions : what it holds.
     images : the number of each one's dataset.
+    keys : of each dataset, the digest of all that its images follow from.
     inputs : SHA-256 of every file that it was made from.
     versions : of the libraries.
     """
@@ -102,6 +106,7 @@ class About(Settings):
     acceleration: float
     reconstructions: list[Reconstruction]
     images: list[int]
+    keys: list[str]
     inputs: dict[str, str]
     versions: dict[str, str]
 
@@ -164,10 +169,17 @@ class Kept:
     def images(self, number: int, places: slice) -> NDArray[np.float32]:
         """Images of reconstruction `number`, of its slices at `places`: float32 (B, n, n)."""
         try:
-            images: NDArray[np.float32] = self._file[f"images/{self.about.images[number]}"][places]
-        except (OSError, KeyError, IndexError) as error:
+            images: NDArray[np.float32] = self.dataset(self.about.images[number])[places]
+        except (OSError, IndexError) as error:
             raise UnimriError(f"{self._path}: is damaged ({error}); reconstruct again to write it") from None
         return images
+
+    def dataset(self, number: int) -> Any:
+        """Dataset `images/{number}`."""
+        try:
+            return self._file[f"images/{number}"]
+        except (OSError, KeyError) as error:
+            raise UnimriError(f"{self._path}: is damaged ({error}); reconstruct again to write it") from None
 
     def find(self, method: str, seed: int, condition: str) -> int:
         """The number of a reconstruction.
@@ -185,3 +197,57 @@ class Kept:
         """Raise UnimriError unless it was made from these prepared data."""
         if self.about.inputs.get(MANIFEST) != sha256(data / "manifest.csv"):
             raise UnimriError(f"{self._path}: was made from other data than {data}; reconstruct again to write it")
+
+
+class Earlier:
+    """Images that are made already, by their keys; a context that closes the file that holds them.
+
+    Parameters
+    ----------
+    path : a file of reconstructions, which may be missing, damaged or of another time: then it holds none.
+    checkpoints : folder of single datasets, `{key}.npy`; None for none.
+    """
+
+    def __init__(self, path: Path, checkpoints: Path | None) -> None:
+        self._checkpoints = checkpoints
+        try:
+            self._kept: Kept | None = Kept(path)
+        except UnimriError:
+            self._kept = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept is not None:
+            self._kept.__exit__()
+
+    def copy(self, key: str, dataset: Any) -> bool:
+        """Fill a dataset with the images of a key; False when there are none."""
+        own = None if self._checkpoints is None else self._checkpoints / f"{key}.npy"
+        if own is not None and own.is_file():
+            found = np.load(own, mmap_mode="r", allow_pickle=False)
+        elif self._kept is not None and key in self._kept.about.keys:
+            try:
+                found = self._kept.dataset(self._kept.about.keys.index(key))
+            except UnimriError:
+                return False
+        else:
+            return False
+        if found.shape != dataset.shape or found.dtype != dataset.dtype:
+            return False
+        _copy(found, dataset)
+        return True
+
+    def keep(self, key: str, dataset: Any) -> None:
+        """Keep a dataset in the folder of checkpoints."""
+        if self._checkpoints is not None:
+            with replacing(self._checkpoints / f"{key}.npy") as temporary:
+                copy = np.lib.format.open_memmap(temporary, "w+", dataset.dtype, dataset.shape)
+                _copy(dataset, copy)
+                copy.flush()
+
+
+def _copy(source: Any, target: Any) -> None:
+    for place in range(0, len(source), _COPIED):
+        target[place : place + _COPIED] = source[place : place + _COPIED]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -108,6 +109,20 @@ def fill_aspin(network: D5C5, anatomy: str, tensors: dict[str, Tensor], path: Pa
         raise
 
 
+def read_about(folder: Path) -> tuple[dict[str, Any], str]:
+    """Settings of the network in a model's folder, and the name of its conditioning.
+
+    Raises
+    ------
+    UnimriError : when its description is missing or damaged.
+    """
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        return dict(about["network"]), str(about["conditioning"])
+    except (OSError, ValueError, KeyError, TypeError) as fault:
+        raise UnimriError(f"{folder / ABOUT}: not a model's description ({fault}); train it again") from None
+
+
 def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
     """Rebuild a network from its folder, in evaluation mode.
 
@@ -120,12 +135,8 @@ def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
     ------
     UnimriError : when a file is missing, torn, or does not fit the network.
     """
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        trained, conditioning = dict(about["network"]), about["conditioning"]
-        network = D5C5(read_network(trained, f"{folder / ABOUT}: network"), conditioning)
-    except (OSError, ValueError, KeyError, TypeError) as fault:
-        raise UnimriError(f"{folder / ABOUT}: not a model's description ({fault}); train it again") from None
+    trained, conditioning = read_about(folder)
+    network = D5C5(read_network(trained, f"{folder / ABOUT}: network"), conditioning)
     tensors, _ = load_tensors(folder / WEIGHTS)
     own = {name if name.startswith("blocks.") else f"conditioning.{name}": tensor for name, tensor in tensors.items()}
     _load(network, own, folder / WEIGHTS)

@@ -48,8 +48,9 @@ rule reconstruct:
         shards=lambda wildcards: shards([wildcards.anatomy]),
         mask=f"{RESULTS}/masks/{{sampling}}.npz",
         files=lambda wildcards: planned(wildcards).files,
+    # What is in it already, and follows from the same, is not reconstructed again.
     output:
-        f"{RESULTS}/{{sampling}}/reconstructions/{{anatomy}}.h5",
+        update(f"{RESULTS}/{{sampling}}/reconstructions/{{anatomy}}.h5"),
     log:
         f"{LOGS}/{{sampling}}/reconstructions/{{anatomy}}.log",
     benchmark:
@@ -61,11 +62,12 @@ rule reconstruct:
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         wanted=lambda wildcards: planned(wildcards).listed,
+        checkpoints=f"{CHECKPOINTS}/reconstructions/{{sampling}}/{{anatomy}}",
         code=code("unimri.evaluation.reconstruct", *CONDITIONINGS),
     # Through standard input: a system bounds the length of arguments.
     shell:
         "python -m unimri.cli reconstruct-test {wildcards.anatomy} {params.data:q} {input.mask:q} --output {output:q}"
-        " <<< {params.wanted:q} > {log:q} 2>&1"
+        " --checkpoints {params.checkpoints:q} <<< {params.wanted:q} > {log:q} 2>&1"
 
 
 rule score:
