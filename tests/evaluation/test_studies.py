@@ -11,7 +11,7 @@ from scores import METRICS
 
 from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
-from unimri.data.layouts.folders import NiftiReader
+from unimri.data.layouts import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
 from unimri.evaluation.figures import draw_study

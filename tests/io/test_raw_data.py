@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scan_files import MADE, header_of, image_of, noise, write_fastmri, write_ismrmrd
 
+from unimri.core.errors import ReadError
 from unimri.io import fastmri, ismrmrd, numpy_file
-from unimri.io.errors import ReadError
 from unimri.io.formats import find_sources
 from unimri.io.volume import Images, acquired
 from unimri.physics.acquisition import Acquisition

@@ -21,8 +21,8 @@ Methods = Annotated[list[str], typer.Option(help="Key of a method; may be given 
 @app.command(rich_help_panel=STEPS)
 def simulate(settings: Json, seed: int, output: Output) -> None:
     """Write a simulated data set in a real one's format."""
-    from unimri.data.simulate.settings import SimulationSettings
-    from unimri.data.simulate.simulate import simulate as run
+    from unimri.data.scanner import SimulationSettings
+    from unimri.data.simulate import simulate as run
 
     run(parse_settings(SimulationSettings, settings, "--settings"), output, seed)
 
@@ -47,9 +47,9 @@ def shard(index: Path, folder: Path, settings: Json, output: Output) -> None:
 @app.command(rich_help_panel=STEPS)
 def manifest(shards: list[Path], seed: int, settings: Json, output: Output) -> None:
     """Divide the patients of all shards (their JSON files) into splits, and write the manifest."""
+    from unimri.data.index import Fractions
     from unimri.data.prepare import finish
     from unimri.data.shard import ShardContent
-    from unimri.data.split import Fractions
 
     contents = {path.with_suffix(".h5").name: ShardContent.load(path) for path in shards}
     finish(contents, parse_settings(Fractions, settings, "--settings"), seed, output)

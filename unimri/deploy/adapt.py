@@ -19,10 +19,10 @@ from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
 from unimri.core.text import markdown_table
-from unimri.data.layouts.base import Reader
-from unimri.data.layouts.registry import parse_reader
+from unimri.data.index import Fractions
+from unimri.data.layouts import parse_reader
 from unimri.data.prepare import Finding, PreparationSettings, PreparationTask, inspect, prepare
-from unimri.data.split import Fractions
+from unimri.data.reader import Reader
 from unimri.data.store import PreparedData
 from unimri.deploy.adapters import ENDING, check_name, save_adapter
 from unimri.deploy.build import count_patients, describe_anatomy
@@ -31,7 +31,7 @@ from unimri.deploy.estimates import split_features
 from unimri.deploy.figure import reconstruction_figure
 from unimri.deploy.library import opened
 from unimri.deploy.model import Model, load
-from unimri.io.files import files_below
+from unimri.io.volume import files_below
 from unimri.metrics.score import Score, mean_score, score_slice
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model, read_about
 from unimri.physics.fourier import PHASE_AXES, lines, undersample

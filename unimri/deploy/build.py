@@ -16,8 +16,7 @@ from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import versions
 from unimri.core.text import write_csv
-from unimri.data.split import Split
-from unimri.data.store import PreparedData
+from unimri.data.store import PreparedData, Split
 from unimri.deploy.card import write_texts
 from unimri.deploy.description import (
     AnatomyDescription,

@@ -12,7 +12,7 @@ rule simulate:
     params:
         settings=lambda wildcards: plan.simulation(wildcards.anatomy),
         seed=plan.config.seed,
-        code=code("unimri.data.simulate.simulate"),
+        code=code("unimri.data.simulate"),
     shell:
         "python -m unimri.cli simulate {params.seed} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
