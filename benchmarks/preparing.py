@@ -22,9 +22,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from unimri.data.index import Index, index_scans
-from unimri.data.layouts.base import Reader
-from unimri.data.layouts.folders import DicomReader, NiftiReader
+from unimri.data.layouts import DicomReader, NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare_shard
+from unimri.data.reader import Reader
 
 SIZE, SLICES = 320, 32
 

@@ -10,10 +10,9 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from unimri.classical.settings import ClassicalSettings
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, parse_settings
-from unimri.data.geometry import Geometry
-from unimri.data.layouts.registry import ReaderSettings
-from unimri.data.prepare import PreparationSettings
-from unimri.data.simulate.settings import SimulationSettings
+from unimri.data.layouts import ReaderSettings
+from unimri.data.prepare import Geometry, PreparationSettings
+from unimri.data.scanner import SimulationSettings
 from unimri.evaluation.averages import AVERAGE, KEYS
 from unimri.evaluation.statistics import StatisticsSettings
 from unimri.metrics.settings import MetricSettings

@@ -13,7 +13,7 @@ from calibrate_masks import calibrate, read_target, report
 from scipy.ndimage import gaussian_filter
 
 from unimri.core.errors import UnimriError
-from unimri.data.layouts.folders import NiftiReader
+from unimri.data.layouts import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
 from unimri.evaluation.paper import published

@@ -20,7 +20,7 @@ from unimri.classical.settings import ClassicalSettings, TotalVariation, Tuned, 
 from unimri.classical.tuning import beyond_the_end, tune
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
-from unimri.data.layouts.folders import NiftiReader
+from unimri.data.layouts import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.evaluation.reconstruct import load_reconstructor
 from unimri.metrics.settings import MetricSettings

@@ -21,11 +21,10 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from scan_files import write_image, write_nifti
 
-from unimri.core.errors import UnimriError
-from unimri.data.layouts.folders import DicomReader, NiftiReader
+from unimri.core.errors import ReadError, UnimriError
+from unimri.data.layouts import DicomReader, NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
-from unimri.io.errors import ReadError
 
 MEMORY = 64 * 2**20
 SECONDS = 20

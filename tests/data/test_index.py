@@ -8,7 +8,7 @@ from scan_files import write_nifti, write_series
 
 from unimri.core.errors import UnimriError
 from unimri.data.index import Index, IndexTask, index_scans, save_index
-from unimri.data.layouts.folders import DicomReader, NiftiReader
+from unimri.data.layouts import DicomReader, NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
 

@@ -4,7 +4,7 @@ import pytest
 from scan_files import write_series
 
 from unimri.core.errors import UnimriError
-from unimri.data.layouts.challenges import ChaosReader
+from unimri.data.layouts import ChaosReader
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from pydantic import ValidationError
 from scan_files import write_nifti, write_series
 
 from unimri.core.errors import UnimriError
-from unimri.data.geometry import centre_crop, to_size
-from unimri.data.layouts.folders import DicomReader, NiftiReader
-from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
+from unimri.data.layouts import DicomReader, NiftiReader
+from unimri.data.prepare import PreparationSettings, PreparationTask, centre_crop, prepare, to_size
 from unimri.data.store import TEXT, PreparedData
 
 SMALL = PreparationSettings(image_size=16, crop=16)

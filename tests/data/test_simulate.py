@@ -13,11 +13,9 @@ from PIL import Image
 from pydantic import ValidationError
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from unimri.data.simulate.dicom_sets import Encoding
-from unimri.data.simulate.phantoms.phantom import Plane
-from unimri.data.simulate.scanner import scan, stream
-from unimri.data.simulate.settings import PHANTOMS, SimulationSettings
-from unimri.data.simulate.simulate import layout_of, simulate
+from unimri.data.phantoms.phantom import Plane
+from unimri.data.scanner import PHANTOMS, SimulationSettings, scan, stream
+from unimri.data.simulate import Encoding, layout_of, simulate
 
 ANATOMIES = sorted(PHANTOMS)
 

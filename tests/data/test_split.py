@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from unimri.core.errors import UnimriError
-from unimri.data.split import SPLITS, Fractions, split_patients
+from unimri.data.index import Fractions, split_patients
+from unimri.data.store import SPLITS
 
 names = st.sets(st.text(min_size=1, max_size=8), min_size=3, max_size=60)
 

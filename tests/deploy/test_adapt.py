@@ -15,7 +15,7 @@ from stores import smooth
 
 import unimri
 from unimri.core.errors import UnimriError
-from unimri.data.layouts.registry import parse_reader
+from unimri.data.layouts import parse_reader
 from unimri.deploy.adapt import AdaptationSettings, adapt, guess_reader
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.description import digests

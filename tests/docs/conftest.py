@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from unimri.core.artifacts import sha256
 from unimri.core.settings import parse_settings
-from unimri.data.simulate.settings import SimulationSettings
-from unimri.data.simulate.simulate import simulate
+from unimri.data.scanner import SimulationSettings
+from unimri.data.simulate import simulate
 from unimri.deploy.adapters import save_adapter
 from unimri.deploy.card import write_texts
 from unimri.deploy.description import FEATURES, AnatomyDescription, ModelDescription

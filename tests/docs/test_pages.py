@@ -25,7 +25,7 @@ API = {
     "unimri.models.cascade": ["D5C5"],
     "unimri.models.conditioning.base": ["Conditioning", "Conditioning.add", "Condition", "CascadeCondition"],
     "unimri.models.folder": ["load_model", "save_aspin", "insert_aspin"],
-    "unimri.data.layouts.base": ["Reader", "Reader.find", "Reader.read"],
+    "unimri.data.reader": ["Reader", "Reader.find", "Reader.read"],
     "unimri.io.volume": ["Images", "Scan"],
     "unimri.data.store": ["PreparedData", "SliceSet"],
     "unimri.metrics.settings": ["MetricSettings"],

@@ -10,15 +10,13 @@ import pytest
 from damage import crash, crash_at_b
 from scan_files import header_of, noise, write_fastmri, write_ismrmrd
 
-from unimri.core.errors import UnimriError
-from unimri.data.layouts.base import Reader
-from unimri.data.layouts.folders import FastmriReader, IsmrmrdReader
+from unimri.core.errors import ReadError, UnimriError
+from unimri.data.layouts import FastmriReader, IsmrmrdReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
-from unimri.data.split import SPLITS
-from unimri.data.store import PreparedData
+from unimri.data.reader import Reader
+from unimri.data.store import SPLITS, PreparedData
 from unimri.io import fastmri, isolated
 from unimri.io import ismrmrd as ismrmrd_reader
-from unimri.io.errors import ReadError
 
 MUTATIONS, SECONDS = 200, 10
 

@@ -185,16 +185,16 @@ def test_nothing_is_written_over_and_no_nonsense_is_written(tmp_path):
     assert not (tmp_path / "other.nii").exists()
 
 
-@pytest.mark.parametrize(("bits", "white"), [(8, 255), (16, 65535)])
-def test_pngs_are_scaled_to_the_volumes_maximum(tmp_path, bits, white):
+def test_pngs_are_scaled_to_the_volumes_maximum(tmp_path):
     (source,) = find_sources(nifti_file(tmp_path / "a.nii.gz"))
     images = source.read().images
-    written = source.write(images, tmp_path / "out", MADE, as_png=bits)
+    written = source.write(images, tmp_path / "out", MADE, as_png=True)
     assert [path.relative_to(tmp_path).as_posix() for path in written] == [
         "out/a/slice-0001.png",
         "out/a/slice-0002.png",
     ]
     pixels = np.stack([np.asarray(Image.open(path)) for path in written])
+    white = 65535
     assert pixels.max() == white
     np.testing.assert_allclose(pixels / white * images.max(), images, rtol=0, atol=images.max() / white)
 

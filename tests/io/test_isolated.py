@@ -16,8 +16,7 @@ import psutil
 import pytest
 from damage import crash, doze, fail, leave, read_from_nowhere, shout, spin, stop, take
 
-from unimri.core.errors import UnimriError
-from unimri.io.errors import AGAIN, ReadError
+from unimri.core.errors import AGAIN, ReadError, UnimriError
 from unimri.io.isolated import Worker, isolated
 
 HERE = Path(__file__)

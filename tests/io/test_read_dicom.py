@@ -20,8 +20,7 @@ from scan_files import ramp, write_image, write_nifti, write_series
 
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
-from unimri.data.layouts.folders import DicomReader
-from unimri.data.layouts.registry import ReaderSettings
+from unimri.data.layouts import DicomReader, ReaderSettings
 from unimri.io.nifti import read_slices, slice_orientation
 
 SETTINGS = DicomReader()

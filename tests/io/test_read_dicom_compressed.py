@@ -15,12 +15,11 @@ from pydicom.uid import (
 )
 from scan_files import write_image
 
-from unimri.core.errors import UnimriError
-from unimri.data.layouts.folders import DicomReader
+from unimri.core.errors import ReadError, UnimriError
+from unimri.data.layouts import DicomReader
 from unimri.io import isolated
 from unimri.io.dicom import pixels as dicom_pixels
 from unimri.io.dicom.pixels import decode, open_image
-from unimri.io.errors import ReadError
 
 SETTINGS = DicomReader()
 SYNTAXES = [RLELossless, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless]

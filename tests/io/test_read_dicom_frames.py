@@ -15,7 +15,7 @@ from pydicom.uid import (
 from scan_files import item, write_image
 
 from unimri.core.errors import UnimriError
-from unimri.data.layouts.folders import DicomReader
+from unimri.data.layouts import DicomReader
 from unimri.io import volume
 
 SETTINGS = DicomReader()

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scan_files import noise, write_fastmri
 
-from unimri.core.errors import UnimriError
-from unimri.data.layouts.folders import FastmriReader
-from unimri.io.errors import ReadError
+from unimri.core.errors import ReadError, UnimriError
+from unimri.data.layouts import FastmriReader
 from unimri.io.fastmri import read_slices
 
 Write = Callable[..., Path]

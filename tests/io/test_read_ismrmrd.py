@@ -13,9 +13,8 @@ from ismrmrd import xsd
 from numpy.typing import NDArray
 from scan_files import image_of, line, noise, write_lines
 
-from unimri.core.errors import UnimriError
-from unimri.data.layouts.folders import IsmrmrdReader
-from unimri.io.errors import ReadError
+from unimri.core.errors import ReadError, UnimriError
+from unimri.data.layouts import IsmrmrdReader
 from unimri.io.ismrmrd import read_slices
 
 Write = Callable[..., Path]

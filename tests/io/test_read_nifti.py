@@ -10,9 +10,7 @@ from scan_files import ramp, write_nifti
 from scipy.spatial.transform import Rotation
 
 from unimri.core.errors import UnimriError
-from unimri.data.layouts.challenges import AcdcReader, DecathlonReader
-from unimri.data.layouts.folders import NiftiReader
-from unimri.data.layouts.registry import ReaderSettings
+from unimri.data.layouts import AcdcReader, DecathlonReader, NiftiReader, ReaderSettings
 from unimri.io.nifti import read_slices, slice_orientation
 from unimri.io.planes import AXES, describe
 

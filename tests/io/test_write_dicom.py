@@ -15,9 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 from pydicom.valuerep import PersonName
 from scan_files import MADE, PRIVATE, write_enhanced, write_oblique
 
-from unimri.core.errors import UnimriError
+from unimri.core.errors import ReadError, UnimriError
 from unimri.io.dicom.derived import FrameScale, choose_scale
-from unimri.io.errors import ReadError
 from unimri.io.formats import find_sources
 
 # Of every kind that holds text.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nibabel.nifti1 import Nifti1Extension
 from scan_files import MADE, PRIVATE
 
-from unimri.io.errors import ReadError
+from unimri.core.errors import ReadError
 from unimri.io.formats import find_sources
 from unimri.io.volume import Provenance
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from commands import ANATOMIES, arguments, finish, start
 
-from unimri.data.layouts.folders import NiftiReader
+from unimri.data.layouts import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks

@@ -131,7 +131,7 @@ def adapt(
     Interrupted, it ends with status 143, and goes on where it was when the same command is given again.
     """
     from unimri.core.compute import cpu_threads
-    from unimri.data.layouts.registry import parse_reader
+    from unimri.data.layouts import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
     from unimri.deploy.adapt import adapt as run
     from unimri.deploy.adapters import add_adapter
@@ -193,7 +193,7 @@ def inspect(
     reader: Annotated[str, typer.Option(help="Name of a reader, such as dicom, or its settings as JSON.")],
 ) -> None:
     """Say what a data set holds, and what would be left out and why. Prints names of patients and files."""
-    from unimri.data.layouts.registry import parse_reader
+    from unimri.data.layouts import parse_reader
     from unimri.data.prepare import findings_table
     from unimri.data.prepare import inspect as run
 

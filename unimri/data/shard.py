@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from unimri.core.artifacts import replacing, sha256, write_json
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, read_settings
-from unimri.data.split import Split
-from unimri.data.store import MANIFEST, SKIPPED, SOURCES, encode
+from unimri.data.store import MANIFEST, SKIPPED, SOURCES, Split, encode
 
 
 class SourceFile(Settings):

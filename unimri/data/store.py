@@ -1,4 +1,4 @@
-"""Prepared slices on disk: HDF5 shards with a manifest of their volumes.
+"""Prepared slices on disk: HDF5 shards with a manifest of their volumes and splits.
 
 A folder holds
 
@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import h5py
 import numpy as np
@@ -24,7 +24,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unimri.core.errors import UnimriError
-from unimri.data.split import Split
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 # rows and columns are the scanner's matrix; slices * scale is the scanner's own scale; digest is over the
 # sorted digests of the volume's sources.

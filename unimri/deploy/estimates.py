@@ -29,8 +29,7 @@ from unimri.physics.masks import Masks
 
 if TYPE_CHECKING:
     # Whoever reconstructs needs no prepared data.
-    from unimri.data.split import Split
-    from unimri.data.store import PreparedData
+    from unimri.data.store import PreparedData, Split
 
 # Of the covariance towards its own diagonal: some anatomies have few slices.
 _SHRINKAGE = 0.05

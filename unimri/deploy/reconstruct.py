@@ -6,18 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from unimri.core.errors import UnimriError
+from unimri.core.errors import ReadError, UnimriError
 from unimri.core.provenance import versions
-from unimri.core.text import write_csv
 from unimri.deploy.estimates import Choice
 from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
-from unimri.io.errors import ReadError
 from unimri.io.formats import Source, check_output, find_sources
 from unimri.io.volume import Images, Provenance
 from unimri.metrics.settings import MetricSettings
@@ -168,7 +165,7 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
         versions()["unimri"],
         wanted.deidentify,
     )
-    source.write(images, output, provenance, 16 if wanted.as_png else None)
+    source.write(images, output, provenance, wanted.as_png)
     return Outcome(
         source.name,
         source.number,
@@ -247,6 +244,11 @@ def _gain(zero_filled: tuple["Score", ...], own: tuple["Score", ...]) -> str:
 
 def write_scores(outcomes: Iterable[Outcome], path: Path) -> None:
     """Write one row a slice: volume (its number in the input, from 1; never its name), slice (from 0), scores."""
+    # Here, since few ask for them.
+    import pandas as pd
+
+    from unimri.core.text import write_csv
+
     rows = [
         (outcome.number, place, outcome.model, outcome.anatomy, round(outcome.acceleration, 4), *before, *after)
         for outcome in outcomes

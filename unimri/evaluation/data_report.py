@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from unimri.core.artifacts import write_text
 from unimri.core.text import markdown_table, write_csv
-from unimri.data.split import SPLITS
-from unimri.data.store import PreparedData
+from unimri.data.store import SPLITS, PreparedData
 from unimri.evaluation.figures import histogram_figure
 
 BINS = 64

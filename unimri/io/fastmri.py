@@ -8,8 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from unimri.io.errors import AGAIN, ReadError
-from unimri.io.files import name_below
+from unimri.core.errors import AGAIN, ReadError
 from unimri.io.hdf5 import (
     MAX_READ,
     UNREADABLE,
@@ -17,15 +16,16 @@ from unimri.io.hdf5 import (
     dataset,
     find_hdf5,
     is_complex,
+    matrix,
     member,
     open_hdf5,
+    parse_header,
     text,
     text_attribute,
     write_reconstruction,
 )
-from unimri.io.ismrmrd_header import matrix, parse_header
 from unimri.io.isolated import isolated
-from unimri.io.volume import Provenance, Scan, acquired, as_float32, check_size, magnitude
+from unimri.io.volume import Scan, acquired, as_float32, check_size, magnitude
 from unimri.physics.acquisition import Acquisition, image_of
 
 Use = Literal["reconstruction", "kspace"]
@@ -36,16 +36,13 @@ RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
 
 def find(root: Path, files: Sequence[Path]) -> list[Scan]:
     """The files that have a `kspace`; see `unimri.io.formats.Format`."""
-    return [
-        Scan(name_below(root, path), (path,), found if isinstance(found, ReadError) else None)
-        for path, found in find_hdf5(files, "fastMRI headers", _has_kspace)
-    ]
+    return find_hdf5(root, files, "fastMRI headers", _has_kspace)
 
 
-def _has_kspace(path: Path) -> Literal[True] | None:
-    """Whether a file has a `kspace` of its own. It runs in another process."""
+def _has_kspace(path: Path) -> str | None:
+    """Blank for a file that has a `kspace` of its own, else None. It runs in another process."""
     with open_hdf5(path) as file:
-        return True if member(file, "kspace", path) is not None else None
+        return None if member(file, "kspace", path) is None else ""
 
 
 def read(paths: tuple[Path, ...]) -> Acquisition:
@@ -86,9 +83,7 @@ def read_file(path: Path) -> Acquisition:
     return acquired(kspace, mask, path, size, truth, padded=truth is not None)
 
 
-def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
-    """Write `reconstruction`; see `write_reconstruction`."""
-    return write_reconstruction(images, target, provenance)
+write = write_reconstruction
 
 
 def patient_of(path: Path, acquisitions: list[str] | None) -> str | None:

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Literal, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
-from unimri.io.files import files_below
-from unimri.io.png import write_png
-from unimri.io.volume import Images, Provenance, Scan
+from unimri.io.volume import Images, Provenance, Scan, files_below
 from unimri.physics.acquisition import Acquisition
 
 
@@ -157,7 +156,7 @@ class Source:
         images: NDArray[np.float32],
         output: Path,
         provenance: Provenance,
-        as_png: Literal[8, 16] | None = None,
+        as_png: bool = False,
     ) -> list[Path]:
         """Write a reconstruction, whole or not at all.
 
@@ -166,7 +165,7 @@ class Source:
         images : (slices, rows, columns), float32, >= 0, finite, on the input's own scale, in the order of `read`.
         output : see `target`.
         provenance : what is said of it.
-        as_png : bits of PNGs to write instead of the format.
+        as_png : write a folder of PNGs instead of the format.
 
         Returns
         -------
@@ -179,12 +178,32 @@ class Source:
         """
         if images.ndim != 3 or not np.isfinite(images).all() or images.min() < 0:
             raise UnimriError(f"{self.paths[0]}: its reconstruction is no magnitude image; check the model")
-        target = self.target(output, provenance.deidentify, as_png is not None)
+        target = self.target(output, provenance.deidentify, as_png)
         if (target.is_dir() and any(target.iterdir())) or target.is_file() or target.is_symlink():
             raise UnimriError(f"{target}: is there already; give another output")
-        if as_png is not None:
-            return write_png(images, target, as_png)
+        if as_png:
+            return write_png(images, target)
         return self.format.load().write(self.paths, images, target, provenance)
+
+
+def write_png(images: NDArray[np.float32], folder: Path) -> list[Path]:
+    """Write each slice as `slice-0001.png` of 16 bits, to be shown: the scale is lost. Whole or not at all.
+
+    Parameters
+    ----------
+    images : (slices, rows, columns), float32, >= 0; 0 becomes black and the volume's maximum white.
+    folder : is made, or replaced.
+    """
+    # Here, since few write pictures.
+    from PIL import Image
+
+    scale = 65535 / (float(images.max()) or 1.0)
+    names = [f"slice-{number:04d}.png" for number in range(1, len(images) + 1)]
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        for name, image in zip(names, images, strict=True):
+            Image.fromarray(np.rint(image.astype(np.float64) * scale).astype(np.uint16)).save(temporary / name)
+    return [folder / name for name in names]
 
 
 def find_sources(path: Path, format: str | None = None) -> list[Source]:
@@ -213,7 +232,7 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
     files = files_below(path) if path.is_dir() else [path]
     found: list[tuple[Scan, Format]] = []
     for each in chosen:
-        if each.may_have(path, files):
+        if format is not None or each.may_have(path, files):
             found += [(one, each) for one in each.load().find(path, files)]
             # A damaged HDF5 file would be found by both of its formats.
             known = {own for one, _ in found for own in one.paths}

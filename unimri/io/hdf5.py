@@ -1,4 +1,6 @@
-"""HDF5 files that others wrote: what they declare is checked before anything is read; and reconstructions in HDF5.
+"""HDF5 files that others wrote, fastMRI's and ISMRMRD's: what they declare is checked before anything is read.
+
+Includes the XML header that both have, and reconstructions in HDF5.
 
 Damage can still crash or hang the HDF5 library, so that readers open them by way of `isolated` alone.
 """
@@ -7,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 import h5py
 import numpy as np
@@ -15,11 +19,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unimri.core.artifacts import replacing
-from unimri.io.errors import AGAIN, ReadError
+from unimri.core.errors import AGAIN, ReadError
 from unimri.io.isolated import isolated
-from unimri.io.volume import MAX_DEFLATE_RATIO, Provenance, check_size
-
-T = TypeVar("T")
+from unimri.io.volume import MAX_DEFLATE_RATIO, Provenance, Scan, check_size, name_below
 
 # What one read may take, 2 GiB as complex64: 64 coils with 2048 x 2048 points each.
 MAX_READ = 2**28
@@ -31,29 +33,33 @@ PLAIN_FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
 # Of a file that is damaged in whatever way.
 UNREADABLE = "cannot be read as HDF5"
 
+# Of a header's text, in characters. Scanners write some 100 kB, most of it the protocol.
+MAX_HEADER = 2**24
+
 # Names of the two halves of a complex number; h5py itself knows the first pair, for floats.
 HALVES = (("r", "i"), ("real", "imag"))
 
 
-def find_hdf5(
-    files: Sequence[Path], title: str, probe: Callable[[Path], T | None]
-) -> Iterator[tuple[Path, T | ReadError]]:
-    """Give each `.h5` file with what `probe` says of it, or the fault of one that cannot be opened.
+def find_hdf5(root: Path, files: Sequence[Path], title: str, probe: Callable[[Path], str | None]) -> list[Scan]:
+    """Find the `.h5` files that are wanted, each a volume. One that cannot be opened has the fault.
 
     Parameters
     ----------
-    files : of a folder; others are passed over.
+    root, files : the input, and files that are it or lie below it; those of other names are passed over.
     title : of the progress bar.
-    probe : None for a file that is not wanted. It runs in another process, see `isolated`.
+    probe : gives the patient whom a file names, blank where it names none; None for a file that is not wanted. It runs
+        in another process, see `isolated`.
     """
+    scans = []
     for path in tqdm([path for path in files if path.suffix.lower() == ".h5"], desc=title, unit="file", disable=None):
+        fault = None
         try:
-            found = isolated(path, UNREADABLE, probe)
-        except ReadError as fault:
-            yield path, fault
-            continue
-        if found is not None:
-            yield path, found
+            patient = isolated(path, UNREADABLE, probe)
+        except ReadError as error:
+            patient, fault = "", error
+        if patient is not None:
+            scans.append(Scan(name_below(root, path), (path,), fault, patient))
+    return scans
 
 
 @contextmanager
@@ -151,6 +157,64 @@ def text_attribute(file: Any, name: str) -> str:
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
+def parse_header(stored: str | bytes, path: Path) -> Element:
+    """Parse the XML header of ISMRMRD, which fastMRI's files hold too (https://ismrmrd.readthedocs.io).
+
+    A document type is refused, whatever it declares: entities, which can make gigabytes of a few lines or
+    name other files, need one, and ISMRMRD has none.
+
+    Raises
+    ------
+    ReadError
+        When it is too long, is no XML in UTF-8, or has a document type.
+    """
+    try:
+        # As text, so that no declared encoding can hide what is looked for.
+        content = stored.decode("utf-8") if isinstance(stored, bytes) else stored
+        if len(content) > MAX_HEADER:
+            raise ReadError(path, "its header is too long", AGAIN)
+        if "<!DOCTYPE" in content:
+            raise ReadError(path, "its header has a document type", "remove it: ISMRMRD headers have none")
+        return ElementTree.fromstring(content)
+    except (UnicodeDecodeError, ElementTree.ParseError, ValueError) as error:
+        raise ReadError(path, "its header is no XML", AGAIN) from error
+
+
+def text_at(root: Element, place: str) -> str:
+    """Stripped text of the first element at `place` ("encoding/trajectory"); blank where there is none."""
+    steps = "/".join(f"{{*}}{step}" for step in place.split("/"))
+    return (root.findtext(steps) or "").strip()
+
+
+def number_at(root: Element, place: str, path: Path) -> int:
+    """Integer >= 0 at `place` of the header.
+
+    Raises
+    ------
+    ReadError
+        When there is none.
+    """
+    stated = text_at(root, place)
+    # Counts of lines and pixels: more digits mean damage.
+    if not (stated.isascii() and stated.isdigit() and len(stated) < 10):
+        raise ReadError(path, f"its header has no {place}", "export the file again")
+    return int(stated)
+
+
+def matrix(root: Element, space: str, path: Path) -> tuple[int, int]:
+    """Points along readout and phase encoding of "encodedSpace" or "reconSpace".
+
+    Raises
+    ------
+    ReadError
+        When the header does not say, or says 0.
+    """
+    x, y = (number_at(root, f"encoding/{space}/matrixSize/{axis}", path) for axis in "xy")
+    if min(x, y) < 1:
+        raise ReadError(path, f"its header declares an empty {space}", "export the file again")
+    return x, y
+
+
 def is_complex(dtype: np.dtype[Any]) -> bool:
     """Whether values of `dtype` can be read as complex numbers."""
     if dtype.names is None:
@@ -169,7 +233,9 @@ def as_complex64(values: NDArray[Any]) -> NDArray[np.complex64]:
         return result
 
 
-def write_reconstruction(images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
+def write_reconstruction(
+    paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance
+) -> list[Path]:
     """Write a file as fastMRI's tools exchange them: one dataset, `reconstruction`, and attributes that say what it is.
 
     Nothing is taken over from the input, whose header names the patient, so that it is the same with and without

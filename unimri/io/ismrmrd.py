@@ -6,28 +6,30 @@ The files are read with h5py: the `ismrmrd` package opens them for writing, foll
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from unimri.io.errors import AGAIN, ReadError
-from unimri.io.files import name_below
+from unimri.core.errors import AGAIN, ReadError
 from unimri.io.hdf5 import (
     MAX_READ,
     UNREADABLE,
     dataset,
     find_hdf5,
+    matrix,
     member,
+    number_at,
     open_hdf5,
+    parse_header,
     text,
+    text_at,
     write_reconstruction,
 )
-from unimri.io.ismrmrd_header import matrix, number_at, parse_header, text_at
 from unimri.io.isolated import isolated
-from unimri.io.volume import Provenance, Scan, check_kspace, check_size, magnitude
+from unimri.io.volume import Scan, check_kspace, check_size, magnitude
 from unimri.physics.acquisition import Acquisition, image_of
 
 GROUP = "dataset"
@@ -54,17 +56,14 @@ MAX_LINES = 2**22
 
 def find(root: Path, files: Sequence[Path]) -> list[Scan]:
     """The files that have ISMRMRD's group and header; see `unimri.io.formats.Format`."""
-    return [
-        Scan(name_below(root, path), (path,), found if isinstance(found, ReadError) else None)
-        for path, found in find_hdf5(files, "ISMRMRD headers", _has_acquisitions)
-    ]
+    return find_hdf5(root, files, "ISMRMRD headers", _has_acquisitions)
 
 
-def _has_acquisitions(path: Path) -> Literal[True] | None:
-    """Whether a file has ISMRMRD's group with a header. It runs in another process."""
+def _has_acquisitions(path: Path) -> str | None:
+    """Blank for a file that has ISMRMRD's group with a header, else None. It runs in another process."""
     with open_hdf5(path) as file:
         group = member(file, GROUP, path)
-        return True if isinstance(group, h5py.Group) and member(group, "xml", path) is not None else None
+        return "" if isinstance(group, h5py.Group) and member(group, "xml", path) is not None else None
 
 
 def read(paths: tuple[Path, ...]) -> Acquisition:
@@ -98,13 +97,9 @@ def read_file(path: Path) -> Acquisition:
     return Acquisition(kspace, mask, "columns", (min(rows, size[0]), min(columns, size[1])))
 
 
-def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
-    """Write `reconstruction` as for fastMRI; see `write_reconstruction`.
-
-    ISMRMRD's own images would need a header for each, with positions that not all converters fill in, and fewer tools
-    read them than read one dataset.
-    """
-    return write_reconstruction(images, target, provenance)
+# As for fastMRI. ISMRMRD's own images would need a header for each, with positions that not all converters fill in, and
+# fewer tools read them than read one dataset.
+write = write_reconstruction
 
 
 def patient_of(path: Path) -> str:

@@ -14,8 +14,7 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from unimri.core.errors import UnimriError
-from unimri.io.errors import AGAIN, ReadError
+from unimri.core.errors import AGAIN, ReadError, UnimriError
 
 if sys.platform == "linux":
     import fcntl

@@ -17,10 +17,9 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
-from unimri.io.errors import AGAIN, ReadError
-from unimri.io.files import name_below
+from unimri.core.errors import AGAIN, ReadError
 from unimri.io.planes import Plane, describe, turn, turn_affine
-from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, as_float32, check_size, magnitude
+from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, as_float32, check_size, magnitude, name_below
 
 LABELS = ("._*", "*_gt*", "*label*", "*_seg*", "*-seg*", "seg", "segmentation*")
 """Patterns of names of files or folders that are label maps and no scans."""

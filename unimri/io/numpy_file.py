@@ -18,9 +18,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
-from unimri.io.errors import AGAIN, ReadError
-from unimri.io.files import name_below
-from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, acquired, check_size, magnitude
+from unimri.core.errors import AGAIN, ReadError
+from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, acquired, check_size, magnitude, name_below
 from unimri.physics.acquisition import Acquisition
 
 _ENDS = (".npy", ".npz")

@@ -8,7 +8,7 @@ from nibabel.affines import obliquity
 from nibabel.orientations import aff2axcodes, apply_orientation, axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from unimri.io.errors import ReadError
+from unimri.core.errors import ReadError
 
 Plane = Literal["native", "axial", "coronal", "sagittal"]
 

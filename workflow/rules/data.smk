@@ -12,7 +12,7 @@ rule simulate:
     params:
         settings=lambda wildcards: plan.simulation(wildcards.anatomy),
         seed=plan.config.seed,
-        code=code("unimri.data.simulate.simulate"),
+        code=code("unimri.data.simulate"),
     shell:
         "python -m unimri.cli simulate {params.seed} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
@@ -85,7 +85,7 @@ rule manifest:
         **LIGHT,
     params:
         folder=subpath(output.manifest, parent=True),
-        settings=plan.fractions(),
+        settings=as_json(plan.config.preparation.fractions),
         seed=plan.config.seed,
         code=code("unimri.data.prepare"),
     shell:

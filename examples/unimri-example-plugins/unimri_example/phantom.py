@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unimri.data.simulate.phantoms.phantom import Canvas, Phantom, Plane, Pose, dome, ellipse, signals_by_contrast
+from unimri.data.phantoms.phantom import Canvas, Phantom, Plane, Pose, dome, ellipse, signals_by_contrast
 
 
 class Ball(Phantom):

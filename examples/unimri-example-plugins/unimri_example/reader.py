@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from unimri.data.layouts.base import Reader
-from unimri.io.errors import ReadError
-from unimri.io.files import files_below, nothing_found
-from unimri.io.volume import Scan
+from unimri.core.errors import ReadError
+from unimri.data.reader import Reader
+from unimri.io.volume import Scan, files_below, nothing_found
 
 
 class NpyFolder(Reader):

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 
 from unimri.core.artifacts import replacing
+from unimri.core.errors import AGAIN, ReadError
 from unimri.io.dicom.derived import FrameScale, choose_scale, derived, encode
 from unimri.io.dicom.header import Header, functional_group, read_header
 from unimri.io.dicom.identity import check_pixels, deidentified
 from unimri.io.dicom.series import find_series, ordered, read_series
-from unimri.io.errors import AGAIN, ReadError
-from unimri.io.files import name_below
-from unimri.io.volume import Images, Provenance, Scan
+from unimri.io.volume import Images, Provenance, Scan, name_below
 
 # Files of the other formats need not be asked whether they are DICOM.
 _OTHERS = (".nii", ".nii.gz", ".h5", ".npy", ".npz")

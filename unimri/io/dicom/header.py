@@ -10,7 +10,7 @@ import pydicom
 from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from unimri.io.errors import AGAIN, ReadError
+from unimri.core.errors import AGAIN, ReadError
 from unimri.io.volume import MAX_DEFLATE_RATIO
 
 TAGS = [

@@ -8,8 +8,8 @@ from pydicom import DataElement, Dataset
 from pydicom.tag import Tag
 from pydicom.uid import UID, generate_uid
 
+from unimri.core.errors import ReadError
 from unimri.io.dicom.derived import NUMBER_OFFSET, equipment
-from unimri.io.errors import ReadError
 from unimri.io.volume import Provenance
 
 _NUMERIC = {"DS", "IS", "FD", "FL", "SL", "SS", "UL", "US"}

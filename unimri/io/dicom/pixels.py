@@ -31,8 +31,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from unimri.core.errors import AGAIN, ReadError
 from unimri.io.dicom.header import Header, functional_group, header_of, is_enhanced
-from unimri.io.errors import AGAIN, ReadError
 from unimri.io.isolated import isolated
 from unimri.io.volume import as_float32, check_size
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from unimri.core.errors import ReadError
 from unimri.io.dicom.header import Frame, Header, read_header
 from unimri.io.dicom.pixels import Image, open_image
-from unimri.io.errors import ReadError
 from unimri.io.planes import Plane, describe, turn, turn_affine
 from unimri.io.volume import check_size, magnitude
 

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy
 
-from unimri.data.simulate.phantoms.phantom import (
+from unimri.data.phantoms.phantom import (
     Canvas,
     Field,
     Noise,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unimri.data.simulate.phantoms.phantom import (
+from unimri.data.phantoms.phantom import (
     Canvas,
     Field,
     Noise,

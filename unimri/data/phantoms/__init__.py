@@ -1,0 +1,1 @@
+"""One module a phantom; `unimri.data.scanner.PHANTOMS` names them."""

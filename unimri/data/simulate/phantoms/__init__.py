@@ -1,1 +1,0 @@
-"""One module a phantom; `unimri.data.simulate.settings.PHANTOMS` names them."""
