@@ -14,6 +14,7 @@ from tabulate import tabulate
 
 import unimri
 from unimri.config import Config, load_config
+from unimri.workflow.trainings import TrainingPlan
 
 # Published counts, beside the tables.
 COUNTS = Path(unimri.__path__[0]) / "evaluation/published/counts.csv"
@@ -27,24 +28,22 @@ def forward_flops(config: Config) -> float:
 
 
 def slices_seen(config: Config) -> pd.DataFrame:
-    """By stage: trainings and slices seen, at one acceleration with one seed."""
-    counts = pd.read_csv(COUNTS, index_col="anatomy")["slices"]
+    """By stage: trainings on all patients and slices seen, at one acceleration with one seed."""
+    plan, counts = TrainingPlan(config), pd.read_csv(COUNTS, index_col="anatomy")["slices"]
     train = {name: counts[name] * config.preparation.fractions.train for name in config.anatomies}
-    base, new, stages = config.base, config.new, config.training.stages
-    mixed = sum(train[name] for name in base)
-    # Base anatomies take turns until the largest has been seen once.
-    turns = len(base) * max(train[name] for name in base)
-    adapted = sum(train[name] for name in new)
-    rows = [
-        ("independent", "plain", len(train), sum(train.values()) * stages["independent"].epochs, 3),
-        ("shared", "plain", 1, mixed * stages["shared"].epochs, 3),
-        ("pretrained (S2)", "universal", 1, turns * stages["pretrained"].epochs, 3),
-        ("distilled (S3)", "s3", 1, turns * stages["distilled"].epochs, 4),  # and the teacher's forward
-        ("continued (control)", "universal", 1, turns * stages["continued"].epochs, 3),
-        # No gradient of a convolution's weights.
-        ("adapted (S4), three bases", "universal", 3 * len(new), 3 * adapted * stages["adapted"].epochs, 2),
-    ]
-    return pd.DataFrame(rows, columns=["stage", "step", "trainings", "slices seen", "forwards"])
+    rows = []
+    for training in plan.trainings(plan.samplings[0], plan.seeds[0]):
+        if training.patients is not None:
+            continue
+        own, recipe = [train[name] for name in training.anatomies], training.recipe
+        # Anatomies that take turns do so until the largest has been seen once.
+        slices = len(own) * max(own) if recipe.in_turn else sum(own)
+        step = "s3" if training.teachers else "universal" if training.method.universal else "plain"
+        # A step is three forwards; the teacher's is one more, and no gradient of a convolution's weights one less.
+        forwards = 3 + bool(training.teachers) - (recipe.learns == "conditioning")
+        rows.append((training.stage, step, 1, slices * config.training.stages[training.stage].epochs, forwards))
+    found = pd.DataFrame(rows, columns=["stage", "step", "trainings", "slices seen", "forwards"])
+    return found.groupby(["stage", "step", "forwards"], sort=False, as_index=False).sum()
 
 
 def main() -> None:

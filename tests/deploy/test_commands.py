@@ -156,6 +156,22 @@ def test_fastmri_with_its_mask(
     assert [float(value) for value in found.groups()] == pytest.approx([before, after], abs=0.02)
 
 
+def test_a_mask_that_is_given_goes_before_the_one_in_the_file(
+    reconstruct: Callable[..., str], model: Model, images: NDArray[np.float32], nowhere: Path
+) -> None:
+    whole, _ = model.undersample(images, 1.0)
+    kspace, mask = model.undersample(images)
+    np.save(nowhere / "mask.npy", mask[0])
+    # The file says that it has other lines, and holds more.
+    other = np.roll(mask[0], 1)
+    write_h5(nowhere / "file.h5", whole, mask=other.astype(np.float32), reconstruction_esc=images)
+    reconstruct("file.h5", "-o", "out.h5", "--mask", "mask.npy")
+    with h5py.File("out.h5") as file:
+        np.testing.assert_allclose(
+            file["reconstruction"][...], model.reconstruct(kspace, mask, "knee"), rtol=1e-4, atol=1e-2
+        )
+
+
 def test_numpy_is_what_the_library_gives(
     reconstruct: Callable[..., str], model: Model, images: NDArray[np.float32], nowhere: Path
 ) -> None:

@@ -19,9 +19,8 @@ from unimri.evaluation.claims import (
     read_summary,
     summary,
 )
-from unimri.evaluation.differences import Pair
 from unimri.evaluation.paper import parameter_table, published
-from unimri.evaluation.statistics import StatisticsSettings, compare
+from unimri.evaluation.statistics import Pair, StatisticsSettings, compare
 
 ROOT = Path(__file__).parents[2]
 ANATOMIES = ["brain", "knee", "cardiac", "abdomen", "prostate"]

@@ -9,10 +9,11 @@ from scipy.stats import wilcoxon
 from scores import row
 
 from unimri.evaluation.averages import AVERAGE, cells, table1
-from unimri.evaluation.differences import PROPOSED_PAIRS, Pair
 from unimri.evaluation.statistics import (
     COMPARISON_COLUMNS,
     FEW_PATIENTS,
+    PROPOSED_PAIRS,
+    Pair,
     StatisticsSettings,
     compare,
     comparisons,

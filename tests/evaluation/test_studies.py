@@ -14,7 +14,7 @@ from unimri.core.errors import UnimriError
 from unimri.data.layouts import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
-from unimri.evaluation.pictures import draw_study
+from unimri.evaluation.figures import draw_study
 from unimri.evaluation.reconstruct import load_reconstructor, reconstruct_test_split
 from unimri.evaluation.reconstructions import Reconstruction
 from unimri.evaluation.scores import after_learning, score, with_aspin_of

@@ -20,7 +20,7 @@ from unimri.metrics.score import (
 )
 from unimri.metrics.settings import MetricSettings
 from unimri.report.catalogue import TABLES
-from unimri.report.summary import averages
+from unimri.report.page import averages
 from unimri.report.tables import read_rows, read_table
 
 ORIGINS = {"brain": "simulated", "knee": "simulated"}

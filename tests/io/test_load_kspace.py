@@ -19,11 +19,11 @@ def test_a_fastmri_file_gives_kspace_mask_and_what_its_image_is(tmp_path):
     write_fastmri(tmp_path / "a.h5", kspace=kspace * LINES, mask=LINES, ismrmrd_header=header_of(16, 10, 8, 7))
     scan = unimri.load_kspace(str(tmp_path / "a.h5"))
     assert isinstance(scan, unimri.Acquisition)
-    np.testing.assert_array_equal(scan.kspace, kspace * LINES)
+    np.testing.assert_array_equal(scan.measured(), kspace * LINES)
     np.testing.assert_array_equal(scan.mask, LINES[None])
     assert scan.truth is None
     # fastMRI's centre of 10 pixels, 7 of them.
-    images = image_of(scan.kspace)
+    images = image_of(scan.measured())
     np.testing.assert_array_equal(scan.cropped(images), images[:, 4:12, 1:8])
 
 
@@ -40,7 +40,7 @@ def test_without_a_size_nothing_is_cropped(tmp_path):
     np.save(tmp_path / "a.npy", noise(2, 8, 8) * (np.arange(8) % 3 == 1))
     scan = unimri.load_kspace(tmp_path / "a.npy")
     np.testing.assert_array_equal(scan.mask, [np.arange(8) % 3 == 1])
-    images = image_of(scan.kspace)
+    images = image_of(scan.measured())
     np.testing.assert_array_equal(scan.cropped(images), images)
 
 

@@ -134,7 +134,7 @@ def test_an_undersampled_ismrmrd_scan_has_its_lines_in_their_places(tmp_path, li
     kspace = noise(SLICES, 1, ROWS, COLUMNS)
     read = ismrmrd.read((of_lines(kspace, tmp_path / "a.h5", np.flatnonzero(LINES), limits),))
     np.testing.assert_array_equal(read.mask, LINES[None])
-    np.testing.assert_array_equal(read.kspace, kspace * LINES)
+    np.testing.assert_array_equal(read.measured(), kspace * LINES)
     assert not read.complete
     assert read.truth is None
 
@@ -144,7 +144,7 @@ def test_slices_of_ismrmrd_may_have_lines_of_their_own(tmp_path):
     steps = {0: [1, 4, 5, 6], 1: [2, 4, 5, 9]}
     read = ismrmrd.read((of_lines(kspace, tmp_path / "a.h5", steps),))
     assert [np.flatnonzero(mask).tolist() for mask in read.mask] == list(steps.values())
-    np.testing.assert_array_equal(read.kspace, kspace * read.mask[:, None, None])
+    np.testing.assert_array_equal(read.measured(), kspace * read.mask[:, None, None])
 
 
 def test_partial_fourier_is_undersampling(tmp_path):
@@ -152,7 +152,7 @@ def test_partial_fourier_is_undersampling(tmp_path):
     limits = LIMITS.replace("<minimum>0", "<minimum>4")
     read = ismrmrd.read((of_lines(kspace, tmp_path / "a.h5", range(4, COLUMNS), limits),))
     assert np.flatnonzero(read.mask[0]).tolist() == list(range(4, COLUMNS))
-    np.testing.assert_array_equal(read.kspace, kspace * read.mask)
+    np.testing.assert_array_equal(read.measured(), kspace * read.mask)
     assert not read.complete
 
 
@@ -246,7 +246,7 @@ def test_a_mask_in_any_shape_gives_its_lines(data):
     read = acquired(kspace, points * 3.0, path)
     assert read.axis == axis
     np.testing.assert_array_equal(read.mask, np.atleast_2d(kept))
-    np.testing.assert_array_equal(read.kspace, kspace * np.broadcast_to(points, (slices, rows, columns))[:, None])
+    np.testing.assert_array_equal(read.measured(), kspace * np.broadcast_to(points, (slices, rows, columns))[:, None])
     if not each and (axis == "columns" or rows != columns):
         for shape in ((count,), (1, count), (1, 1, count, 1)):
             read = acquired(kspace, kept.reshape(shape), path)

@@ -7,7 +7,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from unimri.core.errors import UnimriError
 from unimri.metrics import score
-from unimri.metrics.psnr import PSNR_CEILING_DB
+from unimri.metrics.formulas import PSNR_CEILING_DB
 from unimri.metrics.score import IDENTITY, read_volume_scores, volume_columns, volumes_file, write_volume_scores
 from unimri.metrics.settings import MetricSettings
 

@@ -69,7 +69,7 @@ def test_any_shape_of_mask_is_the_same_acquisition(case: dict[str, Any], dimensi
     expected = kspace * shown
     for mask in forms(lines, axis, kspace.shape, dimensions):
         found = acquisition(given_in(kspace, dimensions), mask, axis if told else None, axis)
-        np.testing.assert_array_equal(found.kspace, expected)
+        np.testing.assert_array_equal(found.measured(), expected)
         np.testing.assert_array_equal(found.mask, lines)
         assert found.axis == axis
         assert found.acceleration == pytest.approx(lines.shape[1] / lines.sum(1).mean())
@@ -84,7 +84,7 @@ def test_lines_of_zeros_tell_the_mask(case: dict[str, Any]) -> None:
     each = (len(kspace), lines.shape[1])
     np.testing.assert_array_equal(np.broadcast_to(found.mask, each), np.broadcast_to(lines, each))
     assert len(found.mask) == (1 if (lines == lines[0]).all() else len(kspace))
-    np.testing.assert_array_equal(found.kspace, kspace * shown)
+    np.testing.assert_array_equal(found.measured(), kspace * shown)
     usual = acquisition(kspace * shown, None, None, axis)
     assert np.array_equal(usual.mask, found.mask)
 
@@ -112,7 +112,7 @@ def test_kinds_of_numbers(kind: Any) -> None:
     made = {"pairs": pairs, "pairs of doubles": pairs.astype(np.float64)}.get(kind)
     found = acquisition(kspace.astype(kind) if made is None else made, mask, None, "columns")
     assert found.kspace.dtype == np.complex64
-    np.testing.assert_array_equal(found.kspace[:, 0], kspace * mask)
+    np.testing.assert_array_equal(found.measured()[:, 0], kspace * mask)
 
 
 FULL = samples(2, 5, 6)
@@ -164,11 +164,13 @@ def test_a_complete_scan_tells_its_truth_and_can_be_undersampled() -> None:
     kept = np.arange(6) % 2 == 0
     some = scan.with_truth().undersampled(kept)
     assert (some.complete, some.acceleration, some.axis) == (False, 2.0, "rows")
-    np.testing.assert_array_equal(some.kspace, scan.kspace * kept[:, None])
+    np.testing.assert_array_equal(some.measured(), scan.kspace * kept[:, None])
     np.testing.assert_array_equal(some.truth, truth)
     # What was measured of it tells no truth.
     assert scan.undersampled(kept).with_truth().truth is None
-    assert scan.undersampled(np.ones(8)).kspace is scan.kspace
+    assert scan.undersampled(np.ones(8)).measured() is scan.kspace
+    # Another mask is laid over what was measured, and not over what the first one left of it.
+    np.testing.assert_array_equal(some.undersampled(np.ones(8)).measured(), scan.kspace)
 
 
 @pytest.mark.parametrize("axis", ["columns", "rows"])

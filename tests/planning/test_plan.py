@@ -12,6 +12,7 @@ from unimri.report.experiment import read_experiment
 from unimri.training.methods import METHODS
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
+from unimri.workflow.trainings import as_json
 
 ROOT = Path(__file__).parents[2]
 
@@ -141,7 +142,7 @@ def test_the_layers_beside_the_configured_one_are_rows_of_table_s2(default):
 
 def test_the_intervals_settings_are_the_configurations(default):
     default["statistics"] = {"resamples": 123}
-    assert json.loads(WorkflowPlan(parse_config(default)).statistics()) == {
+    assert json.loads(as_json(parse_config(default).statistics)) == {
         "resamples": 123,
         "confidence": 0.95,
         "seed": 0,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unimri.config import load_config
 from unimri.workflow.plan import WorkflowPlan
+from unimri.workflow.trainings import as_json
 
 root = Path(sys.argv[1])
 overlay = root / "examples/unimri-example-plugins/overlay.yaml"
@@ -25,7 +26,7 @@ print(
             "index of block": plan.index("block"),
             "mask": plan.mask("4x"),
             "training": plan.task(plan.trainings("4x", "1")[0]),
-            "metrics": plan.metrics(),
+            "metrics": as_json(plan.config.metrics),
             "code": plan.code("unimri.training.run"),
         }
     )

@@ -18,7 +18,7 @@ from unimri.core.errors import UnimriError
 from unimri.evaluation.paper import published
 from unimri.report.catalogue import COLUMNS, TABLES
 from unimri.report.experiment import commands, read_experiment
-from unimri.report.page import write_report
+from unimri.report.page import scripts, style, write_report
 from unimri.training.methods import METHODS
 from unimri.workflow.plan import WorkflowPlan
 
@@ -154,10 +154,8 @@ def test_everything_is_escaped(experiment: Experiment, config: dict[str, Any], e
 
 
 def test_scripts_and_style_cannot_end_early() -> None:
-    from unimri.report import assets
-
-    assert all("</script" not in script.lower() for script in assets.scripts())
-    assert "</style" not in assets.style().lower()
+    assert all("</script" not in script.lower() for script in scripts())
+    assert "</style" not in style().lower()
 
 
 def test_libraries_come_with_their_licences(page: Path) -> None:

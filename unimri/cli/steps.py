@@ -37,7 +37,7 @@ def index(anatomy: str, folder: Path, seed: int, settings: Json, output: Output)
 
 @app.command(rich_help_panel=STEPS)
 def shard(index: Path, folder: Path, settings: Json, output: Output) -> None:
-    """Read, fit and scale the scans of one shard, and write it as HDF5."""
+    """Read, crop or resize, and scale the scans of one shard, and write it as HDF5."""
     from unimri.data.index import Index
     from unimri.data.prepare import ShardTask, prepare_shard
 
@@ -57,7 +57,7 @@ def manifest(shards: list[Path], seed: int, settings: Json, output: Output) -> N
 
 @app.command(rich_help_panel=STEPS)
 def prepare(anatomy: str, folder: Path, seed: int, settings: Json, output: Output) -> None:
-    """Do all of that in one go: find, read, fit, scale and split scans, and write HDF5 shards with a manifest."""
+    """Do all of that in one go: find, read, crop or resize, scale and split; write HDF5 shards and a manifest."""
     from unimri.data.prepare import PreparationTask
     from unimri.data.prepare import prepare as run
 
@@ -174,7 +174,7 @@ def study_table(
 @app.command(rich_help_panel=STEPS)
 def study_picture(study: str, table: Path, acceleration: float, title: str, output: Output) -> None:
     """Draw one acceleration of the table of a study: adaptation or aspin_matrix."""
-    from unimri.evaluation.pictures import PictureName, draw_study
+    from unimri.evaluation.figures import PictureName, draw_study
 
     name: PictureName = parse_settings(PictureName, json.dumps(study), "STUDY")  # type: ignore[arg-type]
     draw_study(name, table, acceleration, title, output)
@@ -191,7 +191,7 @@ def picture(
     output: Output,
 ) -> None:
     """Draw one test slice as every method reconstructs it, with error maps, from the kept images."""
-    from unimri.evaluation.pictures import picture_methods
+    from unimri.evaluation.figures import picture_methods
     from unimri.metrics.settings import MetricSettings
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
@@ -201,7 +201,7 @@ def picture(
 @app.command(rich_help_panel=STEPS)
 def curves(histories: Json, title: str, output: Output) -> None:
     """Draw the training curves of all stages side by side."""
-    from unimri.evaluation.pictures import draw_curves
+    from unimri.evaluation.figures import draw_curves
 
     draw_curves(parse_settings(dict[str, dict[str, Path]], histories, "--histories"), title, output)
 
@@ -209,7 +209,7 @@ def curves(histories: Json, title: str, output: Output) -> None:
 @app.command(rich_help_panel=STEPS)
 def contact_sheet(data: Path, output: Output) -> None:
     """Draw the middle slices of an anatomy's prepared volumes."""
-    from unimri.evaluation.pictures import picture_data
+    from unimri.evaluation.figures import picture_data
 
     picture_data(data, output)
 
@@ -242,9 +242,10 @@ def tables(
     from unimri.models.cascade import D5C5
     from unimri.models.folder import base_tensors
     from unimri.models.registry import NetworkSettings
+    from unimri.training.methods import method as find_method
 
     origins = parse_settings(dict[str, str], anatomies, "--anatomies")
-    counted = D5C5(parse_settings(NetworkSettings, network, "--network"), "aspin", ["one"])
+    counted = D5C5(parse_settings(NetworkSettings, network, "--network"), find_method("proposed").conditioning, ["one"])
     base = sum(tensor.numel() for tensor in base_tensors(counted).values())
     aspin = counted.conditioning.numbers
     metrics = parse_settings(MetricSettings, settings, "--settings")

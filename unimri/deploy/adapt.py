@@ -33,7 +33,7 @@ from unimri.deploy.library import opened
 from unimri.deploy.model import Model, load
 from unimri.io.volume import files_below
 from unimri.metrics.score import Score, mean_score, score_slice
-from unimri.models.folder import WEIGHTS, insert_aspin, load_model
+from unimri.models.folder import WEIGHTS, insert_aspin, load_model, read_about
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.training.engine import Callback
@@ -143,7 +143,8 @@ def adapt(
         data = PreparedData(work / "data")
         masks = draw_masks(description.mask, size, description.acceleration)
         save_masks(masks, work / "mask.npz")
-        task = _task(description, settings, len(data.split("train")))
+        conditioning = read_about(base)[1]
+        task = _task(description, settings, len(data.split("train")), conditioning)
         _log_time(task, base, data, masks, log)
         files = Files({name: work / "data"}, work / "mask.npz", base)
         run_training(task, files, work / "aspin", work / "checkpoints", callbacks)
@@ -216,7 +217,7 @@ def _check_scans(found: list[Finding], settings: AdaptationSettings, log: Callab
     return settings.size or min(_LARGEST_SIDE, largest + largest % 2)
 
 
-def _task(description: ModelDescription, settings: AdaptationSettings, slices: int) -> TrainingTask:
+def _task(description: ModelDescription, settings: AdaptationSettings, slices: int, conditioning: str) -> TrainingTask:
     training = description.settings["training"]
     own = training["stages"]["adapted"]
     optimisation = Optimisation(**training["optimisation"])
@@ -224,7 +225,7 @@ def _task(description: ModelDescription, settings: AdaptationSettings, slices: i
     epochs = settings.epochs or max(int(own["epochs"]), math.ceil(_STEPS / steps))
     return TrainingTask(
         stage="adapted",
-        recipe=recipe("adapted"),
+        recipe=recipe("adapted").model_copy(update={"conditioning": conditioning}),
         network=description.settings["network"],
         budget=Budget(epochs=epochs, learning_rate=settings.learning_rate or own["learning_rate"]),
         optimisation=optimisation.model_copy(update={"steps_per_epoch": None, "precision": "auto"}),

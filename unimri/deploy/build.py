@@ -28,8 +28,9 @@ from unimri.deploy.description import (
 )
 from unimri.deploy.estimates import distance, inverse_covariance, largest_distance, scale_factor, split_features
 from unimri.deploy.model import Model
-from unimri.metrics.psnr import psnr
+from unimri.metrics.formulas import psnr
 from unimri.metrics.score import AS_TRAINED, read_scores
+from unimri.metrics.settings import MetricSettings
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
 from unimri.physics.masks import Masks, load_masks
 
@@ -74,7 +75,7 @@ def build_model(
     anatomies = {}
     for name, anatomy in task.anatomies.items():
         found = describe_anatomy(anatomy, prepared[name], masks, train[name], inverse, size)
-        anatomies[name] = found.model_copy(update={"quality": _quality(scores / f"{name}.csv", seed)})
+        anatomies[name] = found.model_copy(update={"quality": _quality(scores / f"{name}.csv", seed, task.metrics)})
     description = ModelDescription(
         name=task.name,
         acceleration=task.acceleration,
@@ -140,8 +141,9 @@ def count_patients(data: PreparedData, split: Split) -> int:
     return int(data.manifest.loc[data.manifest["split"] == split, "patient"].nunique())
 
 
-def _quality(scores: Path, seed: int) -> Quality:
-    rows = read_scores([scores])
+def _quality(scores: Path, seed: int, metrics: MetricSettings) -> Quality:
+    # Whatever else was scored.
+    rows = read_scores([scores], metrics.model_copy(update={"table": ["psnr", "ssim"]}))
     rows = rows[(rows["condition"] == AS_TRAINED) & (rows["seed"] == seed)]
     own, zero_filled = (rows[rows["method"] == method] for method in (PROPOSED, ZERO_FILLED))
     if own.empty or zero_filled.empty:

@@ -201,7 +201,7 @@ class Model:
         """Reconstruct one volume that has been brought into shape; parameters and errors as `reconstruct`."""
         if fallback is not None:
             self.checked_anatomy(fallback)
-        samples, axis = torch.from_numpy(given.kspace), PHASE_AXES[given.axis]
+        samples, axis = torch.from_numpy(given.measured()), PHASE_AXES[given.axis]
         sampled = lines(torch.from_numpy(given.mask), axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
         zero_filled = to_image(samples)  # (slices, coils, rows, columns)
         choice = None

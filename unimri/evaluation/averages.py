@@ -77,6 +77,27 @@ def table1(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str
     return of_table1(averages(scores, anatomies, metrics or table_columns(MetricSettings())))
 
 
+def read_frame(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
+    """Read a CSV of the tables' folder; nothing but an empty cell is missing.
+
+    Parameters
+    ----------
+    columns : that it must have.
+    what : is in it, for errors.
+
+    Raises
+    ------
+    UnimriError : when it cannot be read or lacks a column.
+    """
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as fault:
+        raise UnimriError(f"{path}: cannot be read as {what} ({fault}); write the tables again") from None
+    if missing := [column for column in columns if column not in frame]:
+        raise UnimriError(f"{path}: lacks the column(s) {', '.join(missing)}; write the tables again")
+    return frame
+
+
 def table_columns(settings: MetricSettings) -> list[str]:
     """The columns of Table 1's metrics, in its order."""
     return [metric.column for metric in table_metrics(settings)]

@@ -16,16 +16,13 @@ from typing import Any, Literal, NamedTuple, cast
 import pandas as pd
 
 from unimri.core.artifacts import write_text
-from unimri.core.errors import UnimriError
 from unimri.core.text import interval_number, markdown_table, write_csv
-from unimri.evaluation.averages import AVERAGE, anatomies_of, cells
-from unimri.evaluation.differences import Pair
-from unimri.evaluation.markdown import heading_of
+from unimri.evaluation.averages import AVERAGE, anatomies_of, cells, read_frame
+from unimri.evaluation.markdown import TITLES, heading_of
 from unimri.evaluation.paper import PAPERS_PARAMETERS, parameter_table, published
-from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
+from unimri.evaluation.statistics import FEW_PATIENTS, Pair, StatisticsSettings
 from unimri.evaluation.study_tables import layer_rows, published_s2
 from unimri.metrics.base import metric_of
-from unimri.training.methods import METHODS
 
 CLAIM_COLUMNS = (
     "claim",
@@ -60,7 +57,6 @@ CLAIM_ORDERING_COLUMNS = (
 
 # The row of a limit, in the table of parameters.
 _LIMIT = "limit"
-_LABELS = {known.key: known.title for known in METHODS}
 _ROWS = 40
 _COUNTS = ("held", "supported", "contradicted")
 
@@ -127,10 +123,6 @@ class Difference(NamedTuple):
     def contradicted(self) -> bool:
         """Whether all of it is on the other side."""
         return self.sign * self.low < 0 and self.sign * self.high < 0
-
-
-Found = Mapping[tuple[TableName, Ordering], Difference]
-"""What came out of each ordering that could be checked."""
 
 
 def claims() -> list[Claim]:
@@ -203,7 +195,25 @@ def check_claims(
     orderings : frame with the columns `CLAIM_ORDERING_COLUMNS`, one row for each that is stated; what came out is
         missing where it could not be checked.
     """
-    found, own = _found(compared, anatomies, layer), _parameter_cells(parameters)
+    own, comparable = _parameter_cells(parameters), set(anatomies) == set(anatomies_of(published()))
+    place = ["acceleration", "metric", "anatomy", "above", "below"]
+    found = {
+        tuple(row[name] for name in place): row
+        for row in compared.to_dict("records")
+        if comparable or row["anatomy"] != AVERAGE
+    }
+
+    def came_out(claim: Claim, ordering: Ordering) -> Difference | None:
+        if claim.table == "parameters":
+            value = _difference(own, ordering, claim.size)
+            return Difference(value, value, value, False)
+        *column, above, below = ordering
+        row = found.get((*column, _key(claim.table, above, layer), _key(claim.table, below, layer)))
+        if row is None:
+            return None
+        sign = _sign(claim, ordering)
+        return Difference(row["difference"], row["low"], row["high"], row["few_patients"], sign)
+
     printed = {
         "table1": cells(published()),
         "table_s2": cells(published_s2()),
@@ -212,14 +222,10 @@ def check_claims(
     summaries, rows = [], []
     for claim in claims():
         theirs = [_difference(printed[claim.table], ordering, claim.size) for ordering in claim.orderings]
-        if claim.table == "parameters":
-            counted = [_difference(own, ordering, claim.size) for ordering in claim.orderings]
-            results: list[Difference | None] = [Difference(value, value, value, False) for value in counted]
-        else:
-            results = [found.get((claim.table, ordering)) for ordering in claim.orderings]
+        results = [came_out(claim, ordering) for ordering in claim.orderings]
         checked = [result for result in results if result is not None]
         held = sum(result.held for result in checked)
-        signs = [_sign(claim.table, ordering.metric) for ordering in claim.orderings]
+        signs = [_sign(claim, ordering) for ordering in claim.orderings]
         summaries.append(
             (
                 claim.claim,
@@ -238,31 +244,15 @@ def check_claims(
             )
         )
         for ordering, result, printed_, sign in zip(claim.orderings, results, theirs, signs, strict=True):
-            came_out = (math.nan, math.nan, math.nan, None, None) if result is None else (*result[:4], result.held)
-            rows.append((claim.claim, *ordering, *came_out, printed_, sign * printed_ > 0))
+            here = (math.nan, math.nan, math.nan, None, None) if result is None else (*result[:4], result.held)
+            rows.append((claim.claim, *ordering, *here, printed_, sign * printed_ > 0))
     orderings = pd.DataFrame(rows, columns=list(CLAIM_ORDERING_COLUMNS))
     kinds = {"few_patients": "boolean", "held": "boolean"}
     return pd.DataFrame(summaries, columns=list(CLAIM_COLUMNS)), orderings.astype(kinds)
 
 
-def _found(compared: pd.DataFrame, anatomies: Sequence[str], layer: int) -> Found:
-    comparable = set(anatomies) == set(anatomies_of(published()))
-    rows_s2 = layer_rows(layer)
-    found: dict[tuple[TableName, Ordering], Difference] = {}
-    for row in compared.to_dict("records"):
-        if row["anatomy"] == AVERAGE and not comparable:
-            continue
-        sign = _sign("table1", row["metric"])
-        difference = Difference(row["difference"], row["low"], row["high"], row["few_patients"], sign)
-        column = row["acceleration"], row["metric"], row["anatomy"]
-        found["table1", Ordering(*column, row["above"], row["below"])] = difference
-        names = (rows_s2.get(key, key.removeprefix("layer")) for key in (row["above"], row["below"]))
-        found["table_s2", Ordering(*column, *names)] = difference
-    return found
-
-
-def _sign(table: TableName, metric: str) -> float:
-    return 1 if table == "parameters" else metric_of(metric).gain(1)
+def _sign(claim: Claim, ordering: Ordering) -> float:
+    return 1 if claim.table == "parameters" else metric_of(ordering.metric).gain(1)
 
 
 def _parameter_cells(table: pd.DataFrame) -> dict[Any, float]:
@@ -363,14 +353,7 @@ def read_summary(folder: Path) -> str:
     ------
     UnimriError : when the file cannot be read.
     """
-    path = folder / "claims.csv"
-    try:
-        found = pd.read_csv(path, keep_default_na=False)
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as fault:
-        raise UnimriError(f"{path}: cannot be read as a list of claims ({fault}); write the tables again") from None
-    if missing := [column for column in CLAIM_COLUMNS if column not in found]:
-        raise UnimriError(f"{path}: lacks the column(s) {', '.join(missing)}; write the tables again")
-    return summary(found)
+    return summary(read_frame(folder / "claims.csv", CLAIM_COLUMNS, "a list of claims"))
 
 
 def _few(found: pd.DataFrame) -> list[str]:
@@ -445,4 +428,4 @@ def _failed(orderings: pd.DataFrame, statistics: StatisticsSettings) -> list[str
 
 def _label(row: str) -> str:
     """What a row of Table 1 or S2 is called."""
-    return _LABELS.get(row) or ("no layer" if row == "none" else f"layer {row}")
+    return TITLES.get(row) or ("no layer" if row == "none" else f"layer {row}")

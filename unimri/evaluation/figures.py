@@ -1,9 +1,10 @@
-"""Figures as PNG files. No state of pyplot, no dates, so that equal input is equal bytes."""
+"""Figures as PNG files, from artifacts. No state of pyplot, no dates, so that equal input is equal bytes."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,14 +13,126 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
-from unimri.deploy.figure import FONT_SIZE, Grid, save_figure, show_image, write_title
+from unimri.data.store import PreparedData
+from unimri.deploy.figure import FONT_SIZE, Grid, reconstruction_figure, save_figure, show_image, write_title
+from unimri.evaluation.reconstructions import Kept
 from unimri.metrics.base import metric_of
+from unimri.metrics.score import AS_TRAINED, score_slice
+from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Masks
+from unimri.training.methods import ADAPTATIONS, method
+
+PictureName = Literal["adaptation", "aspin_matrix"]
 
 HISTORY_COLUMNS = ("step", "train_loss", "validation_psnr_db")
 
 _DPI = 200
+
+
+def picture_methods(
+    reconstructions: Path,
+    data: Path,
+    methods: Sequence[str],
+    seed: int,
+    settings: MetricSettings,
+    simulated: bool,
+    output: Path,
+) -> None:
+    """Draw the middle slice of the middle test volume as each method reconstructs it; its images go to a `.npz`.
+
+    Parameters
+    ----------
+    reconstructions : kept ones; see `unimri.evaluation.reconstructions`. No network is loaded.
+    data : folder of the prepared data that they were made from.
+    methods : keys, in the order of the figure.
+    seed : of their trainings.
+    simulated : whether the data are, which the title then says.
+    output : the PNG to write. Its `.npz` holds `truth`, float32 (n, n), `images`, float32 (methods, n, n), and
+        `about`, JSON text: methods, labels, scores (PSNR in dB, SSIM in percent), simulated, title.
+
+    Raises
+    ------
+    UnimriError : when an input is missing or does not fit.
+    """
+    slices = PreparedData(data).split("test")
+    volumes = sorted((volume, numbers) for volume, _, numbers in slices.volumes())
+    own = volumes[len(volumes) // 2][1]
+    shown = int(own[len(own) // 2])
+    truth = slices[shown]
+    images, scores = {}, {}
+    with Kept(reconstructions) as kept:
+        kept.check(data)
+        for key in methods:
+            label = method(key).title
+            images[label] = kept.images(kept.find(key, seed, AS_TRAINED), slice(shown, shown + 1))[0]
+            scores[label] = score_slice(truth, images[label], settings)
+        title = f"{kept.about.anatomy}, {kept.about.acceleration:g}x"
+    reconstruction_figure(truth, images, scores, title, output, simulated=simulated)
+    about = {
+        "methods": list(methods),
+        "labels": list(images),
+        "scores": [list(score) for score in scores.values()],
+        "simulated": simulated,
+        "title": title,
+    }
+    with replacing(output.with_suffix(".npz")) as temporary:
+        np.savez(temporary, truth=truth, images=np.stack(list(images.values())), about=np.array(json.dumps(about)))
+
+
+def picture_data(data: Path, output: Path) -> None:
+    """Draw the middle slice of up to 24 volumes of an anatomy, with the split that each is in."""
+    prepared = PreparedData(data)
+    pictures, titles = [], []
+    for split in ("train", "validation", "test"):
+        slices = prepared.split(split)
+        for _, _, numbers in list(slices.volumes())[:8]:
+            pictures.append(slices[int(numbers[len(numbers) // 2])])
+            titles.append(split)
+    contact_sheet(np.stack(pictures), titles, output)
+
+
+def draw_curves(histories: Mapping[str, Mapping[str, Path]], title: str, output: Path) -> None:
+    """Draw the training curves of all stages.
+
+    Parameters
+    ----------
+    histories : `history.csv` of each training, by the title of its stage and the name of the training.
+    title : of the figure.
+    output : the PNG to write.
+
+    Raises
+    ------
+    UnimriError : when a history is missing or damaged.
+    """
+    frames = {stage: {name: _history(path) for name, path in paths.items()} for stage, paths in histories.items()}
+    curves_figure(frames, title, output)
+
+
+def _history(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as fault:
+        raise UnimriError(f"{path}: not the history of a training ({fault}); train it again") from None
+
+
+def draw_study(study: PictureName, table: Path, acceleration: float, title: str, output: Path) -> None:
+    """Draw one acceleration of `adaptation.csv` or `aspin_matrix.csv`, in the first of its metrics.
+
+    Raises
+    ------
+    UnimriError : when the table is missing, is damaged, or has no such acceleration.
+    """
+    try:
+        frame = pd.read_csv(table, dtype={"patients": str}, keep_default_na=False, na_values=[""])
+        rows = frame[frame["acceleration"] == acceleration]
+        rows = rows[rows["metric"] == next(iter(rows["metric"]), "")]
+    except (OSError, ValueError, KeyError) as fault:
+        raise UnimriError(f"{table}: cannot be read ({fault}); make it again") from None
+    if rows.empty:
+        raise UnimriError(f"{table}: has no rows at {acceleration:g}x; make it again")
+    (adaptation_figure if study == "adaptation" else matrix_figure)(rows, title, output)
 
 
 def contact_sheet(slices: NDArray[np.floating[Any]], titles: Sequence[str], output: Path) -> None:
@@ -171,13 +284,6 @@ def curves_figure(stages: Mapping[str, Mapping[str, pd.DataFrame]], title: str, 
     save_figure(figure, output)
 
 
-ADAPTATION_LABELS = {
-    "aspin": "S4: new ASPIN alone",
-    "finetuned": "fine-tuning of the whole network",
-    "scratch": "training from scratch",
-}
-
-
 def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     """Draw a metric against the number of training patients, one panel an anatomy, one curve a method of learning it.
 
@@ -194,9 +300,9 @@ def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     places = [*map(str, counts), "all"]
     figure = Figure(figsize=(2.6 * len(anatomies) + 0.4, 3.3), dpi=_DPI, layout="constrained")
     for axes, anatomy in zip(figure.subplots(1, len(anatomies), squeeze=False)[0], anatomies, strict=True):
-        for number, (how, label) in enumerate(ADAPTATION_LABELS.items()):
-            values = table[table["method"] == how].set_index("patients")[anatomy].reindex(places)
-            axes.plot(range(len(places)), values, marker="o", ms=4, lw=1.4, color=f"C{number}", label=label)
+        for number, row in enumerate(ADAPTATIONS):
+            values = table[table["method"] == row.key].set_index("patients")[anatomy].reindex(places)
+            axes.plot(range(len(places)), values, marker="o", ms=4, lw=1.4, color=f"C{number}", label=row.title)
         axes.set_xticks(range(len(places)), places)
         axes.set_title(anatomy, fontsize=FONT_SIZE, parse_math=False)
         axes.set_xlabel("training patients", fontsize=FONT_SIZE - 1)

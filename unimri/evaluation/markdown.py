@@ -1,5 +1,6 @@
 """Table 1 as markdown: our numbers, what their order is and how sure, and the paper's numbers beside them."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -7,12 +8,15 @@ import pandas as pd
 
 from unimri.core.errors import UnimriError
 from unimri.core.text import interval_number, markdown_table, number, spread_number
-from unimri.evaluation.averages import AVERAGE, KEYS, best, cells
-from unimri.evaluation.differences import summary
+from unimri.evaluation.averages import AVERAGE, KEYS, anatomies_of, best, cells
+from unimri.evaluation.paper import summary
 from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
 from unimri.metrics.base import metric_of
 from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import METHODS, method
+
+TITLES = {known.key: known.title for known in METHODS}
+"""What the rows of Table 1 are called, by key, in its order."""
 
 _ALPHA = 0.05
 _SAME: dict[str, Any] = {"on": ["acceleration", "metric", "anatomy", "other"], "how": "left"}
@@ -68,7 +72,7 @@ def table1_markdown(
     deviation : from `unimri.evaluation.averages.deviations`.
     seeds : of the trainings.
     sizes : from `unimri.evaluation.averages.sample_sizes`.
-    compared : from `unimri.evaluation.differences.orderings`.
+    compared : from `unimri.evaluation.paper.orderings`.
     tested : from `unimri.evaluation.statistics.comparisons`.
     published : ours beside the paper's, from `unimri.evaluation.paper.beside`.
     anatomies : for each anatomy, in order, whether its data are 'simulated' or 'real'.
@@ -98,7 +102,7 @@ def table1_markdown(
         f"# Table 1. Quantitative comparison under acceleration rates of {rates}",
         f"## {heading_of(anatomies)}",
         note,
-        _metrics_table(table, column_names(anatomies), deviation),
+        metrics_table(table, column_names(anatomies), TITLES, "Method", deviation),
         "What the means are over:",
         markdown_table(
             ["anatomy", "data", "test patients", "test volumes", "test slices"],
@@ -108,30 +112,44 @@ def table1_markdown(
         "## Does the paper's ordering come out?",
         *_ordering_sections(compared, tested, statistics),
         *_certainty_sections(tested, column_names(anatomies), statistics),
-        *beside_table(published, {known.key: known.title for known in METHODS}, anatomies),
+        *beside_table(published, TITLES, anatomies),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _metrics_table(table: pd.DataFrame, names: Mapping[str, str], deviation: pd.DataFrame) -> str:
-    """Give the paper's shape: a block for each acceleration, the columns of PSNR beside those of SSIM and of others."""
-    columns = [column for column in table.columns if column not in KEYS]
+def metrics_table(
+    table: pd.DataFrame,
+    names: Mapping[str, str],
+    labels: Mapping[str, str],
+    heading: str,
+    deviation: pd.DataFrame | None = None,
+) -> str:
+    """Give the paper's shape: a block for each acceleration, the columns of PSNR beside those of SSIM and of others.
+
+    Parameters
+    ----------
+    table : with Table 1's columns.
+    names : headings of the anatomies and of `average`, from `column_names`.
+    labels : what each row is called, by its `method`, in the order of the rows.
+    heading : of that column.
+    deviation : of the values over the seeds, in the table's shape.
+    """
+    columns = [*anatomies_of(table), AVERAGE]
     metrics = {column: metric_of(column) for column in table["metric"].unique()}
-    header = ["", "Method"]
-    header += [f"{metric.title} {names[column]}" for metric in metrics.values() for column in columns]
+    header = ["", heading, *(f"{metric.title} {names[column]}" for metric in metrics.values() for column in columns)]
     values, best_cells = cells(table), best(table)
-    spread = cells(deviation)
+    spread = {} if deviation is None else cells(deviation)
     rows = []
     for acceleration in table["acceleration"].unique():
         methods = set(table.loc[table["acceleration"] == acceleration, "method"])
-        present = [known for known in METHODS if known.key in methods]
-        for known in present:
-            row = [f"{acceleration:g}×" if known is present[0] else "", known.title]
-            for key, metric in metrics.items():
+        present = [key for key in labels if key in methods]
+        for key in present:
+            row = [f"{acceleration:g}×" if key == present[0] else "", labels[key]]
+            for metric in metrics.values():
                 for column in columns:
-                    cell = (acceleration, known.key, key, column)
+                    cell = (acceleration, key, metric.column, column)
                     mark = "**" if cell in best_cells else ""
-                    row.append(spread_number(values[cell], spread[cell], mark, metric.decimals))
+                    row.append(spread_number(values[cell], spread.get(cell, math.nan), mark, metric.decimals))
             rows.append(row)
     return markdown_table(header, rows, text_columns=2)
 

@@ -1,4 +1,4 @@
-"""The numbers that the paper publishes (Liu et al., MICCAI 2021, on its own data), and ours beside them."""
+"""The paper's numbers (Liu et al., MICCAI 2021, on its own data), ours beside them, and its orderings in ours."""
 
 import math
 from collections.abc import Sequence
@@ -11,8 +11,24 @@ import pandas as pd
 from unimri.core.artifacts import write_text
 from unimri.core.text import markdown_table, write_csv
 from unimri.evaluation.averages import AVERAGE, KEYS, anatomies_of, cells
+from unimri.evaluation.statistics import of_proposed, rounded_difference
+from unimri.metrics.base import metric_of
 from unimri.training.methods import method
 
+ORDERING_COLUMNS = (
+    "acceleration",
+    "metric",
+    "anatomy",
+    "other",
+    "proposed_value",
+    "other_value",
+    "difference",
+    "held",
+    "held_seeds",
+    "seeds",
+    "published_difference",
+    "published_held",
+)
 PAPERS_PARAMETERS = (144650, 1280, 5)
 """The paper's own: of its backbone, of a set of ASPIN, and how many anatomies it has."""
 
@@ -74,6 +90,55 @@ def beside(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
         if not math.isnan(theirs.get(cell := (acceleration, key, metric, column), math.nan) + ours[cell])
     ]
     return pd.DataFrame(rows, columns=[*KEYS, "anatomy", "ours", "published", "difference"])
+
+
+def orderings(found: pd.DataFrame, anatomies: Sequence[str], paper: pd.DataFrame) -> pd.DataFrame:
+    """Say whether the paper's ordering comes out: is Proposed better than each other method, where the paper has it so?
+
+    Parameters
+    ----------
+    found : from `unimri.evaluation.statistics.compare`, or `differences` there.
+    anatomies : of our table.
+    paper : the paper's Table 1, from `published`.
+
+    Returns
+    -------
+    frame with the columns `ORDERING_COLUMNS`. `published_difference` (float64, NaN) and `published_held` (boolean, NA)
+    are missing where the paper makes no such comparison: another anatomy or acceleration, a method or metric of ours,
+    an average over other anatomies.
+    """
+    own = of_proposed(found).rename(columns={"above_value": "proposed_value", "below_value": "other_value"})
+    theirs = cells(comparable(paper, list(own["acceleration"].unique()), anatomies))
+    printed, held = [], []
+    for acceleration, metric, anatomy, other in own[["acceleration", "metric", "anatomy", "other"]].to_numpy().tolist():
+        pair = ((acceleration, name, metric, anatomy) for name in ("proposed", other))
+        printed.append(rounded_difference(theirs, *pair))
+        held.append(pd.NA if math.isnan(printed[-1]) else metric_of(metric).gain(printed[-1]) > 0)
+    own = own.assign(published_difference=printed, published_held=pd.Series(held, dtype="boolean"))
+    return own[list(ORDERING_COLUMNS)].astype({"published_difference": "float64"})
+
+
+def summary(frame: pd.DataFrame) -> str:
+    """Say in one line how many of the paper's orderings came out.
+
+    Parameters
+    ----------
+    frame : from `orderings`.
+    """
+    if frame.empty:
+        return "Nothing to compare: Proposed and another method must both be in the table."
+    papers = frame["published_held"].fillna(False).astype(bool)
+    others = frame["published_held"].isna()
+    line = (
+        f"{int(frame.loc[papers, 'held'].sum())} of {int(papers.sum())} of the paper's orderings came out "
+        "(Proposed strictly above)."
+    )
+    if others.any():
+        line += (
+            f" Of {int(others.sum())} comparisons that the paper does not make, Proposed is above in "
+            f"{int(frame.loc[others, 'held'].sum())}."
+        )
+    return line
 
 
 def parameter_table(backbone: int, aspin: int, anatomies: int) -> pd.DataFrame:

@@ -156,7 +156,7 @@ class Kept:
         try:
             self._file = h5py.File(path)
             text = self._file["about"][()].tobytes().decode()
-        except (OSError, KeyError, AttributeError, ValueError) as error:
+        except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
             raise UnimriError(f"{path}: holds no reconstructions ({error}); reconstruct again to write it") from None
         self.about = parse_settings(About, text, str(path))
 

@@ -1,14 +1,15 @@
-"""Paired comparisons of methods over patients: how far a difference can be trusted that few patients show.
+"""Paired comparisons of methods: which is better, by how much, and how far few patients let that be trusted.
 
-Slices of one patient are alike, and two methods see the same slices. So the unit is the patient, and both methods are
-taken on the same patients: docs/statistics.md.
+Orderings, comparisons and claims are read from one table of differences. Slices of one patient are alike, and two
+methods see the same slices. So the unit is the patient, and both methods are taken on the same patients:
+docs/statistics.md.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,9 @@ from pydantic import Field
 
 from unimri.core.settings import Settings
 from unimri.core.text import significant, write_csv
-from unimri.evaluation.averages import AVERAGE, anatomies_of
-from unimri.evaluation.differences import Pair, differences, of_proposed
+from unimri.evaluation.averages import AVERAGE, anatomies_of, cells
+from unimri.metrics.base import metric_of
+from unimri.training.methods import METHODS
 
 FEW_PATIENTS = 6
 """With fewer the two-sided signed-rank test cannot reach 0.05, whatever the differences, and intervals are too
@@ -27,6 +29,19 @@ narrow."""
 
 _EXACT_WITH_TIES = 13
 
+DIFFERENCE_COLUMNS = (
+    "acceleration",
+    "metric",
+    "anatomy",
+    "above",
+    "below",
+    "above_value",
+    "below_value",
+    "difference",
+    "held",
+    "held_seeds",
+    "seeds",
+)
 COMPARISON_COLUMNS = (
     "acceleration",
     "metric",
@@ -54,6 +69,17 @@ class StatisticsSettings(Settings):
     def percent(self) -> str:
         """The confidence, for headings."""
         return f"{100 * self.confidence:g} %"
+
+
+class Pair(NamedTuple):
+    """Two methods, by key, the one that should be better first; differences are `above` minus `below`."""
+
+    above: str
+    below: str
+
+
+PROPOSED_PAIRS = tuple(Pair("proposed", known.key) for known in METHODS if known.key != "proposed")
+"""Proposed and each other method of Table 1, in its order."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +114,52 @@ class _Anatomy:
             return total / (seed_weights.sum(axis=1) * (weights @ self.slices.T).T)
 
 
+def differences(table: pd.DataFrame, pairs: Sequence[Pair], by_seed: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
+    """Take the differences of pairs of methods, in every column of a table.
+
+    A pair is held when the first is strictly better, in all decimals of the table, in the direction of the metric: a
+    tie is not held.
+
+    Parameters
+    ----------
+    table : from `unimri.evaluation.averages.averages`.
+    pairs : methods to compare.
+    by_seed : the same of each seed alone.
+
+    Returns
+    -------
+    frame with the columns `DIFFERENCE_COLUMNS`, one row for each acceleration, metric, pair, and anatomy or `average`
+    for which the table has both values, in this order. `difference` is in the metric's unit, to six decimals; in
+    `held_seeds` of `seeds` (int64) the pair is held too.
+    """
+    values, alone = cells(table), [cells(one) for one in by_seed]
+    rows = []
+    for acceleration in table["acceleration"].unique():
+        for column in table["metric"].unique():
+            metric = metric_of(column)
+            for pair in pairs:
+                for anatomy in (*anatomies_of(table), AVERAGE):
+                    above, below = ((acceleration, name, column, anatomy) for name in pair)
+                    difference = rounded_difference(values, above, below)
+                    if math.isnan(difference):
+                        continue
+                    held_seeds = sum(metric.gain(rounded_difference(one, above, below)) > 0 for one in alone)
+                    held = metric.gain(difference) > 0, held_seeds, len(alone)
+                    row = acceleration, column, anatomy, *pair, values[above], values[below], difference, *held
+                    rows.append(row)
+    return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS)).astype({"difference": "float64", "held": "bool"})
+
+
+def rounded_difference(values: dict[Any, float], above: Any, below: Any) -> float:
+    return round(values.get(above, math.nan) - values.get(below, math.nan), 6)
+
+
+def of_proposed(found: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table of differences that compare Proposed with another method of Table 1, called `other`."""
+    rows = found[(found["above"] == "proposed") & found["below"].isin([pair.below for pair in PROPOSED_PAIRS])]
+    return rows.drop(columns="above").rename(columns={"below": "other"}).reset_index(drop=True)
+
+
 def compare(
     scores: pd.DataFrame,
     table: pd.DataFrame,
@@ -109,18 +181,18 @@ def compare(
     Parameters
     ----------
     scores : one row a slice and seed, from `unimri.metrics.score.read_scores`.
-    table, pairs, by_seed : as in `unimri.evaluation.differences.differences`; the table is the scores' averages.
+    table, pairs, by_seed : as in `differences`; the table is the scores' averages.
 
     Returns
     -------
-    frame of `unimri.evaluation.differences.differences`, and the columns low, high (float64, in the metric's unit, to
+    frame of `differences`, and the columns low, high (float64, in the metric's unit, to
     six decimals), patients, seeds (int64), few_patients (bool). The interval is NaN for one patient, for a method that
     lacks a seed that another has, and an average's when an anatomy's is; below `FEW_PATIENTS` (an average: in any
     anatomy) the last column is true, and the interval is too narrow.
     """
     columns, metrics = anatomies_of(table), list(table["metric"].unique())
     found = differences(table, pairs, by_seed)
-    rows: list[dict[str, Any]] = []
+    rows = []
     for acceleration in found["acceleration"].unique():
         own = found[found["acceleration"] == acceleration]
         methods, content, seeds = _sums(scores[scores["acceleration"] == acceleration], columns, metrics)
@@ -131,15 +203,8 @@ def compare(
         fewest = {**patients, AVERAGE: min(patients.values())}
         for metric, column, *pair in own[["metric", "anatomy", "above", "below"]].to_numpy().tolist():
             cell = compared.index(tuple(pair)), metrics.index(metric), [*columns, AVERAGE].index(column)
-            rows.append(
-                {
-                    "low": low[cell],
-                    "high": high[cell],
-                    "patients": patients.get(column, sum(patients.values())),
-                    "seeds": seeds,
-                    "few_patients": fewest[column] < FEW_PATIENTS,
-                }
-            )
+            count = patients.get(column, sum(patients.values()))
+            rows.append((low[cell], high[cell], count, seeds, fewest[column] < FEW_PATIENTS))
     sure = pd.DataFrame(rows, columns=["low", "high", "patients", "seeds", "few_patients"])
     kinds = {"low": "float64", "high": "float64", "few_patients": "bool"}
     return found.drop(columns="seeds").join(sure.astype(kinds).round({"low": 6, "high": 6}))

@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from unimri.core.artifacts import write_text
-from unimri.core.text import markdown_table, number, significant, write_csv
-from unimri.evaluation.averages import AVERAGE, anatomies_of, best, cells
-from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words
+from unimri.core.text import significant, write_csv
+from unimri.evaluation.averages import AVERAGE
+from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words, metrics_table
 from unimri.evaluation.paper import beside, published
 from unimri.evaluation.scores import aspin_of, learnt_in
-from unimri.metrics.base import metric_of
 from unimri.metrics.score import AS_TRAINED
 from unimri.training.methods import layer_of
 
@@ -222,27 +221,7 @@ def write_table_s2(table: pd.DataFrame, anatomies: Mapping[str, str], metrics: S
         "# Table S2. Which layer to distil",
         f"## {heading_of(anatomies)}",
         f"{metrics_in_words(metrics)}, as in Table 1. The best of each column at each acceleration is bold.",
-        _table(table, column_names(anatomies), labels, metrics),
+        metrics_table(table, column_names(anatomies), labels, "Distilled"),
         *beside_table(compared, labels, anatomies),
     ]
     write_text(output / "table_s2.md", "\n\n".join(sections) + "\n")
-
-
-def _table(
-    table: pd.DataFrame, names: Mapping[str, str], labels: Mapping[str, str], columns_of_metrics: Sequence[str]
-) -> str:
-    columns = [*anatomies_of(table), AVERAGE]
-    header = ["", "Distilled"]
-    metrics = {column: metric_of(column) for column in columns_of_metrics}
-    header += [f"{metric.title} {names[column]}" for metric in metrics.values() for column in columns]
-    values, best_cells = cells(table), best(table)
-    rows = []
-    for acceleration in table["acceleration"].unique():
-        for name, label in labels.items():
-            keys = [(acceleration, name, metric, column) for metric in metrics for column in columns]
-            if keys[0] in values:
-                shown = [
-                    number(values[key], "**" if key in best_cells else "", metrics[key[2]].decimals) for key in keys
-                ]
-                rows.append([f"{acceleration:g}×" if name == next(iter(labels)) else "", label, *shown])
-    return markdown_table(header, rows, text_columns=2)

@@ -24,16 +24,16 @@ from unimri.evaluation.averages import (
     conventions,
     deviations,
     of_table1,
+    read_frame,
     sample_sizes,
     seed_tables,
     table_columns,
     write_conventions,
 )
 from unimri.evaluation.claims import check_claims, claimed_pairs, read_summary, write_claims
-from unimri.evaluation.differences import PROPOSED_PAIRS, orderings
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
 from unimri.evaluation.scores import as_trained
-from unimri.evaluation.statistics import StatisticsSettings, compare, comparisons, write_comparisons
+from unimri.evaluation.statistics import PROPOSED_PAIRS, StatisticsSettings, compare, comparisons, write_comparisons
 from unimri.evaluation.study_tables import table_s2, write_table_s2
 from unimri.metrics.base import metric_of
 from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
@@ -87,7 +87,7 @@ def write_tables(
     deviation = deviations([of_table1(one) for one in by_seed.values()], table)
     pairs = list(dict.fromkeys([*PROPOSED_PAIRS, *claimed_pairs(layer)]))
     found = compare(scores, whole, pairs, statistics, list(by_seed.values()))
-    compared, tested = orderings(found, names, published), comparisons(found, scores)
+    compared, tested = paper.orderings(found, names, published), comparisons(found, scores)
     beside = paper.beside(table, published)
     volumes = as_trained(read_volume_scores((volumes_file(path) for path in score_files), metrics), methods)
     write_csv(output / "table1.csv", table)
@@ -122,12 +122,7 @@ def read_table1(path: Path) -> pd.DataFrame:
     ------
     UnimriError : when the file cannot be read or lacks the columns of Table 1.
     """
-    try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as fault:
-        raise UnimriError(f"{path}: cannot be read as Table 1 ({fault}); write the tables again") from None
-    if missing := [column for column in (*KEYS, AVERAGE) if column not in table]:
-        raise UnimriError(f"{path}: lacks the column(s) {', '.join(missing)}; write the tables again")
+    table = read_frame(path, [*KEYS, AVERAGE], "Table 1")
     return table.astype({"acceleration": "float64"})
 
 

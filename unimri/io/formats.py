@@ -232,7 +232,7 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
     files = files_below(path) if path.is_dir() else [path]
     found: list[tuple[Scan, Format]] = []
     for each in chosen:
-        if each.may_have(path, files):
+        if format is not None or each.may_have(path, files):
             found += [(one, each) for one in each.load().find(path, files)]
             # A damaged HDF5 file would be found by both of its formats.
             known = {own for one, _ in found for own in one.paths}

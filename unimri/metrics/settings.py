@@ -9,7 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, field_validator, mode
 import unimri.metrics
 from unimri.core.settings import Settings
 
-_NO_METRICS = ("base", "score", "settings")
+_NO_METRICS = ("base", "formulas", "score", "settings")
 
 
 def metric_names() -> list[str]:

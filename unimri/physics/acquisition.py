@@ -23,7 +23,8 @@ class Acquisition:
     Attributes
     ----------
     kspace : complex64 (slices, coils, rows, columns), finite, centred (DC at n // 2) and orthonormal as
-        `unimri.physics.fourier.to_kspace` gives it, zero where not sampled.
+        `unimri.physics.fourier.to_kspace` gives it. Lines that `mask` leaves out may hold anything, and
+        are zero in what `measured` gives.
     mask : bool (slices, N) or (1, N), the phase-encoding lines that were sampled, DC at N // 2. Lines of zeros at the
         edges of a complete scan are padding, and count as sampled.
     axis : what the lines are: "columns" or "rows" of k-space.
@@ -48,13 +49,20 @@ class Acquisition:
         """Lines over lines kept, mean over the slices."""
         return self.mask.shape[-1] / float(self.mask.sum(-1, dtype=np.float64).mean())
 
+    def measured(self) -> NDArray[np.complex64]:
+        """K-space, zero where it was not sampled; itself where all of it was."""
+        if self.complete:
+            return self.kspace
+        lines = self.mask[:, None, None, :] if self.axis == "columns" else self.mask[:, None, :, None]
+        return np.where(lines, self.kspace, np.complex64(0))
+
     def cropped(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The centre of images (..., rows, columns) that `size` asks for, pixel for pixel that of `truth`; a view."""
         return images if self.size is None else crop(images, self.size)
 
     def zero_filled(self) -> NDArray[np.float32]:
         """Images of what was measured, float32 (slices, rows, columns), >= 0; see `image_of`. Not cropped."""
-        return np.stack([image_of(slice_) for slice_ in self.kspace])
+        return np.stack([image_of(slice_) for slice_ in self.measured()])
 
     def with_truth(self) -> Self:
         """The same, with the truth that a complete scan tells by itself."""
@@ -63,9 +71,12 @@ class Acquisition:
         return replace(self, truth=np.stack([image_of(slice_, self.size) for slice_ in self.kspace]))
 
     def undersampled(self, mask: NDArray[Any], axis: PhaseEncoding | None = None) -> Self:
-        """The same with only the lines of a mask; shapes and errors as `line_mask`. `axis` None: the mask tells it."""
+        """The same with the lines of another mask instead; shapes and errors as `line_mask`.
+
+        `axis` None: the mask tells it.
+        """
         lines, found = line_mask(mask, self.kspace.shape, axis, self.axis)
-        return replace(self, kspace=_masked(self.kspace, lines, found), mask=lines, axis=found)
+        return replace(self, mask=lines, axis=found)
 
 
 class MaskError(UnimriError):
@@ -125,7 +136,7 @@ def acquisition(
             # It has a last axis for the real and the imaginary part too, as fastMRI's masks do.
             mask = mask[..., 0]
         lines, found = line_mask(mask, samples.shape, axis, usual, dimensions)
-    return Acquisition(_masked(samples, lines, found), lines, found)
+    return Acquisition(samples, lines, found)
 
 
 def line_mask(
@@ -266,13 +277,6 @@ def _complex(kspace: NDArray[Any]) -> NDArray[np.complex64]:
         "k-space is not complex; give complex numbers, or real and imaginary part on a last axis of two "
         "(a magnitude image is not k-space: undersample it with `Model.undersample`)"
     )
-
-
-def _masked(kspace: NDArray[np.complex64], lines: NDArray[np.bool_], axis: PhaseEncoding) -> NDArray[np.complex64]:
-    """K-space, zero outside the lines; itself where these are all."""
-    if lines.all():
-        return kspace
-    return np.where(lines[:, None, None, :] if axis == "columns" else lines[:, None, :, None], kspace, np.complex64(0))
 
 
 def _joined(lines: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from unimri.metrics.base import CONVENTIONS
+from unimri.training.methods import ADAPTATIONS
 
 Section = Literal["results", "studies", "curves", "data", "masks"]
 
@@ -86,12 +87,9 @@ class Table:
     section : where it stands.
     title, caption : its heading; what it is and what to look for.
     keys : columns that it must have, apart from the anatomies'.
-    blocks : columns, one part of the table for each of whose values: they name the part and are no columns of it.
-    best : whether the best of each column is bold.
-    best_within : columns whose rows are compared with their like only.
     beside : a file with the paper's numbers (anatomy, published, difference), and the columns that join it.
     deviation : a file of the same shape with deviations over seeds.
-    anatomies : whether columns of anatomies follow the keys.
+    anatomies : whether columns of anatomies follow the keys; the best of each is bold.
     pivot : (column that becomes columns, shown value, value below it), or none.
     forest : whether a forest plot is drawn of each part.
     folded : whether the parts are folded away.
@@ -103,9 +101,6 @@ class Table:
     title: str
     caption: str
     keys: tuple[str, ...]
-    blocks: tuple[str, ...] = ()
-    best: bool = False
-    best_within: tuple[str, ...] = ()
     beside: str | None = None
     deviation: str | None = None
     anatomies: bool = False
@@ -113,6 +108,16 @@ class Table:
     forest: bool = False
     folded: bool = False
     of_data: bool = True
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Columns, one part of the table for each of whose values: they name the part and are no columns of it."""
+        return tuple(name for name in self.keys if name in ("acceleration", "trained", "metric"))
+
+    @property
+    def best_within(self) -> tuple[str, ...]:
+        """Columns whose rows are compared with their like only: all but the part's, and those that are compared."""
+        return tuple(name for name in self.keys if name not in (*self.blocks, "method", "distilled_layer"))
 
     @property
     def key(self) -> str:
@@ -130,8 +135,6 @@ TABLES = (
         "the paper's value, then ours minus the paper's. The paper's data and masks are other ones, so read the order "
         "of the methods before the distance from the paper.",
         ("acceleration", "method", "metric"),
-        blocks=("acceleration", "metric"),
-        best=True,
         beside="table1_published.csv",
         deviation="table1_deviation.csv",
         anatomies=True,
@@ -143,8 +146,6 @@ TABLES = (
         "Proposed with another layer distilled, beside no distillation. Look whether the layers differ by more than "
         "seeds and patients do.",
         ("acceleration", "distilled_layer", "metric"),
-        blocks=("acceleration", "metric"),
-        best=True,
         beside="table_s2_published.csv",
         anatomies=True,
     ),
@@ -174,7 +175,6 @@ TABLES = (
             *("acceleration", "metric", "anatomy", "other", "difference", "low", "high"),
             *("patients", "seeds", "p_value", "p_corrected"),
         ),
-        blocks=("acceleration", "metric"),
         forest=True,
         folded=True,
     ),
@@ -185,9 +185,6 @@ TABLES = (
         "The same reconstructions scored in the ways that the literature has. Look whether the order of the methods "
         "depends on the convention; the values do. The best of each convention is bold.",
         ("convention", "acceleration", "method", "metric"),
-        blocks=("acceleration", "metric"),
-        best=True,
-        best_within=("convention",),
         anatomies=True,
         folded=True,
     ),
@@ -198,9 +195,6 @@ TABLES = (
         "Networks trained on one sampling, tried on others and on noisy k-space. Look how much each method loses from "
         '"as trained", and whether their order changes. The best of each condition is bold.',
         ("trained", "condition", "method", "metric"),
-        blocks=("trained", "metric"),
-        best=True,
-        best_within=("condition",),
         anatomies=True,
         folded=True,
     ),
@@ -211,19 +205,15 @@ TABLES = (
         "Rows: whose slices; columns: whose ASPIN. In small print: the difference to the anatomy's own ASPIN. Where "
         "an ASPIN carries what is special to its anatomy, the diagonal is the best of its row.",
         ("acceleration", "metric", "anatomy", "aspin", "value", "difference"),
-        blocks=("acceleration", "metric"),
         pivot=("aspin", "value", "difference"),
     ),
     Table(
         "adaptation.csv",
         "studies",
         "Adding an anatomy with few patients",
-        "ASPIN alone (1,280 numbers) against fine-tuning the whole network and training from scratch, on so many "
-        "training patients of each new anatomy. Look where they cross. The best for each number is bold.",
+        f"Each new anatomy learnt from so many training patients: {', '.join(row.title for row in ADAPTATIONS)}. ASPIN "
+        "are 1,280 numbers. Look where they cross. The best for each number is bold.",
         ("acceleration", "metric", "method", "patients"),
-        blocks=("acceleration", "metric"),
-        best=True,
-        best_within=("patients",),
         anatomies=True,
     ),
     Table(
@@ -233,7 +223,6 @@ TABLES = (
         "PSNR in dB of the base anatomies before and after. With ASPIN alone nothing else changes, so differences and "
         "changes of pixels must be exactly zero; fine-tuning shows what is lost without it.",
         ("acceleration", "method", "new", "anatomy", "before", "after", "difference", "largest_pixel_change"),
-        blocks=("acceleration",),
     ),
     Table(
         "masks.csv",
@@ -242,9 +231,6 @@ TABLES = (
         "All of Table 1 trained and scored again with other masks. Look whether the order of the methods depends on "
         "the mask. The best of each mask is bold.",
         ("mask", "acceleration", "method", "metric"),
-        blocks=("acceleration", "metric"),
-        best=True,
-        best_within=("mask",),
         anatomies=True,
         folded=True,
     ),

@@ -1,7 +1,9 @@
 """The page: gathers what the results folder has, and fills the templates."""
 
+import math
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -10,14 +12,40 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from unimri.core.artifacts import write_text
 from unimri.core.errors import UnimriError
 from unimri.core.settings import read_settings
-from unimri.report import assets
+from unimri.evaluation.averages import AVERAGE
 from unimri.report.catalogue import FIGURES, TABLES, Figure, Table
 from unimri.report.experiment import CHANGES, Experiment, commands, read_experiment
-from unimri.report.forest import forest
-from unimri.report.images import Picture, comparison, picture_file, svg
+from unimri.report.images import Picture, comparison, forest, picture_file
 from unimri.report.provenance import clock, costs, left_out, provenance, total
-from unimri.report.summary import averages, claims, describe_network, methods_of, orderings, shortcomings
-from unimri.report.tables import Part, decimals, notes, rate, read_rows, read_table
+from unimri.report.tables import (
+    Part,
+    Row,
+    best_of,
+    decimals,
+    metric_of,
+    metric_title,
+    notes,
+    rate,
+    read_number,
+    read_rows,
+    read_table,
+    verdict_state,
+)
+from unimri.training.methods import method
+
+FOLDER = Path(__file__).parent
+"""Its templates, its style, its script, and the libraries that go into it."""
+
+_LIBRARIES = ("sortable-tablesort/sortable.js", "image-compare/image-compare.js")
+
+FEW_PATIENTS = 10
+"""Fewer test patients of an anatomy than this are called few."""
+
+STATES = ("held", "in part", "not held", "not checked")
+"""Verdicts on a claim."""
+
+PAPER_SIZE = 320
+"""Side of the paper's images, in pixels."""
 
 Origins = dict[str, Literal["simulated", "real"]]
 
@@ -35,6 +63,28 @@ class ShownFigures(NamedTuple):
 
     entry: Figure
     pictures: list[Picture]
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Averages over the anatomies: columns by acceleration and metric, rows by method."""
+
+    columns: list[str]
+    rows: list[tuple[str, bool, list[tuple[str, bool]]]]
+
+
+@dataclass(frozen=True)
+class Claims:
+    """How many of the paper's claims came out, by verdict, and those that did not hold.
+
+    Attributes
+    ----------
+    counts : by verdict.
+    others : what the paper states, where, the verdict in full and in short.
+    """
+
+    counts: dict[str, int]
+    others: list[tuple[str, str, str, str]]
 
 
 def write_report(results: Path, config: dict[str, Any], output: Path) -> None:
@@ -76,14 +126,14 @@ def write_report(results: Path, config: dict[str, Any], output: Path) -> None:
         "commands": commands(results, experiment),
         "changes": CHANGES,
         "hidden_folder": results.is_absolute(),
-        "style": assets.style(),
-        "scripts": assets.scripts(),
+        "style": style(),
+        "scripts": scripts(),
         "decimals": decimals,
         "clock": clock,
     }
     context["sections"] = _sections(context)
     environment = Environment(
-        loader=FileSystemLoader(assets.FOLDER / "templates"),
+        loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -115,7 +165,7 @@ def _data_words(origins: Mapping[str, str]) -> str:
 def _shown(entry: Table, tables: Path, origins: Mapping[str, str]) -> ShownTable:
     parts = read_table(entry, tables, origins)
     if entry.forest:
-        parts = [replace(part, plot=svg(forest(part.rows, tables / entry.file))) for part in parts]
+        parts = [replace(part, plot=forest(part.rows, tables / entry.file)) for part in parts]
     return ShownTable(entry, parts, notes(row for part in parts for row in part.rows))
 
 
@@ -128,20 +178,110 @@ def _summary(tables: Path, experiment: Experiment, origins: Mapping[str, str]) -
     splits: dict[str, dict[str, Any]] = {}
     for row in data:
         splits.setdefault(row["anatomy"], {})[row["split"]] = row
-    found = claims(tables)
+    found = _claims(tables)
     return {
         "accelerations": [rate(text) for text in dict.fromkeys(row["acceleration"] for row in table1)],
-        "methods": methods_of(table1),
+        "methods": [method(key).title for key in dict.fromkeys(row["method"] for row in table1)],
         "seeds": experiment.seeds,
         "size": experiment.preparation.image_size,
-        "network": describe_network(experiment),
+        "network": _describe_network(experiment),
         "roles": {name: own.role for name, own in experiment.anatomies.items()},
         "splits": splits,
         "averages": averages(table1, path),
         "claims": found,
-        "orderings": orderings(tables),
-        "shortcomings": shortcomings(tables, experiment, origins, data, found),
+        "orderings": _orderings(tables),
+        "shortcomings": _shortcomings(tables, experiment, origins, data, found),
     }
+
+
+def _describe_network(experiment: Experiment) -> str:
+    """The network in one line."""
+    settings = dict(experiment.network)
+    name = str(settings.pop("name", "network"))
+    described = [f"{key.replace('_', ' ')} {value}" for key, value in settings.items()]
+    return f"{name.upper()} ({', '.join(described)})"
+
+
+def averages(table1: list[Row], path: Path) -> Averages:
+    """Take the averages from Table 1; the best of each column is marked."""
+    places = list(dict.fromkeys((row["acceleration"], row["metric"]) for row in table1))
+    values = {(row["method"], row["acceleration"], row["metric"]): read_number(row, AVERAGE, path) for row in table1}
+    best = {
+        place: best_of({"metric": place[1]}, (value for key, value in values.items() if key[1:] == place))
+        for place in places
+    }
+    rows = []
+    for key in dict.fromkeys(row["method"] for row in table1):
+        shown = []
+        for place in places:
+            value, metric = values.get((key, *place), math.nan), metric_of({"metric": place[1]})
+            shown.append((decimals(value, metric.decimals if metric else 2), value == best[place]))
+        rows.append((method(key).title, key == "proposed", shown))
+    return Averages([f"{rate(acceleration)} {metric_title(metric)}" for acceleration, metric in places], rows)
+
+
+def _claims(tables: Path) -> Claims | None:
+    """Count the claims by verdict."""
+    path = tables / "claims.csv"
+    if not path.is_file():
+        return None
+    _, rows = read_rows(path, ["statement", "where", "verdict"])
+    found = Counter(verdict_state(row["verdict"]) for row in rows)
+    others = [
+        (row["statement"], row["where"], row["verdict"], state)
+        for row in rows
+        if (state := verdict_state(row["verdict"])) != "held"
+    ]
+    # The expected ones in their order, then whatever else there is.
+    return Claims({state: found[state] for state in dict.fromkeys((*STATES, *found)) if found[state]}, others)
+
+
+def _orderings(tables: Path) -> str:
+    """Say how many of the paper's orderings came out; nothing when they were not compared."""
+    path = tables / "orderings.csv"
+    if not path.is_file():
+        return ""
+    _, rows = read_rows(path, ["held", "published_held"])
+    papers = [row for row in rows if row["published_held"] == "True"]
+    held = sum(row["held"] == "True" for row in papers)
+    return f"{held} of {len(papers)} of the paper's orderings came out: Proposed strictly above the other method."
+
+
+def _shortcomings(
+    tables: Path, experiment: Experiment, origins: Mapping[str, str], data: list[Row], found: Claims | None
+) -> list[str]:
+    """Say what these results cannot show, as far as it can be told from them."""
+    said = []
+    if simulated := [name for name, origin in origins.items() if origin == "simulated"]:
+        whole = "Every anatomy is" if len(simulated) == len(origins) else f"{_listed(simulated)}:"
+        said.append(f"{whole} simulated. These numbers say nothing about scans of patients.")
+    if len(experiment.seeds) == 1:
+        said.append("One seed: how much a result varies from training to training is not known.")
+    elif len(experiment.seeds) < 3:
+        said.append(f"{len(experiment.seeds)} seeds are too few for a deviation that can be relied on.")
+    few = {
+        row["anatomy"]: int(read_number(row, "patients", tables / "data.csv"))
+        for row in data
+        if row["split"] == "test" and read_number(row, "patients", tables / "data.csv") < FEW_PATIENTS
+    }
+    if few:
+        counts = _listed([f"{name} {count}" for name, count in few.items()])
+        said.append(f"Few test patients ({counts}): differences between methods may be those between patients.")
+    size = experiment.preparation.image_size
+    if size != PAPER_SIZE:
+        said.append(f"Images of {size} × {size} pixels; the paper's are {PAPER_SIZE} × {PAPER_SIZE}.")
+    if found is None:
+        said.append("The paper's claims were not checked one by one.")
+    elif unchecked := found.counts.get("not checked", 0):
+        said.append(f"{unchecked} of the paper's claims could not be checked with this experiment.")
+    missing = [entry.title.split(":")[0] for entry in TABLES if not (tables / entry.file).is_file()]
+    if missing:
+        said.append(f"Not made: {'; '.join(missing)}.")
+    return said
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _key(path: Path, results: Path) -> str:
@@ -211,3 +351,21 @@ def _sections(context: Mapping[str, Any]) -> dict[str, str]:
         "rerun": ("How to rerun", True),
     }
     return {name: title for name, (title, present) in there.items() if present}
+
+
+def style() -> str:
+    """The page's style sheet."""
+    return _read("static/style.css")
+
+
+def scripts() -> list[str]:
+    """What the page runs, in order: the libraries, each with its licence, then the page's own lines."""
+    libraries = [
+        f"/*!\n{_read(f'vendor/{Path(library).parent}/LICENSE').strip()}\n*/\n{_read(f'vendor/{library}')}"
+        for library in _LIBRARIES
+    ]
+    return [*libraries, _read("static/report.js")]
+
+
+def _read(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")

@@ -246,7 +246,7 @@ def _part(
     values = [name for name in columns if name not in COLUMNS] if entry.anatomies else []
     if entry.anatomies and not values:
         raise UnimriError(f"{path}: has no column of an anatomy; make the table again")
-    best_values = _best(entry, path, rows, values) if entry.best else {}
+    best_values = _best(entry, path, rows, values)
     grid = []
     for row in rows:
         cells = [_cell(name, COLUMNS[name], row, path) for name in keys]

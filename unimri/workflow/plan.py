@@ -15,9 +15,10 @@ from unimri.data.store import shard_name
 from unimri.deploy.description import AnatomyTask, ModelTask
 from unimri.metrics.base import metric_modules, table_metrics
 from unimri.physics.masks import MaskTask
-from unimri.report.assets import assets_digest
 from unimri.report.experiment import shown_settings
 from unimri.workflow.trainings import TrainingPlan, as_json
+
+REPORT = Path(__file__).parents[1] / "report"
 
 
 class WorkflowPlan(TrainingPlan):
@@ -78,10 +79,6 @@ class WorkflowPlan(TrainingPlan):
         """Settings of an anatomy's shards."""
         return as_json(self._preparation(anatomy).shard())
 
-    def fractions(self) -> str:
-        """Settings of the division of patients."""
-        return as_json(self.config.preparation.fractions)
-
     def _preparation(self, anatomy: str) -> PreparationTask:
         own = self.config.anatomies[anatomy]
         return PreparationTask(reader=own.reader, fit=own.fit, preparation=self.config.preparation, splits=own.splits)
@@ -94,25 +91,9 @@ class WorkflowPlan(TrainingPlan):
         """Acceleration of a sampling."""
         return self.config.samplings[sampling].acceleration
 
-    def network(self) -> str:
-        """Settings of the network."""
-        return as_json(self.config.network)
-
-    def metrics(self) -> str:
-        """Settings of the metrics."""
-        return as_json(self.config.metrics)
-
     def tuning_metrics(self) -> str:
         """The settings of PSNR, by which weights of classical methods are chosen."""
         return json.dumps({"data_range": self.config.metrics.data_range})
-
-    def statistics(self) -> str:
-        """Settings of the intervals."""
-        return as_json(self.config.statistics)
-
-    def classical(self, method: str) -> str:
-        """Settings of a classical method."""
-        return as_json(self.config.classical.of(method))
 
     def provenance(self) -> str:
         """Which anatomies are simulated and which real, in the configured order."""
@@ -199,7 +180,8 @@ class WorkflowPlan(TrainingPlan):
 
     def report_code(self) -> str:
         """Fingerprint of the page's code, templates, style and scripts."""
-        return f"{self.code('unimri.report.page', *metric_modules(self.config.metrics))}{assets_digest()}"
+        code = self.code("unimri.report.page", *metric_modules(self.config.metrics))
+        return f"{code}{files_digest(*(REPORT / folder for folder in ('templates', 'static', 'vendor')))}"
 
     def whole(self) -> str:
         """The whole configuration as the page may show it; Snakemake's report shows it too, as the rule's parameter."""

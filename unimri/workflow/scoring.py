@@ -1,7 +1,6 @@
 """What is reconstructed of test splits: by every method as trained, and under the studies' conditions."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from unimri.evaluation.reconstructions import Reconstruction, write_list
@@ -49,11 +48,10 @@ class PlannedReconstructions:
         if self._anatomy in plan.config.base:
             yield from self._forgetting(seed)
         elif "adaptation" in studies:
-            for how, patients, anatomy in plan.few():
-                if anatomy == self._anatomy:
-                    model, aspin = plan.few_model(how, patients, self._sampling, seed, anatomy)
-                    files = plan.few_files(how, patients, self._sampling, seed, anatomy)
-                    yield self._of_model(f"{how}/{patients}", seed, AS_TRAINED, model, aspin=aspin), files
+            for how, patients, new in plan.few():
+                if new == self._anatomy:
+                    model, aspin, files = plan.few_model(how, patients, self._sampling, seed, new)
+                    yield _reconstruction(f"{how}/{patients}", seed, AS_TRAINED, model, aspin=aspin), files
 
     def _robustness(self, seed: str) -> Iterator[tuple[Reconstruction, list[str]]]:
         """Under other masks and with noise. Of a method that Table 1 does not have, as trained too."""
@@ -78,7 +76,7 @@ class PlannedReconstructions:
             if other != self._anatomy:
                 files = plan.model_files(PROPOSED, self._sampling, seed, other)
                 how = {"aspin": f"{model}/aspin/{other}.safetensors", "slices": plan.config.studies.slices}
-                yield self._of_model(PROPOSED, seed, with_aspin_of(other), model, **how), files
+                yield _reconstruction(PROPOSED, seed, with_aspin_of(other), model, **how), files
 
     def _forgetting(self, seed: str) -> Iterator[tuple[Reconstruction, list[str]]]:
         """A base anatomy after new ones were learnt: by S4, and by fine-tuning the whole network."""
@@ -86,23 +84,20 @@ class PlannedReconstructions:
         for new in plan.config.new:
             one, files = self._of_method(PROPOSED, seed, after_learning(new), added=[new], before=PROPOSED)
             yield one, [*files, *plan.model_files(PROPOSED, self._sampling, seed, new)]
-        for new, model in plan.finetuned(self._sampling, seed).items():
-            files = [
-                f"{model}/{file}" for file in ("model.safetensors", "model.json", f"aspin/{self._anatomy}.safetensors")
-            ]
-            yield self._of_model(FINETUNED, seed, after_learning(new), model, before=PROPOSED), files
+        for how, patients, new in plan.few():
+            if f"{how}/{patients}" == FINETUNED:
+                model, _, _ = plan.few_model(how, patients, self._sampling, seed, new)
+                own = ("model.safetensors", "model.json", f"aspin/{self._anatomy}.safetensors")
+                one = _reconstruction(FINETUNED, seed, after_learning(new), model, before=PROPOSED)
+                yield one, [f"{model}/{file}" for file in own]
 
     def _of_method(self, method: str, seed: str, condition: str, **how: Any) -> tuple[Reconstruction, list[str]]:
         place = (method, self._sampling, seed, self._anatomy)
         model, files = self._plan.model(*place), self._plan.model_files(*place)
-        return self._of_model(method, seed, condition, model, **how), files
+        return _reconstruction(method, seed, condition, model, **how), files
 
-    def _of_model(self, method: str, seed: str, condition: str, model: str | None, **how: Any) -> Reconstruction:
-        paths = {name: None if how.get(name) is None else Path(how[name]) for name in ("aspin", "mask")}
-        return Reconstruction(
-            method=method,
-            seed=int(seed),
-            condition=condition,
-            model=None if model is None else Path(model),
-            **how | paths,
-        )
+
+def _reconstruction(method: str, seed: str, condition: str, model: str | None, **how: Any) -> Reconstruction:
+    """The reconstruction, of paths as text."""
+    named = {"method": method, "seed": seed, "condition": condition, "model": model}
+    return Reconstruction.model_validate(named | how)

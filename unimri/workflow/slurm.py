@@ -153,5 +153,5 @@ def _run(*command: str) -> str:
         reason = str(getattr(fault, "stderr", None) or fault).strip()
         raise UnimriError(
             f"{command[0]}: {reason}; it must say which jobs of an earlier Snakemake still run: "
-            "start again where SLURM answers"
+            "start again where SLURM answers, or remove .snakemake/slurm_logs if none does"
         ) from None

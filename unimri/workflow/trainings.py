@@ -70,6 +70,8 @@ def training_rules(layer: int) -> dict[str, TrainingRule]:
         folder = several if row.recipe.learns == "conditioning" else own
         title = f"{{anatomy}}, {row.key}, {{patients}} patients"
         rules.append(TrainingRule(f"few_{row.key}", row, folder, base(row), own, title))
+    names = [rule.name for rule in rules]
+    assert len(set(names)) == len(names), f"two rows of the table of methods have folders that begin alike: {names}"
     return {rule.name: rule for rule in rules}
 
 
@@ -305,28 +307,17 @@ class TrainingPlan:
         rule = self.training_rules[f"few_{adaptation(key).key}"]
         return self.training(rule, sampling, seed, anatomy=anatomy, patients=patients)
 
-    def few_model(self, method: str, patients: str, sampling: str, seed: str, anatomy: str) -> tuple[str, str | None]:
-        """Model of a training on few patients, and its ASPIN where that lies apart."""
-        training = self._few_training(method, patients, anatomy, sampling, seed)
+    def few_model(
+        self, key: str, patients: str, sampling: str, seed: str, anatomy: str
+    ) -> tuple[str, str | None, list[str]]:
+        """Model of a training on few patients, its ASPIN where that lies apart, and the files of both."""
+        training = self._few_training(key, patients, anatomy, sampling, seed)
         if training.recipe.learns == "conditioning":
             assert training.base is not None
-            return training.base, f"{training.folder}/{anatomy}.safetensors"
-        return training.folder, None
-
-    def few_files(self, method: str, patients: str, sampling: str, seed: str, anatomy: str) -> list[str]:
-        """The files of that model."""
-        model, aspin = self.few_model(method, patients, sampling, seed, anatomy)
-        if aspin is None and adaptation(method).universal:
-            aspin = f"{model}/aspin/{anatomy}.safetensors"
-        return [*(f"{model}/{file}" for file in _READ), *([] if aspin is None else [aspin])]
-
-    def finetuned(self, sampling: str, seed: str) -> dict[str, str]:
-        """Networks that were fine-tuned on all patients of a new anatomy, by the anatomy."""
-        return {
-            anatomy: self.few_model(key, patients, sampling, seed, anatomy)[0]
-            for key, patients, anatomy in self.few()
-            if (key, patients) == ("finetuned", ALL_PATIENTS)
-        }
+            model, aspin = training.base, f"{training.folder}/{anatomy}.safetensors"
+            return model, aspin, [*(f"{model}/{file}" for file in _READ), aspin]
+        own = [*_READ, *([f"aspin/{anatomy}.safetensors"] if training.method.universal else [])]
+        return training.folder, None, [f"{training.folder}/{file}" for file in own]
 
     def released(self, sampling: str) -> str:
         """Folder of the network that is given to others: Proposed, with the first seed."""

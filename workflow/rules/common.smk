@@ -7,6 +7,7 @@ from unimri.core.machine import machine_resources
 from unimri.core.locks import lock_folders
 from unimri.workflow.resources import job_resources
 from unimri.workflow.slurm import cancel_leftovers
+from unimri.workflow.trainings import as_json
 
 RESULTS = plan.results
 PRIVATE = plan.private

@@ -85,7 +85,7 @@ rule manifest:
         **LIGHT,
     params:
         folder=subpath(output.manifest, parent=True),
-        settings=plan.fractions(),
+        settings=as_json(plan.config.preparation.fractions),
         seed=plan.config.seed,
         code=code("unimri.data.prepare"),
     shell:

@@ -47,9 +47,9 @@ rule tables:
         methods=[
             f"--method={method}" for method in [*plan.methods, *plan.layer_methods]
         ],
-        network=plan.network(),
-        settings=plan.metrics(),
-        statistics=plan.statistics(),
+        network=as_json(plan.config.network),
+        settings=as_json(plan.config.metrics),
+        statistics=as_json(plan.config.statistics),
         layer=plan.config.distillation.layer,
         published=plan.published(),
         code=metric_code(
@@ -84,9 +84,9 @@ rule picture:
         data=f"{RESULTS}/data/{{anatomy}}",
         methods=[f"--method={method}" for method in plan.methods],
         seed=plan.seeds[0],
-        settings=plan.metrics(),
+        settings=as_json(plan.config.metrics),
         simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
-        code=code("unimri.evaluation.pictures", *CONDITIONINGS),
+        code=code("unimri.evaluation.figures"),
     shell:
         "python -m unimri.cli picture {input.reconstructions:q} {params.data:q} {params.seed} {params.simulated}"
         " {params.methods:q} --settings {params.settings:q} --output {output.picture:q} > {log:q} 2>&1"
@@ -112,7 +112,7 @@ rule curves:
     params:
         histories=lambda wildcards: plan.curves(wildcards.sampling),
         title=lambda wildcards: plan.curves_title(wildcards.sampling),
-        code=code("unimri.evaluation.pictures"),
+        code=code("unimri.evaluation.figures"),
     shell:
         "python -m unimri.cli curves {params.title:q} --histories {params.histories:q} --output {output:q}"
         " > {log:q} 2>&1"
@@ -134,7 +134,7 @@ rule contact_sheet:
         **LIGHT,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        code=code("unimri.evaluation.pictures"),
+        code=code("unimri.evaluation.figures"),
     shell:
         "python -m unimri.cli contact-sheet {params.data:q} --output {output:q} > {log:q} 2>&1"
 

@@ -22,7 +22,7 @@ rule tune:
         **SCORING,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        settings=lambda wildcards: plan.classical(wildcards.method),
+        settings=lambda wildcards: as_json(plan.config.classical.of(wildcards.method)),
         # PSNR alone chooses: with another SSIM nothing is tuned, and so nothing reconstructed, again.
         metrics=plan.tuning_metrics(),
         slices=plan.config.classical.validation_slices,
@@ -88,7 +88,7 @@ rule score:
         **SCORING,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        settings=plan.metrics(),
+        settings=as_json(plan.config.metrics),
         code=metric_code("unimri.evaluation.scores"),
     shell:
         "python -m unimri.cli score {input.reconstructions:q} {params.data:q} --settings {params.settings:q}"

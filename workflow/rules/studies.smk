@@ -16,7 +16,7 @@ rule study_table:
             f"--anatomy={anatomy}" for anatomy in plan.study_anatomies(wildcards.study)
         ],
         methods=[f"--method={method}" for method in plan.methods],
-        settings=plan.metrics(),
+        settings=as_json(plan.config.metrics),
         code=metric_code("unimri.evaluation.study_tables"),
     shell:
         "python -m unimri.cli study-table {wildcards.study} {input:q} {params.anatomies:q} {params.methods:q}"
@@ -41,7 +41,7 @@ rule study_picture:
     params:
         acceleration=lambda wildcards: plan.acceleration(wildcards.sampling),
         title=lambda wildcards: plan.study_title(wildcards.study, wildcards.sampling),
-        code=metric_code("unimri.evaluation.pictures"),
+        code=metric_code("unimri.evaluation.figures"),
     shell:
         "python -m unimri.cli study-picture {wildcards.study} {input:q} {params.acceleration} {params.title:q}"
         " --output {output:q} > {log:q} 2>&1"

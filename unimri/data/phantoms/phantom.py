@@ -245,11 +245,6 @@ def _catmull_rom(before: Points, start: Points, end: Points, after: Points, step
     return curve.reshape(-1, 2)
 
 
-def mirrored(points: Points) -> Points:
-    """Reflect left to right."""
-    return points * (-1, 1)
-
-
 def scaled(points: Points, factor: ArrayLike, about: ArrayLike) -> Points:
     """Grow or shrink an outline about a point (x, y), by one factor or one each for x and y."""
     centre = np.asarray(about, float)

@@ -3,8 +3,8 @@ import pytest
 from scores import row, write_scores, write_tables
 
 from unimri.evaluation.averages import anatomies_of, table1
-from unimri.evaluation.differences import ORDERING_COLUMNS, PROPOSED_PAIRS, differences, orderings, summary
-from unimri.evaluation.paper import published
+from unimri.evaluation.paper import ORDERING_COLUMNS, orderings, published, summary
+from unimri.evaluation.statistics import PROPOSED_PAIRS, differences
 
 # 2 accelerations x 2 metrics x (4 others x 5 anatomies, and 3 averages: Undersampled has none).
 PAPERS_ORDERINGS = 2 * 2 * (4 * 5 + 3)
