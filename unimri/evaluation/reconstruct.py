@@ -18,8 +18,8 @@ from unimri.core.settings import read_settings
 from unimri.data.store import PreparedData
 from unimri.evaluation.reconstructions import MANIFEST, About, Earlier, Reconstruction, writing_reconstructions
 from unimri.models.cascade import D5C5
-from unimri.models.conditioning.registry import conditioning_module
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, insert_aspin, load_model, read_about
+from unimri.models.registry import conditioning_module
 from unimri.physics.masks import load_masks
 from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices, zero_filling
 
