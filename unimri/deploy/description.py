@@ -141,7 +141,7 @@ class ModelDescription(Settings):
             raise UnimriError(
                 f"{folder}: is no model (it has no {DESCRIPTION}); `unimri models list` says which there are"
             )
-        return read_settings(cls, folder / DESCRIPTION, "copy the model again")
+        return read_settings(cls, folder / DESCRIPTION, "copy the model again, or make anew what an older unimri made")
 
     def save(self, folder: Path) -> None:
         """Write the description; see `load`."""

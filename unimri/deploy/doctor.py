@@ -27,7 +27,7 @@ ENOUGH_MEMORY = 6 * 10**9
 EXTRAS = (
     ("export to ONNX", ("onnx", "onnxruntime", "onnxscript"), "pip install 'unimri[export]'"),
     ("ISMRMRD's own library", ("ismrmrd",), "pip install ismrmrd"),
-    ("jobs on SLURM", ("snakemake-executor-plugin-slurm",), "pip install snakemake-executor-plugin-slurm"),
+    ("jobs on SLURM", ("snakemake-executor-plugin-unimri-slurm",), "pip install -e workflow/executor, in a checkout"),
     ("watching in TensorBoard", ("tensorboard",), "pip install tensorboard"),
 )
 

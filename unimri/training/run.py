@@ -288,7 +288,7 @@ def write_results(
 
 def are_made(output: Path, only: str | None, origin: Mapping[str, Any]) -> bool:
     """Whether all that `write_results` writes is there, whole, and was made from `origin` (`made_from`)."""
-    about = read_about(_about_path(output, only))
+    about = read_record(_about_path(output, only))
     if about is None or any(about.get(key) != value for key, value in origin.items()):
         return False
     try:
@@ -297,7 +297,7 @@ def are_made(output: Path, only: str | None, origin: Mapping[str, Any]) -> bool:
         return False
 
 
-def read_about(path: Path) -> dict[str, Any] | None:
+def read_record(path: Path) -> dict[str, Any] | None:
     """Provenance of a model; None when it is not there, or no JSON."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from unimri.core.errors import UnimriError
 from unimri.training.checkpoints import Checkpoints
-from unimri.training.run import Files, read_about
+from unimri.training.run import Files, read_record
 from unimri.training.settings import TrainingTask, fingerprint, resolve, training_code
 from unimri.workflow.plan import WorkflowPlan
 from unimri.workflow.trainings import PlannedTraining
@@ -48,21 +48,21 @@ def standings(plan: WorkflowPlan) -> Iterator[Standing]:
 
 def _standing(plan: WorkflowPlan, sampling: str, training: PlannedTraining) -> tuple[State, str]:
     planned = TrainingTask.model_validate_json(plan.task(training))
-    made = read_about(Path(training.about))
+    record = read_record(Path(training.about))
     try:
         digests = _files(plan, sampling, training).digests()
     except UnimriError as fault:
         missing = str(fault).split(": ", 1)[0]
-        return ("stale", f"its input {missing} is gone") if made else ("waiting", f"for {missing}")
+        return ("stale", f"its input {missing} is gone") if record else ("waiting", f"for {missing}")
     task = resolve(planned)
-    if made is not None:
-        differs = _differences(made, planned, task, digests)
+    if record is not None:
+        differs = _differences(record, planned, task, digests)
         if not differs:
-            return "done", f"{made.get('best_validation_psnr_db', float('nan')):.2f} dB on validation"
+            return "done", f"{record.get('best_validation_psnr_db', float('nan')):.2f} dB on validation"
     under_way = _under_way(plan, task, digests)
     if under_way is not None:
         return under_way
-    return ("stale", "; ".join(differs)) if made is not None else ("ready", "")
+    return ("stale", "; ".join(differs)) if record is not None else ("ready", "")
 
 
 def _files(plan: WorkflowPlan, sampling: str, training: PlannedTraining) -> Files:
@@ -76,10 +76,10 @@ def _files(plan: WorkflowPlan, sampling: str, training: PlannedTraining) -> File
 
 
 def _differences(
-    made: Mapping[str, Any], planned: TrainingTask, task: TrainingTask, digests: Mapping[str, str]
+    record: Mapping[str, Any], planned: TrainingTask, task: TrainingTask, digests: Mapping[str, str]
 ) -> list[str]:
     """What a model was made from and would not be made from now."""
-    before, now = _flat(made.get("task", {})), _flat(task.model_dump())
+    before, now = _flat(record.get("task", {})), _flat(task.model_dump())
     # Chosen by the machine that trained it, which may be another one than this.
     chosen = {key for key, value in _flat(planned.model_dump()).items() if value == "auto"}
     differs = [
@@ -87,9 +87,9 @@ def _differences(
         for key in sorted(before.keys() | now.keys())
         if key not in chosen and before.get(key) != now.get(key)
     ]
-    inputs = made.get("inputs", {})
+    inputs = record.get("inputs", {})
     differs += [f"input {key} has changed" for key in sorted(digests) if inputs.get(key) != digests[key]]
-    return differs + (["the code has changed"] if made.get("code") != training_code(task) else [])
+    return differs + (["the code has changed"] if record.get("code") != training_code(task) else [])
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
