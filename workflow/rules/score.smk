@@ -62,7 +62,7 @@ rule reconstruct:
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         wanted=lambda wildcards: planned(wildcards).listed,
-        checkpoints=f"{CHECKPOINTS}/reconstructions/{{sampling}}/{{anatomy}}",
+        checkpoints=f"{CHECKPOINTS}/reconstructions-{{sampling}}-{{anatomy}}",
         code=code("unimri.evaluation.reconstruct", *CONDITIONINGS),
     # Through standard input: a system bounds the length of arguments.
     shell:
