@@ -57,8 +57,8 @@ def reconstruct_test_split(
     images = [origins.index(one.origin) for one in reconstructions]
     unique = [reconstructions[images.index(number)] for number in range(len(origins))]
     numbers = [one.numbers(slices) for one in unique]
-    digest, files = cache(sha256), [_files(one, anatomy, data, mask) for one in reconstructions]
-    keys = [_key(one, _files(one, anatomy, data, mask), digest) for one in unique]
+    digest, files = cache(sha256), [_files(one, anatomy, data, mask) for one in unique]
+    keys = [_key(one, own, digest) for one, own in zip(unique, files, strict=True)]
     about = About(
         anatomy=anatomy,
         mask=trained.name,
