@@ -89,6 +89,7 @@ def test_a_third_metric_stands_in_table_1_with_the_lowest_in_bold(how, tmp_path,
     assert bold(lines["Proposed"])[0][6] == f"**{means.loc['proposed', 'brain']:.{decimals}f}**"
     assert re.search(rf"PSNR in dB, SSIM in % and {title}[ ,].*{title}: .*, lower is better\), mean over", text)
     assert f"which has SSIM and {title} too" in text
+    assert re.search(r"the paper does not make, Proposed is better in \d+", text)
     terminal = format_table1_for_terminal(tmp_path, ORIGINS)
     assert re.search(rf"PSNR \(dB\) / SSIM \(%\) / {title}[ ,]", terminal)
     (line,) = [line for line in terminal.splitlines() if line.startswith("Proposed")]

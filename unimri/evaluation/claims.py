@@ -20,7 +20,7 @@ from unimri.core.text import interval_number, markdown_table, write_csv
 from unimri.evaluation.averages import AVERAGE, anatomies_of, cells, read_frame
 from unimri.evaluation.markdown import TITLES, heading_of
 from unimri.evaluation.paper import PAPERS_PARAMETERS, parameter_table, published
-from unimri.evaluation.statistics import FEW_PATIENTS, Pair, StatisticsSettings
+from unimri.evaluation.statistics import FEW_PATIENTS, Pair, StatisticsSettings, rounded_difference
 from unimri.evaluation.study_tables import layer_rows, published_s2
 from unimri.metrics.base import metric_of
 
@@ -264,11 +264,8 @@ def _parameter_cells(table: pd.DataFrame) -> dict[Any, float]:
 def _difference(values: Mapping[Any, float], ordering: Ordering, limit: float) -> float:
     """Above minus below, of a table's cells, or of the parameters'."""
     acceleration, metric, anatomy, *names = ordering
-    above, below = (
-        limit if name == _LIMIT else values[(name, metric) if not anatomy else (acceleration, name, metric, anatomy)]
-        for name in names
-    )
-    return round(above - below, 6)
+    above, below = ((acceleration, name, metric, anatomy) if anatomy else (name, metric) for name in names)
+    return rounded_difference({**values, (_LIMIT, metric): limit}, above, below)
 
 
 def _verdict(claim: Claim, checked: int, held: int, compared: pd.DataFrame, anatomies: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 from unimri.core.errors import UnimriError
 from unimri.core.text import interval_number, markdown_table, number, spread_number
 from unimri.evaluation.averages import AVERAGE, KEYS, anatomies_of, best, cells
-from unimri.evaluation.paper import summary
+from unimri.evaluation.paper import above_of, summary
 from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
 from unimri.metrics.base import metric_of
 from unimri.metrics.settings import MetricSettings
@@ -48,8 +48,11 @@ def column_names(anatomies: Mapping[str, str]) -> dict[str, str]:
 
 def metrics_in_words(columns: Iterable[str]) -> str:
     """The metrics of these columns with their units: PSNR in dB and SSIM in %."""
-    named = [metric_of(column).words for column in columns]
-    return named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    return _listed([metric_of(column).words for column in columns])
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def table1_markdown(
@@ -83,7 +86,7 @@ def table1_markdown(
     ------
     UnimriError : when an anatomy's data are neither simulated nor real.
     """
-    rates = " and ".join(f"{acceleration:g}×" for acceleration in table["acceleration"].unique())
+    rates = _listed([f"{acceleration:g}×" for acceleration in table["acceleration"].unique()])
     note = (
         f"{metrics_in_words(table['metric'].unique())}, of the magnitude of each slice (volumes scaled to [0, 1]; "
         f"{', '.join(metric_of(column).describe(metrics) for column in table['metric'].unique())}), mean over all test "
@@ -160,7 +163,7 @@ def _ordering_sections(compared: pd.DataFrame, tested: pd.DataFrame, statistics:
     extra = compared["published_held"].isna()
     for rows, title in (
         (papers, "The paper's orderings that did not come out:"),
-        (extra, "Comparisons that the paper does not make, in which Proposed is not above:"),
+        (extra, f"Comparisons that the paper does not make, in which Proposed is not {above_of(compared[extra])}:"),
     ):
         failed = compared[rows & ~compared["held"]]
         if not failed.empty:
@@ -234,7 +237,7 @@ def _certainty_sections(tested: pd.DataFrame, names: Mapping[str, str], statisti
     drawn = "the test patients and the seeds" if (shown["seeds"] > 1).any() else "the test patients"
     unit = f", in {first.unit}" if first.unit else ""
     lower = " (lower is better)" if first.lower_is_better else ""
-    further = f", which has {' and '.join(metric.title for metric in others)} too" if others else ""
+    further = f", which has {_listed([metric.title for metric in others])} too" if others else ""
     note = (
         f"{first.title} of Proposed minus that of the other{unit}{lower}, with its {statistics.percent} bootstrap "
         f"interval over {drawn}; * p < {_ALPHA:g} in Wilcoxon's signed-rank test over patients, after Holm's "

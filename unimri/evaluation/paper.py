@@ -118,6 +118,11 @@ def orderings(found: pd.DataFrame, anatomies: Sequence[str], paper: pd.DataFrame
     return own[list(ORDERING_COLUMNS)].astype({"published_difference": "float64"})
 
 
+def above_of(frame: pd.DataFrame) -> str:
+    """What the first of a pair is when its ordering is held: above the other, or better where a lower metric is."""
+    return "better" if any(metric_of(column).lower_is_better for column in frame["metric"].unique()) else "above"
+
+
 def summary(frame: pd.DataFrame) -> str:
     """Say in one line how many of the paper's orderings came out.
 
@@ -135,8 +140,8 @@ def summary(frame: pd.DataFrame) -> str:
     )
     if others.any():
         line += (
-            f" Of {int(others.sum())} comparisons that the paper does not make, Proposed is above in "
-            f"{int(frame.loc[others, 'held'].sum())}."
+            f" Of {int(others.sum())} comparisons that the paper does not make, Proposed is "
+            f"{above_of(frame[others])} in {int(frame.loc[others, 'held'].sum())}."
         )
     return line
 

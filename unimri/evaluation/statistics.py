@@ -150,7 +150,8 @@ def differences(table: pd.DataFrame, pairs: Sequence[Pair], by_seed: Sequence[pd
     return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS)).astype({"difference": "float64", "held": "bool"})
 
 
-def rounded_difference(values: dict[Any, float], above: Any, below: Any) -> float:
+def rounded_difference(values: Mapping[Any, float], above: Any, below: Any) -> float:
+    """Above minus below, of a table's cells, to six decimals; NaN where one is missing."""
     return round(values.get(above, math.nan) - values.get(below, math.nan), 6)
 
 
