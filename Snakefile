@@ -23,7 +23,6 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/score.smk"
 include: "workflow/rules/report.smk"
-include: "workflow/rules/studies.smk"
 include: "workflow/rules/models.smk"
 
 

@@ -2,7 +2,7 @@
 
 The same rule, initialisation and optimiser for every stage: three rates, a factor of two apart, and further ones until
 the best is not the largest or smallest. A stage that builds on others (S3, S4) builds on those with the best rate.
-Reads prepared data and masks (`snakemake --until mask contact_sheet` makes them).
+Reads prepared data and masks (`snakemake --until mask data_report` makes them).
 
     python benchmarks/learning_rates.py config.yaml --acceleration 4 --output learning-rates
 """

@@ -17,7 +17,7 @@ from skimage.transform import resize
 
 from unimri.classical.reconstruction import classical_reconstructor, minimise
 from unimri.classical.settings import ClassicalSettings, TotalVariation, Tuned, Wavelet
-from unimri.classical.tuning import beyond_the_end, tune
+from unimri.classical.tuning import beyond_the_end, mean_psnr, tune
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
 from unimri.data.layouts import NiftiReader
@@ -228,6 +228,33 @@ def test_tuning_takes_the_best_on_validation_and_writes_the_same_again(inputs, t
     expected = minimise(zero_filled.numpy(), sampled.numpy(), settings, tuned.weight)
     loaded = load_reconstructor(tmp_path / "a.json", "head")
     np.testing.assert_array_equal(loaded(zero_filled, zero_filled, sampled, -1).numpy(), expected)
+
+
+def test_what_follows_from_the_same_is_taken_over(inputs, tmp_path, monkeypatch):
+    tuned, counted = tmp_path / "tuned.json", []
+
+    def counting(*given):
+        counted.append(given)
+        return mean_psnr(*given)
+
+    monkeypatch.setattr("unimri.classical.tuning.mean_psnr", counting)
+
+    def again(**changed):
+        counted.clear()
+        settings = TotalVariation(iterations=2, **changed)
+        tune(settings, "head", inputs / "data", inputs / "mask.npz", MetricSettings(), 2, tuned)
+        return len(counted)
+
+    assert again() > 0
+    first, before = tuned.read_bytes(), tuned.stat().st_mtime_ns
+    assert again() == 0
+    assert tuned.read_bytes() == first
+    # Newer than what it was made from: Snakemake compares times.
+    assert tuned.stat().st_mtime_ns > before
+    assert again(weights=[0.03, 0.3]) > 0
+    tuned.write_bytes(first[:-20])
+    assert again() > 0
+    assert tuned.read_bytes() == first
 
 
 def test_a_grid_whose_best_is_at_an_end_grows_there(inputs, tmp_path):

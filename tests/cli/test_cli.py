@@ -108,9 +108,10 @@ def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
     other = json.dumps({"mask": {"preset": "paper-like"}, "size": 32})
     assert call("masks", "draw", 4, "--settings", other, "--output", tmp_path / "other.npz").status == 0
     fails("for 32 pixels and the slices have 16", "reconstruct-test", "hip", data, tmp_path / "other.npz", *output)
-    tuned = ("--output", tmp_path / "tuned.json")
-    fails("method 'ridge' is not classical; allowed: ", "tune", "ridge", "hip", data, tmp_path / "m.npz", *tuned)
-    fails("manifest.csv: no such file", "tune", "wavelet", "hip", tmp_path, tmp_path / "m.npz", *tuned)
+    given = ("reconstruct-test", "hip", data, tmp_path / "m.npz", *output)
+    fails("method 'ridge' is not classical; allowed: ", *given, "--tune", f"ridge={tmp_path}/tuned.json")
+    missing = ("reconstruct-test", "hip", tmp_path, tmp_path / "m.npz", *output)
+    fails("manifest.csv: no such file", *missing, "--tune", f"wavelet={tmp_path}/tuned.json")
     assert not (tmp_path / "tuned.json").exists()
     model = zero_filling | {"method": "shared", "model": str(tmp_path / "model")}
     (tmp_path / "model.json").write_text(json.dumps([model]))

@@ -37,10 +37,11 @@ def test_the_histogram_is_of_the_training_pixels(folder):
 
 
 def test_the_report_stands_beside_the_papers_counts_and_says_what_is_simulated(folder, tmp_path):
-    write_data_report({"knee": folder}, {"knee": "simulated"}, tmp_path, tmp_path / "histograms.png")
+    write_data_report({"knee": folder}, {"knee": "simulated"}, tmp_path, tmp_path)
     page = (tmp_path / "data.md").read_text()
     assert "| knee      | simulated | 2 / 4 / 10" in page
     assert "274,079" in page
     assert "has NaN or infinite values" in page
     assert (tmp_path / "histograms.png").stat().st_size > 1000
+    assert (tmp_path / "knee.png").stat().st_size > 1000
     assert (tmp_path / "data.csv").read_text().startswith("anatomy,split,patients,volumes,slices\nknee,train,2,4,10\n")

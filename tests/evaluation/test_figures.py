@@ -9,13 +9,8 @@ from PIL import Image
 
 from unimri.core.errors import UnimriError
 from unimri.deploy.figure import most_varied_patch, reconstruction_figure
-from unimri.evaluation.figures import (
-    adaptation_figure,
-    contact_sheet,
-    curves_figure,
-    mask_figure,
-    matrix_figure,
-)
+from unimri.evaluation.data_report import contact_sheet
+from unimri.evaluation.figures import adaptation_figure, curves_figure, mask_figure, matrix_figure
 from unimri.physics.masks import Masks
 
 rng = np.random.default_rng(0)

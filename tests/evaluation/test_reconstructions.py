@@ -151,12 +151,23 @@ def test_other_metrics_score_kept_images_without_a_network_and_images_stay_as_th
     assert len(read_scores([output])) == 15
 
 
-def test_a_figure_is_drawn_from_kept_images_without_a_network(evaluated):
+def test_figures_are_drawn_from_kept_images_without_a_network(evaluated):
     folder, *_ = evaluated
-    methods = ("--method", "undersampled")
-    given = (folder / "kept.h5", folder, 3, True, *methods, "--settings", "{}", "--output", folder / "hip.png")
-    assert not loads_torch("picture", *given)
-    assert (folder / "hip.png").read_bytes().startswith(b"\x89PNG")
+    (folder / "history.csv").write_text("step,train_loss,validation_psnr_db\n10,0.1,30\n")
+    task = {
+        "anatomies": {"hip": {"reconstructions": f"{folder}/kept.h5", "data": f"{folder}", "simulated": True}},
+        "methods": ["undersampled"],
+        "seed": 3,
+        "metrics": {},
+        "histories": {"S1": {"hip": f"{folder}/history.csv"}},
+        "title": "trainings",
+        "acceleration": 2.5,
+        "studies": {},
+        "masks": [f"{folder}/mask.npz"],
+    }
+    assert not loads_torch("figures", "--task", json.dumps(task), "--output", folder)
+    for name in ("hip", "curves", "mask"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     with np.load(folder / "hip.npz") as content, Kept(folder / "kept.h5") as kept:
         about = json.loads(str(content["about"]))
         # The one slice of the second of three volumes.

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scores import METRICS
 
 from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
@@ -16,9 +15,9 @@ from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
 from unimri.evaluation.figures import draw_study
 from unimri.evaluation.reconstruct import load_reconstructor, reconstruct_test_split
-from unimri.evaluation.reconstructions import Reconstruction
+from unimri.evaluation.reconstructions import OtherMasks, Reconstruction, read_list, write_list
 from unimri.evaluation.scores import after_learning, score, with_aspin_of
-from unimri.evaluation.study_tables import write_study_table
+from unimri.evaluation.study_tables import write_study_tables
 from unimri.metrics.score import AS_TRAINED, read_scores, write_scores
 from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import D5C5
@@ -85,9 +84,10 @@ def proposed(study: Path, condition: str = AS_TRAINED, **further: object) -> Rec
     )
 
 
-def table_of(study_name: str, files: list[Path], anatomies: list[str], output: Path, **read: object) -> pd.DataFrame:
-    write_study_table(study_name, read_scores(files), anatomies, ["proposed"], METRICS, output)
-    return pd.read_csv(output, **read)
+def table_of(study_name: str, files: list[Path], anatomies: list[str], folder: Path, **read: object) -> pd.DataFrame:
+    settings = MetricSettings()
+    write_study_tables({study_name: anatomies}, read_scores(files), [], ["proposed"], settings, folder)
+    return pd.read_csv(folder / f"{study_name}.csv", **read)
 
 
 def test_s4_forgets_exactly_nothing_and_fine_tuning_does_not(study, tmp_path) -> None:
@@ -97,7 +97,7 @@ def test_s4_forgets_exactly_nothing_and_fine_tuning_does_not(study, tmp_path) ->
         proposed(study, after_learning("hip"), method="finetuned/all", model=study / "finetuned", before="proposed"),
     ]
     files = [scored(study, anatomy, wanted, tmp_path) for anatomy in ("head", "hand")]
-    table = table_of("forgetting", files, ANATOMIES, tmp_path / "table.csv", dtype={"largest_pixel_change": str})
+    table = table_of("forgetting", files, ANATOMIES, tmp_path, dtype={"largest_pixel_change": str})
     assert list(table["method"]) == ["aspin", "finetuned"] * 2
     assert list(table.loc[table["method"] == "aspin", "largest_pixel_change"]) == ["0", "0"]
     rows = table.set_index(["method", "anatomy"])
@@ -127,9 +127,7 @@ def test_each_anatomy_does_as_table_1_with_its_own_aspin_and_otherwise_with_anot
             if name != anatomy
         ]
         files.append(scored(study, anatomy, [proposed(study), *others], tmp_path))
-    table = table_of("aspin_matrix", files, ANATOMIES, tmp_path / "matrix.csv").set_index(
-        ["metric", "anatomy", "aspin"]
-    )
+    table = table_of("aspin_matrix", files, ANATOMIES, tmp_path).set_index(["metric", "anatomy", "aspin"])
     assert len(table) == 2 * 3 * 3
     assert table.loc[("psnr_db", "hip", "hip"), "difference"] == 0
     slices = PreparedData(study / "hip").split("test")
@@ -142,12 +140,15 @@ def test_each_anatomy_does_as_table_1_with_its_own_aspin_and_otherwise_with_anot
         errors = ((images - truth) ** 2).mean(axis=(1, 2))
         expected = np.mean(-10 * np.log10(errors))
         assert table.loc[("psnr_db", "hip", aspin), "value"] == pytest.approx(expected, abs=1e-4)
-    draw_study("aspin_matrix", tmp_path / "matrix.csv", 4, "t", tmp_path / "matrix.png")
+    draw_study(tmp_path / "aspin_matrix.csv", 4, "t", tmp_path / "matrix.png")
     assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_conditions_are_scored_apart_and_on_the_same_slices(study, tmp_path) -> None:
-    conditions = {"2x": {"mask": study / "2x.npz"}, "noise 0.5": {"noise": 0.5}}
+    conditions = {
+        "2x": {"mask": OtherMasks(acceleration=2, mask=Gaussian1D(name="gauss"))},
+        "noise 0.5": {"noise": 0.5},
+    }
     models = {"undersampled": None, "proposed": study / "model"}
     wanted = [proposed(study, method=method, model=model) for method, model in models.items()]
     wanted += [
@@ -155,12 +156,13 @@ def test_conditions_are_scored_apart_and_on_the_same_slices(study, tmp_path) -> 
         for method, model in models.items()
         for name, condition in conditions.items()
     ]
+    assert read_list(write_list(wanted), "a test") == wanted
     output = scored(study, "hip", wanted, tmp_path)
     rows = read_scores([output])
     count = len(PreparedData(study / "hip").split("test"))
     assert count > 2
     assert rows.groupby(["method", "condition"], sort=False).size().tolist() == [count] * 2 + [2] * 4
-    table = table_of("robustness", [output], ["hip"], tmp_path / "table.csv")
+    table = table_of("robustness", [output], ["hip"], tmp_path)
     names = [AS_TRAINED, *conditions]
     assert list(zip(table["method"], table["condition"], strict=True)) == [
         (method, name) for _ in ("psnr_db", "ssim_percent") for method in models for name in names
@@ -227,7 +229,7 @@ def test_few_patients_stand_before_all_and_table_1s_trainings_are_all(tmp_path, 
         ("finetuned/all", 31),
     ):
         files += metrics_file(tmp_path, method, {"hip": value, "hand": value + 2}, make_scores)
-    table = table_of("adaptation", files, ["hip", "hand"], tmp_path / "adaptation.csv", dtype={"patients": str})
+    table = table_of("adaptation", files, ["hip", "hand"], tmp_path, dtype={"patients": str})
     psnr = table[table["metric"] == "psnr_db"]
     assert psnr[["method", "patients", "hip", "average"]].to_numpy().tolist() == [
         ["aspin", "2", 25, 26],
@@ -236,6 +238,16 @@ def test_few_patients_stand_before_all_and_table_1s_trainings_are_all(tmp_path, 
         ["finetuned", "all", 31, 32],
         ["scratch", "all", 29, 30],
     ]
-    draw_study("adaptation", tmp_path / "adaptation.csv", 4, "few", tmp_path / "few.png")
+    draw_study(tmp_path / "adaptation.csv", 4, "few", tmp_path / "few.png")
     with pytest.raises(UnimriError, match="no rows at 6x"):
-        draw_study("adaptation", tmp_path / "adaptation.csv", 6, "few", tmp_path / "none.png")
+        draw_study(tmp_path / "adaptation.csv", 6, "few", tmp_path / "none.png")
+
+
+def test_the_study_of_masks_has_table_1_with_every_mask(tmp_path, make_scores) -> None:
+    own = metrics_file(tmp_path, "shared", {"hip": 30}, make_scores, "gauss")
+    own += metrics_file(tmp_path, "layer1", {"hip": 20}, make_scores, "gauss")
+    other = metrics_file(tmp_path, "shared", {"hip": 25}, make_scores, "schlemper")
+    write_study_tables({"masks": ["hip"]}, read_scores(own), other, ["shared"], MetricSettings(), tmp_path)
+    table = pd.read_csv(tmp_path / "masks.csv")
+    psnr = table[table["metric"] == "psnr_db"]
+    assert psnr[["mask", "method", "hip"]].to_numpy().tolist() == [["gauss", "shared", 30], ["schlemper", "shared", 25]]

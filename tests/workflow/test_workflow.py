@@ -68,14 +68,14 @@ def test_a_second_run_plans_nothing_and_neither_does_a_touch(finished: Path) -> 
     assert planned(finished) == {}
 
 
-# Of the studies: what hangs on Proposed, and what an anatomy of its own adds.
+# Of the studies: what hangs on Proposed, and what an anatomy of its own adds. Studies' tables are inputs of figures.
 ON_PROPOSED = {
     "few_aspin": 3,
     "few_finetuned": 6,
     "reconstruct": 5,
     "score": 5,
 }
-REPORTED = {"tables": 1, "study_table": 4, "study_picture": 2, "report": 1}
+REPORTED = {"tables": 1, "figures": 1, "report": 1}
 AN_ANATOMY = {
     "simulate": 1,
     "index": 1,
@@ -83,12 +83,9 @@ AN_ANATOMY = {
     "manifest": 1,
     "independent": 1,
     "adapted": 4,
-    "tune": 1,
     "few_aspin": 1,
     "few_finetuned": 2,
     "few_scratch": 1,
-    "curves": 1,
-    "contact_sheet": 1,
     "data_report": 1,
     "model": 1,
     **REPORTED,
@@ -100,8 +97,6 @@ def test_omega_plans_s3_and_what_follows(finished: Path) -> None:
     assert jobs == {
         "distilled": 2,
         "adapted": 6,
-        "picture": 5,
-        "curves": 1,
         "model": 1,
         **ON_PROPOSED,
         **REPORTED,
@@ -119,8 +114,7 @@ def test_another_seed_plans_its_trainings_and_their_tables(finished: Path) -> No
         "adapted": 12,
         **ON_PROPOSED,
         "few_scratch": 3,
-        # From the same files, which hold another seed's images and scores too.
-        "picture": 5,
+        # From the same files, which hold another seed's scores too.
         "model": 1,
         **REPORTED,
     }
@@ -130,30 +124,29 @@ def test_a_new_anatomy_plans_its_own_jobs_and_the_tables(finished: Path) -> None
     hip = yaml.safe_load((ROOT / "config.yaml").read_text())["anatomies"]["prostate"]
     jobs = planned(finished, {"anatomies": {"hip": hip}})
     # Its ASPIN is tried on the others, and the base anatomies are tried after it was learnt.
-    assert jobs == {**AN_ANATOMY, "reconstruct": 6, "score": 6, "picture": 6}
+    assert jobs == {**AN_ANATOMY, "reconstruct": 6, "score": 6}
 
 
 def test_another_simulation_plans_its_preparation_and_what_follows(finished: Path) -> None:
     jobs = planned(finished, {"anatomies": {"prostate": {"simulation": {"noise": 0.1}}}})
-    assert jobs == {**AN_ANATOMY, "reconstruct": 5, "score": 5, "picture": 5}
+    assert jobs == {**AN_ANATOMY, "reconstruct": 5, "score": 5}
 
 
 def test_a_study_plans_what_it_alone_needs(finished: Path) -> None:
-    assert planned(finished, {"statistics": {"resamples": 300}}) == {"tables": 1, "report": 1}
+    assert planned(finished, {"statistics": {"resamples": 300}}) == REPORTED
     noise = planned(finished, {"studies": {"robustness": {"noise": [0.05]}}})
     # What was scored before comes out as it was: only then is it known that nothing else changes.
-    scored = {"reconstruct": 5, "score": 5, "picture": 5, "model": 1, **REPORTED}
+    scored = {"reconstruct": 5, "score": 5, "model": 1, **REPORTED}
     assert noise == scored
     assert planned(finished, {"studies": {"patients": [1, 2]}}) == {
         "few_aspin": 3,
         "few_finetuned": 3,
         "few_scratch": 3,
         # Of the new anatomies alone: not of forgetting, which is of the others.
-        **scored | {"reconstruct": 3, "score": 3, "picture": 3, "study_table": 3},
+        **scored | {"reconstruct": 3, "score": 3},
     }
     mask = planned(finished, {"studies": {"masks": [{"preset": "schlemper"}]}})
-    # The mask itself is there, for the robustness of the other's networks.
-    assert mask["independent"] == 5
+    assert (mask["mask"], mask["independent"]) == (1, 5)
     assert (mask["reconstruct"], mask["score"]) == (5, 5)
     assert "simulate" not in mask
 
@@ -161,7 +154,7 @@ def test_a_study_plans_what_it_alone_needs(finished: Path) -> None:
 def test_other_metrics_score_again_and_reconstruct_nothing(finished: Path) -> None:
     jobs = planned(finished, {"metrics": {"ssim_window": 5}})
     assert "reconstruct" not in jobs
-    assert jobs == {"score": 5, "picture": 5, "model": 1, **REPORTED}
+    assert jobs == {"score": 5, "model": 1, **REPORTED}
 
 
 def test_other_fractions_read_no_scan_again(finished: Path) -> None:

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from unimri.classical.reconstruction import classical_reconstructor
 from unimri.classical.settings import TotalVariation, Tuned, Wavelet
 from unimri.core.artifacts import sha256, write_json
 from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
+from unimri.core.settings import read_settings
 from unimri.data.store import PreparedData, SliceSet, evenly_spaced
 from unimri.metrics.formulas import psnr
 from unimri.metrics.settings import MetricSettings
@@ -39,13 +39,15 @@ def tune(
     """Choose the weight with the highest mean PSNR on validation, and write it with what was tried (`Tuned`) as JSON.
 
     Zero filling is tried too, as weight 0, so that no method is below it on these slices. While the best weight is at
-    an end of the grid and 0.01 dB above its neighbour, the grid grows there by their ratio, four times at most.
+    an end of the grid and 0.01 dB above its neighbour, the grid grows there by their ratio, four times at most. An
+    earlier `output` that follows from the same is taken over.
 
     Parameters
     ----------
     settings : the method, its grid and its iterations.
     data : folder of prepared data.
     limit : of validation slices, evenly spaced.
+    output : the JSON file.
 
     Raises
     ------
@@ -55,6 +57,23 @@ def tune(
     masks = load_masks(mask)
     slices = PreparedData(data).split("validation")
     numbers = evenly_spaced(len(slices), limit)
+    follows_from = {
+        "settings": settings,
+        "anatomy": anatomy,
+        "slices": len(numbers),
+        "metrics": metrics.model_dump(),
+        "inputs": {"data": sha256(data / "manifest.csv"), "mask": sha256(mask)},
+        "code": code_digest("unimri.classical.tuning"),
+        "versions": versions("PyWavelets", "sigpy"),
+    }
+    earlier = _earlier(output)
+    if earlier is not None and all(getattr(earlier, name) == value for name, value in follows_from.items()):
+        # Written anew all the same: its time says that it is up to date.
+        write_json(output, earlier.model_dump())
+        return
+    # Here, because sigpy takes seconds to import.
+    from unimri.classical.reconstruction import classical_reconstructor
+
     tried: dict[float, float] = {}
     with tqdm(desc=f"{settings.method} {anatomy}", unit="weight", disable=None) as bar:
 
@@ -81,19 +100,15 @@ def tune(
         len(numbers),
         tried[0.0],
     )
-    tuned = Tuned(
-        settings=settings,
-        weight=best,
-        psnr_db=tried[best],
-        tried=list(tried.items()),
-        anatomy=anatomy,
-        slices=len(numbers),
-        metrics=metrics.model_dump(),
-        inputs={"data": sha256(data / "manifest.csv"), "mask": sha256(mask)},
-        code=code_digest("unimri.classical.tuning"),
-        versions=versions("PyWavelets", "sigpy"),
-    )
-    write_json(output, tuned.model_dump())
+    found = {"weight": best, "psnr_db": tried[best], "tried": list(tried.items())}
+    write_json(output, Tuned.model_validate(follows_from | found).model_dump())
+
+
+def _earlier(path: Path) -> Tuned | None:
+    try:
+        return read_settings(Tuned, path, "tune again")
+    except UnimriError:
+        return None
 
 
 def mean_psnr(

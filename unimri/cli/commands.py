@@ -347,11 +347,9 @@ def draw_mask(acceleration: float, settings: Json, output: Output) -> None:
 @masks.command("picture")
 def picture_mask(mask: Path, output: Output) -> None:
     """Make a picture of masks."""
-    from unimri.evaluation.figures import mask_figure
-    from unimri.physics.masks import load_masks
+    from unimri.evaluation.figures import picture_masks
 
-    drawn = load_masks(mask)
-    mask_figure(drawn, f"{drawn.acceleration:g}x: {drawn.achieved_acceleration:.2f}x kept", output)
+    picture_masks(mask, output)
 
 
 @app.command(rich_help_panel=EXPERIMENT)

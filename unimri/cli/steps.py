@@ -1,6 +1,5 @@
 """What the workflow's rules call: one command a step. Thin: parses and calls."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -114,11 +113,22 @@ def reconstruct_test(
         typer.Option(help="What to reconstruct, as JSON: a list of unimri.evaluation.reconstructions.Reconstruction."),
     ] = "-",  # type: ignore[assignment]
     checkpoints: Annotated[Path | None, typer.Option(help="Folder that keeps what is done until all is.")] = None,
+    tune: Annotated[list[str] | None, typer.Option(help="METHOD=FILE: a classical method to tune before.")] = None,
+    classical: Annotated[str, typer.Option(help="Settings of the classical methods as JSON.")] = "{}",
+    metrics: Annotated[str, typer.Option(help="Settings of the metrics, by which they are tuned, as JSON.")] = "{}",
 ) -> None:
     """Reconstruct the test split of an anatomy by every method and under every condition, and keep the images."""
+    from unimri.classical.settings import ClassicalSettings
     from unimri.evaluation.reconstruct import reconstruct_test_split
     from unimri.evaluation.reconstructions import read_list
+    from unimri.metrics.settings import MetricSettings
 
+    settings = parse_settings(ClassicalSettings, classical, "--classical")
+    psnr = parse_settings(MetricSettings, metrics, "--metrics")
+    for method, tuned in pairs(tune).items():
+        from unimri.classical.tuning import tune as run
+
+        run(settings.of(method), anatomy, data, mask, psnr, settings.validation_slices, tuned)
     reconstruct_test_split(anatomy, data, mask, read_list(wanted.read(), "--wanted"), output, checkpoints)
 
 
@@ -132,94 +142,19 @@ def score(reconstructions: Path, data: Path, settings: Json, output: Output) -> 
 
 
 @app.command(rich_help_panel=STEPS)
-def tune(
-    method: str,
-    anatomy: str,
-    data: Path,
-    mask: Path,
-    output: Output,
-    settings: Json = "{}",
-    metrics: Annotated[str, typer.Option(help="Settings of the metrics as JSON.")] = "{}",
-    slices: Annotated[int, typer.Option(min=1, help="Validation slices to tune on, at most.")] = 24,
-) -> None:
-    """Choose the weight of a classical method's penalty on validation: total_variation or wavelet."""
-    from unimri.classical.settings import ClassicalSettings
-    from unimri.classical.tuning import tune as run
-    from unimri.metrics.settings import MetricSettings
+def figures(task: Json, output: Output) -> None:
+    """Draw the figures of one sampling: slices by every method, training curves, studies, masks."""
+    from unimri.evaluation.figures import FiguresTask, draw_figures
 
-    chosen = parse_settings(type(ClassicalSettings().of(method)), settings, "--settings")
-    run(chosen, anatomy, data, mask, parse_settings(MetricSettings, metrics, "--metrics"), slices, output)
+    draw_figures(parse_settings(FiguresTask, task, "--task"), output)
 
 
 @app.command(rich_help_panel=STEPS)
-def study_table(
-    study: str,
-    scores: list[Path],
-    anatomy: Annotated[list[str], typer.Option(help="Column of the table; may be given several times.")],
-    method: Methods,
-    settings: Json,
-    output: Output,
-) -> None:
-    """Write the table of a study: robustness, aspin_matrix, adaptation, forgetting or masks."""
-    from unimri.evaluation.averages import table_columns
-    from unimri.evaluation.study_tables import StudyName, write_study_table
-    from unimri.metrics.score import read_scores
-    from unimri.metrics.settings import MetricSettings
-
-    metrics = parse_settings(MetricSettings, settings, "--settings")
-    name: StudyName = parse_settings(StudyName, json.dumps(study), "STUDY")  # type: ignore[arg-type]
-    write_study_table(name, read_scores(scores, metrics), anatomy, method, table_columns(metrics), output)
-
-
-@app.command(rich_help_panel=STEPS)
-def study_picture(study: str, table: Path, acceleration: float, title: str, output: Output) -> None:
-    """Draw one acceleration of the table of a study: adaptation or aspin_matrix."""
-    from unimri.evaluation.figures import PictureName, draw_study
-
-    name: PictureName = parse_settings(PictureName, json.dumps(study), "STUDY")  # type: ignore[arg-type]
-    draw_study(name, table, acceleration, title, output)
-
-
-@app.command(rich_help_panel=STEPS)
-def picture(
-    reconstructions: Path,
-    data: Path,
-    seed: int,
-    simulated: bool,
-    method: Methods,
-    settings: Json,
-    output: Output,
-) -> None:
-    """Draw one test slice as every method reconstructs it, with error maps, from the kept images."""
-    from unimri.evaluation.figures import picture_methods
-    from unimri.metrics.settings import MetricSettings
-
-    metrics = parse_settings(MetricSettings, settings, "--settings")
-    picture_methods(reconstructions, data, method, seed, metrics, simulated, output)
-
-
-@app.command(rich_help_panel=STEPS)
-def curves(histories: Json, title: str, output: Output) -> None:
-    """Draw the training curves of all stages side by side."""
-    from unimri.evaluation.figures import draw_curves
-
-    draw_curves(parse_settings(dict[str, dict[str, Path]], histories, "--histories"), title, output)
-
-
-@app.command(rich_help_panel=STEPS)
-def contact_sheet(data: Path, output: Output) -> None:
-    """Draw the middle slices of an anatomy's prepared volumes."""
-    from unimri.evaluation.figures import picture_data
-
-    picture_data(data, output)
-
-
-@app.command(rich_help_panel=STEPS)
-def data_report(data: Pairs, origins: Json, output: Output, figure: Output) -> None:
-    """Count what was prepared, beside the paper's counts, say what was left out, and draw histograms."""
+def data_report(data: Pairs, origins: Json, output: Output, figures: Output) -> None:
+    """Count what was prepared, beside the paper's counts, say what was left out, draw histograms and contact sheets."""
     from unimri.evaluation.data_report import write_data_report
 
-    write_data_report(pairs(data), parse_settings(dict[str, str], origins, "--origins"), output, figure)
+    write_data_report(pairs(data), parse_settings(dict[str, str], origins, "--origins"), output, figures)
 
 
 @app.command(rich_help_panel=STEPS)
@@ -232,11 +167,14 @@ def tables(
     statistics: Json,
     layer: Annotated[int, typer.Option(help="That Proposed distils.")],
     output: Output,
+    studies: Annotated[str, typer.Option(help="The studies' columns, as JSON: anatomies by study.")] = "{}",
+    other_mask: Annotated[list[Path] | None, typer.Option(help="Scores with a mask of the study of masks.")] = None,
 ) -> None:
-    """Write Tables 1 and S2, comparisons, conventions, the paper's claims and the parameter table."""
+    """Write Tables 1 and S2, comparisons, conventions, the paper's claims, the parameter table and the studies'."""
     from unimri.core.artifacts import write_json
     from unimri.evaluation.paper import parameter_table, write_parameters
     from unimri.evaluation.statistics import StatisticsSettings
+    from unimri.evaluation.study_tables import StudyName
     from unimri.evaluation.tables import ORIGINS, write_tables
     from unimri.metrics.settings import MetricSettings
     from unimri.models.cascade import D5C5
@@ -251,7 +189,8 @@ def tables(
     metrics = parse_settings(MetricSettings, settings, "--settings")
     resampling = parse_settings(StatisticsSettings, statistics, "--statistics")
     parameters = parameter_table(base, aspin, len(origins))
-    write_tables(scores, method, origins, metrics, resampling, parameters, layer, output)
+    tried = parse_settings(dict[StudyName, list[str]], studies, "--studies")
+    write_tables(scores, method, origins, metrics, resampling, parameters, layer, output, tried, other_mask or [])
     write_parameters(base, aspin, len(origins), output)
     write_json(output / ORIGINS, origins)
 

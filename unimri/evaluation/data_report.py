@@ -1,17 +1,20 @@
-"""What was trained and tested on: counts by split, what was left out, histograms of intensity."""
+"""What was trained and tested on: counts by split, what was left out, histograms of intensity, contact sheets."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import write_text
 from unimri.core.text import markdown_table, write_csv
 from unimri.data.store import SPLITS, PreparedData
-from unimri.evaluation.figures import histogram_figure
+from unimri.deploy.figure import FONT_SIZE, Grid, save_figure, show_image
 
 BINS = 64
 _BATCH = 256
@@ -53,15 +56,68 @@ def histogram(data: PreparedData) -> NDArray[np.float64]:
     return total / total.sum()
 
 
-def write_data_report(folders: Mapping[str, Path], origins: Mapping[str, str], tables: Path, figure: Path) -> None:
-    """Write `data.csv` and `data.md` to a folder, and a picture of the histograms.
+def histogram_figure(histograms: Mapping[str, NDArray[np.float64]], output: Path) -> None:
+    """Draw histograms of intensity, one line each, on a logarithmic scale.
+
+    Parameters
+    ----------
+    histograms : by title, fractions of pixels in equal parts of [0, 1].
+    output : the PNG to write.
+    """
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.add_subplot()
+    for title, fractions in histograms.items():
+        axes.stairs(fractions, np.linspace(0, 1, len(fractions) + 1), label=title.replace("$", r"\$"), linewidth=1.2)
+    axes.set(yscale="log", xlim=(0, 1), xlabel="intensity, of the volume's maximum", ylabel="fraction of pixels")
+    axes.legend(fontsize=FONT_SIZE - 1, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    save_figure(figure, output)
+
+
+def picture_data(data: PreparedData, output: Path) -> None:
+    """Draw the middle slice of up to 24 volumes of an anatomy, with the split that each is in."""
+    pictures, titles = [], []
+    for split in SPLITS:
+        slices = data.split(split)
+        for _, _, numbers in list(slices.volumes())[:8]:
+            pictures.append(slices[int(numbers[len(numbers) // 2])])
+            titles.append(split)
+    contact_sheet(np.stack(pictures), titles, output)
+
+
+def contact_sheet(slices: NDArray[np.floating[Any]], titles: Sequence[str], output: Path) -> None:
+    """Draw slices side by side, each on its own grey scale from 0 to its maximum.
+
+    Parameters
+    ----------
+    slices : real (S, n, n), magnitude.
+    titles : one for each slice.
+    output : the PNG to write.
+
+    Raises
+    ------
+    ValueError : when there is not one title for each slice, or no slice.
+    """
+    if len(slices) != len(titles) or not len(slices):
+        raise ValueError(f"{len(slices)} slices need as many titles, and at least one; got {len(titles)}")
+    # About 3 : 2, which is near a page's width and a screen's.
+    columns = min(len(slices), math.ceil(math.sqrt(1.5 * len(slices))))
+    grid = Grid(columns, math.ceil(len(slices) / columns), max(slices.shape[1:]), top=0.3, gap_above=0.22)
+    for number, (image, title) in enumerate(zip(slices, titles, strict=True)):
+        axes = grid.axes(*divmod(number, columns))
+        show_image(axes, image, cmap="gray", vmin=0.0, vmax=float(image.max()) or 1.0)
+        axes.set_title(title, fontsize=FONT_SIZE - 1, pad=3, parse_math=False)
+    save_figure(grid.figure, output)
+
+
+def write_data_report(folders: Mapping[str, Path], origins: Mapping[str, str], tables: Path, figures: Path) -> None:
+    """Write `data.csv` and `data.md` to a folder, and to another `histograms.png` and `{anatomy}.png`, a contact sheet.
 
     Parameters
     ----------
     folders : prepared data by anatomy.
     origins : "simulated" or "real" by anatomy.
-    tables : folder of the tables.
-    figure : the PNG to write.
+    tables, figures : the folders.
 
     Raises
     ------
@@ -74,7 +130,10 @@ def write_data_report(folders: Mapping[str, Path], origins: Mapping[str, str], t
     write_csv(tables / "data.csv", table)
     write_text(tables / "data.md", _markdown(table, skipped, origins))
     titles = {anatomy: f"{anatomy} ({origins[anatomy]})" for anatomy in data}
-    histogram_figure({titles[anatomy]: histogram(prepared) for anatomy, prepared in data.items()}, figure)
+    histograms = {titles[anatomy]: histogram(prepared) for anatomy, prepared in data.items()}
+    histogram_figure(histograms, figures / "histograms.png")
+    for anatomy, prepared in data.items():
+        picture_data(prepared, figures / f"{anatomy}.png")
 
 
 def _markdown(table: pd.DataFrame, skipped: pd.DataFrame, origins: Mapping[str, str]) -> str:

@@ -1,54 +1,92 @@
 """Figures as PNG files, from artifacts. No state of pyplot, no dates, so that equal input is equal bytes."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
+from unimri.core.settings import Settings
 from unimri.data.store import PreparedData
-from unimri.deploy.figure import FONT_SIZE, Grid, reconstruction_figure, save_figure, show_image, write_title
+from unimri.deploy.figure import FONT_SIZE, reconstruction_figure, save_figure, write_title
 from unimri.evaluation.reconstructions import Kept
 from unimri.metrics.base import metric_of
 from unimri.metrics.score import AS_TRAINED, score_slice
 from unimri.metrics.settings import MetricSettings
-from unimri.physics.masks import Masks
+from unimri.physics.masks import Masks, load_masks
 from unimri.training.methods import ADAPTATIONS, method
-
-PictureName = Literal["adaptation", "aspin_matrix"]
 
 HISTORY_COLUMNS = ("step", "train_loss", "validation_psnr_db")
 
 _DPI = 200
 
 
-def picture_methods(
-    reconstructions: Path,
-    data: Path,
-    methods: Sequence[str],
-    seed: int,
-    settings: MetricSettings,
-    simulated: bool,
-    output: Path,
-) -> None:
+class Shown(Settings):
+    """What the figure of an anatomy is of: kept reconstructions, the data that they were made from, their origin."""
+
+    reconstructions: Path
+    data: Path
+    simulated: bool
+
+
+class FiguresTask(Settings):
+    """Figures of one sampling.
+
+    Attributes
+    ----------
+    anatomies : of each a slice by every method.
+    methods : keys, in the order of those figures.
+    seed : of their trainings.
+    metrics : how the scores in them are computed.
+    histories : `history.csv` of each training, by the title of its stage and the name of the training.
+    title : of the figure of curves.
+    acceleration : of the sampling; studies' tables have others too.
+    studies : tables of studies, and the titles of their figures.
+    masks : artifacts of masks, whose pictures lie beside them.
+    """
+
+    anatomies: dict[str, Shown]
+    methods: list[str]
+    seed: int
+    metrics: MetricSettings
+    histories: dict[str, dict[str, Path]]
+    title: str
+    acceleration: float
+    studies: dict[Literal["adaptation", "aspin_matrix"], tuple[Path, str]]
+    masks: list[Path]
+
+
+def draw_figures(task: FiguresTask, folder: Path) -> None:
+    """Draw `{anatomy}.png`, with its `.npz`, `curves.png` and `{study}.png` in a folder, and masks beside their files.
+
+    Raises
+    ------
+    UnimriError : when an input is missing, damaged or does not fit.
+    """
+    for anatomy, shown in task.anatomies.items():
+        picture_methods(shown, task.methods, task.seed, task.metrics, folder / f"{anatomy}.png")
+    draw_curves(task.histories, task.title, folder / "curves.png")
+    for study, (table, title) in task.studies.items():
+        draw_study(table, task.acceleration, title, folder / f"{study}.png")
+    for mask in task.masks:
+        picture_masks(mask, mask.with_suffix(".png"))
+
+
+def picture_methods(shown: Shown, methods: Sequence[str], seed: int, settings: MetricSettings, output: Path) -> None:
     """Draw the middle slice of the middle test volume as each method reconstructs it; its images go to a `.npz`.
+
+    No network is loaded.
 
     Parameters
     ----------
-    reconstructions : kept ones; see `unimri.evaluation.reconstructions`. No network is loaded.
-    data : folder of the prepared data that they were made from.
     methods : keys, in the order of the figure.
     seed : of their trainings.
-    simulated : whether the data are, which the title then says.
     output : the PNG to write. Its `.npz` holds `truth`, float32 (n, n), `images`, float32 (methods, n, n), and
         `about`, JSON text: methods, labels, scores (PSNR in dB, SSIM in percent), simulated, title.
 
@@ -56,41 +94,29 @@ def picture_methods(
     ------
     UnimriError : when an input is missing or does not fit.
     """
-    slices = PreparedData(data).split("test")
+    slices = PreparedData(shown.data).split("test")
     volumes = sorted((volume, numbers) for volume, _, numbers in slices.volumes())
     own = volumes[len(volumes) // 2][1]
-    shown = int(own[len(own) // 2])
-    truth = slices[shown]
+    middle = int(own[len(own) // 2])
+    truth = slices[middle]
     images, scores = {}, {}
-    with Kept(reconstructions) as kept:
-        kept.check(data)
+    with Kept(shown.reconstructions) as kept:
+        kept.check(shown.data)
         for key in methods:
             label = method(key).title
-            images[label] = kept.images(kept.find(key, seed, AS_TRAINED), slice(shown, shown + 1))[0]
+            images[label] = kept.images(kept.find(key, seed, AS_TRAINED), slice(middle, middle + 1))[0]
             scores[label] = score_slice(truth, images[label], settings)
         title = f"{kept.about.anatomy}, {kept.about.acceleration:g}x"
-    reconstruction_figure(truth, images, scores, title, output, simulated=simulated)
+    reconstruction_figure(truth, images, scores, title, output, simulated=shown.simulated)
     about = {
         "methods": list(methods),
         "labels": list(images),
         "scores": [list(score) for score in scores.values()],
-        "simulated": simulated,
+        "simulated": shown.simulated,
         "title": title,
     }
     with replacing(output.with_suffix(".npz")) as temporary:
         np.savez(temporary, truth=truth, images=np.stack(list(images.values())), about=np.array(json.dumps(about)))
-
-
-def picture_data(data: Path, output: Path) -> None:
-    """Draw the middle slice of up to 24 volumes of an anatomy, with the split that each is in."""
-    prepared = PreparedData(data)
-    pictures, titles = [], []
-    for split in ("train", "validation", "test"):
-        slices = prepared.split(split)
-        for _, _, numbers in list(slices.volumes())[:8]:
-            pictures.append(slices[int(numbers[len(numbers) // 2])])
-            titles.append(split)
-    contact_sheet(np.stack(pictures), titles, output)
 
 
 def draw_curves(histories: Mapping[str, Mapping[str, Path]], title: str, output: Path) -> None:
@@ -117,7 +143,7 @@ def _history(path: Path) -> pd.DataFrame:
         raise UnimriError(f"{path}: not the history of a training ({fault}); train it again") from None
 
 
-def draw_study(study: PictureName, table: Path, acceleration: float, title: str, output: Path) -> None:
+def draw_study(table: Path, acceleration: float, title: str, output: Path) -> None:
     """Draw one acceleration of `adaptation.csv` or `aspin_matrix.csv`, in the first of its metrics.
 
     Raises
@@ -132,50 +158,18 @@ def draw_study(study: PictureName, table: Path, acceleration: float, title: str,
         raise UnimriError(f"{table}: cannot be read ({fault}); make it again") from None
     if rows.empty:
         raise UnimriError(f"{table}: has no rows at {acceleration:g}x; make it again")
-    (adaptation_figure if study == "adaptation" else matrix_figure)(rows, title, output)
+    (adaptation_figure if "patients" in rows else matrix_figure)(rows, title, output)
 
 
-def contact_sheet(slices: NDArray[np.floating[Any]], titles: Sequence[str], output: Path) -> None:
-    """Draw slices side by side, each on its own grey scale from 0 to its maximum.
-
-    Parameters
-    ----------
-    slices : real (S, n, n), magnitude.
-    titles : one for each slice.
-    output : the PNG to write.
+def picture_masks(path: Path, output: Path) -> None:
+    """Draw an artifact of masks.
 
     Raises
     ------
-    ValueError : when there is not one title for each slice, or no slice.
+    UnimriError : when it is missing or damaged.
     """
-    if len(slices) != len(titles) or not len(slices):
-        raise ValueError(f"{len(slices)} slices need as many titles, and at least one; got {len(titles)}")
-    # About 3 : 2, which is near a page's width and a screen's.
-    columns = min(len(slices), math.ceil(math.sqrt(1.5 * len(slices))))
-    grid = Grid(columns, math.ceil(len(slices) / columns), max(slices.shape[1:]), top=0.3, gap_above=0.22)
-    for number, (image, title) in enumerate(zip(slices, titles, strict=True)):
-        axes = grid.axes(*divmod(number, columns))
-        show_image(axes, image, cmap="gray", vmin=0.0, vmax=float(image.max()) or 1.0)
-        axes.set_title(title, fontsize=FONT_SIZE - 1, pad=3, parse_math=False)
-    save_figure(grid.figure, output)
-
-
-def histogram_figure(histograms: Mapping[str, NDArray[np.float64]], output: Path) -> None:
-    """Draw histograms of intensity, one line each, on a logarithmic scale.
-
-    Parameters
-    ----------
-    histograms : by title, fractions of pixels in equal parts of [0, 1].
-    output : the PNG to write.
-    """
-    figure = Figure(figsize=(6, 3.5), layout="constrained")
-    axes = figure.add_subplot()
-    for title, fractions in histograms.items():
-        axes.stairs(fractions, np.linspace(0, 1, len(fractions) + 1), label=title.replace("$", r"\$"), linewidth=1.2)
-    axes.set(yscale="log", xlim=(0, 1), xlabel="intensity, of the volume's maximum", ylabel="fraction of pixels")
-    axes.legend(fontsize=FONT_SIZE - 1, frameon=False)
-    _open_frame(axes)
-    save_figure(figure, output)
+    masks = load_masks(path)
+    mask_figure(masks, f"{masks.acceleration:g}x: {masks.achieved_acceleration:.2f}x kept", output)
 
 
 def mask_figure(masks: Masks, title: str, output: Path) -> None:
@@ -230,7 +224,7 @@ def mask_figure(masks: Masks, title: str, output: Path) -> None:
     axes.set_ylabel("fraction of lines kept", fontsize=FONT_SIZE)
     axes.tick_params(labelsize=FONT_SIZE - 1)
     axes.legend(fontsize=FONT_SIZE - 2, frameon=False, loc="upper right")
-    _open_frame(axes)
+    axes.spines[["top", "right"]].set_visible(False)
     save_figure(figure, output)
 
 
@@ -266,7 +260,7 @@ def curves_figure(stages: Mapping[str, Mapping[str, pd.DataFrame]], title: str, 
             axes.tick_params(labelsize=FONT_SIZE - 2, which="both")
             axes.grid(visible=True, color="0.9", lw=0.6)
             axes.set_axisbelow(True)
-            _open_frame(axes)
+            axes.spines[["top", "right"]].set_visible(False)
         grid[0, column].set_title(stage, fontsize=FONT_SIZE, parse_math=False)
         grid[1, column].set_xlabel("step", fontsize=FONT_SIZE - 1)
         lower = grid[1, column]
@@ -309,7 +303,7 @@ def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
         axes.tick_params(labelsize=FONT_SIZE - 2)
         axes.grid(visible=True, color="0.9", lw=0.6)
         axes.set_axisbelow(True)
-        _open_frame(axes)
+        axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].set_ylabel(f"test {metric_of(table['metric'].iloc[0]).heading}", fontsize=FONT_SIZE - 1)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=FONT_SIZE - 1, frameon=False)
@@ -360,8 +354,3 @@ def matrix_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     )
     bar.ax.tick_params(labelsize=FONT_SIZE - 2)
     save_figure(figure, output)
-
-
-def _open_frame(axes: Axes) -> None:
-    axes.spines["top"].set_visible(False)
-    axes.spines["right"].set_visible(False)

@@ -20,7 +20,7 @@ from unimri.evaluation.reconstructions import MANIFEST, About, Earlier, Reconstr
 from unimri.models.cascade import D5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, insert_aspin, load_model, read_about
 from unimri.models.registry import conditioning_module
-from unimri.physics.masks import load_masks
+from unimri.physics.masks import Masks, load_masks
 from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices, zero_filling
 
 
@@ -51,14 +51,14 @@ def reconstruct_test_split(
     """
     use_threads()
     trained, slices = load_masks(mask), PreparedData(data).split("test")
-    masks = {one.mask: load_masks(one.mask) for one in reconstructions if one.mask is not None} | {None: trained}
     # What is the same by what it follows from is made and kept once.
     origins = list(dict.fromkeys(one.origin for one in reconstructions))
     images = [origins.index(one.origin) for one in reconstructions]
     unique = [reconstructions[images.index(number)] for number in range(len(origins))]
     numbers = [one.numbers(slices) for one in unique]
+    masks = [trained if one.mask is None else one.mask.draw(slices.image_size) for one in unique]
     digest, files = cache(sha256), [_files(one, anatomy, data, mask) for one in unique]
-    keys = [_key(one, own, digest) for one, own in zip(unique, files, strict=True)]
+    keys = [_key(one, drawn, own, digest) for one, drawn, own in zip(unique, masks, files, strict=True)]
     about = About(
         anatomy=anatomy,
         mask=trained.name,
@@ -88,7 +88,7 @@ def reconstruct_test_split(
                 # Volume by volume where they are whole: no batch has slices of two.
                 parts = [own for _, _, own in slices.volumes()] if one.slices is None else [numbers[number]]
                 for batch in (batch for part in parts for batch in batches(part)):
-                    found = reconstruct_slices(reconstructor, slices.batch(batch), batch, masks[one.mask], one.noise)
+                    found = reconstruct_slices(reconstructor, slices.batch(batch), batch, masks[number], one.noise)
                     datasets[number][done : done + len(batch)] = found
                     done += len(batch)
                     bar.update(len(batch))
@@ -142,7 +142,7 @@ def load_reconstructor(
 
 def _files(one: Reconstruction, anatomy: str, data: Path, mask: Path) -> dict[str, Path]:
     """The files that a reconstruction is made from, by their names."""
-    paths = [mask if one.mask is None else one.mask]
+    paths = [mask] if one.mask is None else []
     if one.model is not None and one.model.suffix == ".json":
         paths.append(one.model)
     elif one.model is not None:
@@ -153,7 +153,7 @@ def _files(one: Reconstruction, anatomy: str, data: Path, mask: Path) -> dict[st
     return {MANIFEST: data / "manifest.csv"} | {path.as_posix(): path for path in paths if path.is_file()}
 
 
-def _key(one: Reconstruction, files: dict[str, Path], digest: Callable[[Path], str]) -> str:
+def _key(one: Reconstruction, masks: Masks, files: dict[str, Path], digest: Callable[[Path], str]) -> str:
     """Digest of all that images follow from: what is wanted, its files, code and libraries; 32 hexadecimal digits."""
     modules = ["unimri.evaluation.reconstruct"]
     if one.model is not None and one.model.suffix != ".json":
@@ -161,6 +161,8 @@ def _key(one: Reconstruction, files: dict[str, Path], digest: Callable[[Path], s
         modules.append(conditioning_module(read_about(one.model)[1]))
     content = {
         "origin": one.origin,
+        # The code of a kind of mask may lie outside this package.
+        "masks": hashlib.sha256(masks.masks.tobytes()).hexdigest(),
         "files": {name: digest(path) for name, path in files.items()},
         "code": code_digest(*modules),
         "versions": versions("PyWavelets", "sigpy"),

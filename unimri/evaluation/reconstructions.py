@@ -18,18 +18,35 @@ from typing import Any, Self
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_serializer
 
 from unimri.core.artifacts import replacing, sha256
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, parse_settings
 from unimri.data.store import SliceSet, evenly_spaced
+from unimri.physics.masks import Masks, MaskSettings, draw_masks
 
 # Slices that are copied at a time.
 _COPIED = 64
 
 MANIFEST = "manifest"
 """What a file of reconstructions calls the prepared data's manifest among its inputs."""
+
+
+class OtherMasks(Settings):
+    """Masks that no network was trained with: as `unimri masks draw` writes them, and drawn where they are used."""
+
+    acceleration: float = Field(gt=1)
+    mask: MaskSettings
+
+    @field_serializer("mask")
+    def _whole(self, mask: MaskSettings) -> dict[str, Any]:
+        # Its kind, which tells how to read it, may be there by default.
+        return mask.model_dump(mode="json")
+
+    def draw(self, size: int) -> Masks:
+        """The masks of slices of `size` x `size` pixels."""
+        return draw_masks(self.mask, size, self.acceleration)
 
 
 class Reconstruction(Settings):
@@ -44,7 +61,7 @@ class Reconstruction(Settings):
         zero filling.
     aspin : file of the ASPIN that is applied, where that is not the anatomy's own in the model's folder.
     added : new anatomies whose ASPINs the network holds beside that of the slices.
-    mask : artifact that slices are undersampled with; None for that of the trainings.
+    mask : that slices are undersampled with; None for that of the trainings.
     noise : see `unimri.physics.retrospective.reconstruct_slices`.
     slices : at most so many, evenly spaced; None for all.
     before : the method whose reconstruction as trained, with the same seed, scores compare this one with, pixel by
@@ -57,7 +74,7 @@ class Reconstruction(Settings):
     model: Path | None
     aspin: Path | None = None
     added: tuple[str, ...] = ()
-    mask: Path | None = None
+    mask: OtherMasks | None = None
     noise: float = Field(0.0, ge=0)
     slices: int | None = Field(None, ge=1)
     before: str | None = None

@@ -9,11 +9,12 @@ import pandas as pd
 
 from unimri.core.artifacts import write_text
 from unimri.core.text import significant, write_csv
-from unimri.evaluation.averages import AVERAGE
+from unimri.evaluation.averages import AVERAGE, table_columns
 from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words, metrics_table
 from unimri.evaluation.paper import beside, published
-from unimri.evaluation.scores import aspin_of, learnt_in
-from unimri.metrics.score import AS_TRAINED
+from unimri.evaluation.scores import as_trained, aspin_of, learnt_in
+from unimri.metrics.score import AS_TRAINED, read_scores
+from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import layer_of
 
 StudyName = Literal["robustness", "aspin_matrix", "adaptation", "forgetting", "masks"]
@@ -134,26 +135,33 @@ STUDIES: dict[StudyName, Callable[[pd.DataFrame, Sequence[str], Sequence[str]], 
 }
 
 
-def write_study_table(
-    study: StudyName,
+def write_study_tables(
+    studies: Mapping[StudyName, Sequence[str]],
     scores: pd.DataFrame,
-    anatomies: Sequence[str],
+    other_masks: Sequence[Path],
     methods: Sequence[str],
-    metrics: Sequence[str],
+    metrics: MetricSettings,
     output: Path,
 ) -> None:
-    """Write a study's table as CSV.
+    """Write the studies' tables as `{study}.csv` to a folder.
 
     Parameters
     ----------
+    studies : the anatomies that are columns, by study.
     scores : one row a slice, from `unimri.metrics.score.read_scores`.
-    anatomies : the columns of the table.
+    other_masks : files of those with the masks that the study of masks has beside the experiment's own.
     methods : the rows of Table 1, of which the study of masks is.
-    metrics : columns of the scores, in order; that of forgetting is in PSNR whatever they are.
+    metrics : how the scores were computed; forgetting is in PSNR whatever is in Table 1.
+
+    Raises
+    ------
+    UnimriError : from `read_scores`.
     """
-    if study == "masks":
-        scores = scores[scores["method"].isin(list(methods))]
-    write_csv(output, STUDIES[study](scores, anatomies, metrics))
+    for study, anatomies in studies.items():
+        own = scores
+        if study == "masks":
+            own = as_trained(pd.concat([scores, read_scores(other_masks, metrics)], ignore_index=True), methods)
+        write_csv(output / f"{study}.csv", STUDIES[study](own, anatomies, table_columns(metrics)))
 
 
 def _as_trained_beside(tried: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

@@ -34,11 +34,11 @@ from unimri.evaluation.claims import check_claims, claimed_pairs, read_summary, 
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
 from unimri.evaluation.scores import as_trained
 from unimri.evaluation.statistics import PROPOSED_PAIRS, StatisticsSettings, compare, comparisons, write_comparisons
-from unimri.evaluation.study_tables import table_s2, write_table_s2
+from unimri.evaluation.study_tables import StudyName, table_s2, write_study_tables, write_table_s2
 from unimri.metrics.base import metric_of
 from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
 from unimri.metrics.settings import MetricSettings
-from unimri.training.methods import METHODS
+from unimri.training.methods import METHODS, layer_of
 
 DEVIATION = "table1_deviation.csv"
 
@@ -56,8 +56,10 @@ def write_tables(
     parameters: pd.DataFrame,
     layer: int,
     output: Path,
+    studies: Mapping[StudyName, Sequence[str]] | None = None,
+    other_masks: Sequence[Path] = (),
 ) -> None:
-    """Write Table 1 and Table S2 in all their forms, the comparisons, the conventions and the claims.
+    """Write Table 1 and Table S2 in all their forms, the comparisons, the conventions, the claims and the studies.
 
     `table1.csv` has the columns of the published table: acceleration, method, metric, the anatomies, average; and so
     has `table1_deviation.csv`, which is empty of numbers when there is one seed.
@@ -72,6 +74,7 @@ def write_tables(
     parameters : from `unimri.evaluation.paper.parameter_table`.
     layer : that Proposed distils.
     output : the folder to write to.
+    studies, other_masks : see `unimri.evaluation.study_tables.write_study_tables`.
 
     Raises
     ------
@@ -79,7 +82,8 @@ def write_tables(
     """
     heading_of(anatomies)
     score_files = list(score_files)
-    scores = as_trained(read_scores(score_files, metrics), methods)
+    every = read_scores(score_files, metrics)
+    scores = as_trained(every, methods)
     names, columns = list(anatomies), table_columns(metrics)
     check_scores(scores, names)
     whole, by_seed = averages(scores, names, columns), seed_tables(scores, names, columns)
@@ -113,6 +117,8 @@ def write_tables(
     )
     write_table_s2(table_s2(whole, layer), anatomies, columns, output)
     write_claims(*check_claims(found, parameters, names, layer), anatomies, statistics, output)
+    rows = [key for key in methods if layer_of(key) is None]
+    write_study_tables(studies or {}, every, other_masks, rows, metrics, output)
 
 
 def read_table1(path: Path) -> pd.DataFrame:

@@ -26,7 +26,7 @@ _SAMPLING_OR_SEED = re.compile(r"[0-9.]+x(-[a-z0-9-]+)?|seed[0-9]+")
 PAGE = "report"
 """The rule that makes the page."""
 
-_RULES = {"reconstructions": "reconstruct", "scores": "score", "figures": "picture"}
+_RULES = {"reconstructions": "reconstruct", "scores": "score"}
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,6 @@ def step_of(path: Path) -> str:
     parts = [part for part in path.with_suffix("").parts if not _SAMPLING_OR_SEED.fullmatch(part)]
     if "adapted" in parts:
         return "adapted"
-    if parts == ["figures", "curves"]:
-        return "curves"
     # Masks are named after their sampling and nothing else.
     first = parts[0] if parts else path.parts[0]
     return _RULES.get(first, first)

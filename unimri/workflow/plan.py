@@ -16,6 +16,7 @@ from unimri.deploy.description import AnatomyTask, ModelTask
 from unimri.metrics.base import metric_modules, table_metrics
 from unimri.physics.masks import MaskTask
 from unimri.report.experiment import shown_settings
+from unimri.training.methods import method
 from unimri.workflow.trainings import TrainingPlan, as_json
 
 REPORT = Path(__file__).parents[1] / "report"
@@ -91,8 +92,19 @@ class WorkflowPlan(TrainingPlan):
         """Acceleration of a sampling."""
         return self.config.samplings[sampling].acceleration
 
+    @property
+    def tuned(self) -> list[str]:
+        """The classical methods, whose weights are tuned on each anatomy."""
+        tried = self.config.studies.robustness.methods if "robustness" in self.studies() else []
+        return [key for key in dict.fromkeys([*self.methods, *tried]) if method(key).kind == "classical"]
+
+    def classical(self) -> str:
+        """Their settings."""
+        classical = self.config.classical
+        return classical.model_dump_json(include={"validation_slices", *self.tuned})
+
     def tuning_metrics(self) -> str:
-        """The settings of PSNR, by which weights of classical methods are chosen."""
+        """The settings of PSNR, by which their weights are chosen: with another SSIM nothing is tuned again."""
         return json.dumps({"data_range": self.config.metrics.data_range})
 
     def provenance(self) -> str:
@@ -130,15 +142,36 @@ class WorkflowPlan(TrainingPlan):
         }
         return kept
 
-    def curves(self, sampling: str) -> str:
-        """The histories that a figure shows: those with the first seed."""
-        return json.dumps(self.histories(sampling, self.seeds[0]))
+    def figures(self, sampling: str) -> str:
+        """What a sampling's figures show, all with the first seed: a `unimri.evaluation.figures.FiguresTask`."""
+        # As plain values, because that module loads what draws.
+        task = {
+            "anatomies": {
+                name: {
+                    "reconstructions": f"{self.results}/{sampling}/reconstructions/{name}.h5",
+                    "data": f"{self.results}/data/{name}",
+                    "simulated": own.simulated,
+                }
+                for name, own in self.config.anatomies.items()
+            },
+            "methods": self.methods,
+            "seed": int(self.seeds[0]),
+            "metrics": self.config.metrics.model_dump(mode="json"),
+            "histories": self.histories(sampling, self.seeds[0]),
+            "title": f"Trainings at {sampling}, seed {self.seeds[0]} ({self._kind(self.anatomies)})",
+            "acceleration": self.config.samplings[sampling].acceleration,
+            "studies": {
+                study: (f"{self.results}/tables/{study}.csv", self._title(study, sampling)) for study in self.pictured()
+            },
+            "masks": [f"{self.results}/masks/{name}.npz" for name in self.masks(sampling)],
+        }
+        return json.dumps(task)
 
-    def curves_title(self, sampling: str) -> str:
-        """Title of that figure."""
-        return f"Trainings at {sampling}, seed {self.seeds[0]} ({self._kind(self.anatomies)})"
+    def masks(self, sampling: str) -> list[str]:
+        """A sampling, and those that have other masks at its acceleration: also with the wildcard `{sampling}`."""
+        return [sampling, *(f"{sampling}-{mask.name}" for mask in self.config.studies.masks)]
 
-    def study_title(self, study: str, sampling: str) -> str:
+    def _title(self, study: str, sampling: str) -> str:
         """Title of a study's figure."""
         if study == "adaptation":
             return f"A new anatomy from few patients, {sampling} ({self._kind(self.config.new)})"
@@ -204,22 +237,14 @@ class WorkflowPlan(TrainingPlan):
         """Those of them that have a figure for each sampling."""
         return [study for study in self.studies() if study in ("adaptation", "aspin_matrix")]
 
-    def mask_file(self, sampling: str) -> str:
-        """A sampling's masks."""
-        return f"{self.results}/masks/{sampling}.npz"
-
     def scores(self, samplings: Sequence[str], anatomies: Sequence[str]) -> list[str]:
         """The slices' scores of some anatomies for some samplings."""
         return [f"{self.results}/{sampling}/scores/{anatomy}.csv" for sampling in samplings for anatomy in anatomies]
 
-    def study_scores(self, study: str) -> list[str]:
-        """The files that a study's table is made from."""
-        of = {"forgetting": self.config.base, "adaptation": self.config.new}
-        return self.scores(self.trained if study == "masks" else self.samplings, of.get(study, self.anatomies))
-
-    def study_anatomies(self, study: str) -> list[str]:
-        """The columns of a study's table."""
-        return self.config.new if study == "adaptation" else self.anatomies
+    def study_columns(self) -> str:
+        """The columns of each study's table: anatomies."""
+        columns = {study: self.config.new if study == "adaptation" else self.anatomies for study in self.studies()}
+        return json.dumps(columns)
 
 
 def _listed(folder: str) -> tuple[list[tuple[str, int]], list[str]]:

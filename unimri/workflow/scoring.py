@@ -18,15 +18,14 @@ class PlannedReconstructions:
     Attributes
     ----------
     reconstructions : seed by seed, the methods of Tables 1 and S2 first.
-    files : that they are made from beside the prepared data: masks and models.
+    files : that they are made from beside the prepared data and the mask of the trainings: trained networks.
     """
 
     def __init__(self, plan: WorkflowPlan, sampling: str, anatomy: str) -> None:
         self._plan, self._sampling, self._anatomy = plan, sampling, anatomy
         found = [one for seed in plan.seeds for one in self._of_seed(seed)]
         self.reconstructions = [one for one, _ in found]
-        masks = [plan.mask_file(sampling), *(one.mask.as_posix() for one, _ in found if one.mask is not None)]
-        self.files = list(dict.fromkeys([*masks, *(file for _, files in found for file in files)]))
+        self.files = list(dict.fromkeys(file for _, files in found for file in files))
 
     @property
     def listed(self) -> str:
@@ -59,8 +58,9 @@ class PlannedReconstructions:
         own = plan.config.samplings[self._sampling]
         masks = [f"{acceleration:g}x" for acceleration in robustness.accelerations]
         masks += [f"{own.acceleration:g}x-{mask.name}" for mask in robustness.masks]
+        samplings = [plan.config.samplings[name] for name in masks if name != self._sampling]
         conditions: dict[str, dict[str, Any]] = {
-            name: {"mask": plan.mask_file(name)} for name in masks if name != self._sampling
+            one.name: {"mask": {"acceleration": one.acceleration, "mask": one.mask}} for one in samplings
         }
         conditions |= {f"noise {noise:g}": {"noise": noise} for noise in robustness.noise}
         for method in robustness.methods:

@@ -283,12 +283,10 @@ class TrainingPlan:
         return f"{self.results}/{sampling}/seed{seed}"
 
     def model_files(self, key: str, sampling: str, seed: str, anatomy: str) -> list[str]:
-        """The files of a method's model that an anatomy needs."""
+        """The files of a method's network that an anatomy needs; none without a network."""
         model, row = self.model(key, sampling, seed, anatomy), method(key)
-        if model is None:
+        if model is None or row.kind == "classical":
             return []
-        if row.kind == "classical":
-            return [model]
         files = [*_READ, *([f"aspin/{anatomy}.safetensors"] if row.universal else [])]
         return [f"{model}/{file}" for file in files]
 

@@ -52,13 +52,8 @@ localrules:
     mask,
     manifest,
     tables,
-    curves,
-    contact_sheet,
-    mask_picture,
-    picture,
+    figures,
     data_report,
-    study_table,
-    study_picture,
     report,
 
 
@@ -66,7 +61,6 @@ wildcard_constraints:
     sampling=r"[0-9.]+x(-[a-z0-9-]+)?",
     seed=r"[0-9]+",
     anatomy="|".join(plan.anatomies),
-    study="robustness|aspin_matrix|adaptation|forgetting|masks",
     layer=r"[0-9]+",
     patients=r"[0-9]+|all",
     shard=r"shard-[0-9]+",

@@ -1,6 +1,10 @@
+OTHER_MASKS = [name for name in plan.trained if name not in plan.samplings]
+
+
 rule tables:
     input:
         scores=plan.scores(plan.samplings, plan.anatomies),
+        other_masks=plan.scores(OTHER_MASKS, plan.anatomies),
         volumes=[
             file.replace(".csv", ".volumes.csv")
             for file in plan.scores(plan.samplings, plan.anatomies)
@@ -31,6 +35,7 @@ rule tables:
                 "claims_orderings.csv",
                 "parameters.md",
                 "origins.json",
+                *(f"{study}.csv" for study in plan.studies()),
             ],
         ),
     log:
@@ -51,6 +56,10 @@ rule tables:
         settings=as_json(plan.config.metrics),
         statistics=as_json(plan.config.statistics),
         layer=plan.config.distillation.layer,
+        studies=plan.study_columns(),
+        other_masks=[
+            f"--other-mask={file}" for file in plan.scores(OTHER_MASKS, plan.anatomies)
+        ],
         published=plan.published(),
         code=metric_code(
             "unimri.evaluation.tables",
@@ -61,101 +70,51 @@ rule tables:
     shell:
         "python -m unimri.cli tables {input.scores:q} {params.methods:q} --anatomies {params.anatomies:q} --network {params.network:q}"
         " --settings {params.settings:q} --statistics {params.statistics:q} --layer {params.layer}"
-        " --output {params.folder:q} > {log:q} 2>&1"
+        " --studies {params.studies:q} {params.other_masks:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
-rule picture:
+# Curves are drawn again when a method or metric alone is added: they are pictured with the rest.
+rule figures:
     input:
-        manifest=lambda wildcards: manifests([wildcards.anatomy]),
-        shards=lambda wildcards: shards([wildcards.anatomy]),
-        reconstructions=f"{RESULTS}/{{sampling}}/reconstructions/{{anatomy}}.h5",
-    output:
-        picture=f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.png",
-        images=f"{RESULTS}/figures/{{sampling}}/{{anatomy}}.npz",
-    log:
-        f"{LOGS}/{{sampling}}/figures/{{anatomy}}.log",
-    benchmark:
-        f"{BENCHMARKS}/{{sampling}}/figures/{{anatomy}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        **LIGHT,
-    params:
-        data=f"{RESULTS}/data/{{anatomy}}",
-        methods=[f"--method={method}" for method in plan.methods],
-        seed=plan.seeds[0],
-        settings=as_json(plan.config.metrics),
-        simulated=lambda wildcards: plan.config.anatomies[wildcards.anatomy].simulated,
-        code=code("unimri.evaluation.figures"),
-    shell:
-        "python -m unimri.cli picture {input.reconstructions:q} {params.data:q} {params.seed} {params.simulated}"
-        " {params.methods:q} --settings {params.settings:q} --output {output.picture:q} > {log:q} 2>&1"
-
-
-rule curves:
-    input:
-        lambda wildcards: [
+        manifests=manifests(plan.anatomies),
+        shards=shards(plan.anatomies),
+        reconstructions=expand(
+            f"{RESULTS}/{{{{sampling}}}}/reconstructions/{{anatomy}}.h5",
+            anatomy=plan.anatomies,
+        ),
+        histories=lambda wildcards: [
             file
             for histories in plan.histories(wildcards.sampling, plan.seeds[0]).values()
             for file in histories.values()
         ],
+        masks=expand(f"{RESULTS}/masks/{{name}}.npz", name=plan.masks("{sampling}")),
+        studies=expand(f"{RESULTS}/tables/{{study}}.csv", study=plan.pictured()),
     output:
-        f"{RESULTS}/figures/{{sampling}}/curves.png",
+        expand(
+            f"{RESULTS}/figures/{{{{sampling}}}}/{{name}}.png",
+            name=[*plan.anatomies, "curves", *plan.pictured()],
+        ),
+        expand(
+            f"{RESULTS}/figures/{{{{sampling}}}}/{{anatomy}}.npz",
+            anatomy=plan.anatomies,
+        ),
+        expand(f"{RESULTS}/masks/{{name}}.png", name=plan.masks("{sampling}")),
     log:
-        f"{LOGS}/{{sampling}}/figures/curves.log",
+        f"{LOGS}/{{sampling}}/figures.log",
     benchmark:
-        f"{BENCHMARKS}/{{sampling}}/figures/curves.tsv"
+        f"{BENCHMARKS}/{{sampling}}/figures.tsv"
+    wildcard_constraints:
+        sampling="|".join(plan.samplings),
     conda:
         ENVIRONMENT
     resources:
         **LIGHT,
     params:
-        histories=lambda wildcards: plan.curves(wildcards.sampling),
-        title=lambda wildcards: plan.curves_title(wildcards.sampling),
-        code=code("unimri.evaluation.figures"),
+        task=lambda wildcards: plan.figures(wildcards.sampling),
+        folder=subpath(output[0], parent=True),
+        code=metric_code("unimri.evaluation.figures"),
     shell:
-        "python -m unimri.cli curves {params.title:q} --histories {params.histories:q} --output {output:q}"
-        " > {log:q} 2>&1"
-
-
-rule contact_sheet:
-    input:
-        manifest=lambda wildcards: manifests([wildcards.anatomy]),
-        shards=lambda wildcards: shards([wildcards.anatomy]),
-    output:
-        f"{RESULTS}/figures/data/{{anatomy}}.png",
-    log:
-        f"{LOGS}/contact_sheet/{{anatomy}}.log",
-    benchmark:
-        f"{BENCHMARKS}/contact_sheet/{{anatomy}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        **LIGHT,
-    params:
-        data=f"{RESULTS}/data/{{anatomy}}",
-        code=code("unimri.evaluation.figures"),
-    shell:
-        "python -m unimri.cli contact-sheet {params.data:q} --output {output:q} > {log:q} 2>&1"
-
-
-rule mask_picture:
-    input:
-        f"{RESULTS}/masks/{{sampling}}.npz",
-    output:
-        f"{RESULTS}/masks/{{sampling}}.png",
-    log:
-        f"{LOGS}/mask_picture/{{sampling}}.log",
-    benchmark:
-        f"{BENCHMARKS}/mask_picture/{{sampling}}.tsv"
-    conda:
-        ENVIRONMENT
-    resources:
-        **LIGHT,
-    params:
-        code=code("unimri.evaluation.figures"),
-    shell:
-        "python -m unimri.cli masks picture {input:q} --output {output:q} > {log:q} 2>&1"
+        "python -m unimri.cli figures --task {params.task:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 rule data_report:
@@ -165,7 +124,10 @@ rule data_report:
     output:
         counts=f"{RESULTS}/tables/data.csv",
         page=f"{RESULTS}/tables/data.md",
-        histograms=f"{RESULTS}/figures/data/histograms.png",
+        figures=expand(
+            f"{RESULTS}/figures/data/{{name}}.png",
+            name=["histograms", *plan.anatomies],
+        ),
     log:
         f"{LOGS}/data_report.log",
     benchmark:
@@ -177,12 +139,13 @@ rule data_report:
     params:
         data=data_options(plan.anatomies),
         folder=subpath(output.counts, parent=True),
+        figures=f"{RESULTS}/figures/data",
         origins=plan.provenance(),
         published=plan.published(),
         code=code("unimri.evaluation.data_report"),
     shell:
         "python -m unimri.cli data-report {params.data:q} --origins {params.origins:q} --output {params.folder:q}"
-        " --figure {output.histograms:q} > {log:q} 2>&1"
+        " --figures {params.figures:q} > {log:q} 2>&1"
 
 
 rule report:

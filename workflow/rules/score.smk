@@ -1,36 +1,7 @@
+from functools import cache
+
 from unimri.metrics.base import metric_modules
 from unimri.workflow.scoring import PlannedReconstructions
-
-
-# Nothing random is in it: one for all seeds.
-rule tune:
-    input:
-        manifest=lambda wildcards: manifests([wildcards.anatomy]),
-        shards=lambda wildcards: shards([wildcards.anatomy]),
-        mask=f"{RESULTS}/masks/{{sampling}}.npz",
-    output:
-        f"{RESULTS}/{{sampling}}/classical/{{method}}/{{anatomy}}.json",
-    log:
-        f"{LOGS}/{{sampling}}/classical/{{method}}/{{anatomy}}.log",
-    benchmark:
-        f"{BENCHMARKS}/{{sampling}}/classical/{{method}}/{{anatomy}}.tsv"
-    wildcard_constraints:
-        method="total_variation|wavelet",
-    conda:
-        ENVIRONMENT
-    resources:
-        **SCORING,
-    params:
-        data=f"{RESULTS}/data/{{anatomy}}",
-        settings=lambda wildcards: as_json(plan.config.classical.of(wildcards.method)),
-        # PSNR alone chooses: with another SSIM nothing is tuned, and so nothing reconstructed, again.
-        metrics=plan.tuning_metrics(),
-        slices=plan.config.classical.validation_slices,
-        code=code("unimri.classical.tuning"),
-    shell:
-        "python -m unimri.cli tune {wildcards.method} {wildcards.anatomy} {params.data:q} {input.mask:q}"
-        " --settings {params.settings:q} --metrics {params.metrics:q} --slices {params.slices} --output {output:q}"
-        " > {log:q} 2>&1"
 
 
 def metric_code(*modules):
@@ -38,8 +9,12 @@ def metric_code(*modules):
     return lambda wildcards: plan.code(*modules, *metric_modules(plan.config.metrics))
 
 
+# Asked for its files and for its list.
+reconstructions = cache(PlannedReconstructions)
+
+
 def planned(wildcards):
-    return PlannedReconstructions(plan, wildcards.sampling, wildcards.anatomy)
+    return reconstructions(plan, wildcards.sampling, wildcards.anatomy)
 
 
 rule reconstruct:
@@ -48,9 +23,15 @@ rule reconstruct:
         shards=lambda wildcards: shards([wildcards.anatomy]),
         mask=f"{RESULTS}/masks/{{sampling}}.npz",
         files=lambda wildcards: planned(wildcards).files,
-    # What is in it already, and follows from the same, is not reconstructed again.
+    # What is in them already, and follows from the same, is not reconstructed or tuned again.
     output:
-        update(f"{RESULTS}/{{sampling}}/reconstructions/{{anatomy}}.h5"),
+        images=update(f"{RESULTS}/{{sampling}}/reconstructions/{{anatomy}}.h5"),
+        tuned=update(
+            expand(
+                f"{RESULTS}/{{{{sampling}}}}/classical/{{method}}/{{{{anatomy}}}}.json",
+                method=plan.tuned,
+            )
+        ),
     log:
         f"{LOGS}/{{sampling}}/reconstructions/{{anatomy}}.log",
     benchmark:
@@ -62,12 +43,23 @@ rule reconstruct:
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
         wanted=lambda wildcards: planned(wildcards).listed,
+        tune=lambda wildcards: [
+            f"--tune={method}={RESULTS}/{wildcards.sampling}/classical/{method}/{wildcards.anatomy}.json"
+            for method in plan.tuned
+        ],
+        classical=plan.classical(),
+        metrics=plan.tuning_metrics(),
         checkpoints=f"{CHECKPOINTS}/reconstructions-{{sampling}}-{{anatomy}}",
-        code=code("unimri.evaluation.reconstruct", *CONDITIONINGS),
+        code=code(
+            "unimri.evaluation.reconstruct",
+            *(["unimri.classical.tuning"] if plan.tuned else []),
+            *CONDITIONINGS,
+        ),
     # Through standard input: a system bounds the length of arguments.
     shell:
-        "python -m unimri.cli reconstruct-test {wildcards.anatomy} {params.data:q} {input.mask:q} --output {output:q}"
-        " --checkpoints {params.checkpoints:q} <<< {params.wanted:q} > {log:q} 2>&1"
+        "python -m unimri.cli reconstruct-test {wildcards.anatomy} {params.data:q} {input.mask:q}"
+        " --output {output.images:q} --checkpoints {params.checkpoints:q} {params.tune:q}"
+        " --classical {params.classical:q} --metrics {params.metrics:q} <<< {params.wanted:q} > {log:q} 2>&1"
 
 
 rule score:
