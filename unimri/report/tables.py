@@ -251,7 +251,7 @@ def _part(
     for row in rows:
         cells = [_cell(name, COLUMNS[name], row, path) for name in keys]
         for name in values:
-            cell = _cell(name, Column(name, "value"), row, path)
+            cell = _cell(name, Column(title=name, kind="value"), row, path)
             place = _join(entry, row, name)
             deviation = deviations.get(place, math.nan)
             spread = "" if math.isnan(deviation) or deviation == 0 else f" ± {decimals(deviation, _digits(row))}"
