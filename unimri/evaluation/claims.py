@@ -6,13 +6,13 @@ for each of its accelerations, metrics and anatomies. A claim that something is 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from unimri.core.artifacts import write_text
@@ -59,115 +59,51 @@ CLAIM_ORDERING_COLUMNS = (
 _LIMIT = "limit"
 _ROWS = 40
 _COUNTS = ("held", "supported", "contradicted")
-
-TableName = Literal["table1", "table_s2", "parameters"]
-
-
-class Ordering(NamedTuple):
-    """One row above another, of one column of a table; parameters have no acceleration (NaN) and no anatomy."""
-
-    acceleration: float
-    metric: str
-    anatomy: str
-    above: str
-    below: str
+_PLACE = ["acceleration", "metric", "anatomy", "above", "below"]
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A claim of the paper.
+def claims() -> pd.DataFrame:
+    """Every claim of the paper that says what is above what: `published/claims.csv`, as text but for the size.
 
-    Attributes
-    ----------
-    claim : its name.
-    where : where the paper states it.
-    statement : what it states, in short.
-    table : where its rows are.
-    orderings : that it implies.
-    size : by about how much, in the metric's unit, or a limit; NaN when the paper does not say.
-    note : how it was read, and what is wrong with it.
+    That is about how much is claimed, in the metric's unit, or a limit; NaN when the paper does not say. `note` says
+    how a claim was read, and what is wrong with it.
     """
-
-    claim: str
-    where: str
-    statement: str
-    table: TableName
-    orderings: tuple[Ordering, ...]
-    size: float
-    note: str
-
-
-class Difference(NamedTuple):
-    """What came out of an ordering: above minus below, in the metric's unit, with its interval.
-
-    `sign` is -1 where the lowest is the best in that metric, else 1.
-    """
-
-    value: float
-    low: float
-    high: float
-    few_patients: bool
-    sign: float = 1
-
-    @property
-    def held(self) -> bool:
-        """Whether above is strictly better."""
-        return self.sign * self.value > 0
-
-    @property
-    def supported(self) -> bool:
-        """Whether all of the interval is on that side."""
-        return self.sign * self.low > 0 and self.sign * self.high > 0
-
-    @property
-    def contradicted(self) -> bool:
-        """Whether all of it is on the other side."""
-        return self.sign * self.low < 0 and self.sign * self.high < 0
-
-
-def claims() -> list[Claim]:
-    """Every claim of the paper that says what is above what."""
     with (files("unimri.evaluation") / "published" / "claims.csv").open(encoding="utf-8") as file:
-        rows = pd.read_csv(file, dtype=str, keep_default_na=False).to_dict("records")
-    return [
-        Claim(
-            row["claim"],
-            row["where"],
-            row["statement"],
-            cast(TableName, row["table"]),
-            tuple(_stated(row)),
-            float(row["size"] or "nan"),
-            row["note"],
-        )
-        for row in rows
-    ]
+        frame = pd.read_csv(file, dtype=str, keep_default_na=False)
+    return frame.assign(size=pd.to_numeric(frame["size"]))
 
 
-def _stated(row: Mapping[Any, str]) -> Iterator[Ordering]:
-    accelerations = [float(value) for value in row["accelerations"].split()] or [math.nan]
-    steps = [step.split() for step in row["order"].split(" > ")]
-    for column in product(accelerations, row["metrics"].split(), row["anatomies"].split() or [""]):
-        for better, worse in pairwise(steps):
-            for above, below in product(better, worse):
-                yield Ordering(*column, above, below)
+def _stated() -> pd.DataFrame:
+    """Every ordering that they imply, of one column of a table: claim, table, size, and the columns `_PLACE`.
+
+    Parameters have no acceleration (NaN) and no anatomy.
+    """
+    rows = []
+    for claim in claims().to_dict("records"):
+        accelerations = [float(value) for value in claim["accelerations"].split()] or [math.nan]
+        steps = [step.split() for step in claim["order"].split(" > ")]
+        for column in product(accelerations, claim["metrics"].split(), claim["anatomies"].split() or [""]):
+            for better, worse in pairwise(steps):
+                for names in product(better, worse):
+                    rows.append((claim["claim"], claim["table"], claim["size"], *column, *names))
+    return pd.DataFrame(rows, columns=["claim", "table", "size", *_PLACE])
+
+
+def _pairs(stated: pd.DataFrame, layer: int) -> list[Pair]:
+    """The methods that orderings compare, by key; `layer` is the one that Proposed distils."""
+    of_layers = {name: key for key, name in layer_rows(layer).items()}
+
+    def key(table: str, row: str) -> str:
+        return of_layers.get(row, f"layer{row}") if table == "table_s2" else row
+
+    rows = stated[["table", "above", "below"]].itertuples(index=False, name=None)
+    return [Pair(key(table, above), key(table, below)) for table, above, below in rows]
 
 
 def claimed_pairs(layer: int) -> list[Pair]:
     """The methods that the claims compare, by key; `layer` is the one that Proposed distils."""
-    pairs = [
-        Pair(*(_key(claim.table, name, layer) for name in (ordering.above, ordering.below)))
-        for claim in claims()
-        for ordering in claim.orderings
-        if claim.table != "parameters"
-    ]
-    return list(dict.fromkeys(pairs))
-
-
-def _key(table: TableName, row: str, layer: int) -> str:
-    """The method of a table's row."""
-    if table == "table1":
-        return row
-    return {name: key for key, name in layer_rows(layer).items()}.get(row, f"layer{row}")
+    stated = _stated()
+    return list(dict.fromkeys(_pairs(stated[stated["table"] != "parameters"], layer)))
 
 
 def check_claims(
@@ -195,109 +131,100 @@ def check_claims(
     orderings : frame with the columns `CLAIM_ORDERING_COLUMNS`, one row for each that is stated; what came out is
         missing where it could not be checked.
     """
-    own, comparable = _parameter_cells(parameters), set(anatomies) == set(anatomies_of(published()))
-    place = ["acceleration", "metric", "anatomy", "above", "below"]
-    found = {
-        tuple(row[name] for name in place): row
-        for row in compared.to_dict("records")
-        if comparable or row["anatomy"] != AVERAGE
-    }
-
-    def came_out(claim: Claim, ordering: Ordering) -> Difference | None:
-        if claim.table == "parameters":
-            value = _difference(own, ordering, claim.size)
-            return Difference(value, value, value, False)
-        *column, above, below = ordering
-        row = found.get((*column, _key(claim.table, above, layer), _key(claim.table, below, layer)))
-        if row is None:
-            return None
-        sign = _sign(claim, ordering)
-        return Difference(row["difference"], row["low"], row["high"], row["few_patients"], sign)
-
-    printed = {
-        "table1": cells(published()),
-        "table_s2": cells(published_s2()),
-        "parameters": _parameter_cells(parameter_table(*PAPERS_PARAMETERS)),
-    }
-    summaries, rows = [], []
-    for claim in claims():
-        theirs = [_difference(printed[claim.table], ordering, claim.size) for ordering in claim.orderings]
-        results = [came_out(claim, ordering) for ordering in claim.orderings]
-        checked = [result for result in results if result is not None]
-        held = sum(result.held for result in checked)
-        signs = [_sign(claim, ordering) for ordering in claim.orderings]
-        summaries.append(
-            (
-                claim.claim,
-                claim.where,
-                claim.statement,
-                len(checked),
-                held,
-                sum(result.supported for result in checked),
-                sum(result.contradicted for result in checked),
-                _verdict(claim, len(checked), held, compared, anatomies),
-                sum(result.few_patients for result in checked),
-                len(claim.orderings),
-                sum(sign * difference > 0 for sign, difference in zip(signs, theirs, strict=True)),
-                _size(claim, results),
-                claim.note,
-            )
-        )
-        for ordering, result, printed_, sign in zip(claim.orderings, results, theirs, signs, strict=True):
-            here = (math.nan, math.nan, math.nan, None, None) if result is None else (*result[:4], result.held)
-            rows.append((claim.claim, *ordering, *here, printed_, sign * printed_ > 0))
-    orderings = pd.DataFrame(rows, columns=list(CLAIM_ORDERING_COLUMNS))
-    kinds = {"few_patients": "boolean", "held": "boolean"}
-    return pd.DataFrame(summaries, columns=list(CLAIM_COLUMNS)), orderings.astype(kinds)
+    stated = _stated()
+    pairs = pd.DataFrame(_pairs(stated, layer))
+    found = compared if _same_anatomies(anatomies) else compared[compared["anatomy"] != AVERAGE]
+    here = found.set_index(_PLACE)[["difference", "low", "high", "few_patients"]]
+    here = here.reindex(pd.MultiIndex.from_frame(stated.assign(above=pairs["above"], below=pairs["below"])[_PLACE]))
+    here = here.reset_index(drop=True).astype({"few_patients": "boolean"})
+    counted = stated["table"] == "parameters"
+    ours = _differences(stated[counted], {"parameters": _parameter_cells(parameters)})
+    for column in ("difference", "low", "high"):
+        here.loc[counted, column] = ours
+    here.loc[counted, "few_patients"] = False
+    theirs = _differences(
+        stated,
+        {
+            "table1": cells(published()),
+            "table_s2": cells(published_s2()),
+            "parameters": _parameter_cells(parameter_table(*PAPERS_PARAMETERS)),
+        },
+    )
+    sign = np.array([metric_of(name).gain(1) for name in stated["metric"].where(~counted, "psnr_db")])
+    gain, low, high = (sign * here[column] for column in ("difference", "low", "high"))
+    checked, held, published_held = here["difference"].notna(), gain > 0, sign * np.array(theirs) > 0
+    orderings = stated[["claim", *_PLACE]].join(here)
+    orderings = orderings.assign(
+        held=held.astype("boolean").where(checked), published_difference=theirs, published_held=published_held
+    )
+    counts = pd.DataFrame(
+        {
+            "orderings": checked,
+            "held": held,
+            "supported": (low > 0) & (high > 0),
+            "contradicted": (low < 0) & (high < 0),
+            "few_patients": here["few_patients"].fillna(False).astype(bool),
+            "stated": True,
+            "published_held": published_held,
+        }
+    )
+    whole = claims().merge(counts.groupby(stated["claim"]).sum(), left_on="claim", right_index=True)
+    own = dict(list(orderings.groupby("claim")))
+    rows = whole.to_dict("records")
+    whole["verdict"] = [_verdict(row, own[row["claim"]], compared, anatomies) for row in rows]
+    whole["size"] = [_size(row, own[row["claim"]]) for row in rows]
+    return whole[list(CLAIM_COLUMNS)], orderings[list(CLAIM_ORDERING_COLUMNS)]
 
 
-def _sign(claim: Claim, ordering: Ordering) -> float:
-    return 1 if claim.table == "parameters" else metric_of(ordering.metric).gain(1)
+def _same_anatomies(anatomies: Sequence[str]) -> bool:
+    """Whether they are the paper's own: averages over others do not compare."""
+    return set(anatomies) == set(anatomies_of(published()))
 
 
 def _parameter_cells(table: pd.DataFrame) -> dict[Any, float]:
-    """Values by method and metric."""
+    """Values as `unimri.evaluation.averages.cells` gives them, without acceleration and anatomy."""
     rows = table.to_dict("records")
-    return {(row["method"], metric): float(row[metric]) for row in rows for metric in row if metric != "method"}
+    return {("", row["method"], metric, ""): float(row[metric]) for row in rows for metric in row if metric != "method"}
 
 
-def _difference(values: Mapping[Any, float], ordering: Ordering, limit: float) -> float:
-    """Above minus below, of a table's cells, or of the parameters'."""
-    acceleration, metric, anatomy, *names = ordering
-    above, below = ((acceleration, name, metric, anatomy) if anatomy else (name, metric) for name in names)
-    return rounded_difference({**values, (_LIMIT, metric): limit}, above, below)
+def _differences(stated: pd.DataFrame, values: Mapping[str, Mapping[Any, float]]) -> list[float]:
+    """Above minus below of each ordering, by the cells of its table."""
+    found = []
+    for row in stated.to_dict("records"):
+        acceleration, metric, anatomy = row["acceleration"] if row["anatomy"] else "", row["metric"], row["anatomy"]
+        above, below = ((acceleration, row[side], metric, anatomy) for side in ("above", "below"))
+        limit = {("", _LIMIT, metric, ""): row["size"]}
+        found.append(rounded_difference({**values[row["table"]], **limit}, above, below))
+    return found
 
 
-def _verdict(claim: Claim, checked: int, held: int, compared: pd.DataFrame, anatomies: Sequence[str]) -> str:
+def _verdict(claim: Mapping[Any, Any], own: pd.DataFrame, compared: pd.DataFrame, anatomies: Sequence[str]) -> str:
+    checked, held = claim["orderings"], claim["held"]
     if checked:
         if held in (0, checked):
             return "held" if held else "not held"
         return f"held in part ({held} of {checked})"
-    accelerations, metrics, columns = ({ordering[place] for ordering in claim.orderings} for place in (0, 1, 2))
+    accelerations, metrics, columns = (set(own[name]) for name in ("acceleration", "metric", "anatomy"))
     if not accelerations & set(compared["acceleration"]):
         return "not checked here (its accelerations are others)"
     if not metrics & set(compared["metric"]):
         return "not checked here (its metrics are not in the table)"
     if not columns & {*anatomies, AVERAGE}:
         return "not checked here (its anatomies are others)"
-    if columns == {AVERAGE} and set(anatomies) != set(anatomies_of(published())):
+    if columns == {AVERAGE} and not _same_anatomies(anatomies):
         return "not checked here (its average is over other anatomies)"
-    if claim.table == "table_s2":
+    if claim["table"] == "table_s2":
         return "not checked here (its layers were not distilled)"
     return "not checked here (its methods are not in the table)"
 
 
-def _size(claim: Claim, results: Sequence[Difference | None]) -> str:
+def _size(claim: Mapping[Any, Any], own: pd.DataFrame) -> str:
     """Our differences beside the size that is claimed, in words; empty for a limit and when none is claimed."""
-    if math.isnan(claim.size) or claim.table == "parameters":
+    if math.isnan(claim["size"]) or claim["table"] == "parameters":
         return ""
-    unit = metric_of(claim.orderings[0].metric).unit
-    shown = [
-        f"{result.value:+.2f} {unit} ({ordering.acceleration:g}×)"
-        for ordering, result in zip(claim.orderings, results, strict=True)
-        if result is not None
-    ]
-    return f"claimed about {claim.size:+.1f} {unit}; here {', '.join(shown) or 'not known'}"
+    unit, known = metric_of(own["metric"].iloc[0]).unit, own.dropna(subset="difference").to_dict("records")
+    shown = [f"{row['difference']:+.2f} {unit} ({row['acceleration']:g}×)" for row in known]
+    return f"claimed about {claim['size']:+.1f} {unit}; here {', '.join(shown) or 'not known'}"
 
 
 def write_claims(
@@ -396,9 +323,8 @@ def _notes(found: pd.DataFrame) -> list[str]:
 
 def _failed(orderings: pd.DataFrame, statistics: StatisticsSettings) -> list[str]:
     failed = orderings[~orderings["held"].fillna(True).astype(bool) & (orderings["anatomy"] != "")]
-    keys = ["acceleration", "metric", "anatomy", "above", "below"]
-    names = failed.groupby(keys, sort=False)["claim"].agg(", ".join)
-    failed = failed.drop_duplicates(keys)
+    names = failed.groupby(_PLACE, sort=False)["claim"].agg(", ".join)
+    failed = failed.drop_duplicates(_PLACE)
     if failed.empty:
         return []
     rows = [
@@ -409,7 +335,7 @@ def _failed(orderings: pd.DataFrame, statistics: StatisticsSettings) -> list[str
             f"{_label(row['above'])} over {_label(row['below'])}",
             interval_number(row["difference"], row["low"], row["high"], 3) + ("°" if row["few_patients"] else ""),
             f"{row['published_difference']:+.2f}",
-            names[tuple(row[key] for key in keys)],
+            names[tuple(row[key] for key in _PLACE)],
         ]
         for row in failed.head(_ROWS).to_dict("records")
     ]
