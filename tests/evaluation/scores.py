@@ -5,6 +5,7 @@ from collections import namedtuple
 import pandas as pd
 
 from unimri.evaluation import tables
+from unimri.evaluation.averages import averages, check_scores, of_table1
 from unimri.evaluation.paper import parameter_table
 from unimri.evaluation.statistics import StatisticsSettings
 from unimri.metrics import score
@@ -41,3 +42,9 @@ def write_tables(files, origins, folder, layer=3, settings=SETTINGS):
     parameters = parameter_table(144650, 1280, len(origins))
     resampling = StatisticsSettings(resamples=100)
     tables.write_tables(files, TABULATED, origins, settings, resampling, parameters, layer, folder)
+
+
+def table1(scores, anatomies):
+    """Table 1 of scores that make one, with its metrics by default."""
+    check_scores(scores, anatomies)
+    return of_table1(averages(scores, anatomies, METRICS))

@@ -1,8 +1,8 @@
 import pandas as pd
 import pytest
-from scores import row, write_scores, write_tables
+from scores import row, table1, write_scores, write_tables
 
-from unimri.evaluation.averages import anatomies_of, table1
+from unimri.evaluation.averages import anatomies_of
 from unimri.evaluation.paper import ORDERING_COLUMNS, orderings, published, summary
 from unimri.evaluation.statistics import PROPOSED_PAIRS, differences
 

@@ -8,10 +8,11 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_settings
 from unimri.data.shard import ShardContent, SourceFile, write_manifest, writing_shard
 from unimri.data.store import PreparedData
 from unimri.evaluation.reconstruct import reconstruct_test_split
-from unimri.evaluation.reconstructions import Kept, Reconstruction, read_list, write_list
+from unimri.evaluation.reconstructions import Kept, Reconstruction, write_list
 from unimri.evaluation.scores import score
 from unimri.metrics.score import AS_TRAINED, read_scores, read_volume_scores, volumes_file
 from unimri.metrics.settings import MetricSettings
@@ -101,7 +102,7 @@ def test_what_is_the_same_is_kept_once_and_a_file_says_what_it_is_made_from(eval
     folder, *_ = evaluated
     further = {"condition": "some", "slices": 2}
     wanted = [*WANTED, WANTED[0].model_copy(update={"seed": 4}), WANTED[0].model_copy(update=further)]
-    assert read_list(write_list(wanted), "a test") == wanted
+    assert parse_settings(list[Reconstruction], write_list(wanted), "a test") == wanted
     reconstruct_test_split("hip", folder, folder / "mask.npz", wanted, folder / "more.h5")
     with h5py.File(folder / "more.h5") as file:
         assert {name: images.shape for name, images in file["images"].items()} == {

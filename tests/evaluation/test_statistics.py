@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import wilcoxon
-from scores import row
+from scores import row, table1
 
-from unimri.evaluation.averages import AVERAGE, cells, table1
+from unimri.evaluation.averages import AVERAGE, cells
 from unimri.evaluation.statistics import (
     COMPARISON_COLUMNS,
     FEW_PATIENTS,

@@ -10,12 +10,13 @@ import torch
 
 from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_settings
 from unimri.data.layouts import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.store import PreparedData
 from unimri.evaluation.figures import draw_study
 from unimri.evaluation.reconstruct import load_reconstructor, reconstruct_test_split
-from unimri.evaluation.reconstructions import OtherMasks, Reconstruction, read_list, write_list
+from unimri.evaluation.reconstructions import OtherMasks, Reconstruction, write_list
 from unimri.evaluation.scores import after_learning, score, with_aspin_of
 from unimri.evaluation.study_tables import write_study_tables
 from unimri.metrics.score import AS_TRAINED, read_scores, write_scores
@@ -156,7 +157,7 @@ def test_conditions_are_scored_apart_and_on_the_same_slices(study, tmp_path) -> 
         for method, model in models.items()
         for name, condition in conditions.items()
     ]
-    assert read_list(write_list(wanted), "a test") == wanted
+    assert parse_settings(list[Reconstruction], write_list(wanted), "a test") == wanted
     output = scored(study, "hip", wanted, tmp_path)
     rows = read_scores([output])
     count = len(PreparedData(study / "hip").split("test"))

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scores import row, write_scores, write_tables
+from scores import row, table1, write_scores, write_tables
 
 from unimri.core.errors import UnimriError
-from unimri.evaluation.averages import AVERAGE, KEYS, sample_sizes, table1
-from unimri.evaluation.paper import comparable, published
+from unimri.evaluation.averages import AVERAGE, KEYS, sample_sizes
+from unimri.evaluation.paper import printed, published
 from unimri.evaluation.tables import (
     format_table1_for_terminal,
     read_table1,
@@ -170,9 +170,10 @@ def test_anatomies_that_the_paper_lacks_show_none_of_it(tmp_path):
 
 
 def test_the_paper_beside_ours_keeps_its_average_only_for_its_own_anatomies():
-    assert AVERAGE in comparable(published(), [4], PAPERS_ANATOMIES[::-1])
-    assert AVERAGE not in comparable(published(), [4], PAPERS_ANATOMIES[:2])
-    assert AVERAGE not in comparable(published(), [4], [*PAPERS_ANATOMIES, "spine"])
+    average = (4.0, "shared", "psnr_db", AVERAGE)
+    assert average in printed(published(), PAPERS_ANATOMIES[::-1])
+    assert average not in printed(published(), PAPERS_ANATOMIES[:2])
+    assert average not in printed(published(), [*PAPERS_ANATOMIES, "spine"])
 
 
 def test_equal_scores_are_equal_bytes(tmp_path):

@@ -8,7 +8,8 @@ import yaml
 
 from unimri.config import parse_config
 from unimri.core.errors import UnimriError
-from unimri.report.experiment import read_experiment
+from unimri.core.settings import parse_settings
+from unimri.report.experiment import Experiment
 from unimri.training.methods import METHODS
 from unimri.training.settings import TrainingTask
 from unimri.workflow.plan import WorkflowPlan
@@ -154,7 +155,7 @@ def test_the_page_is_given_no_path_of_a_scan(default, tmp_path):
     default["anatomies"]["brain"] |= {"path": str(tmp_path / "Zaphod"), "reader": {"format": "dicom"}}
     plan = WorkflowPlan(parse_config(default))
     assert "Zaphod" not in plan.whole()
-    assert read_experiment(json.loads(plan.whole())).origins == {
+    assert parse_settings(Experiment, json.loads(plan.whole()), "a test").origins == {
         "brain": "real",
         "knee": "simulated",
         "cardiac": "simulated",

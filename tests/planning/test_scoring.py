@@ -7,9 +7,9 @@ import yaml
 
 from unimri.config import parse_config
 from unimri.core import provenance
-from unimri.evaluation.reconstructions import Reconstruction, read_list
-from unimri.workflow.plan import WorkflowPlan
-from unimri.workflow.scoring import PlannedReconstructions
+from unimri.core.settings import parse_settings
+from unimri.evaluation.reconstructions import Reconstruction
+from unimri.workflow.plan import PlannedReconstructions, WorkflowPlan
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,7 +37,7 @@ def of_seed(found: PlannedReconstructions, seed: int) -> list[Reconstruction]:
 
 def test_methods_come_first_and_conditions_after_for_each_seed(content) -> None:
     found = planned(content, "4x", "cardiac")
-    assert read_list(found.listed, "a test") == found.reconstructions
+    assert parse_settings(list[Reconstruction], found.listed, "a test") == found.reconstructions
     for seed in (2021, 7):
         of_methods = [one.method for one in of_seed(found, seed) if one.condition == "as trained"]
         plan = WorkflowPlan(parse_config(content))

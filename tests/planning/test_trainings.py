@@ -9,13 +9,12 @@ import yaml
 
 from unimri.config import parse_config
 from unimri.core import provenance
-from unimri.evaluation.averages import table1
+from unimri.evaluation.averages import averages
 from unimri.models import conditioning
 from unimri.training import methods
 from unimri.training.methods import ADAPTATIONS, METHODS, Method, budgets, trained
 from unimri.training.settings import Recipe
-from unimri.workflow.plan import WorkflowPlan
-from unimri.workflow.scoring import PlannedReconstructions
+from unimri.workflow.plan import PlannedReconstructions, WorkflowPlan
 
 ROOT = Path(__file__).parents[2]
 CONTROLS = ["without_distillation_longer", "shared_instance_norm", "shared_all"]
@@ -122,7 +121,7 @@ def test_a_new_control_stands_in_its_place_in_table_1(monkeypatch):
         "volume": "v",
         "slice": 0,
     }
-    table = table1(scores.assign(**identity), ["brain"])
+    table = averages(scores.assign(**identity), ["brain"], ["psnr_db", "ssim_percent"])
     first = table[table["metric"] == table["metric"].iloc[0]]
     assert list(first["method"]) == ["undersampled", "shared", "mixed", "proposed"]
     assert methods.method("mixed").title == "Mixed"

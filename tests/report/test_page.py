@@ -15,9 +15,11 @@ from experiment import CONFIG, Experiment, write_table
 
 from unimri.config import load_config
 from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_settings
 from unimri.evaluation.paper import published
 from unimri.report.catalogue import COLUMNS, TABLES
-from unimri.report.experiment import commands, read_experiment
+from unimri.report.experiment import Experiment as Configured
+from unimri.report.experiment import commands
 from unimri.report.page import scripts, style, write_report
 from unimri.training.methods import METHODS
 from unimri.workflow.plan import WorkflowPlan
@@ -343,7 +345,8 @@ def test_commands_name_what_this_experiment_has(
 
 def test_commands_make_the_models_that_the_workflow_trains() -> None:
     loaded = load_config(ROOT / "config.yaml")
-    plan, experiment = WorkflowPlan(loaded), read_experiment(loaded.model_dump(mode="json"))
+    plan = WorkflowPlan(loaded)
+    experiment = parse_settings(Configured, loaded.model_dump(mode="json"), "a test")
     texts = [command.text for command in commands(Path(plan.results), experiment)]
     where = experiment.samplings[0], str(experiment.seeds[0]), next(iter(experiment.anatomies))
     for method in METHODS:

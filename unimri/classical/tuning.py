@@ -1,6 +1,7 @@
 """Choosing the weight of a classical method's penalty on validation."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,9 @@ def tune(
         "code": code_digest("unimri.classical.tuning"),
         "versions": versions("PyWavelets", "sigpy"),
     }
-    earlier = _earlier(output)
+    earlier = None
+    with suppress(UnimriError):
+        earlier = read_settings(Tuned, output, "tune again")
     if earlier is not None and all(getattr(earlier, name) == value for name, value in follows_from.items()):
         # Written anew all the same: its time says that it is up to date.
         write_json(output, earlier.model_dump())
@@ -102,13 +105,6 @@ def tune(
     )
     found = {"weight": best, "psnr_db": tried[best], "tried": list(tried.items())}
     write_json(output, Tuned.model_validate(follows_from | found).model_dump())
-
-
-def _earlier(path: Path) -> Tuned | None:
-    try:
-        return read_settings(Tuned, path, "tune again")
-    except UnimriError:
-        return None
 
 
 def mean_psnr(

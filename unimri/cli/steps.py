@@ -120,7 +120,7 @@ def reconstruct_test(
     """Reconstruct the test split of an anatomy by every method and under every condition, and keep the images."""
     from unimri.classical.settings import ClassicalSettings
     from unimri.evaluation.reconstruct import reconstruct_test_split
-    from unimri.evaluation.reconstructions import read_list
+    from unimri.evaluation.reconstructions import Reconstruction
     from unimri.metrics.settings import MetricSettings
 
     settings = parse_settings(ClassicalSettings, classical, "--classical")
@@ -129,7 +129,8 @@ def reconstruct_test(
         from unimri.classical.tuning import tune as run
 
         run(settings.of(method), anatomy, data, mask, psnr, settings.validation_slices, tuned)
-    reconstruct_test_split(anatomy, data, mask, read_list(wanted.read(), "--wanted"), output, checkpoints)
+    reconstructions = parse_settings(list[Reconstruction], wanted.read(), "--wanted")
+    reconstruct_test_split(anatomy, data, mask, reconstructions, output, checkpoints)
 
 
 @app.command(rich_help_panel=STEPS)

@@ -1,7 +1,7 @@
 """Frames as CSV and as markdown, in one fixed form, so that equal results are equal bytes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,17 +10,17 @@ from tabulate import tabulate
 from unimri.core.artifacts import replacing
 
 
-def write_csv(path: Path, frame: pd.DataFrame) -> None:
-    """Write a frame as CSV: six decimals, accelerations as short as can be, nothing for a missing value."""
+def write_csv(path: Path, frame: pd.DataFrame, small: Iterable[str] = ()) -> None:
+    """Write a frame as CSV: six decimals, accelerations as short as can be, nothing for a missing value.
+
+    Columns that are `small` would show as zero what is not: they have six significant digits.
+    """
+    short = {column: ["" if math.isnan(value) else f"{value:.6g}" for value in frame[column]] for column in small}
+    frame = frame.assign(**short)
     if "acceleration" in frame:
         frame = frame.assign(acceleration=[f"{value:g}" for value in frame["acceleration"]])
     with replacing(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
-
-
-def significant(value: float) -> str:
-    """Give a number for a CSV with six significant digits; nothing where it is missing."""
-    return "" if math.isnan(value) else f"{value:.6g}"
 
 
 def number(value: float, mark: str = "", decimals: int = 2) -> str:
@@ -40,6 +40,11 @@ def interval_number(value: float, low: float, high: float, decimals: int = 2) ->
         return "–"
     interval = "" if math.isnan(low) else f" [{low:+.{decimals}f}, {high:+.{decimals}f}]"
     return f"{value:+.{decimals}f}{interval}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Give words as a sentence lists them: a, b and c."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from unimri.core.errors import UnimriError
-from unimri.core.text import significant, write_csv
+from unimri.core.text import write_csv
 from unimri.metrics.base import CONVENTIONS, in_convention, metric_of, scored_metrics, table_metrics
 from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import METHODS, method, place_of
@@ -52,31 +52,6 @@ def best(table: pd.DataFrame) -> set[Cell]:
     return {cell for cell, value in gains.items() if value == highest.get((cell[0], cell[2], cell[3]))}
 
 
-def table1(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Average the scores as Table 1 does, over the seeds too.
-
-    Parameters
-    ----------
-    scores : one row a slice and seed, from `unimri.metrics.score.read_scores`.
-    anatomies : names of the anatomies, in the order of the columns.
-    metrics : columns of the scores, in order; None: those of Table 1 by default.
-
-    Returns
-    -------
-    frame with the columns acceleration, method, metric, one for each anatomy, and average. An anatomy's value
-    is the mean over all its test slices and seeds; `average` is the mean over the anatomies of the row; both to six
-    decimals. NaN where a method has no scores of an anatomy, and then in that row's average as well.
-
-    Raises
-    ------
-    UnimriError : when a method is unknown, there are several masks, an anatomy is unknown, has no scores or has the
-        name of another column, a slice is scored twice, or methods or seeds were scored on different slices of an
-        anatomy: their means would not compare.
-    """
-    check_scores(scores, anatomies)
-    return of_table1(averages(scores, anatomies, metrics or table_columns(MetricSettings())))
-
-
 def read_frame(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
     """Read a CSV of the tables' folder; nothing but an empty cell is missing.
 
@@ -109,17 +84,21 @@ def of_table1(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def averages(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str], decimals: int = 6) -> pd.DataFrame:
-    """Average scores as `table1` does, of any method and any of their columns.
+    """Average scores as Table 1 does, over the seeds too, of any method and any of their columns.
 
     Parameters
     ----------
     scores : one row a slice, or a volume, and seed.
+    anatomies : names of the anatomies, in the order of the columns.
     metrics : columns of it; they become the names in the column `metric`, in this order. Missing values are left out.
     decimals : of the averages.
 
     Returns
     -------
-    as `table1`, and after its methods the layers that were distilled, in their order.
+    frame with the columns acceleration, method, metric, one for each anatomy, and average; after Table 1's methods the
+    layers that were distilled, in their order. An anatomy's value is the mean over all its test slices and seeds;
+    `average` is the mean over the anatomies of the row. NaN where a method has no scores of an anatomy, and then in
+    that row's average as well.
     """
     means = scores.groupby(["acceleration", "method", "anatomy"])[list(metrics)].mean()
     rows = []
@@ -145,14 +124,18 @@ def deviations(tables: Sequence[pd.DataFrame], table: pd.DataFrame) -> pd.DataFr
     Parameters
     ----------
     tables : of each seed, from `seed_tables`.
-    table : of all seeds, from `table1`.
+    table : Table 1, of all seeds.
     """
     deviation = pd.concat(tables).groupby(list(KEYS), sort=False).std(ddof=1)
     return deviation.reindex(pd.MultiIndex.from_frame(table[list(KEYS)])).round(6).reset_index()[list(table.columns)]
 
 
 def check_scores(scores: pd.DataFrame, anatomies: Sequence[str]) -> None:
-    """Raise UnimriError unless the scores make a table whose means compare; see `table1`."""
+    """Raise UnimriError unless the scores make a table whose means compare.
+
+    They do not when a method is unknown, there are several masks, an anatomy is unknown, has no scores or has the name
+    of another column, a slice is scored twice, or methods or seeds were scored on different slices of an anatomy.
+    """
     for anatomy in anatomies:
         if anatomy in (*KEYS, AVERAGE):
             raise UnimriError(f"anatomy {anatomy!r} has the name of a column of Table 1; choose another name")
@@ -243,7 +226,4 @@ def conventions(
 
 def write_conventions(frame: pd.DataFrame, path: Path) -> None:
     """Write a frame from `conventions` as CSV, with six significant digits: NMSE is small."""
-    shown = frame.copy()
-    for column in frame.columns.drop([CONVENTION, *KEYS]):
-        shown[column] = [significant(value) for value in frame[column]]
-    write_csv(path, shown)
+    write_csv(path, frame, small=frame.columns.drop([CONVENTION, *KEYS]))

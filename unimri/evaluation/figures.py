@@ -1,7 +1,10 @@
-"""Figures as PNG files, from artifacts. No state of pyplot, no dates, so that equal input is equal bytes."""
+"""Figures as PNG files, from artifacts. No state of pyplot, no dates, so that equal input is equal bytes.
+
+`title` is the figure's, and `output` the PNG to write.
+"""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,24 +72,25 @@ def draw_figures(task: FiguresTask, folder: Path) -> None:
     ------
     UnimriError : when an input is missing, damaged or does not fit.
     """
-    for anatomy, shown in task.anatomies.items():
-        picture_methods(shown, task.methods, task.seed, task.metrics, folder / f"{anatomy}.png")
-    draw_curves(task.histories, task.title, folder / "curves.png")
+    for anatomy in task.anatomies:
+        picture_methods(task, anatomy, folder / f"{anatomy}.png")
+    histories = {
+        stage: {name: _history(path) for name, path in paths.items()} for stage, paths in task.histories.items()
+    }
+    curves_figure(histories, task.title, folder / "curves.png")
     for study, (table, title) in task.studies.items():
         draw_study(table, task.acceleration, title, folder / f"{study}.png")
     for mask in task.masks:
         picture_masks(mask, mask.with_suffix(".png"))
 
 
-def picture_methods(shown: Shown, methods: Sequence[str], seed: int, settings: MetricSettings, output: Path) -> None:
+def picture_methods(task: FiguresTask, anatomy: str, output: Path) -> None:
     """Draw the middle slice of the middle test volume as each method reconstructs it; its images go to a `.npz`.
 
     No network is loaded.
 
     Parameters
     ----------
-    methods : keys, in the order of the figure.
-    seed : of their trainings.
     output : the PNG to write. Its `.npz` holds `truth`, float32 (n, n), `images`, float32 (methods, n, n), and
         `about`, JSON text: methods, labels, scores (PSNR in dB, SSIM in percent), simulated, title.
 
@@ -94,6 +98,7 @@ def picture_methods(shown: Shown, methods: Sequence[str], seed: int, settings: M
     ------
     UnimriError : when an input is missing or does not fit.
     """
+    shown = task.anatomies[anatomy]
     slices = PreparedData(shown.data).split("test")
     volumes = sorted((volume, numbers) for volume, _, numbers in slices.volumes())
     own = volumes[len(volumes) // 2][1]
@@ -102,14 +107,14 @@ def picture_methods(shown: Shown, methods: Sequence[str], seed: int, settings: M
     images, scores = {}, {}
     with Kept(shown.reconstructions) as kept:
         kept.check(shown.data)
-        for key in methods:
+        for key in task.methods:
             label = method(key).title
-            images[label] = kept.images(kept.find(key, seed, AS_TRAINED), slice(middle, middle + 1))[0]
-            scores[label] = score_slice(truth, images[label], settings)
+            images[label] = kept.images(kept.find(key, task.seed, AS_TRAINED), slice(middle, middle + 1))[0]
+            scores[label] = score_slice(truth, images[label], task.metrics)
         title = f"{kept.about.anatomy}, {kept.about.acceleration:g}x"
     reconstruction_figure(truth, images, scores, title, output, simulated=shown.simulated)
     about = {
-        "methods": list(methods),
+        "methods": task.methods,
         "labels": list(images),
         "scores": [list(score) for score in scores.values()],
         "simulated": shown.simulated,
@@ -117,23 +122,6 @@ def picture_methods(shown: Shown, methods: Sequence[str], seed: int, settings: M
     }
     with replacing(output.with_suffix(".npz")) as temporary:
         np.savez(temporary, truth=truth, images=np.stack(list(images.values())), about=np.array(json.dumps(about)))
-
-
-def draw_curves(histories: Mapping[str, Mapping[str, Path]], title: str, output: Path) -> None:
-    """Draw the training curves of all stages.
-
-    Parameters
-    ----------
-    histories : `history.csv` of each training, by the title of its stage and the name of the training.
-    title : of the figure.
-    output : the PNG to write.
-
-    Raises
-    ------
-    UnimriError : when a history is missing or damaged.
-    """
-    frames = {stage: {name: _history(path) for name, path in paths.items()} for stage, paths in histories.items()}
-    curves_figure(frames, title, output)
 
 
 def _history(path: Path) -> pd.DataFrame:
@@ -178,8 +166,6 @@ def mask_figure(masks: Masks, title: str, output: Path) -> None:
     Parameters
     ----------
     masks : of one acceleration, as drawn.
-    title : what the masks are.
-    output : the PNG to write.
     """
     count, size = masks.masks.shape
     first = masks.masks[0]
@@ -235,8 +221,6 @@ def curves_figure(stages: Mapping[str, Mapping[str, pd.DataFrame]], title: str, 
     ----------
     stages : by the stage's title, in the order of the columns: by the name of a training, a frame with at least the
         columns `HISTORY_COLUMNS`. A value that is missing in a row is left out of its curve.
-    title : of the figure.
-    output : the PNG to write.
 
     Raises
     ------
@@ -284,8 +268,6 @@ def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     Parameters
     ----------
     table : rows of one acceleration and one metric, from `unimri.evaluation.study_tables.adaptation_table`.
-    title : of the figure.
-    output : the PNG to write.
     """
     anatomies = [
         name for name in table.columns if name not in ("acceleration", "metric", "method", "patients", "average")
@@ -319,8 +301,6 @@ def matrix_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     Parameters
     ----------
     table : rows of one acceleration and one metric, from `unimri.evaluation.study_tables.aspin_matrix_table`.
-    title : of the figure.
-    output : the PNG to write.
     """
     names, metric = list(dict.fromkeys(table["anatomy"])), metric_of(table["metric"].iloc[0])
     numbers, losses = (

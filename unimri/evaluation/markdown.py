@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from unimri.core.errors import UnimriError
-from unimri.core.text import interval_number, markdown_table, number, spread_number
+from unimri.core.text import interval_number, listed, markdown_table, number, spread_number
 from unimri.evaluation.averages import AVERAGE, KEYS, anatomies_of, best, cells
 from unimri.evaluation.paper import above_of, summary
 from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
@@ -48,11 +48,7 @@ def column_names(anatomies: Mapping[str, str]) -> dict[str, str]:
 
 def metrics_in_words(columns: Iterable[str]) -> str:
     """The metrics of these columns with their units: PSNR in dB and SSIM in %."""
-    return _listed([metric_of(column).words for column in columns])
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return listed([metric_of(column).words for column in columns])
 
 
 def table1_markdown(
@@ -71,7 +67,7 @@ def table1_markdown(
 
     Parameters
     ----------
-    table : from `unimri.evaluation.averages.table1`.
+    table : from `unimri.evaluation.averages.averages`, of Table 1's methods.
     deviation : from `unimri.evaluation.averages.deviations`.
     seeds : of the trainings.
     sizes : from `unimri.evaluation.averages.sample_sizes`.
@@ -86,7 +82,7 @@ def table1_markdown(
     ------
     UnimriError : when an anatomy's data are neither simulated nor real.
     """
-    rates = _listed([f"{acceleration:g}×" for acceleration in table["acceleration"].unique()])
+    rates = listed([f"{acceleration:g}×" for acceleration in table["acceleration"].unique()])
     note = (
         f"{metrics_in_words(table['metric'].unique())}, of the magnitude of each slice (volumes scaled to [0, 1]; "
         f"{', '.join(metric_of(column).describe(metrics) for column in table['metric'].unique())}), mean over all test "
@@ -237,7 +233,7 @@ def _certainty_sections(tested: pd.DataFrame, names: Mapping[str, str], statisti
     drawn = "the test patients and the seeds" if (shown["seeds"] > 1).any() else "the test patients"
     unit = f", in {first.unit}" if first.unit else ""
     lower = " (lower is better)" if first.lower_is_better else ""
-    further = f", which has {_listed([metric.title for metric in others])} too" if others else ""
+    further = f", which has {listed([metric.title for metric in others])} too" if others else ""
     note = (
         f"{first.title} of Proposed minus that of the other{unit}{lower}, with its {statistics.percent} bootstrap "
         f"interval over {drawn}; * p < {_ALPHA:g} in Wilcoxon's signed-rank test over patients, after Holm's "

@@ -10,7 +10,7 @@ import pandas as pd
 
 from unimri.core.artifacts import write_text
 from unimri.core.text import markdown_table, write_csv
-from unimri.evaluation.averages import AVERAGE, KEYS, anatomies_of, cells
+from unimri.evaluation.averages import AVERAGE, KEYS, Cell, anatomies_of, cells
 from unimri.evaluation.statistics import of_proposed, rounded_difference
 from unimri.metrics.base import metric_of
 from unimri.training.methods import method
@@ -46,23 +46,13 @@ def published(name: Literal["table1", "table_s2"] = "table1") -> pd.DataFrame:
     return frame.astype({"acceleration": "float64"})
 
 
-def comparable(paper: pd.DataFrame, accelerations: Sequence[float], anatomies: Sequence[str]) -> pd.DataFrame:
-    """Restrict the paper's Table 1 to what can stand beside ours.
+def printed(paper: pd.DataFrame, anatomies: Sequence[str]) -> dict[Cell, float]:
+    """Values of a table of the paper, by cell, that can stand beside ours.
 
-    Parameters
-    ----------
-    paper : frame with Table 1's columns, from `published`.
-    accelerations, anatomies : what our table has.
-
-    Returns
-    -------
-    frame with the rows of these accelerations and the columns of these anatomies, in our order. It has
-    `average` only when the anatomies are the same ones: averages over different anatomies do not compare.
+    Its averages are there only when the anatomies are the same ones: averages over others do not compare.
     """
-    common = [anatomy for anatomy in anatomies if anatomy in anatomies_of(paper)]
-    average = [AVERAGE] if set(anatomies) == set(anatomies_of(paper)) else []
-    rows = paper["acceleration"].isin(list(accelerations))
-    return paper.loc[rows, [*KEYS, *common, *average]].reset_index(drop=True)
+    same = set(anatomies) == set(anatomies_of(paper))
+    return {cell: value for cell, value in cells(paper).items() if same or cell[3] != AVERAGE}
 
 
 def beside(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
@@ -81,8 +71,7 @@ def beside(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
     ours, published, difference (ours minus published; float64), in our order.
     """
     anatomies = anatomies_of(table)
-    theirs = cells(comparable(paper, list(table["acceleration"].unique()), anatomies))
-    ours = cells(table)
+    theirs, ours = printed(paper, anatomies), cells(table)
     rows = [
         (acceleration, key, metric, column, ours[cell], theirs[cell], round(ours[cell] - theirs[cell], 6))
         for acceleration, key, metric in table[list(KEYS)].itertuples(index=False, name=None)
@@ -108,13 +97,13 @@ def orderings(found: pd.DataFrame, anatomies: Sequence[str], paper: pd.DataFrame
     an average over other anatomies.
     """
     own = of_proposed(found).rename(columns={"above_value": "proposed_value", "below_value": "other_value"})
-    theirs = cells(comparable(paper, list(own["acceleration"].unique()), anatomies))
-    printed, held = [], []
+    theirs = printed(paper, anatomies)
+    differences, held = [], []
     for acceleration, metric, anatomy, other in own[["acceleration", "metric", "anatomy", "other"]].to_numpy().tolist():
         pair = ((acceleration, name, metric, anatomy) for name in ("proposed", other))
-        printed.append(rounded_difference(theirs, *pair))
-        held.append(pd.NA if math.isnan(printed[-1]) else metric_of(metric).gain(printed[-1]) > 0)
-    own = own.assign(published_difference=printed, published_held=pd.Series(held, dtype="boolean"))
+        differences.append(rounded_difference(theirs, *pair))
+        held.append(pd.NA if math.isnan(differences[-1]) else metric_of(metric).gain(differences[-1]) > 0)
+    own = own.assign(published_difference=differences, published_held=pd.Series(held, dtype="boolean"))
     return own[list(ORDERING_COLUMNS)].astype({"published_difference": "float64"})
 
 

@@ -90,18 +90,8 @@ class Reconstruction(Settings):
 
 
 def write_list(reconstructions: Sequence[Reconstruction]) -> str:
-    """JSON of reconstructions, without what is as it is by default."""
+    """JSON of a list of reconstructions, without what is as it is by default."""
     return json.dumps([one.model_dump(mode="json", exclude_defaults=True) for one in reconstructions])
-
-
-def read_list(text: str, source: str) -> list[Reconstruction]:
-    """Read what `write_list` gave; `source` is where it stands, for the error.
-
-    Raises
-    ------
-    UnimriError : when it is no such list.
-    """
-    return parse_settings(list[Reconstruction], text, source)
 
 
 class About(Settings):

@@ -8,7 +8,6 @@ docs/statistics.md.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +17,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from unimri.core.settings import Settings
-from unimri.core.text import significant, write_csv
 from unimri.evaluation.averages import AVERAGE, anatomies_of, cells
 from unimri.metrics.base import metric_of
 from unimri.training.methods import METHODS
@@ -243,14 +241,6 @@ def comparisons(compared: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     p_values = np.array([found[key] for key in keys], dtype=np.float64)
     frame = frame.assign(p_value=p_values, p_corrected=holm(p_values))
     return frame[list(COMPARISON_COLUMNS)]
-
-
-def write_comparisons(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame from `comparisons` as CSV; p-values, which may be small, have six significant digits."""
-    shown = frame.copy()
-    for column in ("p_value", "p_corrected"):
-        shown[column] = [significant(value) for value in frame[column]]
-    write_csv(path, shown)
 
 
 def signed_rank_p(differences: NDArray[np.float64]) -> float:

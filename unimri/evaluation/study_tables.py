@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from unimri.core.artifacts import write_text
-from unimri.core.text import significant, write_csv
+from unimri.core.text import write_csv
 from unimri.evaluation.averages import AVERAGE, table_columns
 from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words, metrics_table
 from unimri.evaluation.paper import beside, published
 from unimri.evaluation.scores import as_trained, aspin_of, learnt_in
-from unimri.metrics.score import AS_TRAINED, read_scores
+from unimri.metrics.score import AS_TRAINED, CHANGE, read_scores
 from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import layer_of
 
@@ -110,15 +110,14 @@ def forgetting_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Se
     # As scores are: to six decimals.
     before = first.groupby(own)["psnr_db"].mean().round(6).rename("before")
     found = after.groupby([*own, "method", "new"], sort=False)
-    means = found.agg(after=("psnr_db", "mean"), largest_pixel_change=("largest_pixel_change", "max")).reset_index()
+    means = found.agg(after=("psnr_db", "mean"), largest_pixel_change=(CHANGE, "max")).reset_index()
     means = means.round({"after": 6}).join(before, on=own)
     means["method"] = means["method"].replace("proposed", "aspin/all").str.removesuffix("/all")
     grouped = means.groupby(["acceleration", "method", "new", "anatomy"], sort=False)
     table = grouped[["before", "after"]].mean()
     table["difference"] = table["after"] - table["before"]
-    table["largest_pixel_change"] = grouped["largest_pixel_change"].max()
-    # Six decimals would show as zero what is not.
-    return table.reset_index().assign(largest_pixel_change=list(map(significant, table["largest_pixel_change"])))
+    table[CHANGE] = grouped[CHANGE].max()
+    return table.reset_index()
 
 
 def masks_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
@@ -161,7 +160,8 @@ def write_study_tables(
         own = scores
         if study == "masks":
             own = as_trained(pd.concat([scores, read_scores(other_masks, metrics)], ignore_index=True), methods)
-        write_csv(output / f"{study}.csv", STUDIES[study](own, anatomies, table_columns(metrics)))
+        table = STUDIES[study](own, anatomies, table_columns(metrics))
+        write_csv(output / f"{study}.csv", table, small=table.columns.intersection([CHANGE]))
 
 
 def _as_trained_beside(tried: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

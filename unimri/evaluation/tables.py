@@ -33,7 +33,7 @@ from unimri.evaluation.averages import (
 from unimri.evaluation.claims import check_claims, claimed_pairs, read_summary, write_claims
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
 from unimri.evaluation.scores import as_trained
-from unimri.evaluation.statistics import PROPOSED_PAIRS, StatisticsSettings, compare, comparisons, write_comparisons
+from unimri.evaluation.statistics import PROPOSED_PAIRS, StatisticsSettings, compare, comparisons
 from unimri.evaluation.study_tables import StudyName, table_s2, write_study_tables, write_table_s2
 from unimri.metrics.base import metric_of
 from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
@@ -98,7 +98,7 @@ def write_tables(
     write_csv(output / DEVIATION, deviation)
     write_csv(output / "table1_published.csv", beside)
     write_csv(output / "orderings.csv", compared)
-    write_comparisons(tested, output / "comparisons.csv")
+    write_csv(output / "comparisons.csv", tested, small=("p_value", "p_corrected"))
     write_conventions(conventions(scores, volumes, names, metrics), output / "conventions.csv")
     write_text(
         output / "table1.md",

@@ -52,12 +52,6 @@ def filtered(image: Image) -> NDArray[np.float64]:
     then its mean taken off, so that it sums to zero and does not answer to a constant.
     """
     own = image.astype(np.float64)
-    return _laplace(own) - _SUM * scipy.ndimage.uniform_filter(own, SIZE, mode="constant")
-
-
-def _laplace(image: NDArray[np.float64]) -> NDArray[np.float64]:
     # Four passes of 15 taps in place of one of 225.
-    found: NDArray[np.float64] = scipy.ndimage.gaussian_laplace(
-        image, SIGMA, mode="constant", truncate=SIZE // 2 / SIGMA
-    )
-    return found
+    whole: NDArray[np.float64] = scipy.ndimage.gaussian_laplace(own, SIGMA, mode="constant", truncate=SIZE // 2 / SIGMA)
+    return whole - _SUM * scipy.ndimage.uniform_filter(own, SIZE, mode="constant")

@@ -20,13 +20,10 @@ class NMSE(Metric):
     scored = relative = True
 
     def slice(self, truth: Image, image: Image, settings: MetricSettings) -> float:
-        return normalised_error(truth, image) if truth.any() else math.nan
+        if not truth.any():
+            return math.nan
+        own = truth.astype(np.float64)
+        return float(np.sum((own - image) ** 2) / np.sum(own**2))
 
     def volume(self, truth: Image, images: Image, settings: MetricSettings) -> float:
         return self.slice(truth, images, settings)
-
-
-def normalised_error(reference: Image, reconstruction: Image) -> float:
-    """NMSE of real arrays of one shape, in float64: ||x - y||^2 / ||x||^2, x the reference, which is not all zero."""
-    truth = reference.astype(np.float64)
-    return float(np.sum((truth - reconstruction) ** 2) / np.sum(truth**2))

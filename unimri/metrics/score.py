@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from unimri.core.errors import UnimriError
-from unimri.core.text import significant, write_csv
+from unimri.core.text import write_csv
 from unimri.metrics.base import (
     CONVENTIONS,
     SLICE_MAXIMUM,
@@ -188,10 +188,8 @@ def write_volume_scores(path: Path, rows: Iterable[Any], settings: MetricSetting
 
 def _write(path: Path, rows: Iterable[Any], columns: list[str]) -> None:
     frame = pd.DataFrame(list(rows), columns=columns)
-    # Ratios and changes may be too small for six decimals: they get six significant digits.
     small = [metric.column for metric in metrics().values() if metric.relative]
-    small = [column for column in (*small, CHANGE) if column in frame]
-    write_csv(path, frame.assign(**{column: [significant(value) for value in frame[column]] for column in small}))
+    write_csv(path, frame, small=[column for column in (*small, CHANGE) if column in frame])
 
 
 def read_scores(paths: Iterable[Path], settings: MetricSettings | None = None) -> pd.DataFrame:

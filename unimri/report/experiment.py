@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from unimri.core.settings import parse_settings
 from unimri.training.methods import Method, method
 from unimri.training.methods import trained as trainings
 
@@ -56,16 +55,6 @@ class Experiment(_Section):
     def origins(self) -> dict[str, str]:
         """Whether each anatomy is simulated or real, by this configuration."""
         return {name: "real" if own.path else "simulated" for name, own in self.anatomies.items()}
-
-
-def read_experiment(config: dict[str, Any]) -> Experiment:
-    """Take from a configuration what the page's words depend on.
-
-    Raises
-    ------
-    UnimriError : when a setting is missing; the message names it.
-    """
-    return parse_settings(Experiment, config, "--config")
 
 
 HIDDEN = "(not shown)"

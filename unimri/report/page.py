@@ -11,10 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from unimri.core.artifacts import write_text
 from unimri.core.errors import UnimriError
-from unimri.core.settings import read_settings
+from unimri.core.settings import parse_settings, read_settings
+from unimri.core.text import listed
 from unimri.evaluation.averages import AVERAGE
 from unimri.report.catalogue import FIGURES, TABLES, Figure, Table
-from unimri.report.experiment import CHANGES, Experiment, commands, read_experiment
+from unimri.report.experiment import CHANGES, Experiment, commands
 from unimri.report.images import Picture, comparison, forest, picture_file
 from unimri.report.provenance import clock, costs, left_out, provenance, total
 from unimri.report.tables import (
@@ -105,7 +106,7 @@ def write_report(results: Path, config: dict[str, Any], output: Path) -> None:
     tables = results / "tables"
     if not (tables / "table1.csv").is_file():
         raise UnimriError(f"{tables / 'table1.csv'}: not there yet; run `snakemake` with the same configuration first")
-    experiment = read_experiment(config)
+    experiment = parse_settings(Experiment, config, "--config")
     origins = _origins(tables, experiment)
     shown = [_shown(entry, tables, origins) for entry in TABLES if (tables / entry.file).is_file()]
     figures = _figures(results, experiment)
@@ -253,7 +254,7 @@ def _shortcomings(
     """Say what these results cannot show, as far as it can be told from them."""
     said = []
     if simulated := [name for name, origin in origins.items() if origin == "simulated"]:
-        whole = "Every anatomy is" if len(simulated) == len(origins) else f"{_listed(simulated)}:"
+        whole = "Every anatomy is" if len(simulated) == len(origins) else f"{listed(simulated)}:"
         said.append(f"{whole} simulated. These numbers say nothing about scans of patients.")
     if len(experiment.seeds) == 1:
         said.append("One seed: how much a result varies from training to training is not known.")
@@ -265,7 +266,7 @@ def _shortcomings(
         if row["split"] == "test" and read_number(row, "patients", tables / "data.csv") < FEW_PATIENTS
     }
     if few:
-        counts = _listed([f"{name} {count}" for name, count in few.items()])
+        counts = listed([f"{name} {count}" for name, count in few.items()])
         said.append(f"Few test patients ({counts}): differences between methods may be those between patients.")
     size = experiment.preparation.image_size
     if size != PAPER_SIZE:
@@ -278,10 +279,6 @@ def _shortcomings(
     if missing:
         said.append(f"Not made: {'; '.join(missing)}.")
     return said
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _key(path: Path, results: Path) -> str:

@@ -4,17 +4,16 @@ Made from: digests of models and data, versions, code, and the machine without i
 summed by step.
 """
 
-import csv
 import json
-import math
 import os
 import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pandas as pd
 import yaml
 
 from unimri.core.artifacts import sha256
@@ -26,6 +25,7 @@ _SAMPLING_OR_SEED = re.compile(r"[0-9.]+x(-[a-z0-9-]+)?|seed[0-9]+")
 PAGE = "report"
 """The rule that makes the page."""
 
+_SUMS = {"jobs": "sum", "seconds": "sum", "cpu_seconds": "sum", "memory": "max"}
 _RULES = {"reconstructions": "reconstruct", "scores": "score"}
 
 
@@ -160,8 +160,7 @@ def _processor() -> str:
     return named[0] if named else platform.machine()
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What the jobs of one step cost.
 
     Attributes
@@ -188,16 +187,21 @@ def costs(folder: Path) -> list[Cost]:
     ------
     UnimriError : when a benchmark is damaged.
     """
-    found: dict[str, list[tuple[float, float, float]]] = {}
-    for path in sorted(folder.rglob("*.tsv")):
-        step = step_of(path.relative_to(folder))
-        if step != PAGE:
-            found.setdefault(step, []).append(_benchmark(path))
-    summed = []
-    for step, jobs in found.items():
-        seconds, cpu, memory = zip(*jobs, strict=True)
-        summed.append(Cost(step, len(jobs), _sum(seconds), _sum(cpu), _largest(memory)))
-    return sorted(summed, key=lambda cost: (-cost.cpu_seconds, cost.step))
+    steps = {path: step_of(path.relative_to(folder)) for path in sorted(folder.rglob("*.tsv"))}
+    rows = [(step, 1, *_benchmark(path)) for path, step in steps.items() if step != PAGE]
+    summed = _frame(rows).groupby("step", as_index=False).agg(_SUMS)
+    ordered = summed.sort_values(["cpu_seconds", "step"], ascending=[False, True])
+    return [Cost(*row) for row in ordered.itertuples(index=False, name=None)]
+
+
+def total(found: list[Cost]) -> Cost:
+    """All steps together."""
+    jobs, *sums = _frame(found).agg(_SUMS)
+    return Cost("all", int(jobs), *sums)
+
+
+def _frame(rows: Sequence[tuple[Any, ...]]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(Cost._fields)).astype({"jobs": "int64"})
 
 
 def step_of(path: Path) -> str:
@@ -210,17 +214,6 @@ def step_of(path: Path) -> str:
     return _RULES.get(first, first)
 
 
-def total(found: list[Cost]) -> Cost:
-    """All steps together."""
-    return Cost(
-        "all",
-        sum(cost.jobs for cost in found),
-        sum(cost.seconds for cost in found),
-        sum(cost.cpu_seconds for cost in found),
-        _largest([cost.memory for cost in found]),
-    )
-
-
 def clock(seconds: float) -> str:
     """A time as hours, minutes and seconds."""
     whole = round(seconds)
@@ -228,25 +221,14 @@ def clock(seconds: float) -> str:
 
 
 def _benchmark(path: Path) -> tuple[float, float, float]:
-    """Seconds, CPU seconds and memory of a job; of its repetitions, the sums and the largest."""
+    """Seconds, CPU seconds and memory of a job; of its repetitions, the sums and the largest.
+
+    Missing is what was over before it was measured.
+    """
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        values = [tuple(_value(row[name]) for name in ("s", "cpu_time", "max_rss")) for row in rows]
-        seconds, cpu, memory = zip(*values, strict=True)
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, ValueError):
-        raise UnimriError(f"{path}: not a benchmark of Snakemake; delete it, the page does without") from None
-    return _sum(seconds), _sum(cpu), _largest(memory)
-
-
-def _value(text: str) -> float:
-    # Snakemake's words for a job that was over before it was measured.
-    return math.nan if text in ("-", "NA", "") else float(text)
-
-
-def _sum(values: Iterable[float]) -> float:
-    return sum(value for value in values if not math.isnan(value))
-
-
-def _largest(values: Iterable[float]) -> float:
-    return max((value for value in values if not math.isnan(value)), default=math.nan)
+        rows = pd.read_csv(path, sep="\t", na_values="-")[["s", "cpu_time", "max_rss"]].astype("float64")
+    except (OSError, KeyError, ValueError):
+        rows = pd.DataFrame()
+    if rows.empty:
+        raise UnimriError(f"{path}: not a benchmark of Snakemake; delete it, the page does without")
+    return rows["s"].sum(), rows["cpu_time"].sum(), rows["max_rss"].max()

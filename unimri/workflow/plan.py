@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,29 @@ from unimri.core.provenance import files_digest
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
 from unimri.deploy.description import AnatomyTask, ModelTask
+from unimri.evaluation.reconstructions import Reconstruction, write_list
+from unimri.evaluation.scores import after_learning, with_aspin_of
 from unimri.metrics.base import metric_modules, table_metrics
+from unimri.metrics.score import AS_TRAINED
 from unimri.physics.masks import MaskTask
+from unimri.report.catalogue import TABLES
 from unimri.report.experiment import shown_settings
 from unimri.training.methods import method
-from unimri.workflow.trainings import TrainingPlan, as_json
+from unimri.workflow.trainings import ALL_PATIENTS, TrainingPlan, as_json
 
 REPORT = Path(__file__).parents[1] / "report"
+PROPOSED, FINETUNED = "proposed", f"finetuned/{ALL_PATIENTS}"
 
 
 class WorkflowPlan(TrainingPlan):
-    """Answers the rules' questions about a configuration. Paths are text, relative to the working folder."""
+    """Answers the rules' questions about a configuration. Paths are text, relative to the working folder.
+
+    `reconstructions` gives the `PlannedReconstructions` of a sampling and an anatomy.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
+        self.reconstructions = cache(partial(PlannedReconstructions, self))
         self.private = config.private.as_posix()
         training = config.training
         # What a training asks of the scheduler: CPUs, and a GPU for each process unless it is told to stay on the CPU.
@@ -186,11 +196,10 @@ class WorkflowPlan(TrainingPlan):
     def report_inputs(self) -> list[str]:
         """What the page shows: tables and figures. What a study did not make is left out of it."""
         tables, figures = f"{self.results}/tables", f"{self.results}/figures"
-        names = ["table1", "table1_deviation", "table1_published", "table_s2", "table_s2_published", "orderings"]
-        names += ["comparisons", "claims", "conventions", "parameters", "data", *self.studies()]
+        shown = [one for one in TABLES if one.section != "studies" or one.file.removesuffix(".csv") in self.studies()]
+        files = [file for one in shown for file in (one.file, one.beside, one.deviation) if file is not None]
         return [
-            *(f"{tables}/{name}.csv" for name in names),
-            f"{tables}/origins.json",
+            *(f"{tables}/{file}" for file in (*files, "orderings.csv", "origins.json")),
             *(
                 f"{figures}/{sampling}/{anatomy}.{suffix}"
                 for sampling in self.samplings
@@ -245,6 +254,97 @@ class WorkflowPlan(TrainingPlan):
         """The columns of each study's table: anatomies."""
         columns = {study: self.config.new if study == "adaptation" else self.anatomies for study in self.studies()}
         return json.dumps(columns)
+
+
+class PlannedReconstructions:
+    """What is reconstructed of one anatomy's test split for one sampling: by every method, and as the studies ask.
+
+    Attributes
+    ----------
+    reconstructions : seed by seed, the methods of Tables 1 and S2 first.
+    files : that they are made from beside the prepared data and the mask of the trainings: trained networks.
+    """
+
+    def __init__(self, plan: WorkflowPlan, sampling: str, anatomy: str) -> None:
+        self._plan, self._sampling, self._anatomy = plan, sampling, anatomy
+        found = [one for seed in plan.seeds for one in self._of_seed(seed)]
+        self.reconstructions = [one for one, _ in found]
+        self.files = list(dict.fromkeys(file for _, files in found for file in files))
+
+    @property
+    def listed(self) -> str:
+        """The reconstructions as JSON."""
+        return write_list(self.reconstructions)
+
+    def _of_seed(self, seed: str) -> Iterator[tuple[Reconstruction, list[str]]]:
+        """Each reconstruction with the files of its model."""
+        plan, main = self._plan, self._sampling in self._plan.samplings
+        for key in [*plan.methods, *(plan.layer_methods if main else [])]:
+            yield self._of_method(key, seed, AS_TRAINED)
+        if not main:
+            return
+        studies = plan.studies()
+        if "robustness" in studies:
+            yield from self._robustness(seed)
+        if "aspin_matrix" in studies:
+            yield from self._matrix(seed)
+        if self._anatomy in plan.config.base:
+            yield from self._forgetting(seed)
+        elif "adaptation" in studies:
+            for how, patients, new in plan.few():
+                if new == self._anatomy:
+                    model, aspin, files = plan.few_model(how, patients, self._sampling, seed, new)
+                    yield _reconstruction(f"{how}/{patients}", seed, AS_TRAINED, model, aspin=aspin), files
+
+    def _robustness(self, seed: str) -> Iterator[tuple[Reconstruction, list[str]]]:
+        """Under other masks and with noise. Of a method that Table 1 does not have, as trained too."""
+        plan, robustness = self._plan, self._plan.config.studies.robustness
+        own = plan.config.samplings[self._sampling]
+        masks = [f"{acceleration:g}x" for acceleration in robustness.accelerations]
+        masks += [f"{own.acceleration:g}x-{mask.name}" for mask in robustness.masks]
+        samplings = [plan.config.samplings[name] for name in masks if name != self._sampling]
+        conditions: dict[str, dict[str, Any]] = {
+            one.name: {"mask": {"acceleration": one.acceleration, "mask": one.mask}} for one in samplings
+        }
+        conditions |= {f"noise {noise:g}": {"noise": noise} for noise in robustness.noise}
+        for key in robustness.methods:
+            tried = conditions if key in plan.methods else {AS_TRAINED: {}} | conditions
+            for name, condition in tried.items():
+                yield self._of_method(key, seed, name, slices=plan.config.studies.slices, **condition)
+
+    def _matrix(self, seed: str) -> Iterator[tuple[Reconstruction, list[str]]]:
+        """With the other anatomies' ASPINs."""
+        plan = self._plan
+        model = plan.model(PROPOSED, self._sampling, seed, self._anatomy)
+        for other in plan.anatomies:
+            if other != self._anatomy:
+                files = plan.model_files(PROPOSED, self._sampling, seed, other)
+                how = {"aspin": f"{model}/aspin/{other}.safetensors", "slices": plan.config.studies.slices}
+                yield _reconstruction(PROPOSED, seed, with_aspin_of(other), model, **how), files
+
+    def _forgetting(self, seed: str) -> Iterator[tuple[Reconstruction, list[str]]]:
+        """A base anatomy after new ones were learnt: by S4, and by fine-tuning the whole network."""
+        plan = self._plan
+        for new in plan.config.new:
+            one, files = self._of_method(PROPOSED, seed, after_learning(new), added=[new], before=PROPOSED)
+            yield one, [*files, *plan.model_files(PROPOSED, self._sampling, seed, new)]
+        for how, patients, new in plan.few():
+            if f"{how}/{patients}" == FINETUNED:
+                model, _, _ = plan.few_model(how, patients, self._sampling, seed, new)
+                own = ("model.safetensors", "model.json", f"aspin/{self._anatomy}.safetensors")
+                one = _reconstruction(FINETUNED, seed, after_learning(new), model, before=PROPOSED)
+                yield one, [f"{model}/{file}" for file in own]
+
+    def _of_method(self, method: str, seed: str, condition: str, **how: Any) -> tuple[Reconstruction, list[str]]:
+        place = (method, self._sampling, seed, self._anatomy)
+        model, files = self._plan.model(*place), self._plan.model_files(*place)
+        return _reconstruction(method, seed, condition, model, **how), files
+
+
+def _reconstruction(method: str, seed: str, condition: str, model: str | None, **how: Any) -> Reconstruction:
+    """The reconstruction, of paths as text."""
+    named = {"method": method, "seed": seed, "condition": condition, "model": model}
+    return Reconstruction.model_validate(named | how)
 
 
 def _listed(folder: str) -> tuple[list[tuple[str, int]], list[str]]:

@@ -1,7 +1,4 @@
-from functools import cache
-
 from unimri.metrics.base import metric_modules
-from unimri.workflow.scoring import PlannedReconstructions
 
 
 def metric_code(*modules):
@@ -9,20 +6,12 @@ def metric_code(*modules):
     return lambda wildcards: plan.code(*modules, *metric_modules(plan.config.metrics))
 
 
-# Asked for its files and for its list.
-reconstructions = cache(PlannedReconstructions)
-
-
-def planned(wildcards):
-    return reconstructions(plan, wildcards.sampling, wildcards.anatomy)
-
-
 rule reconstruct:
     input:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
         shards=lambda wildcards: shards([wildcards.anatomy]),
         mask=f"{RESULTS}/masks/{{sampling}}.npz",
-        files=lambda wildcards: planned(wildcards).files,
+        files=lambda wildcards: plan.reconstructions(**wildcards).files,
     # What is in them already, and follows from the same, is not reconstructed or tuned again.
     output:
         images=update(f"{RESULTS}/{{sampling}}/reconstructions/{{anatomy}}.h5"),
@@ -42,7 +31,7 @@ rule reconstruct:
         **SCORING,
     params:
         data=f"{RESULTS}/data/{{anatomy}}",
-        wanted=lambda wildcards: planned(wildcards).listed,
+        wanted=lambda wildcards: plan.reconstructions(**wildcards).listed,
         tune=lambda wildcards: [
             f"--tune={method}={RESULTS}/{wildcards.sampling}/classical/{method}/{wildcards.anatomy}.json"
             for method in plan.tuned
