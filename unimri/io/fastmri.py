@@ -59,9 +59,8 @@ def read_file(path: Path) -> Acquisition:
 
     Raises
     ------
-    ReadError
-        When the file is damaged or cut short, takes values from other files, has shapes that do not fit each other,
-        or values that are not finite or empty.
+    ReadError : when the file is damaged or cut short, takes values from other files, has shapes that do not fit each
+        other, or values that are not finite or empty.
     """
     with open_hdf5(path) as file:
         stored = _kspace_dataset(file, path)
@@ -91,8 +90,7 @@ def patient_of(path: Path, acquisitions: list[str] | None) -> str | None:
 
     Raises
     ------
-    ReadError
-        When the file is damaged.
+    ReadError : when the file is damaged.
     """
     with open_hdf5(path) as file:
         # Both attributes are read of every file, so that a damaged one is told whatever is asked for.
@@ -114,8 +112,7 @@ def read_slices(path: Path, use: Use = "reconstruction") -> NDArray[np.float32]:
 
     Raises
     ------
-    ReadError
-        When the file is damaged or cut short, is undersampled (has a `mask`), lacks what `use` needs, takes
+    ReadError : when the file is damaged or cut short, is undersampled (has a `mask`), lacks what `use` needs, takes
         values from other files, has another number of axes, or when values are not finite or all equal.
     """
     with open_hdf5(path) as file:
@@ -134,8 +131,7 @@ def _reconstruction(file: Any, path: Path) -> NDArray[np.float32] | None:
 
     Raises
     ------
-    ReadError
-        When it has another number of axes or no real numbers.
+    ReadError : when it has another number of axes or no real numbers.
     """
     present = (dataset(file, name, path) for name in RECONSTRUCTIONS)
     found = next((stored for stored in present if stored is not None), None)
@@ -156,8 +152,8 @@ def _kspace_dataset(file: Any, path: Path) -> Any:
 
     Raises
     ------
-    ReadError
-        When there is none, when it is not complex or has another number of axes, or when one slice is too large.
+    ReadError : when there is none, when it is not complex or has another number of axes, or when one slice is too
+        large.
     """
     found = dataset(file, "kspace", path)
     if found is None:
@@ -187,8 +183,7 @@ def _image_size(file: Any, rows: int, columns: int, path: Path) -> tuple[int, in
 
     Raises
     ------
-    ReadError
-        When the header is there and does not say.
+    ReadError : when the header is there and does not say.
     """
     stored = dataset(file, "ismrmrd_header", path)
     if stored is None:

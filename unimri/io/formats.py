@@ -116,8 +116,7 @@ class Source:
 
         Raises
         ------
-        ReadError
-            When it cannot be read, or holds values that no reconstruction can use.
+        ReadError : when it cannot be read, or holds values that no reconstruction can use.
         """
         self.scan.check()
         return self.format.load().read(self.paths)
@@ -133,8 +132,7 @@ class Source:
 
         Raises
         ------
-        UnimriError
-            When the name would lead out of `output`.
+        UnimriError : when the name would lead out of `output`.
         """
         ends = self.format.suffixes
         if not as_png and output.name.lower().endswith(ends) and not output.is_dir():
@@ -173,8 +171,7 @@ class Source:
 
         Raises
         ------
-        UnimriError
-            When something is at that place already, or the images do not fit the input.
+        UnimriError : when something is at that place already, or the images do not fit the input.
         """
         if images.ndim != 3 or not np.isfinite(images).all() or images.min() < 0:
             raise UnimriError(f"{self.paths[0]}: its reconstruction is no magnitude image; check the model")
@@ -221,8 +218,7 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
 
     Raises
     ------
-    UnimriError
-        When there is no such file or folder or format, or nothing in it that can be used.
+    UnimriError : when there is no such file or folder or format, or nothing in it that can be used.
     """
     if format is not None and format not in FORMATS:
         raise UnimriError(f"{format}: no such format; choose one of {', '.join(FORMATS)}")
@@ -290,10 +286,9 @@ def check_output(sources: Sequence[Source], output: Path, deidentify: bool = Fal
 
     Raises
     ------
-    UnimriError
-        When `output` is an input, holds one or lies in the input's folder; when it is there and no empty folder; when
-        it is one file for several volumes, or by its name a file of another format; or when volumes would be written
-        to the same place or out of `output`.
+    UnimriError : when `output` is an input, holds one or lies in the input's folder; when it is there and no empty
+        folder; when it is one file for several volumes, or by its name a file of another format; or when volumes would
+        be written to the same place or out of `output`.
     """
     place = output.resolve()
     for source in sources:

@@ -82,8 +82,7 @@ def member(group: Any, name: str, path: Path) -> Any:
 
     Raises
     ------
-    ReadError
-        When it is a link, which could lead to a file that the user never meant to give.
+    ReadError : when it is a link, which could lead to a file that the user never meant to give.
     """
     # `group.get` and `in` would follow a link to find out whether it leads anywhere.
     key = name.encode()
@@ -99,8 +98,7 @@ def dataset(group: Any, name: str, path: Path) -> Any:
 
     Raises
     ------
-    ReadError
-        When it is a link, no dataset, has its values in other files, is packed in a way that has no bound, or
+    ReadError : when it is a link, no dataset, has its values in other files, is packed in a way that has no bound, or
         declares a size that is above `MAX_VOXELS` or that the file cannot hold.
     """
     found = member(group, name, path)
@@ -136,8 +134,7 @@ def text(found: Any, path: Path) -> str | bytes:
 
     Raises
     ------
-    ReadError
-        When it holds something else, or more.
+    ReadError : when it holds something else, or more.
     """
     # HDF5 may crash on a type that damage has made of a text's.
     if h5py.check_string_dtype(found.dtype) is None or found.size != 1:
@@ -165,8 +162,7 @@ def parse_header(stored: str | bytes, path: Path) -> Element:
 
     Raises
     ------
-    ReadError
-        When it is too long, is no XML in UTF-8, or has a document type.
+    ReadError : when it is too long, is no XML in UTF-8, or has a document type.
     """
     try:
         # As text, so that no declared encoding can hide what is looked for.
@@ -191,8 +187,7 @@ def number_at(root: Element, place: str, path: Path) -> int:
 
     Raises
     ------
-    ReadError
-        When there is none.
+    ReadError : when there is none.
     """
     stated = text_at(root, place)
     # Counts of lines and pixels: more digits mean damage.
@@ -206,8 +201,7 @@ def matrix(root: Element, space: str, path: Path) -> tuple[int, int]:
 
     Raises
     ------
-    ReadError
-        When the header does not say, or says 0.
+    ReadError : when the header does not say, or says 0.
     """
     x, y = (number_at(root, f"encoding/{space}/matrixSize/{axis}", path) for axis in "xy")
     if min(x, y) < 1:

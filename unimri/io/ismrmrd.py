@@ -79,8 +79,7 @@ def read_file(path: Path) -> Acquisition:
 
     Raises
     ------
-    ReadError
-        As `read_slices` does, but for lines of phase encoding that are missing; and when a slice is empty.
+    ReadError : as `read_slices` does, but for lines of phase encoding that are missing; and when a slice is empty.
     """
     with open_hdf5(path) as file:
         lines, header, size = _parts(file, path)
@@ -107,8 +106,7 @@ def patient_of(path: Path) -> str:
 
     Raises
     ------
-    ReadError
-        When the file is damaged or has no header.
+    ReadError : when the file is damaged or has no header.
     """
     with open_hdf5(path) as file:
         return text_at(_header(file, path), "subjectInformation/patientID")
@@ -129,10 +127,8 @@ def read_slices(path: Path) -> NDArray[np.float32]:
 
     Raises
     ------
-    ReadError
-        When the file is damaged or cut short; when it is not Cartesian, 3D, undersampled (parallel imaging,
-        partial Fourier, partial echo), compressed or read backwards (EPI); or when values are not finite or
-        all equal.
+    ReadError : when the file is damaged or cut short; when it is not Cartesian, 3D, undersampled (parallel imaging,
+        partial Fourier, partial echo), compressed or read backwards (EPI); or when values are not finite or all equal.
     """
     with open_hdf5(path) as file:
         lines, header, size = _parts(file, path)

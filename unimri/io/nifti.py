@@ -74,8 +74,7 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
 
     Raises
     ------
-    ReadError
-        When the file is damaged or cut short, holds colours, has not 3 or 4 axes or not that channel, or when
+    ReadError : when the file is damaged or cut short, holds colours, has not 3 or 4 axes or not that channel, or when
         its values are not finite or all equal.
     """
     with _read_errors(path), _opened(path) as image:
@@ -99,8 +98,7 @@ def slice_orientation(path: Path, plane: Plane = "native") -> str:
 
     Raises
     ------
-    ReadError
-        When the header cannot be read.
+    ReadError : when the header cannot be read.
     """
     with _read_errors(path):
         stored = nib.load(path).affine
@@ -121,8 +119,7 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
 
     Raises
     ------
-    ReadError
-        When the input has changed since it was read.
+    ReadError : when the input has changed since it was read.
     """
     path = paths[0]
     source = _load(path)

@@ -60,8 +60,7 @@ def turn(data: NDArray[Any], affine: NDArray[Any], plane: Plane, path: Path) -> 
 
     Raises
     ------
-    ReadError
-        When the affine gives no three directions.
+    ReadError : when the affine gives no three directions.
     """
     turned: NDArray[Any] = apply_orientation(data, _transform(affine, plane, path))
     return turned

@@ -111,8 +111,7 @@ def files_below(folder: Path) -> list[Path]:
 
     Raises
     ------
-    UnimriError
-        When `folder` does not exist, is no folder or is empty.
+    UnimriError : when `folder` does not exist, is no folder or is empty.
     """
     check_folder(folder)
     return sorted(
@@ -169,8 +168,7 @@ def magnitude(volume: NDArray[Any], path: Path) -> NDArray[np.float32]:
 
     Raises
     ------
-    ReadError
-        When a value is not finite in float32, or all values are equal.
+    ReadError : when a value is not finite in float32, or all values are equal.
     """
     result = as_float32(np.abs(volume) if np.iscomplexobj(volume) else volume)
     smallest = result.min()
@@ -218,9 +216,8 @@ def acquired(
 
     Raises
     ------
-    ReadError
-        When values are not finite or a slice is empty; when the mask has another shape, leaves out all of a slice, or
-        is not one of whole lines.
+    ReadError : when values are not finite or a slice is empty; when the mask has another shape, leaves out all of a
+        slice, or is not one of whole lines.
     """
     check_kspace(kspace, path)
     if mask is None:

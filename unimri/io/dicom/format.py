@@ -54,8 +54,7 @@ def read(paths: tuple[Path, ...]) -> Images:
 
     Raises
     ------
-    ReadError
-        Also when it holds mosaics, whose images are many slices.
+    ReadError : also when it holds mosaics, whose images are many slices.
     """
     with _quiet(paths[0]):
         header = pydicom.dcmread(paths[0], force=True, specific_tags=["ImageType"])
@@ -75,8 +74,8 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
 
     Raises
     ------
-    ReadError
-        When a header cannot be read or written again, or images are to be de-identified that have texts burned in.
+    ReadError : when a header cannot be read or written again, or images are to be de-identified that have texts burned
+        in.
     """
     headers = [_header(path) for path in paths]
     frames = ordered(headers)

@@ -80,8 +80,7 @@ def read_header(path: Path) -> Header | None:
 
     Raises
     ------
-    ReadError
-        When a file that says it is DICOM, by its name or preamble, cannot be parsed, when an image has no
+    ReadError : when a file that says it is DICOM, by its name or preamble, cannot be parsed, when an image has no
         pixels, or when its header tells of another number of frames than the file can hold or describes.
     """
     try:
@@ -166,10 +165,8 @@ def header_of(path: Path, dataset: Any, size: int) -> Header:
 
     Raises
     ------
-    ReadError
-        When it tells of another number of frames than the file can hold or describes.
-    Exception
-        Whatever pydicom meets in a damaged file.
+    ReadError : when it tells of another number of frames than the file can hold or describes.
+    Exception : whatever pydicom meets in a damaged file.
     """
     number = dataset.get("InstanceNumber")
     count = int(dataset.get("NumberOfFrames") or 1)

@@ -90,8 +90,7 @@ class Image:
 
         Raises
         ------
-        ReadError
-            When the file describes another number of frames than it declares, or they cannot be parsed.
+        ReadError : when the file describes another number of frames than it declares, or they cannot be parsed.
         """
         try:
             # Whether the file can hold its frames has been checked.
@@ -106,8 +105,7 @@ class Image:
 
         Raises
         ------
-        ReadError
-            When a frame cannot be decoded, or its values not be rescaled.
+        ReadError : when a frame cannot be decoded, or its values not be rescaled.
         """
         count = 0
         for stored in self._stored():
@@ -142,9 +140,8 @@ def open_image(path: Path) -> Image:
 
     Raises
     ------
-    ReadError
-        When the file cannot be parsed, is in colour, holds no magnitudes, declares more voxels than it holds or than
-        are allowed, or is compressed in a way that is not known here.
+    ReadError : when the file cannot be parsed, is in colour, holds no magnitudes, declares more voxels than it holds or
+        than are allowed, or is compressed in a way that is not known here.
     """
     try:
         dataset: Any = pydicom.dcmread(path, force=True)
@@ -212,8 +209,7 @@ def decode(path: Path) -> list[NDArray[Any]]:
 
     Raises
     ------
-    Exception
-        Whatever the decoder meets in a damaged file.
+    Exception : whatever the decoder meets in a damaged file.
     """
     dataset: Any = pydicom.dcmread(path, force=True)
     syntax = dataset.file_meta.TransferSyntaxUID

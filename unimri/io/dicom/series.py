@@ -98,9 +98,8 @@ def read_series(paths: Sequence[Path], plane: Plane = "native") -> NDArray[np.fl
 
     Raises
     ------
-    ReadError
-        When an image cannot be decoded, is in colour, holds no magnitudes or has another size than the first, when
-        values are not finite or all equal, or when the images make up no volume that could be turned.
+    ReadError : when an image cannot be decoded, is in colour, holds no magnitudes or has another size than the first,
+        when values are not finite or all equal, or when the images make up no volume that could be turned.
     """
     path = paths[0]
     files: list[Image] = []
@@ -138,8 +137,7 @@ def series_orientation(paths: Sequence[Path], plane: Plane = "native") -> str:
 
     Raises
     ------
-    ReadError
-        When the header cannot be read.
+    ReadError : when the header cannot be read.
     """
     header = read_header(paths[0])
     orientation = header.frames[0].orientation if header is not None else None
@@ -162,8 +160,7 @@ def _affine(frames: Sequence[Frame]) -> NDArray[np.float64]:
 
     Raises
     ------
-    ReadError
-        When the images are not one stack, each at a place of its own.
+    ReadError : when the images are not one stack, each at a place of its own.
     """
     mend = "set `plane: native`, which keeps the images as they were acquired"
     path, orientation = frames[0].path, frames[0].orientation
