@@ -18,8 +18,20 @@ from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError
-from unimri.io.planes import Plane, describe, turn, turn_affine
-from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, as_float32, check_size, magnitude, name_below
+from unimri.io.volume import (
+    MAX_DEFLATE_RATIO,
+    Images,
+    Plane,
+    Provenance,
+    Scan,
+    as_float32,
+    check_size,
+    describe,
+    magnitude,
+    name_below,
+    turn,
+    turn_affine,
+)
 
 LABELS = ("._*", "*_gt*", "*label*", "*_seg*", "*-seg*", "seg", "segmentation*")
 """Patterns of names of files or folders that are label maps and no scans."""
@@ -94,7 +106,7 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
 
 
 def slice_orientation(path: Path, plane: Plane = "native") -> str:
-    """How the slices of `read_slices` lie in the body; see `planes.describe`.
+    """How the slices of `read_slices` lie in the body; see `unimri.io.volume.describe`.
 
     Raises
     ------
