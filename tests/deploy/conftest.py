@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from unimri.deploy.card import write_texts
-from unimri.deploy.description import FEATURES, AnatomyDescription, ModelDescription, Quality
+from unimri.deploy.library import FEATURES, AnatomyDescription, ModelDescription, Quality
 from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import D5C5
 from unimri.models.folder import aspin_path, save_aspin, save_base

@@ -134,8 +134,8 @@ def adapt(
     from unimri.data.layouts import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
     from unimri.deploy.adapt import adapt as run
-    from unimri.deploy.adapters import add_adapter
-    from unimri.deploy.library import changeable, find_model
+    from unimri.deploy.adapters import add_adapter, changeable
+    from unimri.deploy.library import find_model
     from unimri.training.callbacks import Display
     from unimri.training.launch import one_voice
 
@@ -215,8 +215,7 @@ def doctor() -> None:
 def list_() -> None:
     """List the models that are found, the default first."""
     from unimri.deploy.card import models_table
-    from unimri.deploy.description import ModelDescription
-    from unimri.deploy.library import list_models, search_path
+    from unimri.deploy.library import ModelDescription, list_models, search_path
 
     found = {}
     for path in list_models():
@@ -263,9 +262,9 @@ def pack_model(
     output: Annotated[Path, typer.Argument(help="File to write, *.unimri.")], model: ModelName = None
 ) -> None:
     """Write a model to one file, to be sent to others."""
-    from unimri.deploy.library import find_model, opened, pack
+    from unimri.deploy.library import opened, pack
 
-    with opened(find_model(model)) as folder:
+    with opened(model) as folder:
         pack(folder, output)
     typer.echo(f"{output}: {output.stat().st_size / 1000:.0f} kB")
 
@@ -273,9 +272,9 @@ def pack_model(
 @models.command("add")
 def add_model(model: Annotated[str, typer.Argument(help="A model's folder or one file.")]) -> None:
     """Copy a model to where every command finds it without being told."""
-    from unimri.deploy.library import find_model, install, opened, user_models
+    from unimri.deploy.library import install, opened, user_models
 
-    with opened(find_model(model)) as folder:
+    with opened(model) as folder:
         typer.echo(f"{install(folder, user_models())}: is found by its name from now on")
 
 
@@ -328,9 +327,9 @@ def export_aspin(
 ) -> None:
     """Write an anatomy of a model to a file of its own, for others who have the same base."""
     from unimri.deploy.adapters import export_aspin as run
-    from unimri.deploy.library import find_model, opened
+    from unimri.deploy.library import opened
 
-    with opened(find_model(model)) as folder:
+    with opened(model) as folder:
         run(folder, anatomy, output)
     typer.echo(f"{output}: {output.stat().st_size / 1000:.1f} kB")
 

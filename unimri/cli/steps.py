@@ -276,6 +276,6 @@ def build(
 ) -> None:
     """Make a model of a finished experiment; the workflow calls it."""
     from unimri.deploy.build import build_model
-    from unimri.deploy.description import ModelTask
+    from unimri.deploy.library import ModelTask
 
     build_model(parse_settings(ModelTask, task, "--task"), model, mask, pairs(data), scores, seed, output)

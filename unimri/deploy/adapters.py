@@ -9,13 +9,15 @@ from unimri.core.artifacts import sha256, write_text
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
 from unimri.deploy.card import CARD, write_texts
-from unimri.deploy.description import AnatomyDescription, ModelDescription
-from unimri.deploy.library import changeable
+from unimri.deploy.library import AnatomyDescription, ModelDescription
 from unimri.models.cascade import D5C5
 from unimri.models.conditioning.base import Condition
 from unimri.models.folder import WEIGHTS, aspin_path, fill_aspin, load_model, load_tensors, save_tensors
 
 ENDING = ".aspin.safetensors"
+
+# Snakemake puts it into folders that a rule makes.
+_SNAKEMAKES = ".snakemake_timestamp"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,22 @@ def check_name(anatomy: str) -> None:
         raise UnimriError(f"anatomy {anatomy!r}: give another name, in small letters, such as shoulder")
 
 
+def changeable(folder: Path) -> ModelDescription:
+    """Give the description of a model whose ASPINs may be changed.
+
+    Raises
+    ------
+    UnimriError : when it is one file, is the workflow's, which would make it again without them, or is damaged.
+    """
+    if not folder.is_dir():
+        raise UnimriError(f"{folder}: is one file; unpack it with `unimri models add`, and name the folder")
+    if (folder / _SNAKEMAKES).exists():
+        raise UnimriError(
+            f"{folder}: is the workflow's, which may make it again; copy it first: `unimri models add {folder}`"
+        )
+    return ModelDescription.load(folder).check_files(folder)
+
+
 def add_adapter(folder: Path, path: Path) -> str:
     """Add an adapter to a model's folder; give its anatomy. The base and the other ASPINs are not touched.
 
@@ -135,8 +153,7 @@ def export_aspin(folder: Path, anatomy: str, output: Path) -> None:
     ------
     UnimriError : when the model does not have it or is damaged, or `output` is there.
     """
-    description = ModelDescription.load(folder)
-    description.check_files(folder)
+    description = ModelDescription.load(folder).check_files(folder)
     own = _described(description, anatomy)
     if output.exists():
         raise UnimriError(f"{output}: is there already; remove it, or give another name")

@@ -7,7 +7,7 @@ from typing import Any
 from tabulate import tabulate
 
 from unimri.core.artifacts import write_text
-from unimri.deploy.description import AnatomyDescription, ChoiceQuality, ModelDescription, digests
+from unimri.deploy.library import AnatomyDescription, ChoiceQuality, ModelDescription, digests
 
 CARD = "README.md"
 
