@@ -16,7 +16,10 @@ from unimri.physics.acquisition import Acquisition
 
 
 class _Module(Protocol):
-    """What a format's module offers."""
+    """What a format's module offers.
+
+    `find` gives the volumes among files that lie below `root` or are it, `write` the paths that it has written.
+    """
 
     def find(self, root: Path, files: Sequence[Path]) -> list[Scan]: ...
 
@@ -37,8 +40,7 @@ class Format:
     accepts : what it takes, in words.
     suffixes : ends of the names of files that it reads and writes, the longest last; none where any file may be of the
         format, and a folder is written.
-    module : has `find(root, files)`, which gives the volumes among files that lie below `root` or are it,
-        `read(paths)`, and `write(paths, images, target, provenance)`, which gives the paths that it has written.
+    module : a `_Module`.
     """
 
     name: str
@@ -84,32 +86,22 @@ def _is_hdf5(path: Path) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Source:
+@dataclass(frozen=True, kw_only=True)
+class Source(Scan):
     """One volume of an input, whose reconstruction is written in the format that it came in.
+
+    Its name is a path below the input; "." where the volume is all that the input holds.
 
     Attributes
     ----------
-    scan : what was found. Its name is a path below the input; "." where the volume is all that the input holds.
     number : of the volume among those of the input, from 1. It stands for the name where that must not be told.
     root : the input, a file or a folder.
     format : reads and writes it.
     """
 
-    scan: Scan
     number: int
     root: Path
     format: Format
-
-    @property
-    def name(self) -> str:
-        """Of the scan: private."""
-        return self.scan.name
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Of the scan's files."""
-        return self.scan.paths
 
     def read(self) -> Acquisition | Images:
         """Read the volume.
@@ -118,7 +110,7 @@ class Source:
         ------
         ReadError : when it cannot be read, or holds values that no reconstruction can use.
         """
-        self.scan.check()
+        self.check()
         return self.format.load().read(self.paths)
 
     def target(self, output: Path, deidentify: bool = False, as_png: bool = False) -> Path:
@@ -240,7 +232,7 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
     if len(found) == 1 and not found[0][1].suffixes and found[0][0].fault is None:
         # A folder that is written for all of the input needs no name.
         found = [(replace(found[0][0], name="."), found[0][1])]
-    return [Source(one, number, path, each) for number, (one, each) in enumerate(found, start=1)]
+    return [Source(**vars(one), number=number, root=path, format=each) for number, (one, each) in enumerate(found, 1)]
 
 
 def load_kspace(path: Path | str, format: str | None = None) -> Acquisition | Images:
