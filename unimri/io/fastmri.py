@@ -20,7 +20,6 @@ from unimri.io.hdf5 import (
     member,
     open_hdf5,
     parse_header,
-    text,
     text_attribute,
     write_reconstruction,
 )
@@ -69,7 +68,12 @@ def read_file(path: Path) -> Acquisition:
         for index in range(len(kspace)):
             kspace[index] = as_complex64(stored[index])
         rows, columns = kspace.shape[-2:]
-        truth = _truth(file, len(kspace), path)
+        truth = _reconstruction(file, path)
+        if truth is not None and len(truth) != len(kspace):
+            raise ReadError(
+                path, "its reconstruction has another number of slices than its k-space", "remove one of them"
+            )
+        truth = None if truth is None else magnitude(truth, path)
         given = dataset(file, "mask", path)
         mask = None if given is None else given[...]
         if truth is not None and truth.shape[1] <= rows and truth.shape[2] <= columns:
@@ -122,7 +126,11 @@ def read_slices(path: Path, use: Use = "reconstruction") -> NDArray[np.float32]:
             )
         volume = _reconstruction(file, path) if use == "reconstruction" else None
         if volume is None:
-            volume = _images_of(file, path)
+            found = _kspace_dataset(file, path)
+            rows, columns = found.shape[-2:]
+            size = _image_size(file, rows, columns, path)
+            slices = (as_complex64(slice_).reshape(-1, rows, columns) for slice_ in found)
+            volume = np.stack([image_of(slice_, size) for slice_ in slices])
     return magnitude(volume, path)
 
 
@@ -171,13 +179,6 @@ def _kspace_dataset(file: Any, path: Path) -> Any:
     return found
 
 
-def _images_of(file: Any, path: Path) -> NDArray[np.float32]:
-    found = _kspace_dataset(file, path)
-    rows, columns = found.shape[-2:]
-    size = _image_size(file, rows, columns, path)
-    return np.stack([image_of(as_complex64(slice_).reshape(-1, rows, columns), size) for slice_ in found])
-
-
 def _image_size(file: Any, rows: int, columns: int, path: Path) -> tuple[int, int]:
     """Rows and columns of the image that k-space of `rows` x `columns` gives; see `read_slices`.
 
@@ -188,14 +189,5 @@ def _image_size(file: Any, rows: int, columns: int, path: Path) -> tuple[int, in
     stored = dataset(file, "ismrmrd_header", path)
     if stored is None:
         return (rows + 1) // 2, columns
-    x, y = matrix(parse_header(text(stored, path), path), "reconSpace", path)
+    x, y = matrix(parse_header(stored, path), "reconSpace", path)
     return (x, y) if y <= columns else (columns, columns)
-
-
-def _truth(file: Any, slices: int, path: Path) -> NDArray[np.float32] | None:
-    truth = _reconstruction(file, path)
-    if truth is None:
-        return None
-    if len(truth) != slices:
-        raise ReadError(path, "its reconstruction has another number of slices than its k-space", "remove one of them")
-    return magnitude(truth, path)

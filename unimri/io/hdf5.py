@@ -129,20 +129,6 @@ def _ratio(found: Any, name: str, path: Path) -> int:
     return MAX_DEFLATE_RATIO if packing else 1
 
 
-def text(found: Any, path: Path) -> str | bytes:
-    """The one text of a dataset.
-
-    Raises
-    ------
-    ReadError : when it holds something else, or more.
-    """
-    # HDF5 may crash on a type that damage has made of a text's.
-    if h5py.check_string_dtype(found.dtype) is None or found.size != 1:
-        raise ReadError(path, "its header is no text", AGAIN)
-    content: str | bytes = found[()] if found.ndim == 0 else found[(0,) * found.ndim]
-    return content
-
-
 def text_attribute(file: Any, name: str) -> str:
     """Text of an attribute, stripped; blank where there is none or it is no text."""
     if name not in file.attrs:
@@ -154,16 +140,20 @@ def text_attribute(file: Any, name: str) -> str:
     return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
 
 
-def parse_header(stored: str | bytes, path: Path) -> Element:
-    """Parse the XML header of ISMRMRD, which fastMRI's files hold too (https://ismrmrd.readthedocs.io).
+def parse_header(found: Any, path: Path) -> Element:
+    """Parse the one text of a dataset: the XML header of ISMRMRD, which fastMRI's files hold too.
 
-    A document type is refused, whatever it declares: entities, which can make gigabytes of a few lines or
-    name other files, need one, and ISMRMRD has none.
+    See https://ismrmrd.readthedocs.io. A document type is refused, whatever it declares: entities, which can make
+    gigabytes of a few lines or name other files, need one, and ISMRMRD has none.
 
     Raises
     ------
-    ReadError : when it is too long, is no XML in UTF-8, or has a document type.
+    ReadError : when it is no text, is too long, is no XML in UTF-8, or has a document type.
     """
+    # HDF5 may crash on a type that damage has made of a text's.
+    if h5py.check_string_dtype(found.dtype) is None or found.size != 1:
+        raise ReadError(path, "its header is no text", AGAIN)
+    stored: str | bytes = found[(0,) * found.ndim]
     try:
         # As text, so that no declared encoding can hide what is looked for.
         content = stored.decode("utf-8") if isinstance(stored, bytes) else stored

@@ -24,7 +24,6 @@ from unimri.io.hdf5 import (
     number_at,
     open_hdf5,
     parse_header,
-    text,
     text_at,
     write_reconstruction,
 )
@@ -140,7 +139,10 @@ def read_slices(path: Path) -> NDArray[np.float32]:
 def _parts(file: Any, path: Path) -> tuple[Any, Element, tuple[int, int]]:
     """Acquisitions, header, and pixels of the image."""
     header = _header(file, path)
-    _check_encoding(header, path)
+    if text_at(header, "encoding/trajectory").lower() != "cartesian":
+        raise ReadError(path, "is not Cartesian", ELSEWHERE)
+    if number_at(header, "encoding/encodedSpace/matrixSize/z", path) > 1:
+        raise ReadError(path, "is a 3D encoding", ELSEWHERE)
     lines = dataset(_group(file, path), "data", path)
     if lines is None or lines.ndim != 1:
         raise ReadError(path, "has no acquisitions", "check the folder and the format")
@@ -158,14 +160,7 @@ def _header(file: Any, path: Path) -> Element:
     stored = dataset(_group(file, path), "xml", path)
     if stored is None:
         raise ReadError(path, "has no header", "check the folder and the format")
-    return parse_header(text(stored, path), path)
-
-
-def _check_encoding(header: Element, path: Path) -> None:
-    if text_at(header, "encoding/trajectory").lower() != "cartesian":
-        raise ReadError(path, "is not Cartesian", ELSEWHERE)
-    if number_at(header, "encoding/encodedSpace/matrixSize/z", path) > 1:
-        raise ReadError(path, "is a 3D encoding", ELSEWHERE)
+    return parse_header(stored, path)
 
 
 class _Span(NamedTuple):

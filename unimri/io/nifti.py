@@ -48,14 +48,12 @@ def find(root: Path, files: Sequence[Path], excluded: Sequence[str] = LABELS) ->
     """
     found = []
     for path in files:
-        wanted = path == root or not _matches(path.relative_to(root), excluded)
-        if wanted and path.name.lower().endswith((".nii", ".nii.gz")):
+        # Of the input itself there are none.
+        steps = path.relative_to(root).parts
+        label = any(fnmatch(step.lower(), pattern.lower()) for step in steps for pattern in excluded)
+        if path.name.lower().endswith((".nii", ".nii.gz")) and not label:
             found.append(Scan(name_below(root, path), (path,)))
     return found
-
-
-def _matches(place: Path, patterns: Sequence[str]) -> bool:
-    return any(fnmatch(step.lower(), pattern.lower()) for step in place.parts for pattern in patterns)
 
 
 def read(paths: tuple[Path, ...]) -> Images:
@@ -134,7 +132,8 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
     ReadError : when the input has changed since it was read.
     """
     path = paths[0]
-    source = _load(path)
+    with _read_errors(path):
+        source: Any = nib.load(path)
     volume = _stored_order(images, source.shape, path)
     header = source.header.copy()
     slope, inter = float(source.dataobj.slope), float(source.dataobj.inter)
@@ -161,12 +160,6 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
     with replacing(target) as temporary:
         nib.save(image, temporary)
     return [target]
-
-
-def _load(path: Path) -> Any:
-    """The image as nibabel gives it, its voxels not yet read: header, affine, shape, dtype and scale."""
-    with _read_errors(path):
-        return nib.load(path)
 
 
 @contextmanager
@@ -209,11 +202,7 @@ def _check(image: Any, path: Path) -> None:
     check_size(image.shape, path)
     stored = int(np.prod(image.shape, dtype=np.int64)) * dtype.itemsize
     if stored > path.stat().st_size * (MAX_DEFLATE_RATIO if path.suffix == ".gz" else 1):
-        raise ReadError(
-            path,
-            "declares more voxels than the file can hold",
-            AGAIN,
-        )
+        raise ReadError(path, "declares more voxels than the file can hold", AGAIN)
 
 
 def _channel(image: Any, channel: int | None, path: Path) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """What all formats share: files of a folder, a volume found, read, checked and turned, what is said of its result."""
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -147,9 +148,7 @@ def check_size(shape: tuple[int, ...], path: Path) -> None:
     """Raise ReadError, before anything is allocated, when a header declares an impossible volume."""
     if not shape or min(shape) < 1:
         raise ReadError(path, "declares a volume without voxels", "the header is damaged: export the file again")
-    voxels = 1
-    for length in shape:
-        voxels *= int(length)
+    voxels = prod(map(int, shape))
     if voxels > MAX_VOXELS:
         raise ReadError(
             path,

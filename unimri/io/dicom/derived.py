@@ -231,12 +231,18 @@ def derived(source: Any, provenance: Provenance, series: str, now: datetime) -> 
     dataset.ImageType = _derived_type(source.get("ImageType"), is_enhanced(source))
     for frame_type in _groups(dataset, "MRImageFrameTypeSequence"):
         frame_type.FrameType = _derived_type(frame_type.get("FrameType"), enhanced=True)
-    dataset.SeriesDescription = _described(source.get("SeriesDescription"), provenance)
+    # In the 64 characters that there are, with what was made of it.
+    short, present = provenance.short[:64], str(source.get("SeriesDescription") or "").strip()
+    dataset.SeriesDescription = f"{present[: 63 - len(short)]} {short}".strip()
     dataset.SeriesNumber = int(source.get("SeriesNumber") or 0) + _NUMBER_OFFSET
     dataset.DerivationDescription = provenance.sentence[:1024]
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = f"{now:%Y%m%d}", f"{now:%H%M%S}"
     if "SOPInstanceUID" in source and dataset.SOPClassUID:
-        dataset.SourceImageSequence = [_reference(source)]
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
+        purpose = Code("121322", "DCM", "Source image for image processing operation")
+        item.PurposeOfReferenceCodeSequence = [_coded(purpose)]
+        dataset.SourceImageSequence = [item]
     dataset.ContributingEquipmentSequence = [
         *(source.get("ContributingEquipmentSequence") or []),
         _equipment(provenance),
@@ -374,19 +380,6 @@ def _derived_type(present: Any, enhanced: bool) -> list[str]:
     """Image or frame type of a derived image: what comes third (M, NORM) says what the values are and is kept."""
     # Frames of enhanced images are never secondary.
     return ["DERIVED", "PRIMARY" if enhanced else "SECONDARY", *_values(present)[2:]]
-
-
-def _described(present: Any, provenance: Provenance) -> str:
-    """The series' description with what was made of it, in the 64 characters that there are."""
-    short = provenance.short[:64]
-    return f"{str(present or '').strip()[: 63 - len(short)]} {short}".strip()
-
-
-def _reference(source: Any) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
-    item.PurposeOfReferenceCodeSequence = [_coded(Code("121322", "DCM", "Source image for image processing operation"))]
-    return item
 
 
 def _coded(code: Code) -> Dataset:
