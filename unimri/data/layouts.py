@@ -22,7 +22,7 @@ from unimri.data.reader import PatientPattern, Reader, patient_by_pattern
 from unimri.io import fastmri, ismrmrd, nifti
 from unimri.io.dicom.pixels import read_series
 from unimri.io.dicom.series import Header, find_series, series_orientation
-from unimri.io.hdf5 import UNREADABLE, find_hdf5
+from unimri.io.fastmri import UNREADABLE, find_hdf5
 from unimri.io.isolated import isolated
 from unimri.io.volume import Plane, Scan, check_folder, files_below, nothing_found
 

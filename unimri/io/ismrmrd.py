@@ -1,6 +1,8 @@
 """ISMRMRD: raw 2D Cartesian acquisitions of any vendor, one line of k-space each (https://ismrmrd.github.io).
 
 The files are read with h5py: the `ismrmrd` package opens them for writing, follows links and reads each line twice.
+Reconstructions are written as fastMRI's: ISMRMRD's own images would need a header for each, with positions that not all
+converters fill in, and fewer tools read them than read one dataset.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.errors import AGAIN, ReadError
-from unimri.io.hdf5 import (
+from unimri.io.fastmri import (
     MAX_READ,
     UNREADABLE,
     dataset,
@@ -25,7 +27,9 @@ from unimri.io.hdf5 import (
     open_hdf5,
     parse_header,
     text_at,
-    write_reconstruction,
+)
+from unimri.io.fastmri import (
+    write as write,
 )
 from unimri.io.isolated import isolated
 from unimri.io.volume import Scan, check_kspace, check_size, magnitude
@@ -93,11 +97,6 @@ def read_file(path: Path) -> Acquisition:
     if (mask == mask[0]).all():
         mask = mask[:1]
     return Acquisition(kspace, mask, "columns", (min(rows, size[0]), min(columns, size[1])))
-
-
-# As for fastMRI. ISMRMRD's own images would need a header for each, with positions that not all converters fill in, and
-# fewer tools read them than read one dataset.
-write = write_reconstruction
 
 
 def patient_of(path: Path) -> str:
