@@ -89,9 +89,8 @@ def reconstruct(
     from unimri.physics.masks import read_mask
 
     use_threads(threads)
-    wanted = Request(
-        anatomy, fallback, acceleration, None if mask is None else read_mask(mask), format_, png, deidentify
-    )
+    kept = None if mask is None else read_mask(mask)
+    wanted = Request(anatomy, fallback, acceleration, kept, format_, png, deidentify)
     if scores is not None and scores.exists():
         raise UnimriError(f"{scores}: is there already; give another file of scores")
     outcomes = []
@@ -354,9 +353,7 @@ def picture_mask(mask: Path, output: Output) -> None:
 
 
 @app.command(rich_help_panel=EXPERIMENT)
-def show(
-    config: Configs = None,
-) -> None:
+def show(config: Configs = None) -> None:
     """Print Table 1 of a finished experiment, and say where everything lies."""
     from unimri.config import load_config
     from unimri.evaluation.tables import show_tables
@@ -365,9 +362,7 @@ def show(
 
 
 @app.command(rich_help_panel=EXPERIMENT)
-def status(
-    config: Configs = None,
-) -> None:
+def status(config: Configs = None) -> None:
     """Say which trainings are done, stale, under way with how far, or waiting, from the artifacts alone."""
     from collections import Counter
 

@@ -122,8 +122,7 @@ def _scales(paths: Sequence[Path]) -> dict[tuple[Path, int], FrameScale]:
 @contextmanager
 def _quiet(path: Path) -> Iterator[None]:
     """No warnings of pydicom's, which repeat values of the header; its faults as ReadError."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         try:
             yield
         except (ReadError, OSError):

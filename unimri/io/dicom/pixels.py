@@ -204,8 +204,7 @@ def read_series(paths: Sequence[Path], plane: Plane = "native") -> NDArray[np.fl
     files: list[Image] = []
     images: dict[tuple[Path, int], NDArray[np.float32]] = {}
     # pydicom's warnings repeat the values of the header.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         for source in paths:
             image = open_image(source)
             first = next(iter(images.values()), None)

@@ -105,8 +105,7 @@ def _read_header(path: Path, file: BinaryIO) -> Header | None:
     try:
         file.seek(0)
         # pydicom's warnings repeat the values of the header.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             # Deferring leaves the pixels unread and still shows that there are some.
             dataset: Any = pydicom.dcmread(file, force=True, defer_size=4096, specific_tags=_TAGS)
             deflated = dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
