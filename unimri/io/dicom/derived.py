@@ -1,6 +1,7 @@
 """A derived image: its header, de-identified if need be, and its values as the integers that DICOM stores."""
 
 import secrets
+import tomllib
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.coding import Code
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import Tag
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -35,80 +36,20 @@ _NUMBER_OFFSET = 1000
 
 _LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K}
 
-
-def _tags(keywords: str) -> set[BaseTag]:
-    return {Tag(keyword) for keyword in keywords.split()}
-
-
-# They show or describe the input's pixels, or sign its header.
-_DROPPED = _tags(
-    "DataSetTrailingPadding DigitalSignaturesSequence EncapsulatedPixelDataValueTotalLength ExtendedOffsetTable "
-    "ExtendedOffsetTableLengths IconImageSequence LargestPixelValueInSeries MACParametersSequence PixelData "
-    "PixelDataProviderURL PixelPaddingRangeLimit PixelPaddingValue SmallestPixelValueInSeries"
-)
 # Curves and overlays, drawn on the input: groups 5000 to 50FF and 6000 to 60FF.
 _DRAWN = (0x50, 0x60)
 
 # What says how dark values are shown; of no use once they are turned.
 _DISPLAY = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence")
 
-# From here on of de-identified headers: what is listed is kept, and nothing else.
 _NUMERIC = {"DS", "IS", "FD", "FL", "SL", "SS", "UL", "US"}
 
-# Numbers of image plane, pixels and MR acquisition.
-_NUMBERS = _tags(
-    "AcquisitionMatrix AcquisitionNumber BitsAllocated BitsStored Columns DiffusionBValue EchoNumbers EchoTime "
-    "EchoTrainLength EffectiveEchoTime FlipAngle HighBit ImageOrientationPatient ImagePositionPatient "
-    "ImagesInAcquisition ImagingFrequency InStackPositionNumber InstanceNumber InversionTime "
-    "LossyImageCompressionRatio MagneticFieldStrength MRAcquisitionFrequencyEncodingSteps "
-    "MRAcquisitionPhaseEncodingStepsInPlane NumberOfAverages NumberOfFrames NumberOfPhaseEncodingSteps "
-    "NumberOfTemporalPositions PercentPhaseFieldOfView PercentSampling PixelAspectRatio PixelBandwidth "
-    "PixelRepresentation PixelSpacing ReconstructionDiameter RepetitionTime RescaleIntercept RescaleSlope Rows "
-    "SamplesPerPixel SliceLocation SliceThickness SpacingBetweenSlices TemporalPositionIdentifier "
-    "TemporalPositionIndex TemporalResolution TriggerTime WindowCenter WindowWidth"
+# Keywords of elements: which are dropped, and which alone a de-identified header keeps.
+_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_DROPPED, _NUMBERS, _SEQUENCES, _EMPTY = (
+    {Tag(keyword) for keyword in _TABLE[name].split()} for name in ("dropped", "numbers", "sequences", "empty")
 )
-
-# Terms that DICOM defines; a value that is not among them could be anything.
-_TERMS = {
-    Tag(keyword): set(terms.split())
-    for keyword, terms in {
-        "AcquisitionContrast": "DIFFUSION FLOW_ENCODED FLUID_ATTENUATED PERFUSION PROTON_DENSITY STIR TAGGING T1 T2 "
-        "T2_STAR TOF UNKNOWN",
-        "AngioFlag": "Y N",
-        "ComplexImageComponent": "MAGNITUDE",
-        "FrameType": "DERIVED PRIMARY M NONE",
-        "ImagedNucleus": "1H 3HE 7LI 13C 19F 23NA 31P 129XE",
-        "ImageType": "DERIVED PRIMARY SECONDARY M OTHER NONE NORM ND DIS2D DIS3D FFE SE IR M_FFE M_SE M_IR T1 T2",
-        "InPlanePhaseEncodingDirection": "ROW COL COLUMN",
-        "LossyImageCompression": "00 01",
-        "Modality": "CT MR OT",
-        "MRAcquisitionType": "2D 3D",
-        "PatientPosition": "HFP HFS HFDR HFDL FFDR FFDL FFP FFS",
-        "PhotometricInterpretation": "MONOCHROME1 MONOCHROME2",
-        "PixelPresentation": "MONOCHROME",
-        "PresentationLUTShape": "IDENTITY INVERSE",
-        "RescaleType": "US",
-        "ScanningSequence": "SE IR GR EP RM",
-        "SequenceVariant": "SK MTC SS TRSS SP MP OSP NONE",
-        "VariableFlipAngleFlag": "Y N",
-        "VOILUTFunction": "LINEAR LINEAR_EXACT SIGMOID",
-        "VolumeBasedCalculationTechnique": "NONE",
-        "VolumetricProperties": "VOLUME SAMPLED",
-    }.items()
-}
-
-# Functional groups of enhanced images.
-_SEQUENCES = _tags(
-    "FrameContentSequence FrameVOILUTSequence MREchoSequence MRFOVGeometrySequence MRImageFrameTypeSequence "
-    "MRTimingAndRelatedParametersSequence PerFrameFunctionalGroupsSequence PixelMeasuresSequence "
-    "PixelValueTransformationSequence PlaneOrientationSequence PlanePositionSequence SharedFunctionalGroupsSequence"
-)
-
-# DICOM wants them to be there, if empty.
-_EMPTY = _tags(
-    "AccessionNumber Manufacturer PatientBirthDate PatientID PatientName PatientSex PositionReferenceIndicator "
-    "ReferringPhysicianName StudyDate StudyID StudyTime"
-)
+_TERMS = {Tag(keyword): set(terms.split()) for keyword, terms in _TABLE["terms"].items()}
 
 # Of this program's run: the same study gets the same new UID in all that it writes, and nobody can find the old one.
 _SECRET = secrets.token_hex()
