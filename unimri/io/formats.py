@@ -142,24 +142,14 @@ class Source(Scan):
         return target
 
     def write(
-        self,
-        images: NDArray[np.float32],
-        output: Path,
-        provenance: Provenance,
-        as_png: bool = False,
+        self, images: NDArray[np.float32], output: Path, provenance: Provenance, as_png: bool = False
     ) -> list[Path]:
-        """Write a reconstruction, whole or not at all.
+        """Write a reconstruction, whole or not at all; give the paths that were written.
 
         Parameters
         ----------
         images : (slices, rows, columns), float32, >= 0, finite, on the input's own scale, in the order of `read`.
-        output : see `target`.
-        provenance : what is said of it.
-        as_png : write a folder of PNGs instead of the format.
-
-        Returns
-        -------
-        What was written.
+        output, as_png : see `target`.
 
         Raises
         ------
@@ -269,12 +259,7 @@ _ENDS = (*_NAMED, ".dcm", ".png")
 
 
 def check_output(sources: Sequence[Source], output: Path, deidentify: bool = False, as_png: bool = False) -> None:
-    """Check, before anything is computed, that every volume can be written.
-
-    Parameters
-    ----------
-    sources : all volumes of one input.
-    output, deidentify, as_png : as `Source.target` takes them.
+    """Check, before anything is computed, that all volumes of one input can be written; see `Source.target`.
 
     Raises
     ------

@@ -307,10 +307,9 @@ def _phase(header: Element, steps: NDArray[np.int_], y: int, path: Path, partial
     They are those of the header's limits, else those that occur.
     """
     limits = "encoding/encodingLimits/kspace_encoding_step_1"
-    if not text_at(header, f"{limits}/maximum"):
-        first, last, centre = int(steps.min()), int(steps.max()), y // 2
-        return _span(first, last, centre, y, path, partial), _is_centred(first, last, centre)
-    first, last, centre = (number_at(header, f"{limits}/{name}", path) for name in ("minimum", "maximum", "center"))
-    if steps.min() < first or steps.max() > last:
-        raise ReadError(path, "has lines outside the header's encodingLimits", "export the file again")
+    first, last, centre = int(steps.min()), int(steps.max()), y // 2
+    if text_at(header, f"{limits}/maximum"):
+        first, last, centre = (number_at(header, f"{limits}/{name}", path) for name in ("minimum", "maximum", "center"))
+        if steps.min() < first or steps.max() > last:
+            raise ReadError(path, "has lines outside the header's encodingLimits", "export the file again")
     return _span(first, last, centre, y, path, partial), _is_centred(first, last, centre)

@@ -142,17 +142,10 @@ def choose_scale(images: NDArray[np.float32], frames: Sequence[FrameScale]) -> S
 
 
 def derived(source: Any, provenance: Provenance, series: str, now: datetime) -> Dataset:
-    """The header of a reconstruction of `source`, without pixels.
+    """The header of a reconstruction of `source`, without pixels: in the series of that UID, made `now`.
 
     Private elements are dropped: they describe the scanner's own image, in ways that only its vendor knows, and may
     hold names. So are overlays, previews and signatures.
-
-    Parameters
-    ----------
-    source : the image as pydicom has parsed it.
-    provenance : what is said of the reconstruction.
-    series : UID of the new series.
-    now : time of making.
     """
     dataset = Dataset()
     for element in source:
@@ -212,7 +205,6 @@ def deidentified(dataset: Any, source: Any, path: Path, provenance: Provenance) 
     ----------
     dataset : from `derived`.
     source, path : the image that it was derived from, and its file.
-    provenance : what is said of the reconstruction.
 
     Raises
     ------
