@@ -28,9 +28,8 @@ from unimri.deploy.library import (
     Quality,
 )
 from unimri.deploy.model import Model
-from unimri.metrics.formulas import psnr
+from unimri.metrics.base import MetricSettings, psnr
 from unimri.metrics.score import AS_TRAINED, read_scores
-from unimri.metrics.settings import MetricSettings
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
 from unimri.physics.masks import Masks, load_masks
 

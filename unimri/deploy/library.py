@@ -18,7 +18,7 @@ from pydantic import Field
 from unimri.core.artifacts import remove, replacing, sha256, write_json
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, read_settings
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import MetricSettings
 from unimri.physics.masks import MaskSettings
 
 DESCRIPTION = "description.json"

@@ -17,7 +17,7 @@ from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
 from unimri.io.formats import Source, check_output, find_sources
 from unimri.io.volume import Images, Provenance
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import MetricSettings
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.fourier import combine_coils, to_kspace
 from unimri.physics.mask import PHASE_AXES
