@@ -1,10 +1,12 @@
-"""Instance normalisation with affine parameters, written out for channels_last activations.
+"""Instance normalisation with affine parameters, of channels_last activations.
 
-`torch.nn.functional.group_norm` with C groups is the same function, but forward and backward on a CPU in channels_last,
-which the convolutions want, are about ten times slower in bfloat16 (benchmarks/instance_norm.py measures it).
+`torch.nn.functional.instance_norm` is the same function, but forward and backward on a CPU in channels_last, which the
+convolutions want, it is several times slower (benchmarks/instance_norm.py measures it). PyTorch's batch normalisation
+of one slice is instance normalisation, and its kernels read channels_last in few passes, with float32 inside. They add
+up one pixel after another, so that their sums over a whole large slice would be far less exact than over bands of rows.
 """
 
-from collections.abc import Iterator
+import itertools
 from typing import Any, ClassVar
 
 import torch
@@ -13,75 +15,100 @@ from torch import Tensor, nn
 from unimri.models.conditioning.base import Condition
 
 EPSILON = 1e-5
-# Numbers (2 MB in float32) that are read several times while they are in a CPU's cache.
-_PIECE = 2**19
+# Numbers of a band: few enough that it stays in a processor's cache from one pass to the next.
+_BAND = 2**18
+
+_batch_norm = torch.ops.aten.native_batch_norm.out
+_batch_norm_backward = torch.ops.aten.native_batch_norm_backward
+_relu_backward = torch.ops.aten.threshold_backward.grad_input
 
 
-def _pieces(flat: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Samples and pixels of the pieces of (B, P, C): on a CPU small enough for its cache, else one of everything."""
-    batch, count, channels = flat.shape
-    if flat.device.type != "cpu" or flat.numel() <= _PIECE:
-        yield slice(None), slice(None)
-        return
-    step = max(1, _PIECE // channels)
-    for sample in range(batch):
-        for start in range(0, count, step):
-            yield slice(sample, sample + 1), slice(start, start + step)
+def _bands(activation: Tensor) -> tuple[Tensor, ...]:
+    """A slice (1, C, H, W) in bands of rows; on a GPU one of all rows."""
+    _, channels, height, width = activation.shape
+    return activation.split(height if activation.is_cuda else max(1, _BAND // (channels * width)), dim=2)
+
+
+def _normalise(activation: Tensor, out: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) -> tuple[Tensor, Tensor]:
+    """Normalise a slice (1, C, H, W) into `out`; its mean and reciprocal deviation, (C,)."""
+    mean, inverse = torch.empty_like(gamma), torch.empty_like(gamma)
+    bands = _bands(activation)
+    if len(bands) == 1:
+        _batch_norm(
+            activation, gamma, beta, None, None, True, 0.0, EPSILON, out=out, save_mean=mean, save_invstd=inverse
+        )
+        if rectify:
+            out.relu_()
+        return mean, inverse
+    # Running statistics, which nobody reads, say of which type the results are.
+    statistics = [torch.batch_norm_update_stats(band, mean.zero_(), inverse.zero_(), 1.0) for band in bands]
+    means, variances = (torch.stack(each) for each in zip(*statistics, strict=True))
+    weights = means.new_tensor([band.shape[2] / activation.shape[2] for band in bands])[:, None]
+    mean = (weights * means).sum(0)
+    variance = (weights * (variances + (means - mean) ** 2)).sum(0)
+    unset = gamma.new_empty(0)
+    for band, result in zip(bands, _bands(out), strict=True):
+        known = gamma, beta, mean, variance, False, 0.0, EPSILON
+        _batch_norm(band, *known, out=result, save_mean=unset, save_invstd=unset)
+        if rectify:
+            result.relu_()
+    return mean, (variance + EPSILON).rsqrt()
+
+
+def _gradients(
+    upstream: Tensor,
+    activation: Tensor,
+    result: Tensor | None,
+    out: Tensor,
+    gamma: Tensor,
+    mean: Tensor,
+    inverse: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The gradient of a slice (1, C, H, W) into `out`; those of gamma and beta, (C,). `result`: after a ReLU."""
+    known = gamma, None, None, mean, inverse, True, EPSILON
+    if result is not None:
+        # `out` holds the gradient before the ReLU until it is overwritten.
+        upstream = _relu_backward(upstream, result, 0, grad_input=out)
+    bands = list(zip(_bands(upstream), _bands(activation), _bands(out), strict=True))
+    if len(bands) == 1:
+        gradient, of_gamma, of_beta = _batch_norm_backward(upstream, activation, *known, (True, True, True))
+        out.copy_(gradient)
+        return of_gamma, of_beta
+    sums = [_batch_norm_backward(given, band, *known, (False, True, True))[1:] for given, band, _ in bands]
+    of_gamma, of_beta = (torch.stack(each).sum(0) for each in zip(*sums, strict=True))
+    # gamma * inverse * (upstream - of_beta / n - normalised * of_gamma / n): all but its first term is a normalisation.
+    scale = gamma * inverse
+    count = activation[0, 0].numel()
+    slope, offset = -scale * inverse * of_gamma / count, -scale * of_beta / count
+    factor, variance = scale.to(out.dtype)[:, None, None], torch.full_like(gamma, 1 - EPSILON)
+    for given, band, gradient in bands:
+        rest = torch.native_batch_norm(band, slope, offset, mean, variance, False, 0.0, EPSILON)[0]
+        torch.addcmul(rest, given, factor, out=gradient)
+    return of_gamma, of_beta
 
 
 class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) -> Tensor:
-        batch, channels, height, width = activation.shape
-        count = height * width
-        flat = activation.permute(0, 2, 3, 1).reshape(batch, count, channels)
-        accumulate = torch.promote_types(flat.dtype, torch.float32)
-        mean = flat.new_zeros((batch, channels), dtype=accumulate)
-        square = torch.zeros_like(mean)
-        for sample, pixels in _pieces(flat):
-            values = flat[sample, pixels]
-            mean[sample] += values.sum(1, dtype=accumulate)
-            square[sample] += (values * values).sum(1, dtype=accumulate)
-        mean /= count
-        inverse = (square / count - mean * mean).clamp_(min=0).add_(EPSILON).rsqrt_()
-        scale = gamma * inverse
-        shift = (beta - mean * scale).to(flat.dtype)[:, None]
-        scale = scale.to(flat.dtype)[:, None]
-        result = torch.empty_like(flat)
-        for sample, pixels in _pieces(flat):
-            piece = result[sample, pixels]
-            torch.addcmul(shift[sample], flat[sample, pixels], scale[sample], out=piece)
-            if rectify:
-                piece.relu_()
-        ctx.save_for_backward(flat, result if rectify else None, gamma, mean, inverse)
-        return result.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        activation = activation.contiguous(memory_format=torch.channels_last)
+        result = torch.empty_like(activation)
+        slices = zip(activation.split(1), result.split(1), strict=True)
+        statistics = [_normalise(*pair, gamma, beta, rectify) for pair in slices]
+        ctx.save_for_backward(activation, result if rectify else None, gamma, *itertools.chain(*statistics))
+        return result
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        flat, result, gamma, mean, inverse = ctx.saved_tensors
-        pixelwise = gradients[0].permute(0, 2, 3, 1)
-        upstream = pixelwise.reshape(flat.shape)
-        down = torch.empty_like(flat)
-        # With a ReLU, `down` holds the gradient before it until it is overwritten.
-        before = upstream if result is None else down
-        total, correlated = torch.zeros_like(mean), torch.zeros_like(mean)
-        for sample, pixels in _pieces(flat):
-            values = before[sample, pixels]
-            if result is not None:
-                given = upstream[sample, pixels], result[sample, pixels], 0
-                torch.ops.aten.threshold_backward.grad_input(*given, grad_input=values)
-            total[sample] += values.sum(1, dtype=mean.dtype)
-            correlated[sample] += (values * flat[sample, pixels]).sum(1, dtype=mean.dtype)
-        # sum of upstream * normalised, without making the normalised activation
-        correlated = (correlated - mean * total) * inverse
-        scale = gamma * inverse
-        slope = -scale * correlated * inverse / flat.shape[1]
-        offset = -scale * total / flat.shape[1] - slope * mean
-        scale, slope, offset = (factor.to(flat.dtype)[:, None] for factor in (scale, slope, offset))
-        for sample, pixels in _pieces(flat):
-            rest = torch.addcmul(offset[sample], flat[sample, pixels], slope[sample])
-            torch.addcmul(rest, before[sample, pixels], scale[sample], out=down[sample, pixels])
-        return down.view(pixelwise.shape).permute(0, 3, 1, 2), correlated.sum(0), total.sum(0), None
+        activation, result, gamma, *statistics = ctx.saved_tensors
+        upstream = gradients[0].contiguous(memory_format=torch.channels_last)
+        out = torch.empty_like(activation)
+        of_gamma, of_beta = torch.zeros_like(gamma), torch.zeros_like(gamma)
+        results = [None] * len(out) if result is None else result.split(1)
+        slices = zip(upstream.split(1), activation.split(1), results, out.split(1), strict=True)
+        for given, mean, inverse in zip(slices, statistics[::2], statistics[1::2], strict=True):
+            for total, one in zip((of_gamma, of_beta), _gradients(*given, gamma, mean, inverse), strict=True):
+                total += one
+        return out, of_gamma, of_beta, None
 
 
 def instance_norm(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool = False) -> Tensor:
