@@ -26,7 +26,7 @@ _relu_backward = torch.ops.aten.threshold_backward.grad_input
 def _bands(activation: Tensor) -> tuple[Tensor, ...]:
     """A slice (1, C, H, W) in bands of rows; on a GPU one of all rows."""
     _, channels, height, width = activation.shape
-    return activation.split(height if activation.is_cuda else max(1, _BAND // (channels * width)), dim=2)
+    return torch.split(activation, height if activation.is_cuda else max(1, _BAND // (channels * width)), dim=2)
 
 
 def _normalise(activation: Tensor, out: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) -> tuple[Tensor, Tensor]:
@@ -66,22 +66,26 @@ def _gradients(
 ) -> tuple[Tensor, Tensor]:
     """The gradient of a slice (1, C, H, W) into `out`; those of gamma and beta, (C,). `result`: after a ReLU."""
     known = gamma, None, None, mean, inverse, True, EPSILON
-    if result is not None:
-        # `out` holds the gradient before the ReLU until it is overwritten.
-        upstream = _relu_backward(upstream, result, 0, grad_input=out)
+    results = itertools.repeat(None) if result is None else _bands(result)
     bands = list(zip(_bands(upstream), _bands(activation), _bands(out), strict=True))
+    before, sums = [], []
+    for (given, band, gradient), rectified in zip(bands, results, strict=False):
+        if rectified is not None:
+            # Where the gradient comes to lie is the gradient before the ReLU until then.
+            given = _relu_backward(given, rectified, 0, grad_input=gradient)
+        whole, of_gamma, of_beta = _batch_norm_backward(given, band, *known, (len(bands) == 1, True, True))
+        before.append(given)
+        sums.append((of_gamma, of_beta))
     if len(bands) == 1:
-        gradient, of_gamma, of_beta = _batch_norm_backward(upstream, activation, *known, (True, True, True))
-        out.copy_(gradient)
-        return of_gamma, of_beta
-    sums = [_batch_norm_backward(given, band, *known, (False, True, True))[1:] for given, band, _ in bands]
+        out.copy_(whole)
+        return sums[0]
     of_gamma, of_beta = (torch.stack(each).sum(0) for each in zip(*sums, strict=True))
     # gamma * inverse * (upstream - of_beta / n - normalised * of_gamma / n): all but its first term is a normalisation.
     scale = gamma * inverse
     count = activation[0, 0].numel()
     slope, offset = -scale * inverse * of_gamma / count, -scale * of_beta / count
     factor, variance = scale.to(out.dtype)[:, None, None], torch.full_like(gamma, 1 - EPSILON)
-    for given, band, gradient in bands:
+    for given, (_, band, gradient) in zip(before, bands, strict=True):
         rest = torch.native_batch_norm(band, slope, offset, mean, variance, False, 0.0, EPSILON)[0]
         torch.addcmul(rest, given, factor, out=gradient)
     return of_gamma, of_beta
@@ -92,7 +96,7 @@ class _InstanceNorm(torch.autograd.Function):
     def forward(ctx: Any, activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) -> Tensor:
         activation = activation.contiguous(memory_format=torch.channels_last)
         result = torch.empty_like(activation)
-        slices = zip(activation.split(1), result.split(1), strict=True)
+        slices = zip(torch.split(activation, 1), torch.split(result, 1), strict=True)
         statistics = [_normalise(*pair, gamma, beta, rectify) for pair in slices]
         ctx.save_for_backward(activation, result if rectify else None, gamma, *itertools.chain(*statistics))
         return result
@@ -102,12 +106,11 @@ class _InstanceNorm(torch.autograd.Function):
         activation, result, gamma, *statistics = ctx.saved_tensors
         upstream = gradients[0].contiguous(memory_format=torch.channels_last)
         out = torch.empty_like(activation)
-        of_gamma, of_beta = torch.zeros_like(gamma), torch.zeros_like(gamma)
-        results = [None] * len(out) if result is None else result.split(1)
-        slices = zip(upstream.split(1), activation.split(1), results, out.split(1), strict=True)
-        for given, mean, inverse in zip(slices, statistics[::2], statistics[1::2], strict=True):
-            for total, one in zip((of_gamma, of_beta), _gradients(*given, gamma, mean, inverse), strict=True):
-                total += one
+        results = [None] * len(out) if result is None else torch.split(result, 1)
+        slices = zip(torch.split(upstream, 1), torch.split(activation, 1), results, torch.split(out, 1), strict=True)
+        known = zip(slices, statistics[::2], statistics[1::2], strict=True)
+        sums = [_gradients(*given, gamma, mean, inverse) for given, mean, inverse in known]
+        of_gamma, of_beta = (torch.stack(each).sum(0) for each in zip(*sums, strict=True))
         return out, of_gamma, of_beta, None
 
 
@@ -127,7 +130,8 @@ def instance_norm(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool
     """
     if torch.compiler.is_exporting():
         return _in_graph(activation, gamma, beta, rectify)
-    result: Tensor = _InstanceNorm.apply(activation, gamma, beta, rectify)  # type: ignore[no-untyped-call]
+    parameters = (one.to(torch.promote_types(activation.dtype, torch.float32)) for one in (gamma, beta))
+    result: Tensor = _InstanceNorm.apply(activation, *parameters, rectify)  # type: ignore[no-untyped-call]
     return result
 
 
