@@ -53,15 +53,31 @@ def test_instance_norm_is_the_papers_formula() -> None:
             torch.testing.assert_close(result, torch.from_numpy(expected), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("band", [1, 24, 2**18])
-def test_instance_norms_gradients(band: int, monkeypatch) -> None:
-    monkeypatch.setattr(instance_norm_module, "_BAND", band)
-    arguments = [torch.randn(2, 3, 5, 4, dtype=torch.float64), torch.rand(3).double(), torch.rand(3).double()]
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_instance_norms_gradients(compiled: bool, threads: int, monkeypatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(instance_norm_module, "_COMPILED", ())
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    arguments = [torch.randn(3, 3, 13, 12, dtype=torch.float64), torch.randn(3).double(), torch.randn(3).double()]
     expected = F.instance_norm(arguments[0], weight=arguments[1], bias=arguments[2])
     torch.testing.assert_close(instance_norm(*arguments), expected, atol=1e-12, rtol=1e-12)
+    arguments[0] = arguments[0][:2, :, :5, :4]
     for rectify in (False, True):
         inputs = [argument.clone().requires_grad_() for argument in arguments]
         assert torch.autograd.gradcheck(lambda *a, r=rectify: instance_norm(*a, rectify=r), inputs)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32, torch.float64])
+def test_what_is_not_a_number_stays_so(kind: torch.dtype, compiled: bool, monkeypatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(instance_norm_module, "_COMPILED", ())
+    activation = torch.zeros(2, 3, 4, 4, dtype=kind)
+    activation[0, 1, 2, 3] = torch.nan
+    result = instance_norm(activation, torch.ones(3), torch.zeros(3), rectify=True)
+    assert result[0, 1].isnan().all()
+    assert not result[1].isnan().any()
 
 
 def test_statistics_of_a_large_slice_are_exact() -> None:

@@ -1,117 +1,90 @@
 """Instance normalisation with affine parameters, of channels_last activations.
 
-`torch.nn.functional.instance_norm` is the same function, but forward and backward on a CPU in channels_last, which the
-convolutions want, it is several times slower (benchmarks/instance_norm.py measures it). PyTorch's batch normalisation
-of one slice is instance normalisation, and its kernels read channels_last in few passes, with float32 inside. They add
-up one pixel after another, so that their sums over a whole large slice would be far less exact than over bands of rows.
+`torch.nn.functional.instance_norm` is the same function. On a CPU it is many times slower in channels_last, which the
+convolutions want, and PyTorch's batch normalisation of one slice after another about three times
+(benchmarks/instance_norm.py measures both).
 """
 
-import itertools
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unimri.models.conditioning.base import Condition
 
 EPSILON = 1e-5
-# Numbers of a band: few enough that it stays in a processor's cache from one pass to the next.
-_BAND = 2**18
-
-_batch_norm = torch.ops.aten.native_batch_norm.out
-_batch_norm_backward = torch.ops.aten.native_batch_norm_backward
-_relu_backward = torch.ops.aten.threshold_backward.grad_input
+_COMPILED = (torch.bfloat16, torch.float32, torch.float64)
 
 
-def _bands(activation: Tensor) -> tuple[Tensor, ...]:
-    """A slice (1, C, H, W) in bands of rows; on a GPU one of all rows."""
-    _, channels, height, width = activation.shape
-    return torch.split(activation, height if activation.is_cuda else max(1, _BAND // (channels * width)), dim=2)
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count)
 
 
-def _normalise(activation: Tensor, out: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) -> tuple[Tensor, Tensor]:
-    """Normalise a slice (1, C, H, W) into `out`; its mean and reciprocal deviation, (C,)."""
-    mean, inverse = torch.empty_like(gamma), torch.empty_like(gamma)
-    bands = _bands(activation)
-    if len(bands) == 1:
-        _batch_norm(
-            activation, gamma, beta, None, None, True, 0.0, EPSILON, out=out, save_mean=mean, save_invstd=inverse
-        )
-        if rectify:
-            out.relu_()
-        return mean, inverse
-    # Running statistics, which nobody reads, say of which type the results are.
-    statistics = [torch.batch_norm_update_stats(band, mean.zero_(), inverse.zero_(), 1.0) for band in bands]
-    means, variances = (torch.stack(each) for each in zip(*statistics, strict=True))
-    weights = means.new_tensor([band.shape[2] / activation.shape[2] for band in bands])[:, None]
-    mean = (weights * means).sum(0)
-    variance = (weights * (variances + (means - mean) ** 2)).sum(0)
-    unset = gamma.new_empty(0)
-    for band, result in zip(bands, _bands(out), strict=True):
-        known = gamma, beta, mean, variance, False, 0.0, EPSILON
-        _batch_norm(band, *known, out=result, save_mean=unset, save_invstd=unset)
-        if rectify:
-            result.relu_()
-    return mean, (variance + EPSILON).rsqrt()
+def _in_threads(kernel: Callable[..., None], batched: Sequence[Tensor], same: dict[str, Any]) -> None:
+    """Call a compiled kernel with tensors (B, ...), several slices at once; how many at once changes no number."""
+    arrays = [_array(tensor) for tensor in batched]
+    threads = min(torch.get_num_threads(), len(arrays[0]))
+    if threads == 1:
+        kernel(*arrays, **same)
+        return
+    shares = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
+    list(_threads(threads).map(lambda share: kernel(*share, **same), shares))
 
 
-def _gradients(
-    upstream: Tensor,
-    activation: Tensor,
-    result: Tensor | None,
-    out: Tensor,
-    gamma: Tensor,
-    mean: Tensor,
-    inverse: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """The gradient of a slice (1, C, H, W) into `out`; those of gamma and beta, (C,). `result`: after a ReLU."""
-    known = gamma, None, None, mean, inverse, True, EPSILON
-    results = itertools.repeat(None) if result is None else _bands(result)
-    bands = list(zip(_bands(upstream), _bands(activation), _bands(out), strict=True))
-    before, sums = [], []
-    for (given, band, gradient), rectified in zip(bands, results, strict=False):
-        if rectified is not None:
-            # Where the gradient comes to lie is the gradient before the ReLU until then.
-            given = _relu_backward(given, rectified, 0, grad_input=gradient)
-        whole, of_gamma, of_beta = _batch_norm_backward(given, band, *known, (len(bands) == 1, True, True))
-        before.append(given)
-        sums.append((of_gamma, of_beta))
-    if len(bands) == 1:
-        out.copy_(whole)
-        return sums[0]
-    of_gamma, of_beta = (torch.stack(each).sum(0) for each in zip(*sums, strict=True))
-    # gamma * inverse * (upstream - of_beta / n - normalised * of_gamma / n): all but its first term is a normalisation.
-    scale = gamma * inverse
-    count = activation[0, 0].numel()
-    slope, offset = -scale * inverse * of_gamma / count, -scale * of_beta / count
-    factor, variance = scale.to(out.dtype)[:, None, None], torch.full_like(gamma, 1 - EPSILON)
-    for given, (_, band, gradient) in zip(before, bands, strict=True):
-        rest = torch.native_batch_norm(band, slope, offset, mean, variance, False, 0.0, EPSILON)[0]
-        torch.addcmul(rest, given, factor, out=gradient)
-    return of_gamma, of_beta
+def _array(tensor: Tensor) -> np.ndarray:
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
 
 
 class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) -> Tensor:
-        activation = activation.contiguous(memory_format=torch.channels_last)
-        result = torch.empty_like(activation)
-        slices = zip(torch.split(activation, 1), torch.split(result, 1), strict=True)
-        statistics = [_normalise(*pair, gamma, beta, rectify) for pair in slices]
-        ctx.save_for_backward(activation, result if rectify else None, gamma, *itertools.chain(*statistics))
-        return result
+        batch, channels, height, width = activation.shape
+        flat = activation.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+        result = torch.empty_like(flat)
+        mean, inverse = gamma.new_empty(2, batch, channels)
+        if flat.device.type == "cpu" and flat.dtype in _COMPILED:
+            from unimri.models import kernels
+
+            same = {"gamma": _array(gamma), "beta": _array(beta), "epsilon": EPSILON, "rectify": rectify}
+            _in_threads(kernels.normalise, (flat, result, mean, inverse), same)
+        else:
+            torch.mean(flat, 1, dtype=mean.dtype, out=mean)
+            variance = (flat.to(mean.dtype) - mean[:, None]).square_().mean(1)
+            torch.rsqrt(variance + EPSILON, out=inverse)
+            scale = gamma * inverse
+            result.copy_(torch.addcmul((beta - mean * scale)[:, None], flat, scale[:, None]))
+            if rectify:
+                result.relu_()
+        ctx.save_for_backward(flat, gamma, beta, mean, inverse)
+        ctx.rectify = rectify
+        return result.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        activation, result, gamma, *statistics = ctx.saved_tensors
-        upstream = gradients[0].contiguous(memory_format=torch.channels_last)
-        out = torch.empty_like(activation)
-        results = [None] * len(out) if result is None else torch.split(result, 1)
-        slices = zip(torch.split(upstream, 1), torch.split(activation, 1), results, torch.split(out, 1), strict=True)
-        known = zip(slices, statistics[::2], statistics[1::2], strict=True)
-        sums = [_gradients(*given, gamma, mean, inverse) for given, mean, inverse in known]
-        of_gamma, of_beta = (torch.stack(each).sum(0) for each in zip(*sums, strict=True))
-        return out, of_gamma, of_beta, None
+        flat, gamma, beta, mean, inverse = ctx.saved_tensors
+        pixelwise = gradients[0].permute(0, 2, 3, 1)
+        upstream = pixelwise.reshape(flat.shape)
+        down, of_gamma, of_beta = torch.empty_like(flat), torch.empty_like(mean), torch.empty_like(mean)
+        if flat.device.type == "cpu" and flat.dtype in _COMPILED:
+            from unimri.models import kernels
+
+            same = {"gamma": _array(gamma), "beta": _array(beta), "rectify": ctx.rectify}
+            _in_threads(kernels.gradients, (upstream, flat, mean, inverse, down, of_gamma, of_beta), same)
+        else:
+            normalised = (flat.to(mean.dtype) - mean[:, None]) * inverse[:, None]
+            before = upstream.to(mean.dtype)
+            if ctx.rectify:
+                before = before * (normalised * gamma + beta > 0)
+            torch.sum(before, 1, out=of_beta)
+            torch.sum(before * normalised, 1, out=of_gamma)
+            apart = before - (normalised * of_gamma[:, None] + of_beta[:, None]) / flat.shape[1]
+            down.copy_(apart.mul_((gamma * inverse)[:, None]))
+        return down.view(pixelwise.shape).permute(0, 3, 1, 2), of_gamma.sum(0), of_beta.sum(0), None
 
 
 def instance_norm(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool = False) -> Tensor:
