@@ -101,7 +101,7 @@ def normalise(activation, out, mean, inverse, gamma, beta, epsilon, rectify):
 
 @_compiled
 def gradients(upstream, activation, mean, inverse, out, of_gamma, of_beta, gamma, beta, rectify):
-    """The gradient of slices (B, P, C) into `out`; each one's of gamma and beta into `of_gamma` and `of_beta` (B, C)."""
+    """The gradient of slices (B, P, C) into `out`; each one's of gamma and beta into `of_gamma`, `of_beta` (B, C)."""
     batch, pixels, channels = activation.shape
     zero = gamma.dtype.type(0)
     total, correlated, centre = np.empty_like(gamma), np.empty_like(gamma), np.empty_like(gamma)
