@@ -121,7 +121,7 @@ def reconstruct_test(
     from unimri.classical.settings import ClassicalSettings
     from unimri.evaluation.reconstruct import reconstruct_test_split
     from unimri.evaluation.reconstructions import Reconstruction
-    from unimri.metrics.settings import MetricSettings
+    from unimri.metrics.base import MetricSettings
 
     settings = parse_settings(ClassicalSettings, classical, "--classical")
     psnr = parse_settings(MetricSettings, metrics, "--metrics")
@@ -137,7 +137,7 @@ def reconstruct_test(
 def score(reconstructions: Path, data: Path, settings: Json, output: Output) -> None:
     """Score kept reconstructions, slices and volumes; no network is loaded."""
     from unimri.evaluation.scores import score as run
-    from unimri.metrics.settings import MetricSettings
+    from unimri.metrics.base import MetricSettings
 
     run(reconstructions, data, parse_settings(MetricSettings, settings, "--settings"), output)
 
@@ -177,7 +177,7 @@ def tables(
     from unimri.evaluation.statistics import StatisticsSettings
     from unimri.evaluation.study_tables import StudyName
     from unimri.evaluation.tables import ORIGINS, write_tables
-    from unimri.metrics.settings import MetricSettings
+    from unimri.metrics.base import MetricSettings
     from unimri.models.cascade import D5C5
     from unimri.models.folder import base_tensors
     from unimri.models.registry import NetworkSettings
@@ -216,6 +216,6 @@ def build(
 ) -> None:
     """Make a model of a finished experiment; the workflow calls it."""
     from unimri.deploy.build import build_model
-    from unimri.deploy.description import ModelTask
+    from unimri.deploy.library import ModelTask
 
     build_model(parse_settings(ModelTask, task, "--task"), model, mask, pairs(data), scores, seed, output)

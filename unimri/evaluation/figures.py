@@ -19,9 +19,8 @@ from unimri.core.settings import Settings
 from unimri.data.store import PreparedData
 from unimri.deploy.figure import FONT_SIZE, reconstruction_figure, save_figure, write_title
 from unimri.evaluation.reconstructions import Kept
-from unimri.metrics.base import metric_of
+from unimri.metrics.base import MetricSettings, metric_of
 from unimri.metrics.score import AS_TRAINED, score_slice
-from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Masks, load_masks
 from unimri.training.methods import ADAPTATIONS, method
 

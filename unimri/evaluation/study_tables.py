@@ -13,8 +13,8 @@ from unimri.evaluation.averages import AVERAGE, table_columns
 from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words, metrics_table
 from unimri.evaluation.paper import beside, published
 from unimri.evaluation.scores import as_trained, aspin_of, learnt_in
+from unimri.metrics.base import MetricSettings
 from unimri.metrics.score import AS_TRAINED, CHANGE, read_scores
-from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import layer_of
 
 StudyName = Literal["robustness", "aspin_matrix", "adaptation", "forgetting", "masks"]

@@ -35,9 +35,8 @@ from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
 from unimri.evaluation.scores import as_trained
 from unimri.evaluation.statistics import PROPOSED_PAIRS, StatisticsSettings, compare, comparisons
 from unimri.evaluation.study_tables import StudyName, table_s2, write_study_tables, write_table_s2
-from unimri.metrics.base import metric_of
+from unimri.metrics.base import MetricSettings, metric_of
 from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
-from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import METHODS, layer_of
 
 DEVIATION = "table1_deviation.csv"

@@ -13,7 +13,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.provenance import files_digest
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
-from unimri.deploy.description import AnatomyTask, ModelTask
+from unimri.deploy.library import AnatomyTask, ModelTask
 from unimri.evaluation.reconstructions import Reconstruction, write_list
 from unimri.evaluation.scores import after_learning, with_aspin_of
 from unimri.metrics.base import metric_modules, table_metrics
