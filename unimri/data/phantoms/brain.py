@@ -2,46 +2,12 @@
 
 import numpy as np
 
-from unimri.data.phantoms.phantom import (
-    Canvas,
-    Field,
-    Noise,
-    Phantom,
-    Plane,
-    Pose,
-    between,
-    closed_curve,
-    dome,
-    ellipse,
-    scaled,
-    signals_by_contrast,
-    wobbled,
-)
+from unimri.data.phantoms.phantom import Canvas, Field, Noise, Phantom, Plane, Pose
+from unimri.data.phantoms.shapes import between, closed_curve, dome, ellipse, scaled, wobbled
 
 
-class Brain(Phantom):
+class Brain(Phantom, table="brain.toml"):
     """A head, nose up, from the temporal lobes (z = -30 mm) to the crown (z = 60 mm)."""
-
-    layout = "fastmri-dicom"
-    tissues = signals_by_contrast(
-        ("AXT1", "AXT2", "AXFLAIR", "AXT1POST"),
-        {
-            "csf": (0.14, 1.0, 0.1, 0.14),
-            "grey": (0.42, 0.56, 0.64, 0.45),
-            "white": (0.66, 0.37, 0.49, 0.62),
-            "deep": (0.5, 0.43, 0.55, 0.5),
-            "fat": (0.95, 0.62, 0.7, 0.85),
-            "skin": (0.45, 0.35, 0.4, 0.6),
-            "muscle": (0.38, 0.22, 0.3, 0.42),
-            "bone": (0.05, 0.04, 0.04, 0.05),
-            "marrow": (0.45, 0.28, 0.3, 0.42),
-            "lesion": (0.3, 0.82, 1.0, 0.8),
-            "vessel": (0.12, 0.06, 0.08, 1.0),
-            "eye": (0.18, 1.0, 0.15, 0.18),
-        },
-    )
-    field_of_view = 208.0
-    coverage = (-26.0, 58.0)
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__(rng)
@@ -154,10 +120,7 @@ class Brain(Phantom):
         # The Sylvian fissure opens at the sides of the lower slices.
         if -22 < z < 22:
             for side in (-1, 1):
-                fissure = closed_curve(
-                    [(side * 66, -16), (side * 50, -12), (side * 40, -16), (side * 38, 0), (side * 44, 10),
-                     (side * 41, -2), (side * 45, -9), (side * 66, -12)]
-                )  # fmt: skip
+                fissure = closed_curve(self.outline("sylvian_fissure")) * (side, 1)
                 canvas.paint(plane.mask(fissure, soft=0.5) * brain, signal["csf"])
 
     def _paint_depths(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
@@ -183,29 +146,14 @@ class Brain(Phantom):
         for side in (-1.0, 1.0):
             uneven = rng.uniform(0.8, 1.2)
             if front > 0.15:
-                horn = closed_curve(
-                    [(3, -10), (3, -24), (7 * front + 3, -37), (5 * front + 6, -38), (6 * front + 3, -28), (5, -14)]
-                ) * (side * uneven**0.5, 1)
+                horn = closed_curve(self.outline("front_horn", front)) * (side * uneven**0.5, 1)
                 canvas.fill(horn, csf, soft=0.5)
             if back > 0.15:
-                trigone = closed_curve(
-                    [(14, 24), (20, 22), (22 + 4 * back, 34), (20 + 2 * back, 50), (17, 56), (15, 44), (13, 32)]
-                ) * (side * uneven**0.5, 1)
+                trigone = closed_curve(self.outline("trigone", back)) * (side * uneven**0.5, 1)
                 canvas.fill(trigone, csf, soft=0.5)
                 canvas.fill(ellipse((side * 19, 33), 3 * back, 4 * back), signal["grey"] * 0.9, soft=0.8)
             if body > 0.15:
-                tube = closed_curve(
-                    [
-                        (2.5, -26),
-                        (7 + 4 * body, -32),
-                        (8 + 3 * body, -8),
-                        (10 + 5 * body, 18),
-                        (16 + 3 * body, 34),
-                        (12, 34),
-                        (7, 14),
-                        (3.5, -4),
-                    ]
-                ) * (side * uneven**0.5, 1)
+                tube = closed_curve(self.outline("body", body)) * (side * uneven**0.5, 1)
                 canvas.fill(tube, csf, soft=0.5)
         third = dome(z, 2, 13) * size
         if third > 0.15:
