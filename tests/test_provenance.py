@@ -5,7 +5,7 @@ import pytest
 
 from unimri.core import provenance
 from unimri.core.provenance import code_digest, versions
-from unimri.training.settings import training_modules
+from unimri.training.settings import Recipe, training_modules
 
 PACKAGE = {
     "unimri/__init__.py": "",
@@ -58,7 +58,7 @@ def test_modules_differ():
 
 
 def test_training_does_not_run_the_plotting_code():
-    closure = set().union(*map(provenance._closure, training_modules("aspin", distils=True)))
+    closure = set().union(*map(provenance._closure, training_modules(Recipe(conditioning="aspin", taught_by="none"))))
     assert "unimri.training.engine" in closure
     assert "unimri.models.instance_norm" in closure
     assert not {name for name in closure if name.startswith(("unimri.evaluation", "unimri.workflow", "unimri.cli"))}

@@ -196,7 +196,7 @@ def test_what_is_not_finite_stops_the_training_and_reaches_no_file(experiment, t
         run_training(experiment.task("pretrained"), files, tmp_path / "o", checkpoints, checkpoint_minutes=0)
     message = str(fault.value)
     assert "at step 3 (" in message
-    # Iteration 3 of S2 is the second one's turn; its volumes are told by the keys of the manifest.
+    # Iteration 3 of S2 is the second one's turn; its volumes are named by the keys of the manifest.
     keys = set(PreparedData(files.data["hand"]).manifest["volume"])
     assert any(f"hand volume {key} slice " in message for key in keys)
     assert "head" not in message

@@ -160,7 +160,7 @@ def adapt(
             epochs=task.budget.epochs,
             learning_rate=task.budget.learning_rate,
             data_sha256=sha256(work / "data/manifest.csv"),
-            code=code_digest("unimri.deploy.adapt", *training_modules(network.conditioning.name, distils=False)),
+            code=code_digest("unimri.deploy.adapt", *training_modules(task.recipe)),
             versions=versions(),
         )
         about = describe_anatomy(

@@ -32,7 +32,7 @@ class Method:
     learns_from : 'each': one anatomy, each has a network of its own; 'base': the base anatomies; 'all': those and the
         new ones; 'new': one new anatomy.
     base : key of the row whose network it starts from; None for the initialisation.
-    teachers : key of the row whose networks, one a base anatomy, it is distilled from.
+    teachers : key of the row whose networks, one a base anatomy, it is distilled from; `recipe` has their conditioning.
     universal : the network holds numbers of each anatomy (its conditioning's), and S4 adds those of new ones.
     folder : of its models, below sampling and seed; the key when empty.
     curves : panel of the figure of training curves that it stands in.
@@ -112,7 +112,7 @@ METHODS = (
         "proposed",
         "Proposed",
         budget="distilled",
-        recipe=Recipe(conditioning="aspin", from_base=True, in_turn=True),
+        recipe=Recipe(conditioning="aspin", from_base=True, in_turn=True, taught_by="none"),
         base="without_distillation",
         teachers="independent",
         universal=True,

@@ -40,7 +40,7 @@ from unimri.training.checkpoints import Checkpoints, Progress, alone, noticing_s
 from unimri.training.distributed import ProcessGroup, join, placed
 from unimri.training.engine import Callback, Training, train
 from unimri.training.losses import Undersampler, examples, mean_absolute_error, validation_scores
-from unimri.training.settings import DISTILLATION, Running, TrainingTask, fingerprint, made_from, resolve
+from unimri.training.settings import DISTILLATION, Running, TrainingTask, fingerprint, provenance, resolve
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +137,8 @@ def run_training(
         kept = Checkpoints(checkpoints, name)
         only = next(iter(files.data)) if task.recipe.learns == "conditioning" else None
         with alone(kept.lock, task.stage, group, interruption):
-            made = group.leads and are_made(output, only, made_from(task, digests))
-            if group.sum([made]).any():
+            trained = group.leads and is_trained(output, only, provenance(task, digests))
+            if group.sum([trained]).any():
                 log.info("%s: already made; nothing is left to do", task.stage)
             else:
                 if group.leads:
@@ -249,7 +249,7 @@ def _about(training: Training, progress: Progress, digests: dict[str, str]) -> d
     return {
         "network": task.network.model_dump(),
         "conditioning": task.recipe.conditioning,
-        **made_from(task, digests),
+        **provenance(task, digests),
         "versions": versions(),
         "processes": progress.processes,
         "parameters": sum(parameter.numel() for parameter in training.learning),
@@ -286,8 +286,8 @@ def write_results(
     write_json(_about_path(output, only), about | {"files": digests})
 
 
-def are_made(output: Path, only: str | None, origin: Mapping[str, Any]) -> bool:
-    """Whether all that `write_results` writes is there, whole, and was made from `origin` (`made_from`)."""
+def is_trained(output: Path, only: str | None, origin: Mapping[str, Any]) -> bool:
+    """Whether all that `write_results` writes is there, whole, and is of this provenance."""
     about = read_record(_about_path(output, only))
     if about is None or any(about.get(key) != value for key, value in origin.items()):
         return False

@@ -204,8 +204,8 @@ class TrainingPlan:
         return files + [f"{folder}/{file}" for folder in training.teachers.values() for file in _READ]
 
     def training_code(self, training: PlannedTraining) -> str:
-        """Fingerprint of the code of a training's own stage and conditioning."""
-        return self.code(*training_modules(training.recipe.conditioning, bool(training.teachers)))
+        """Fingerprint of the code of a training's own stage, its conditioning and its teachers'."""
+        return self.code(*training_modules(training.recipe))
 
     def conditionings(self, methods: Sequence[str]) -> list[str]:
         """Modules of some methods' conditionings, for the code of what runs their networks."""
