@@ -19,7 +19,7 @@ from reference_practice import ReferenceD5C5, UndersampledSlices
 from torch import nn
 from torch.utils.data import DataLoader
 
-from unimri.core.compute import keep_freed_memory
+from unimri.core.machine import keep_freed_memory
 from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import undersample

@@ -4,7 +4,7 @@ import pytest
 import yte
 
 from unimri.core.errors import UnimriError
-from unimri.workflow.slurm import Site, read_site
+from unimri.workflow.jobs import Site, read_site
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,8 +14,8 @@ from pydantic import Field
 from tqdm import tqdm
 
 from unimri.core.artifacts import remove, sha256, write_text
-from unimri.core.compute import choose_device, use_threads
 from unimri.core.errors import UnimriError
+from unimri.core.machine import choose_device, use_threads
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
 from unimri.core.text import markdown_table

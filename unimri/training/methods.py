@@ -3,7 +3,7 @@
 A new control is one row here, and its budget under `training.stages` of the configuration.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -199,12 +199,9 @@ def method(key: str) -> Method:
     ------
     UnimriError : when there is none; the message lists the keys that are allowed.
     """
-    for known in METHODS:
-        if known.key == key:
-            return known
     if (layer := layer_of(key)) is not None:
         return replace(method("proposed"), key=key, title=f"layer {layer}")
-    raise UnimriError(f"method {key!r} is unknown; allowed: {', '.join(known.key for known in METHODS)}, layer1, ...")
+    return _row(METHODS, key, "method", ", layer1, ...")
 
 
 def adaptation(key: str) -> Method:
@@ -214,11 +211,14 @@ def adaptation(key: str) -> Method:
     ------
     UnimriError : when there is none; the message lists the keys that are allowed.
     """
-    for known in ADAPTATIONS:
-        if known.key == key:
-            return known
-    allowed = ", ".join(known.key for known in ADAPTATIONS)
-    raise UnimriError(f"adaptation {key!r} is unknown; allowed: {allowed}")
+    return _row(ADAPTATIONS, key, "adaptation")
+
+
+def _row(rows: Sequence[Method], key: str, what: str, more: str = "") -> Method:
+    for row in rows:
+        if row.key == key:
+            return row
+    raise UnimriError(f"{what} {key!r} is unknown; allowed: {', '.join(row.key for row in rows)}{more}")
 
 
 def trained() -> list[Method]:

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unimri.core.artifacts import remove_leftovers, sha256, write_json, write_text
-from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
+from unimri.core.machine import use_threads
 from unimri.core.provenance import versions
 from unimri.data.store import PreparedData
 from unimri.models.cascade import D5C5

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from unimri.core.machine import choose_device, computes_in_bfloat16
 from unimri.core.provenance import code_digest
 from unimri.core.settings import Settings
 from unimri.models.registry import ConditioningName, NetworkSettings, conditioning_module
@@ -156,9 +157,6 @@ def resolve(task: TrainingTask) -> TrainingTask:
     ------
     UnimriError : when a GPU is asked for and there is none.
     """
-    # Here, because torch takes seconds to import.
-    from unimri.core.compute import choose_device, computes_in_bfloat16
-
     device, precision = choose_device(task.device), task.optimisation.precision
     if precision == "auto":
         precision = "bfloat16" if computes_in_bfloat16(device) else "float32"
