@@ -16,7 +16,8 @@ from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.training import run
 from unimri.training.callbacks import Display
-from unimri.training.checkpoints import Checkpoints, InterruptedTraining
+from unimri.training.checkpoints import Checkpoints
+from unimri.training.distributed import InterruptedTraining
 from unimri.training.engine import Adam, Callback, learning_rate_factor
 from unimri.training.run import run_training
 from unimri.training.settings import Optimisation

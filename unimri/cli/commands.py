@@ -137,7 +137,7 @@ def adapt(
     from unimri.deploy.adapters import add_adapter
     from unimri.deploy.library import changeable, find_model
     from unimri.training.callbacks import Display
-    from unimri.training.launch import one_voice
+    from unimri.training.distributed import one_voice
 
     settings = parse_settings(
         AdaptationSettings,

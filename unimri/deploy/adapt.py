@@ -37,10 +37,10 @@ from unimri.models.folder import WEIGHTS, insert_aspin, load_model, read_about
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.training.engine import Callback
-from unimri.training.losses import mean_absolute_error
 from unimri.training.methods import recipe
 from unimri.training.run import Files, run_training
 from unimri.training.settings import Budget, Optimisation, TrainingTask, training_modules
+from unimri.training.steps import mean_absolute_error
 
 # The paper's side of a slice, and the least of them that make an epoch worth its name.
 _LARGEST_SIDE = 320

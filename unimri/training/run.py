@@ -6,7 +6,7 @@ Builds what the engine needs for any stage.
 import importlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,12 +35,11 @@ from unimri.models.folder import (
     save_base,
 )
 from unimri.physics.masks import load_masks
-from unimri.training.batches import Batches
-from unimri.training.checkpoints import Checkpoints, Progress, alone, noticing_signals, writing
-from unimri.training.distributed import ProcessGroup, join, placed
+from unimri.training.checkpoints import Checkpoints, Progress, alone, writing
+from unimri.training.distributed import ProcessGroup, join, noticing_signals, placed
 from unimri.training.engine import Callback, Training, train
-from unimri.training.losses import Undersampler, examples, mean_absolute_error, validation_scores
 from unimri.training.settings import DISTILLATION, Running, TrainingTask, fingerprint, provenance, resolve
+from unimri.training.steps import Batches, Undersampler, examples, mean_absolute_error, validation_scores
 
 log = logging.getLogger(__name__)
 
@@ -194,9 +193,7 @@ def _set_up(task: TrainingTask, files: Files, group: ProcessGroup, device: torch
             return network(*inputs, anatomy)[0], target
 
     held_out = {name: prepared.split("validation") for name, prepared in data.items()}
-
-    def validate(pause: Callable[[], None]) -> dict[str, float]:
-        return validation_scores(held_out, reconstruct, task.optimisation.validation_slices, group, pause)
+    limit = task.optimisation.validation_slices
 
     if recipe.adds_anatomy:
         learning = list(network.conditioning.of(next(iter(data))).parameters())
@@ -211,9 +208,9 @@ def _set_up(task: TrainingTask, files: Files, group: ProcessGroup, device: torch
         learning=learning,
         steps_per_epoch=batches.steps_per_epoch,
         loss_of=loss_of,
-        validate=validate,
+        validate=partial(validation_scores, held_out, reconstruct, limit, group),
         describe=batches.describe,
-        examples=partial(examples, held_out, reconstruct, task.optimisation.validation_slices),
+        examples=partial(examples, held_out, reconstruct, limit),
     )
     return network, training
 

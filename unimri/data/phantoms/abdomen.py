@@ -190,25 +190,22 @@ class Abdomen(Phantom, table="abdomen.toml"):
         # Hepatic and portal veins branch in three dimensions; the zero lines of a smooth field do alike.
         veins = self.branches.on(plane)
         dy, dx = np.gradient(veins, np.float32(plane.spacing))
-        width = 1.2 + 1.5 * np.clip(patches, -0.6, 1)
-        vein = plane.inside(width - np.abs(veins) / (np.hypot(dx, dy) + np.float32(0.04))) * plane.inside(
+        calibre = 1.2 + 1.5 * np.clip(patches, -0.6, 1)
+        vein = plane.inside(calibre - np.abs(veins) / (np.hypot(dx, dy) + np.float32(0.04))) * plane.inside(
             patches - np.float32(0.25), 0.6
         )
         canvas.fill(outline, (tissue + vein * (signal["vessel"] - tissue)).astype(np.float32), LIVER, soft=0.6)
         if z > 8:
             for end in ((-60, -50), (-84, -4), (-30, -66)):
                 middle = ((end[0] - 16) / 2 + 3, (end[1] + 8) / 2 - 4)
-                canvas.stroke(
-                    open_curve([(-20, 4), middle, end]), between(z, (8, 30), (2.5, 6)), signal["vessel"], soft=0.8
-                )
+                width = between(z, (8, 30), (2.5, 6))
+                canvas.stroke(open_curve([(-20, 4), middle, end]), width, signal["vessel"], soft=0.8)
         canvas.stroke(open_curve([(-10, -80), (-14, -58), (-26, -36)]), 2.6 * left + 0.5, signal["fat"], soft=0.6)
         for x, y, height, radius in self.cysts:
             if (r := dome(z, height, radius * 1.5)) > 0.2:
                 spot = ellipse((x, y), radius * r, radius * r)
-                if (
-                    canvas.labels[plane.mask(spot) > 0.5].size
-                    and (canvas.labels[plane.mask(spot) > 0.5] == LIVER).all()
-                ):
+                covered = canvas.labels[plane.mask(spot) > 0.5]
+                if covered.size and (covered == LIVER).all():
                     canvas.fill(spot, signal["lesion"], LIVER, soft=0.5)
         if (r := dome(z, -16, 20)) > 0.25:
             bladder = wobbled(ellipse((-38, -42), 12 * r, 20 * r, 25), rng, 1.0)

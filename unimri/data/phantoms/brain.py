@@ -39,9 +39,7 @@ class Brain(Phantom, table="brain.toml"):
         signal = self.signals(contrast)
         canvas = Canvas(plane)
         x, y, z = plane.x, plane.y, plane.z
-        grain = self.grain.on(plane)
-        patches = self.patches.on(plane)
-        contour = self.contour.on(plane)
+        grain, patches, contour = self.grain.on(plane), self.patches.on(plane), self.contour.on(plane)
 
         size = dome(z, 0, 92) if z > 0 else 1.0
         rx, ry = 74 * size, 93 * size
@@ -53,7 +51,7 @@ class Brain(Phantom, table="brain.toml"):
         # The crown is cut ever more obliquely, so skull and scalp look thicker there.
         slant = 1 / max(size, 0.45)
         surface = depth - np.float32((self.scalp + self.skull) * slant + 1.5 * self.atrophy)
-        self._paint_cerebrum(canvas, signal, x, y, surface, angle, grain, patches)
+        self._paint_cerebrum(canvas, signal, surface, angle, grain, patches)
         if z < 30:
             self._paint_depths(canvas, signal, grain)
         self._paint_ventricles(canvas, signal, grain)
@@ -82,16 +80,9 @@ class Brain(Phantom, table="brain.toml"):
         canvas.paint(plane.inside(depth - np.float32(scalp + skull)), signal["csf"])
 
     def _paint_cerebrum(
-        self,
-        canvas: Canvas,
-        signal: dict[str, float],
-        x: Field,
-        y: Field,
-        surface: Field,
-        angle: Field,
-        grain: Field,
-        patches: Field,
+        self, canvas: Canvas, signal: dict[str, float], surface: Field, angle: Field, grain: Field, patches: Field
     ) -> None:
+        x, y = canvas.plane.x, canvas.plane.y
         plane, z = canvas.plane, canvas.plane.z
         falx = np.abs(x + patches * np.float32(0.9)) - np.float32(0.5 * self.atrophy)
         # Corpus callosum and deep grey matter join the halves: there the cleft between them has a gap.
@@ -113,10 +104,8 @@ class Brain(Phantom, table="brain.toml"):
         cortex = width + np.float32(2.5) + np.float32(0.4) * patches
         brain = plane.inside(surface)
         canvas.paint(brain * plane.inside(pia - width), signal["grey"] * (1 + 0.05 * grain + 0.04 * patches))
-        canvas.paint(
-            brain * plane.inside(pia - cortex, plane.spacing + 0.6),
-            signal["white"] * (1 + 0.035 * grain + 0.05 * patches),
-        )
+        white = signal["white"] * (1 + 0.035 * grain + 0.05 * patches)
+        canvas.paint(brain * plane.inside(pia - cortex, plane.spacing + 0.6), white)
         # The Sylvian fissure opens at the sides of the lower slices.
         if -22 < z < 22:
             for side in (-1, 1):

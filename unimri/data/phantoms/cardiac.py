@@ -96,12 +96,8 @@ class Cardiac(Phantom, table="cardiac.toml"):
             for _ in range(7):
                 a = anchor + rng.uniform(-14, 80) * np.array([r, 0]) + (0, rng.uniform(-34, 22) * r)
                 b = a + rng.uniform(-18, 18, 2)
-                canvas.stroke(
-                    open_curve([a, (a + b) / 2 + rng.normal(0, 3, 2), b]) * g,
-                    rng.uniform(2, 4) * r,
-                    signal["vessel"] * 0.8,
-                    soft=0.8,
-                )
+                course = open_curve([a, (a + b) / 2 + rng.normal(0, 3, 2), b]) * g
+                canvas.stroke(course, rng.uniform(2, 4) * r, signal["vessel"] * 0.8, soft=0.8)
             spleen = closed_curve(self.outline("spleen"))
             if z < -8:
                 canvas.fill(scaled(spleen, r, (90, 36)), signal["spleen"] * (1 + 0.04 * grain), soft=1.0)
@@ -150,9 +146,8 @@ class Cardiac(Phantom, table="cardiac.toml"):
         canvas.fill(shell, wall, soft=0.5)
         # The right ventricle is coarsely trabeculated: ridges of muscle reach into its blood.
         ridges = np.clip(np.abs(self.trabeculae.on(plane)) - 1.2, 0, 0.8) * np.float32(0.7)
-        canvas.fill(
-            outline, (flow + ridges * (signal["myocardium"] - flow)).astype(np.float32), RIGHT_VENTRICLE, soft=0.4
-        )
+        mixed = (flow + ridges * (signal["myocardium"] - flow)).astype(np.float32)
+        canvas.fill(outline, mixed, RIGHT_VENTRICLE, soft=0.4)
 
         epicardium = wobbled(self._left(outer), np.random.default_rng(self.seed + 2), 0.7)
         canvas.fill(epicardium, wall, MYOCARDIUM, soft=0.4)

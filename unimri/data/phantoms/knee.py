@@ -48,11 +48,8 @@ class Knee(Phantom, table="knee.toml"):
         canvas.fill(self._bent(recess) * (1, grow), signal["fluid"] * 0.5 + signal["fat"] * 0.2, soft=1.0)
         if self.effusion:
             pouch = closed_curve(self.outline("pouch"))
-            canvas.fill(
-                (pouch - (-28, -52)) * self.effusion * between(side, (0, 30), (1, 0.3)) + (-28, -52),
-                signal["fluid"],
-                soft=0.5,
-            )
+            swollen = (pouch - (-28, -52)) * self.effusion * between(side, (0, 30), (1, 0.3)) + (-28, -52)
+            canvas.fill(swollen, signal["fluid"], soft=0.5)
         self._paint_bone(canvas, signal, tibia, (0, 4), marrow)
         self._paint_bone(canvas, signal, femur, (3, 10), marrow)
         self._paint_scars(canvas, signal, side)
@@ -166,15 +163,11 @@ class Knee(Phantom, table="knee.toml"):
     def _paint_cruciates(self, canvas: Canvas, signal: dict[str, float], z: float) -> None:
         rear, front = dome(z, -3, 9), dome(z, 4, 8)
         if rear > 0.2:
-            canvas.stroke(
-                open_curve([(0, -16), (12, -20), (24, -12), (30, 6), (31, 18)]),
-                6.5 * rear,
-                signal["tendon"] * 1.4,
-                soft=0.5,
-            )
+            line = open_curve(self.outline("posterior_cruciate"))
+            canvas.stroke(line, 6.5 * rear, signal["tendon"] * 1.4, soft=0.5)
         if front > 0.2:
             for shift in (-2.2, 0, 2.2):
-                line = open_curve([(15 + shift, -28), (6 + shift, -12), (-9 + shift, 8)])
+                line = open_curve(self.outline("anterior_cruciate", shift))
                 canvas.stroke(line, 1.9 * front, signal["ligament"], soft=0.4)
 
     def _paint_extensors(self, canvas: Canvas, signal: dict[str, float], side: float, marrow: Field) -> None:

@@ -113,18 +113,14 @@ class Prostate(Phantom, table="prostate.toml"):
         lining = wobbled(scaled(outline, 0.78, middle), rng, 1.0, (5, 7, 9, 11))
         canvas.fill(lining, signal["mucosa"], soft=0.3)
         lumen = scaled(lining, 0.82, middle)
-        canvas.fill(
-            lumen, signal["gas"] if self.gas else signal["stool"] * (1 + 0.3 * self.glands.on(canvas.plane)), soft=0.5
-        )
+        content = signal["gas"] if self.gas else signal["stool"] * (1 + 0.3 * self.glands.on(canvas.plane))
+        canvas.fill(lumen, content, soft=0.5)
         for side in (-1, 1):
             bundle = np.array([side * 21 * self.size, 20 * self.size])
             for _ in range(4):
                 spot = bundle + rng.normal(0, 2.4, 2)
-                canvas.fill(
-                    ellipse(spot, rng.uniform(0.8, 1.7), 1.1),
-                    signal["vessel"] if rng.random() < 0.6 else signal["flow"],
-                    soft=0.3,
-                )
+                outline = ellipse(spot, rng.uniform(0.8, 1.7), 1.1)
+                canvas.fill(outline, signal["vessel" if rng.random() < 0.6 else "flow"], soft=0.3)
 
     def _paint_above(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
