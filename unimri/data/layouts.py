@@ -25,14 +25,7 @@ from unimri.io.dicom.series import find_series, read_series, series_orientation
 from unimri.io.hdf5 import UNREADABLE, find_hdf5
 from unimri.io.isolated import isolated
 from unimri.io.planes import Plane
-from unimri.io.volume import Scan, check_folder, files_below
-
-
-def _some(scans: list[Scan], folder: Path, wanted: str) -> list[Scan]:
-    """Scans of a folder, at least one; `wanted` says what was looked for."""
-    if not scans:
-        raise UnimriError(f"{folder}: found no {wanted}; check the folder and the format")
-    return scans
+from unimri.io.volume import Scan, check_folder, files_below, nothing_found
 
 
 class DicomReader(Reader):
@@ -172,6 +165,13 @@ class IsmrmrdReader(Reader):
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         return isolated(paths[0], UNREADABLE, ismrmrd.read_slices)
+
+
+def _some(scans: list[Scan], folder: Path, wanted: str) -> list[Scan]:
+    """Scans of a folder, at least one; `wanted` says what was looked for."""
+    if not scans:
+        raise nothing_found(folder, wanted)
+    return scans
 
 
 def _hdf5_scans(

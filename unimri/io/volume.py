@@ -122,6 +122,11 @@ def files_below(folder: Path) -> list[Path]:
     )
 
 
+def nothing_found(folder: Path, wanted: str) -> UnimriError:
+    """The fault of a folder that holds files, but none of the format: `wanted` says what was looked for."""
+    return UnimriError(f"{folder}: found no {wanted}; check the folder and the format")
+
+
 def name_below(root: Path, path: Path) -> str:
     """Path of a file below the input; its own name where it is the input."""
     return path.name if path == root else path.relative_to(root).as_posix()
