@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unimri.data.phantoms.phantom import Canvas, Field, Noise, Phantom, Plane, Pose
+from unimri.data.phantoms.phantom import Canvas, Field, Phantom, Plane, Pose
 from unimri.data.phantoms.shapes import Points, between, closed_curve, dome, ellipse, open_curve, scaled, wobbled
 
 LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN = 63, 126, 189, 252
@@ -28,13 +28,7 @@ class Abdomen(Phantom, table="abdomen.toml"):
         self.steatosis = rng.choice([0.0, 0.0, 0.5, 0.8]) * rng.random()
         self.cysts = [(rng.uniform(-115, -20), rng.uniform(-60, 30), rng.uniform(-35, 40), rng.uniform(3, 9))
                       for _ in range(rng.integers(0, 5))]  # fmt: skip
-        self.grain = Noise(rng, (8, 3.0, 3.0), cells=128)
-        self.patches = Noise(rng, (18, 16, 16), cells=48)
-        self.loops = Noise(rng, (20, 15, 17), cells=48)
-        self.content = Noise(rng, (14, 8.5, 8.5), cells=64)
-        self.strands = Noise(rng, (14, 9, 9), cells=64)
-        self.fibres = Noise(rng, (12, 3.5, 11), cells=64)
-        self.branches = Noise(rng, (16, 17, 17), cells=48)
+        self.noise = self.draw_noise(rng)
         self.seed = int(rng.integers(2**32))
 
     def draw(self, plane: Plane, contrast: str, phase: float = 0.0) -> Canvas:
@@ -45,8 +39,8 @@ class Abdomen(Phantom, table="abdomen.toml"):
             contrast, 1.0
         )
         canvas = Canvas(plane)
-        grain, patches = self.grain.on(plane), self.patches.on(plane)
-        muscle = signal["muscle"] * (1 + 0.14 * self.fibres.on(plane))
+        grain, patches = self.noise["grain"].on(plane), self.noise["patches"].on(plane)
+        muscle = signal["muscle"] * (1 + 0.14 * self.noise["fibres"].on(plane))
         self._paint_wall(canvas, signal, grain, patches, muscle)
         self._paint_gut(canvas, signal, grain)
         self._paint_back(canvas, signal, grain, muscle)
@@ -72,7 +66,7 @@ class Abdomen(Phantom, table="abdomen.toml"):
         self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field, muscle: Field
     ) -> None:
         plane = canvas.plane
-        strands = self.strands.on(plane)
+        strands = self.noise["strands"].on(plane)
         fat = signal["fat"] * (1 + 0.05 * grain + 0.05 * patches)
         canvas.fill(self._ring(0), signal["skin"])
         # Fine strands of connective tissue run through the fat.
@@ -94,10 +88,10 @@ class Abdomen(Phantom, table="abdomen.toml"):
     def _paint_gut(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
         # Loops are the islands of a smooth field: its contour is their wall, mesentery lies between them.
-        loops = self.loops.on(plane)
+        loops = self.noise["loops"].on(plane)
         dy, dx = np.gradient(loops, np.float32(plane.spacing))
         depth = (loops + np.float32(0.25)) / (np.hypot(dx, dy) + np.float32(0.03))
-        content = self.content.on(plane)
+        content = self.noise["content"].on(plane)
         inside = signal["gut"] * (1 + 0.25 * content)
         inside = np.where(content > 1.7, np.float32(signal["gas"]), inside.astype(np.float32))
         cavity = closed_curve(self.outline("gut")) * (1, self.depth)
@@ -170,7 +164,7 @@ class Abdomen(Phantom, table="abdomen.toml"):
             canvas.fill(outline, signal["wall"], soft=0.6)
             # Folds of the stomach's lining make its inner wall uneven.
             lining = wobbled(scaled(outline, 0.88, middle), rng, 2.0, (9, 13, 17))
-            canvas.fill(lining, signal["fluid"] * (0.9 + 0.15 * self.content.on(canvas.plane)), soft=0.6)
+            canvas.fill(lining, signal["fluid"] * (0.9 + 0.15 * self.noise["content"].on(canvas.plane)), soft=0.6)
             canvas.fill(ellipse((middle[0] - 4, middle[1] - 18 * r), 24 * r, 9 * r, 0, 2.6), signal["gas"], soft=1.0)
         if (r := dome(z, 2, 20)) > 0.3:
             pancreas = open_curve([(-22, -8), (-6, -16), (14, -14), (38, -8), (64, 4)])
@@ -188,7 +182,7 @@ class Abdomen(Phantom, table="abdomen.toml"):
         outline = wobbled(lobes, rng, 1.6)
         tissue = signal["liver"] * (1 + 0.045 * grain + 0.03 * patches)
         # Hepatic and portal veins branch in three dimensions; the zero lines of a smooth field do alike.
-        veins = self.branches.on(plane)
+        veins = self.noise["branches"].on(plane)
         dy, dx = np.gradient(veins, np.float32(plane.spacing))
         calibre = 1.2 + 1.5 * np.clip(patches, -0.6, 1)
         vein = plane.inside(calibre - np.abs(veins) / (np.hypot(dx, dy) + np.float32(0.04))) * plane.inside(

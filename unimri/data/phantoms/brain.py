@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unimri.data.phantoms.phantom import Canvas, Field, Noise, Phantom, Plane, Pose
+from unimri.data.phantoms.phantom import Canvas, Field, Phantom, Plane, Pose
 from unimri.data.phantoms.shapes import between, closed_curve, dome, ellipse, scaled, wobbled
 
 
@@ -17,12 +17,7 @@ class Brain(Phantom, table="brain.toml"):
         self.skull = rng.uniform(5, 8)
         self.atrophy = rng.uniform(0.6, 1.5)
         self.ventricles = rng.uniform(0.75, 1.45)
-        self.folds = Noise(rng, (10, 13, 5.4), cells=64)
-        self.turns = Noise(rng, (10, 6.2, 6.2), cells=64)
-        self.depths = Noise(rng, (14, 16, 16), cells=32)
-        self.contour = Noise(rng, (20, 22, 22), cells=32)
-        self.grain = Noise(rng, (6, 2.2, 2.2), cells=96)
-        self.patches = Noise(rng, (12, 12, 12), cells=32)
+        self.noise = self.draw_noise(rng)
         self.lesions = [
             (rng.choice([-1, 1]) * rng.uniform(14, 38), rng.uniform(-42, 48), rng.uniform(0, 40), rng.uniform(1.5, 4.5))
             for _ in range(rng.integers(0, 12))
@@ -39,7 +34,11 @@ class Brain(Phantom, table="brain.toml"):
         signal = self.signals(contrast)
         canvas = Canvas(plane)
         x, y, z = plane.x, plane.y, plane.z
-        grain, patches, contour = self.grain.on(plane), self.patches.on(plane), self.contour.on(plane)
+        grain, patches, contour = (
+            self.noise["grain"].on(plane),
+            self.noise["patches"].on(plane),
+            self.noise["contour"].on(plane),
+        )
 
         size = dome(z, 0, 92) if z > 0 else 1.0
         rx, ry = 74 * size, 93 * size
@@ -93,10 +92,12 @@ class Brain(Phantom, table="brain.toml"):
 
         # Folds run inwards from the surface: noise that is long in depth and short along the circumference.
         # Its zero lines are the sulci, and dividing by the slope turns its value into mm from the nearest.
-        around = self.folds.at(angle * np.float32(58), surface, z) + np.float32(0.75) * self.turns.on(plane)
+        around = self.noise["folds"].at(angle * np.float32(58), surface, z) + np.float32(0.75) * self.noise["turns"].on(
+            plane
+        )
         dy, dx = np.gradient(around, np.float32(plane.spacing))
         sulcus = np.abs(around) / (np.hypot(dx, dy) + np.float32(0.05))
-        reach_inwards = np.float32(19) + np.float32(6) * self.depths.on(plane)
+        reach_inwards = np.float32(19) + np.float32(6) * self.noise["depths"].on(plane)
         sulcus += np.maximum(0, surface - reach_inwards) * np.float32(1.2)
         pia = np.minimum(pia, sulcus)
 
@@ -168,7 +169,7 @@ class Brain(Phantom, table="brain.toml"):
         inside = plane.mask(cerebellum, soft=0.6) * plane.inside(surface - np.float32(1.5))
         # Folia are thin leaves side by side, fanning out from the peduncles.
         reach = np.hypot(x * np.float32(0.7), y - np.float32(30))
-        leaves = np.sin(reach * np.float32(2 * np.pi / 4.6) + np.float32(2.4) * self.turns.on(plane))
+        leaves = np.sin(reach * np.float32(2 * np.pi / 4.6) + np.float32(2.4) * self.noise["turns"].on(plane))
         core = np.exp(-((x / np.float32(0.55 * half)) ** 2) - ((y - np.float32(centre - 3)) / 11) ** 2)
         matter = signal["grey"] + (signal["white"] - signal["grey"]) * np.clip(core * 1.5 + 0.25 * leaves, 0, 1)
         matter += (signal["csf"] - matter) * np.clip(leaves - 0.72, 0, 1) * np.float32(1.6)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unimri.data.phantoms.phantom import Canvas, Field, Noise, Phantom, Plane, Pose
+from unimri.data.phantoms.phantom import Canvas, Field, Phantom, Plane, Pose
 from unimri.data.phantoms.shapes import Points, between, closed_curve, dome, ellipse, open_curve, scaled, wobbled
 
 END_SYSTOLE = 0.38
@@ -37,17 +37,13 @@ class Cardiac(Phantom, table="cardiac.toml"):
         self.girth = rng.uniform(0.92, 1.08)
         self.turn = rng.uniform(0, 2 * np.pi)
         self.seed = int(rng.integers(2**32))
-        self.flow = Noise(rng, (9, 6, 6), cells=64)
-        self.trabeculae = Noise(rng, (7, 3.2, 3.2), cells=128)
-        self.fibres = Noise(rng, (10, 3.0, 9), cells=128)
-        self.grain = Noise(rng, (8, 3.5, 3.5), cells=128)
-        self.patches = Noise(rng, (18, 13, 13), cells=48)
+        self.noise = self.draw_noise(rng)
 
     def draw(self, plane: Plane, contrast: str, phase: float = 0.0) -> Canvas:
         """Draw a short-axis slice at a time in the cycle; see `Phantom.draw`."""
         signal = self.signals(contrast)
         canvas = Canvas(plane)
-        grain, patches = self.grain.on(plane), self.patches.on(plane)
+        grain, patches = self.noise["grain"].on(plane), self.noise["patches"].on(plane)
         squeeze = contraction(phase)
         self._paint_chest(canvas, signal, grain, patches)
         self._paint_heart(canvas, signal, squeeze, phase, grain)
@@ -58,7 +54,7 @@ class Cardiac(Phantom, table="cardiac.toml"):
         rng = np.random.default_rng(self.seed)
         g = self.girth
         fat = signal["fat"] * (1 + 0.06 * grain + 0.05 * patches)
-        muscle = signal["muscle"] * (1 + 0.2 * self.fibres.on(plane))
+        muscle = signal["muscle"] * (1 + 0.2 * self.noise["fibres"].on(plane))
         trunk = closed_curve(self.outline("trunk", self.fat)) * g
         canvas.fill(trunk, signal["skin"])
         canvas.fill(trunk * 0.985, fat)
@@ -103,7 +99,7 @@ class Cardiac(Phantom, table="cardiac.toml"):
                 canvas.fill(scaled(spleen, r, (90, 36)), signal["spleen"] * (1 + 0.04 * grain), soft=1.0)
         canvas.fill(ellipse((-4, -90 * g), 18, 6, 0, 2.6), signal["bone"], soft=0.6)
         canvas.fill(ellipse((-4, -90 * g), 15, 3.6, 0, 2.6), signal["marrow"] * 1.2, soft=0.6)
-        flow = signal["blood"] * (1 + 0.04 * self.flow.on(plane))
+        flow = signal["blood"] * (1 + 0.04 * self.noise["flow"].on(plane))
         spongy = signal["marrow"] * (1 + 0.12 * grain)
         self.paint_layers(canvas, "vessels_and_spine", signal | {"flow": flow, "spongy": spongy})
 
@@ -129,7 +125,9 @@ class Cardiac(Phantom, table="cardiac.toml"):
         canvas.fill(wobbled(self._left(outer + 7), rng, 2.0), signal["fat"] * (1 + 0.06 * grain), soft=1.2)
 
         wall = signal["myocardium"] * (1 + 0.1 * grain)
-        flow = signal["blood"] * (1 + 0.07 * self.flow.on(plane) + 0.03 * np.float32(np.sin(2 * np.pi * phase)))
+        flow = signal["blood"] * (
+            1 + 0.07 * self.noise["flow"].on(plane) + 0.03 * np.float32(np.sin(2 * np.pi * phase))
+        )
         right = between(level, (-26, -8, 20), (0.15, 0.8, 1.0)) * self.right * (1 - 0.28 * squeeze)
         reach = 44 * right
         crescent = np.array(
@@ -145,7 +143,7 @@ class Cardiac(Phantom, table="cardiac.toml"):
         canvas.fill(scaled(outline, 1 + 12 / (reach + 20), middle), signal["fat"], soft=1.2)
         canvas.fill(shell, wall, soft=0.5)
         # The right ventricle is coarsely trabeculated: ridges of muscle reach into its blood.
-        ridges = np.clip(np.abs(self.trabeculae.on(plane)) - 1.2, 0, 0.8) * np.float32(0.7)
+        ridges = np.clip(np.abs(self.noise["trabeculae"].on(plane)) - 1.2, 0, 0.8) * np.float32(0.7)
         mixed = (flow + ridges * (signal["myocardium"] - flow)).astype(np.float32)
         canvas.fill(outline, mixed, RIGHT_VENTRICLE, soft=0.4)
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unimri.data.phantoms.phantom import Canvas, Field, Noise, Phantom, Plane, Pose
+from unimri.data.phantoms.phantom import Canvas, Field, Phantom, Plane, Pose
 from unimri.data.phantoms.shapes import Points, between, closed_curve, dome, ellipse, open_curve, scaled
 
 _STEPS = 8
@@ -19,12 +19,7 @@ class Knee(Phantom, table="knee.toml"):
         self.effusion = rng.choice([0.0, 0.0, 1.0]) * rng.uniform(0.4, 1.3)
         self.cartilage = rng.uniform(1.8, 3.2)
         self.patella_height = rng.normal(0, 3)
-        self.trabeculae = Noise(rng, (3, 1.1, 0.8), cells=128)
-        self.marrow = Noise(rng, (9, 7, 7), cells=48)
-        self.fibres = Noise(rng, (7, 15, 1.5), cells=128)
-        self.bundles = Noise(rng, (9, 40, 4), cells=64)
-        self.lobules = Noise(rng, (9, 5.0, 3.4), cells=64)
-        self.vessels = Noise(rng, (30, 18, 18), cells=32, layers=8)
+        self.noise = self.draw_noise(rng)
         self.tear = rng.random() < 0.35
         self.bruise = (
             (rng.uniform(-15, 25), rng.choice([-14, 24]), rng.uniform(-22, 22)) if rng.random() < 0.5 else None
@@ -35,8 +30,10 @@ class Knee(Phantom, table="knee.toml"):
         signal = self.signals(contrast)
         canvas = Canvas(plane)
         side = abs(plane.z)
-        marrow = signal["marrow"] * (1 + 0.10 * self.trabeculae.on(plane) + 0.07 * self.marrow.on(plane))
-        fibres = 0.6 * self.fibres.on(plane) + 0.5 * self.bundles.on(plane)
+        marrow = signal["marrow"] * (
+            1 + 0.10 * self.noise["trabeculae"].on(plane) + 0.07 * self.noise["marrow"].on(plane)
+        )
+        fibres = 0.6 * self.noise["fibres"].on(plane) + 0.5 * self.noise["bundles"].on(plane)
         muscle = signal["muscle"] * (1 + 0.16 * fibres)
         # Fat runs between the bundles of a muscle.
         muscle += np.clip(np.abs(fibres) - 1.45, 0, 0.6) * (signal["fat"] - signal["muscle"])
@@ -88,7 +85,7 @@ class Knee(Phantom, table="knee.toml"):
         side = abs(plane.z)
         narrow = between(side, (0, 24, 40), (1, 0.96, 0.84))
         skin = closed_curve(self.outline("skin", self.fat * 0.5)) * (narrow, 1)
-        lobules = self.lobules.on(plane)
+        lobules = self.noise["lobules"].on(plane)
         fat = signal["fat"] * (1 + 0.05 * lobules)
         # Fibrous septa part the fat into lobules: the zero lines of its noise.
         fat += np.clip(1 - np.abs(lobules) * 9, 0, 1) * np.float32(0.5 * (signal["septum"] - signal["fat"]))
@@ -104,7 +101,8 @@ class Knee(Phantom, table="knee.toml"):
             outline = (self._bent(outline) if name in ("quadriceps", "hamstrings") else outline) * (thigh, 1)
             canvas.fill(outline, muscle, soft=0.3)
             canvas.stroke(outline, 0.8, fascia, closed=True, soft=0.3)
-        drift = self.vessels.on(plane)[0, 0]
+        wander = self.noise["vessels"].on(plane)
+        drift = wander[0, 0]
         if side < 16:
             r = dome(plane.z, 0, 17)
             for offset, width in ((0.0, 6.0), (7.0, 4.2)):
@@ -116,7 +114,6 @@ class Knee(Phantom, table="knee.toml"):
                 canvas.stroke(course, width * r, signal["tendon"], soft=0.3)
                 canvas.stroke(course, (width - 1.6) * r, signal["vessel"], soft=0.4)
         # Small veins wander through the fat behind the knee and under the skin.
-        wander = self.vessels.on(plane)
         for start, top, bottom in ((-47, -30, 60), (49, -70, 10), (54, 5, 95)):
             y = np.linspace(top, bottom, 9)
             column = np.clip(((start / plane.spacing) + plane.columns / 2), 0, plane.columns - 1)

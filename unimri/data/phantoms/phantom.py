@@ -312,7 +312,7 @@ class Phantom(ABC):
     field_of_view : width of the picture, mm.
     coverage : lowest and highest slice, mm.
     sagittal : whether slices stand sagittal (columns run from front to back) rather than axial.
-    outlines, layers : of the table, by name; see `outline` and `paint_layers`.
+    textures, outlines, layers : of the table, by name; see `draw_noise`, `outline` and `paint_layers`.
     pose : how this patient is built and lies.
     """
 
@@ -321,6 +321,7 @@ class Phantom(ABC):
     field_of_view: ClassVar[float]
     coverage: ClassVar[tuple[float, float]]
     sagittal: ClassVar[bool] = False
+    textures: ClassVar[dict[str, dict[str, Any]]]
     outlines: ClassVar[dict[str, list[list[float]]]]
     layers: ClassVar[dict[str, list[dict[str, Any]]]]
     pose: Pose
@@ -338,6 +339,10 @@ class Phantom(ABC):
         # patient.
         names = sorted({tissue for table in self.tissues.values() for tissue in table})
         self._tint = {name: float(np.clip(rng.normal(1, 0.06), 0.85, 1.15)) for name in names}
+
+    def draw_noise(self, rng: np.random.Generator) -> dict[str, Noise]:
+        """Draw a noise for each texture of the table, in its order; a row has what `Noise` takes."""
+        return {name: Noise(rng, **own | {"scale": tuple(own["scale"])}) for name, own in self.textures.items()}
 
     def outline(self, name: str, growth: float = 0.0) -> Points:
         """Corners of an outline of the table, (n, 2) x and y in mm.

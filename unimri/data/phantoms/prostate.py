@@ -3,7 +3,7 @@
 import numpy as np
 import scipy
 
-from unimri.data.phantoms.phantom import Canvas, Field, Noise, Phantom, Plane, Pose
+from unimri.data.phantoms.phantom import Canvas, Field, Phantom, Plane, Pose
 from unimri.data.phantoms.shapes import between, closed_curve, dome, ellipse, open_curve, scaled, wobbled
 
 PERIPHERAL_ZONE, TRANSITION_ZONE = 1, 2
@@ -40,19 +40,14 @@ class Prostate(Phantom, table="prostate.toml"):
             if rng.random() < 0.6
             else None
         )
-        self.grain = Noise(rng, (4, 1.6, 1.6), cells=128)
-        self.patches = Noise(rng, (9, 8, 8), cells=48)
-        self.strands = Noise(rng, (6, 5.5, 5.5), cells=64)
-        self.glands = Noise(rng, (5, 2.2, 2.2), cells=96)
-        self.fibres = Noise(rng, (10, 2.0, 9), cells=128)
-        self.tubes = Noise(rng, (5, 4.0, 4.0), cells=64)
+        self.noise = self.draw_noise(rng)
         self.seed = int(rng.integers(2**32))
 
     def draw(self, plane: Plane, contrast: str, phase: float = 0.0) -> Canvas:
         """Draw an axial slice; see `Phantom.draw`."""
         signal = self.signals(contrast)
         canvas = Canvas(plane)
-        grain, patches = self.grain.on(plane), self.patches.on(plane)
+        grain, patches = self.noise["grain"].on(plane), self.noise["patches"].on(plane)
         self._paint_pelvis(canvas, signal, grain, patches)
         self._paint_rectum(canvas, signal, grain)
         if plane.z > 8:
@@ -64,11 +59,11 @@ class Prostate(Phantom, table="prostate.toml"):
 
     def _paint_pelvis(self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
-        strands = self.strands.on(plane)
+        strands = self.noise["strands"].on(plane)
         fat = signal["fat"] * (1 + 0.05 * grain + 0.05 * patches)
         fat += np.clip(1 - np.abs(strands) * 8, 0, 1) * np.float32(0.3) * (np.float32(signal["muscle"]) - fat)
         canvas.signal[:] = fat
-        muscle = signal["muscle"] * (1 + 0.22 * self.fibres.on(plane))
+        muscle = signal["muscle"] * (1 + 0.22 * self.noise["fibres"].on(plane))
         muscle += np.clip(np.abs(strands) - 1.7, 0, 0.8) * np.float32(0.5) * (signal["fat"] - muscle)
         marrow = signal["marrow"] * (1 + 0.12 * grain + 0.08 * patches)
         tissues = signal | {"fibrous": muscle, "spongy": marrow}
@@ -113,7 +108,7 @@ class Prostate(Phantom, table="prostate.toml"):
         lining = wobbled(scaled(outline, 0.78, middle), rng, 1.0, (5, 7, 9, 11))
         canvas.fill(lining, signal["mucosa"], soft=0.3)
         lumen = scaled(lining, 0.82, middle)
-        content = signal["gas"] if self.gas else signal["stool"] * (1 + 0.3 * self.glands.on(canvas.plane))
+        content = signal["gas"] if self.gas else signal["stool"] * (1 + 0.3 * self.noise["glands"].on(canvas.plane))
         canvas.fill(lumen, content, soft=0.5)
         for side in (-1, 1):
             bundle = np.array([side * 21 * self.size, 20 * self.size])
@@ -133,7 +128,7 @@ class Prostate(Phantom, table="prostate.toml"):
         # Seminal vesicles are coiled tubes: the contour lines of a field, bright inside and dark between.
         bow = between(z, (10, 18), (0, 1))
         vesicles = closed_curve(self.outline("seminal_vesicles"))
-        tubes = self.tubes.on(plane)
+        tubes = self.noise["tubes"].on(plane)
         coil = signal["wall"] + (signal["vessel"] - signal["wall"]) * np.clip(np.abs(tubes) * 2.2 - 0.3, 0, 1)
         canvas.paint(plane.mask(vesicles * (bow, 1), soft=0.7) * np.float32(bow), coil.astype(np.float32))
 
@@ -150,7 +145,7 @@ class Prostate(Phantom, table="prostate.toml"):
             spot = np.array([25.5 * np.cos(turn), -21.5 * np.sin(turn)]) * r
             spot += rng.normal(0, 0.7, 2)
             canvas.fill(ellipse(spot, rng.uniform(0.9, 2.0), rng.uniform(0.8, 1.5)), signal["vessel"], soft=0.3)
-        glands = self.glands.on(plane)
+        glands = self.noise["glands"].on(plane)
         canvas.fill(outline, signal["capsule"], PERIPHERAL_ZONE, soft=0.3)
         ducts = signal["peripheral"] * (1 + 0.09 * glands + 0.07 * patches)
         canvas.fill(outline * 0.955, ducts, soft=0.3)
