@@ -34,11 +34,8 @@ class Brain(Phantom, table="brain.toml"):
         signal = self.signals(contrast)
         canvas = Canvas(plane)
         x, y, z = plane.x, plane.y, plane.z
-        grain, patches, contour = (
-            self.noise["grain"].on(plane),
-            self.noise["patches"].on(plane),
-            self.noise["contour"].on(plane),
-        )
+        grain, patches = self.noise["grain"].on(plane), self.noise["patches"].on(plane)
+        contour = self.noise["contour"].on(plane)
 
         size = dome(z, 0, 92) if z > 0 else 1.0
         rx, ry = 74 * size, 93 * size
