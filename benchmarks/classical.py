@@ -20,7 +20,7 @@ import typer
 from unimri.classical import reconstruction
 from unimri.classical.settings import TotalVariation, Wavelet
 from unimri.classical.tuning import mean_psnr
-from unimri.core.compute import keep_freed_memory
+from unimri.core.machine import keep_freed_memory
 from unimri.data.store import PreparedData, evenly_spaced
 from unimri.evaluation.reconstruct import network_reconstructor
 from unimri.metrics.base import MetricSettings

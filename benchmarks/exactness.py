@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import undersample
-from unimri.training.losses import mean_absolute_error
+from unimri.training.steps import mean_absolute_error
 
 
 def reference_pass(network: nn.Module, slices: np.ndarray, mask: np.ndarray, dtype: torch.dtype) -> list[Tensor]:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unimri.core.compute import keep_freed_memory
+from unimri.core.machine import keep_freed_memory
 from unimri.models.instance_norm import instance_norm
 
 Normalise = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -19,12 +19,12 @@ from reference_practice import ReferenceD5C5, UndersampledSlices
 from torch import nn
 from torch.utils.data import DataLoader
 
-from unimri.core.compute import keep_freed_memory
+from unimri.core.machine import keep_freed_memory
 from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import undersample
 from unimri.training.distillation import attention_transfer
-from unimri.training.losses import mean_absolute_error
+from unimri.training.steps import mean_absolute_error
 
 LAYER, OMEGA = 3, 1e-4
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}

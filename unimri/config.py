@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from unimri.classical.settings import ClassicalSettings
 from unimri.core.errors import UnimriError
@@ -62,6 +62,9 @@ class TrainingSettings(Running):
     device: Literal["auto", "cpu", "cuda"] = Field("cpu", description="auto: a GPU if there is one")
 
 
+Role = Literal["main", "mask", "tried"]
+
+
 @dataclass(frozen=True)
 class Sampling:
     """One mask at one acceleration.
@@ -77,23 +80,28 @@ class Sampling:
     name: str
     acceleration: float
     mask: MaskSettings
-    role: Literal["main", "mask", "tried"]
+    role: Role
 
 
 Count = Annotated[int, Field(ge=1)]
 
 
-def _of_kind(kind: str, keys: list[str]) -> list[str]:
-    allowed = [method.key for method in METHODS if method.kind == kind]
-    if unknown := [key for key in keys if key not in allowed]:
-        raise ValueError(f"{', '.join(unknown)}: no such method; allowed: {', '.join(allowed)}")
-    return keys
+def _methods(kind: str | None = None) -> AfterValidator:
+    """Allows keys of the table of methods, or of its rows of one kind."""
+
+    def check(keys: list[str]) -> list[str]:
+        allowed = [method.key for method in METHODS if kind in (None, method.kind)]
+        if unknown := [key for key in keys if key not in allowed]:
+            raise ValueError(f"{', '.join(unknown)}: no such method; allowed: {', '.join(allowed)}")
+        return keys
+
+    return AfterValidator(check)
 
 
 class Robustness(Settings):
     """Trained networks on samplings and noise that they were not trained for."""
 
-    methods: list[str] = Field(
+    methods: Annotated[list[str], _methods()] = Field(
         ["undersampled", "independent", "shared", "proposed"], description="methods of Table 1 to try"
     )
     accelerations: list[Annotated[float, Field(gt=1)]] = Field([], description="others than the trained one")
@@ -104,20 +112,16 @@ class Robustness(Settings):
         "scale of the prepared slices, whose volumes reach from 0 to 1 (the FFT is orthonormal)",
     )
 
-    @field_validator("methods")
-    @classmethod
-    def _known(cls, methods: list[str]) -> list[str]:
-        allowed = [method.key for method in METHODS]
-        if unknown := [key for key in methods if key not in allowed]:
-            raise ValueError(f"{', '.join(unknown)}: no such method; allowed: {', '.join(allowed)}")
-        return methods
-
 
 class Studies(Settings):
     """Each is left out by an empty list, or false."""
 
-    controls: list[str] = Field([], description="rows of Table 1 that test what the paper's comparison leaves open")
-    classical: list[str] = Field([], description="rows of Table 1 that no training stands behind")
+    controls: Annotated[list[str], _methods("control")] = Field(
+        [], description="rows of Table 1 that test what the paper's comparison leaves open"
+    )
+    classical: Annotated[list[str], _methods("classical")] = Field(
+        [], description="rows of Table 1 that no training stands behind"
+    )
     layers: list[Count] = Field([], description="layers to distil, for Table S2, beside distillation.layer")
     patients: list[Count] = Field(
         [],
@@ -135,16 +139,6 @@ class Studies(Settings):
         "null: all",
     )
     aspin_matrix: bool = Field(True, description="score each anatomy with every anatomy's ASPIN")
-
-    @field_validator("controls")
-    @classmethod
-    def _controls(cls, keys: list[str]) -> list[str]:
-        return _of_kind("control", keys)
-
-    @field_validator("classical")
-    @classmethod
-    def _classical(cls, keys: list[str]) -> list[str]:
-        return _of_kind("classical", keys)
 
     @property
     def methods(self) -> list[str]:
@@ -250,21 +244,14 @@ class Config(Settings):
         A sampling with the experiment's own mask is called after its acceleration alone.
         """
         robustness = self.studies.robustness
-        own = [Sampling(f"{rate:g}x", rate, self.mask, "main") for rate in self.accelerations]
-        own += [
-            Sampling(f"{rate:g}x-{mask.name}", rate, mask, "mask")
-            for mask in self.studies.masks
-            for rate in self.accelerations
-        ]
-        tried = [Sampling(f"{rate:g}x", rate, self.mask, "tried") for rate in robustness.accelerations]
-        tried += [
-            Sampling(f"{rate:g}x-{mask.name}", rate, mask, "tried")
-            for mask in robustness.masks
-            for rate in self.accelerations
-        ]
+        asked: list[tuple[float, MaskSettings, Role]] = [(rate, self.mask, "main") for rate in self.accelerations]
+        asked += [(rate, mask, "mask") for mask in self.studies.masks for rate in self.accelerations]
+        asked += [(rate, self.mask, "tried") for rate in robustness.accelerations]
+        asked += [(rate, mask, "tried") for mask in robustness.masks for rate in self.accelerations]
         found: dict[str, Sampling] = {}
-        for sampling in (*own, *tried):
-            found.setdefault(sampling.name, sampling)
+        for rate, mask, role in asked:
+            name = f"{rate:g}x" if mask is self.mask else f"{rate:g}x-{mask.name}"
+            found.setdefault(name, Sampling(name, rate, mask, role))
         return found
 
     @property

@@ -1,4 +1,4 @@
-"""A table of bad inputs: each is told by its file's name or left out with a reason, in bounded memory and time."""
+"""A table of bad inputs: each is reported by its file's name or left out with a reason, in bounded memory and time."""
 
 import gzip
 import json
@@ -188,32 +188,32 @@ def _check(folder: Path, bad: Path, reader) -> None:
     start = time.monotonic()
     tracemalloc.start()
     try:
-        with pytest.raises(UnimriError) as told:
+        with pytest.raises(UnimriError) as raised:
             _prepare(folder, reader, "fail")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < MEMORY
-    assert str(told.value).startswith(f"{bad}: ")
-    assert "; " in str(told.value), "the mend is missing"
+    assert str(raised.value).startswith(f"{bad}: ")
+    assert "; " in str(raised.value), "the mend is missing"
     assert not (folder.parent / "fail").exists()
     output = _prepare(folder, reader, "skip")
     assert PreparedData(output).manifest["patient"].nunique() == 3
     (skipped,) = pd.read_csv(output / "skipped.csv").to_dict("records")
-    assert skipped["reason"] in str(told.value)
+    assert skipped["reason"] in str(raised.value)
     assert bad.name not in skipped["reason"]
     assert time.monotonic() - start < SECONDS
 
 
 @pytest.mark.parametrize("spoil", DICOM.values(), ids=DICOM.keys())
-def test_a_bad_dicom_is_told_or_left_out(tmp_path, spoil):
+def test_a_bad_dicom_is_reported_or_left_out(tmp_path, spoil):
     bad = _good_dicom(tmp_path / "raw")
     spoil(bad)
     _check(tmp_path / "raw", bad, DicomReader())
 
 
 @pytest.mark.parametrize("spoil", NIFTI.values(), ids=NIFTI.keys())
-def test_a_bad_nifti_is_told_or_left_out(tmp_path, spoil):
+def test_a_bad_nifti_is_reported_or_left_out(tmp_path, spoil):
     bad = _good_nifti(tmp_path / "raw")
     spoil(bad)
     _check(tmp_path / "raw", bad, NiftiReader())
@@ -225,7 +225,7 @@ def test_an_unusual_nifti_is_used(tmp_path, change):
     assert len(PreparedData(_prepare(tmp_path / "raw", NiftiReader(), "fail")).manifest) == 4
 
 
-def test_mixed_sizes_in_a_series_are_told(tmp_path):
+def test_mixed_sizes_in_a_series_are_reported(tmp_path):
     bad = _good_dicom(tmp_path / "raw").with_name("b.dcm")
     pixels = np.arange(30 * 30, dtype=np.uint16).reshape(30, 30)
     write_image(bad, pixels, PatientID="P3", SeriesInstanceUID="1.3", InstanceNumber=9)
@@ -242,7 +242,7 @@ def test_links_that_lead_in_circles_or_nowhere_are_passed_over(tmp_path):
     assert len(PreparedData(_prepare(folder, NiftiReader(), "fail")).manifest) == 4
 
 
-def test_a_file_that_goes_away_while_others_are_read_is_told(tmp_path):
+def test_a_file_that_goes_away_while_others_are_read_is_reported(tmp_path):
     bad = _good_nifti(tmp_path / "raw")
     scans = NiftiReader().find(tmp_path / "raw")
     bad.unlink()
@@ -250,7 +250,7 @@ def test_a_file_that_goes_away_while_others_are_read_is_told(tmp_path):
         NiftiReader().read_scan(scans[-1])
 
 
-def test_a_disk_that_fills_up_is_told_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_disk_that_fills_up_is_reported_and_leaves_nothing(tmp_path, monkeypatch):
     _good_nifti(tmp_path / "raw")
     write = h5py.Dataset.__setitem__
     written = []

@@ -121,7 +121,7 @@ def test_given_splits_are_used(tmp_path, scans):
         (SPLITS.replace("P0,test", "P0,train"), r"knee: no patient is left for test"),
     ],
 )
-def test_splits_that_do_not_serve_are_told(tmp_path, scans, content, says):
+def test_splits_that_do_not_serve_are_reported(tmp_path, scans, content, says):
     path = tmp_path / "splits.csv"
     path.write_text(content)
     task = PreparationTask(
@@ -132,7 +132,7 @@ def test_splits_that_do_not_serve_are_told(tmp_path, scans, content, says):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_or_torn_index_is_told(tmp_path, scans):
+def test_a_missing_or_torn_index_is_reported(tmp_path, scans):
     with pytest.raises(UnimriError, match=r"shard-000\.json: no such file; run `unimri index`"):
         Index.load(tmp_path / "shard-000.json")
     save_index(index_scans("knee", scans, IndexTask(reader=NiftiReader()), 0), tmp_path)

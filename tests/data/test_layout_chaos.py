@@ -55,13 +55,13 @@ def test_a_number_in_both_trees_is_one_patient_with_volumes_of_their_own(tmp_pat
     assert first.name != second.name
 
 
-def test_a_damaged_file_is_told_when_its_sequence_is_read(chaos):
+def test_a_damaged_file_is_reported_when_its_sequence_is_read(chaos):
     (chaos / "1" / "T2SPIR" / "DICOM_anon" / "IM2.dcm").write_bytes(b"damaged")
     with pytest.raises(UnimriError, match=r"IM2\.dcm: cannot be parsed"):
         [ChaosReader().read_scan(scan) for scan in ChaosReader().find(chaos)]
 
 
-def test_folders_without_sequences_are_told(tmp_path):
+def test_folders_without_sequences_are_reported(tmp_path):
     with pytest.raises(UnimriError, match="empty"):
         ChaosReader().find(tmp_path)
     (tmp_path / "1").mkdir()

@@ -260,7 +260,7 @@ def test_skipping_divides_the_patients_that_are_left(tmp_path, scans):
     assert len(pd.read_csv(tmp_path / "out" / "skipped.csv")) == 3
 
 
-def test_too_few_patients_are_told_before_and_after_skipping(tmp_path, scans):
+def test_too_few_patients_are_reported_before_and_after_skipping(tmp_path, scans):
     for patient in range(2, 6):
         for path in (scans / f"P{patient}").iterdir():
             path.write_bytes(b"damaged")
@@ -273,7 +273,7 @@ def test_too_few_patients_are_told_before_and_after_skipping(tmp_path, scans):
         _prepare(tmp_path / "one", tmp_path / "out")
 
 
-def test_an_empty_centre_is_told_by_name(tmp_path):
+def test_an_empty_centre_is_reported_by_name(tmp_path):
     for name in "abc":
         array = np.zeros((40, 40, 2), np.float32)
         array[0, 0, 0] = 1

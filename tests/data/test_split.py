@@ -52,7 +52,7 @@ def test_another_seed_divides_otherwise():
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_fewer_than_three_patients_are_told(count):
+def test_fewer_than_three_patients_are_reported(count):
     with pytest.raises(UnimriError, match=f"^{count} patient.*at least three"):
         split_patients([str(n) for n in range(count)] * 2, Fractions(), 0)
 

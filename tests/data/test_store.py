@@ -118,7 +118,7 @@ def test_a_slice_set_can_go_to_a_worker_process(store):
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(train))[5], train[5])
 
 
-def test_a_missing_or_strange_manifest_is_told(tmp_path, store):
+def test_a_missing_or_strange_manifest_is_reported(tmp_path, store):
     with pytest.raises(UnimriError, match=r"manifest\.csv: no such file; run prepare"):
         PreparedData(tmp_path / "none")
     for content in ("", "a,b\n1,2\n", (store / "manifest.csv").read_text().splitlines()[0]):
@@ -127,7 +127,7 @@ def test_a_missing_or_strange_manifest_is_told(tmp_path, store):
             PreparedData(store)
 
 
-def test_a_missing_or_damaged_shard_is_told(store):
+def test_a_missing_or_damaged_shard_is_reported(store):
     shard = store / "shard-001.h5"
     content = shard.read_bytes()
     shard.write_bytes(content[:500])
@@ -138,14 +138,14 @@ def test_a_missing_or_damaged_shard_is_told(store):
         PreparedData(store)
 
 
-def test_a_shard_that_disagrees_with_the_manifest_is_told(store):
+def test_a_shard_that_disagrees_with_the_manifest_is_reported(store):
     with h5py.File(store / "shard-000.h5", "r+") as file:
         file["slices"].resize(1, axis=0)
     with pytest.raises(UnimriError, match=r"shard-000\.h5: has 1 slices.*run prepare again"):
         PreparedData(store)
 
 
-def test_a_shard_of_another_version_is_told(store):
+def test_a_shard_of_another_version_is_reported(store):
     with h5py.File(store / "shard-000.h5", "r+") as file:
         slices = file["slices"][()].astype(np.float32)
         del file["slices"]
@@ -154,14 +154,14 @@ def test_a_shard_of_another_version_is_told(store):
         PreparedData(store)
 
 
-def test_a_shard_of_another_preparation_is_told(store):
+def test_a_shard_of_another_preparation_is_reported(store):
     with h5py.File(store / "shard-000.h5", "r+") as file:
         file.attrs["anatomy"] = "brain"
     with pytest.raises(UnimriError, match="another preparation"):
         PreparedData(store)
 
 
-def test_a_shard_lost_while_training_is_told(store):
+def test_a_shard_lost_while_training_is_reported(store):
     train = PreparedData(store).split("train")
     (store / "shard-000.h5").unlink()
     with pytest.raises(UnimriError, match=r"shard-000\.h5.*run prepare again"):

@@ -19,7 +19,7 @@ from unimri.data.layouts import parse_reader
 from unimri.deploy.adapt import AdaptationSettings, adapt, guess_reader
 from unimri.deploy.adapters import load_adapter
 from unimri.deploy.library import digests, pack
-from unimri.training.checkpoints import Interruption
+from unimri.training.distributed import Interruption
 from unimri.training.engine import Callback, Course
 
 NIFTI = parse_reader("nifti")

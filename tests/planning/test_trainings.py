@@ -62,6 +62,12 @@ def test_rows_that_share_a_budget_share_a_recipe():
         assert row.budget is None or budgets()[row.budget].recipe == row.recipe
 
 
+def test_recipes_name_the_conditioning_of_the_teachers():
+    for row in METHODS + ADAPTATIONS:
+        taught_by = None if row.teachers is None else methods.method(row.teachers).conditioning
+        assert row.recipe.taught_by == taught_by
+
+
 def test_methods_are_trained_after_those_that_they_build_on():
     keys = [row.key for row in trained()]
     assert set(keys) == {row.key for row in METHODS if row.budget is not None}
@@ -151,11 +157,19 @@ def test_a_training_has_the_code_of_its_own_stage(default, monkeypatch):
     plan = WorkflowPlan(parse_config(default))
     codes = {one.history: plan.training_code(one) for one in plan.trainings("4x", "2021")}
     changed = {
-        "unimri.training.distillation": "distilled/layer",
-        "unimri.models.conditioning.instance_norm": "shared_i",
+        "unimri.training.distillation": ("distilled/layer",),
+        "unimri.models.conditioning.instance_norm": ("shared_i",),
+        # S3 runs its teachers.
+        "unimri.models.conditioning.none": (
+            "independent/",
+            "shared/",
+            "shared_all/",
+            "distilled/layer",
+            "adaptation/scratch/",
+        ),
     }
     parsed = provenance._parsed
-    for name, part in changed.items():
+    for name, places in changed.items():
         text = provenance._source(name).read_text()
 
         def edited(source, text=text):
@@ -167,5 +181,7 @@ def test_a_training_has_the_code_of_its_own_stage(default, monkeypatch):
         differ = {
             one.history for one in other.trainings("4x", "2021") if other.training_code(one) != codes[one.history]
         }
-        expected = {history for history in codes if f"/{part}" in history and "/aspin/" not in history}
+        expected = {
+            history for history in codes if any(f"/{place}" in history for place in places) and "/aspin/" not in history
+        }
         assert differ == expected

@@ -16,8 +16,8 @@ from commands import ANATOMIES, finish, start, start_group, tree
 from safetensors.torch import load_file
 
 from unimri.data.store import PreparedData
-from unimri.training.batches import Batches
 from unimri.training.methods import recipe
+from unimri.training.steps import Batches
 
 # Batches of four and as many validation batches as make the processes unequal in them.
 SHARED = {"batch_size": 4}

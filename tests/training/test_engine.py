@@ -16,7 +16,8 @@ from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.training import run
 from unimri.training.callbacks import Display
-from unimri.training.checkpoints import Checkpoints, InterruptedTraining
+from unimri.training.checkpoints import Checkpoints
+from unimri.training.distributed import InterruptedTraining
 from unimri.training.engine import Adam, Callback, learning_rate_factor
 from unimri.training.run import run_training
 from unimri.training.settings import Optimisation
@@ -196,7 +197,7 @@ def test_what_is_not_finite_stops_the_training_and_reaches_no_file(experiment, t
         run_training(experiment.task("pretrained"), files, tmp_path / "o", checkpoints, checkpoint_minutes=0)
     message = str(fault.value)
     assert "at step 3 (" in message
-    # Iteration 3 of S2 is the second one's turn; its volumes are told by the keys of the manifest.
+    # Iteration 3 of S2 is the second one's turn; its volumes are named by the keys of the manifest.
     keys = set(PreparedData(files.data["hand"]).manifest["volume"])
     assert any(f"hand volume {key} slice " in message for key in keys)
     assert "head" not in message

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from commands import ANATOMIES, finish, start, tree
 
-from unimri.training.checkpoints import SIGNALS, noticing_signals
+from unimri.training.distributed import SIGNALS, noticing_signals
 
 
 def whole(given: list[str], folder: Path) -> tuple[dict[str, str], float]:

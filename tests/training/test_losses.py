@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from unimri.training.distillation import attention_map, attention_transfer
-from unimri.training.losses import mean_absolute_error
+from unimri.training.steps import mean_absolute_error
 
 
 def test_attention_transfer_is_eq_4_summed_over_cascades_and_averaged_over_the_batch() -> None:

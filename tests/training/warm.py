@@ -5,7 +5,7 @@ import torch
 
 import unimri.cli.__main__
 import unimri.training.callbacks
-import unimri.training.launch
+import unimri.training.distributed
 import unimri.training.run
 from unimri.core.provenance import code_digest
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from unimri.core.errors import UnimriError
-from unimri.workflow.slurm import cancel_leftovers
+from unimri.workflow.jobs import cancel_leftovers
 
 
 @pytest.fixture

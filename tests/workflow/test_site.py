@@ -4,7 +4,7 @@ import pytest
 import yte
 
 from unimri.core.errors import UnimriError
-from unimri.workflow.slurm import Site, read_site
+from unimri.workflow.jobs import Site, read_site
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,7 +75,7 @@ def test_a_site_that_says_nothing_leaves_out_what_snakemake_would_refuse(site: P
         ("{", "cannot be read as YAML"),
     ],
 )
-def test_a_wrong_file_is_told_in_one_line(site: Path, text: str, says: str) -> None:
+def test_a_wrong_file_is_reported_in_one_line(site: Path, text: str, says: str) -> None:
     site.write_text(text)
     with pytest.raises(UnimriError) as fault:
         read_site()

@@ -76,7 +76,7 @@ def test_what_a_change_makes_stale_is_said_with_the_reason(copy: Path, tmp_path:
     assert (state, detail) == ("stale", "its input results/data/prostate/manifest.csv is gone")
 
 
-def test_a_training_under_way_is_told_from_its_checkpoint(copy: Path) -> None:
+def test_a_training_under_way_is_reported_from_its_checkpoint(copy: Path) -> None:
     class Stop(Callback):
         def on_step(self, step: int, loss: float, learning_rate: float) -> None:
             if step == 6:

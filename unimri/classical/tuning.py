@@ -10,8 +10,8 @@ from tqdm import tqdm
 
 from unimri.classical.settings import TotalVariation, Tuned, Wavelet
 from unimri.core.artifacts import sha256, write_json
-from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
+from unimri.core.machine import use_threads
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import read_settings
 from unimri.data.store import PreparedData, SliceSet, evenly_spaced

@@ -83,7 +83,7 @@ def reconstruct(
 
     Where the truth is known, it is compared with zero filling. Ends with status 1 if a volume was left out.
     """
-    from unimri.core.compute import use_threads
+    from unimri.core.machine import use_threads
     from unimri.deploy.reconstruct import Models, Request, outcome_line, summary, write_scores
     from unimri.deploy.reconstruct import reconstruct as run
     from unimri.physics.masks import read_mask
@@ -129,14 +129,14 @@ def adapt(
 
     Interrupted, it ends with status 143, and goes on where it was when the same command is given again.
     """
-    from unimri.core.compute import cpu_threads
+    from unimri.core.machine import cpu_threads
     from unimri.data.layouts import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
     from unimri.deploy.adapt import adapt as run
     from unimri.deploy.adapters import add_adapter, changeable
     from unimri.deploy.library import find_model
     from unimri.training.callbacks import Display
-    from unimri.training.launch import one_voice
+    from unimri.training.distributed import one_voice
 
     settings = parse_settings(
         AdaptationSettings,

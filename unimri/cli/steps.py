@@ -80,14 +80,16 @@ def train(
     picture_epochs: Annotated[int, typer.Option(min=1, help="The logger gets pictures every so many epochs.")] = 1,
 ) -> None:
     """Run one training: S1, Shared, S2, S3 or S4. Ends with status 143 when a signal interrupts it."""
+    from torch.distributed import is_torchelastic_launched
+
     from unimri.training.callbacks import Display
+    from unimri.training.distributed import launch, one_voice
     from unimri.training.engine import Callback
-    from unimri.training.launch import is_launched, launch, one_voice
     from unimri.training.run import Files, run_training
     from unimri.training.settings import Running, TrainingTask
 
     settings = parse_settings(TrainingTask, task, "--task")
-    if processes > 1 and not is_launched():
+    if processes > 1 and not is_torchelastic_launched():
         sys.exit(launch(processes, settings.threads, sys.argv[1:]))
     files = Files(pairs(data), mask, base, pairs(teacher))
     callbacks: list[Callback] = [Display()]

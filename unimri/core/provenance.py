@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import importlib.metadata
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -26,14 +27,17 @@ def _version(name: str) -> str:
 def code_digest(*modules: str) -> str:
     """Digest of modules and of all that they import inside the package, as 16 hexadecimal digits.
 
-    It changes with the code and not with comments, docstrings or layout, so that a rule that carries it as a parameter
-    reruns when, and only when, what it runs has changed.
+    A table beside a module, TOML of its name, is of its code. The digest changes with the code and not with comments,
+    docstrings or layout, so that a rule that carries it as a parameter reruns when, and only when, what it runs has
+    changed.
     """
     digest = hashlib.sha256()
     for name in sorted(set().union(*map(_closure, modules))):
         source = _source(name)
         assert source is not None
         digest.update(name.encode() + b"\0" + _parsed(source.read_text(encoding="utf-8"))[0])
+        if (table := source.with_suffix(".toml")).is_file():
+            digest.update(repr(tomllib.loads(table.read_text(encoding="utf-8"))).encode())
     return digest.hexdigest()[:16]
 
 

@@ -59,14 +59,12 @@ class DicomReader(Reader):
             return patient, header.series or place.parent.as_posix()
 
         series, faults = find_series(files_below(folder), key)
-        if not series and not faults:
-            raise nothing_found(folder, "DICOM image")
         scans = [Scan(f"{patient}/{name}", paths, patient=patient) for (patient, name), paths in series.items()]
         for fault in faults:
             place = fault.path.relative_to(folder)
             patient = patient_by_pattern(place, self.patient_pattern) or place.parts[0]
             scans.append(Scan(place.as_posix(), (fault.path,), fault, patient))
-        return sorted(scans, key=lambda scan: (scan.patient, scan.name))
+        return _some(sorted(scans, key=lambda scan: (scan.patient, scan.name)), folder, "DICOM image")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         return read_series(paths, self.plane)
@@ -101,9 +99,7 @@ class NiftiReader(Reader):
             grouped = self.patient == "folder" and len(place.parts) > 1
             patient = patient_by_pattern(place, self.patient_pattern) or (place.parts[0] if grouped else scan.name)
             scans.append(Scan(scan.name, scan.paths, patient=patient))
-        if not scans:
-            raise nothing_found(folder, "NIfTI file (.nii, .nii.gz) that is not excluded")
-        return scans
+        return _some(scans, folder, "NIfTI file (.nii, .nii.gz) that is not excluded")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         return nifti.read_slices(paths[0], self.plane)
@@ -140,9 +136,7 @@ class FastmriReader(Reader):
         """
         named = partial(fastmri.patient_of, acquisitions=self.acquisitions)
         scans = _hdf5_scans(folder, "fastMRI headers", named, self.patient == "header", self.patient_pattern)
-        if not scans:
-            raise nothing_found(folder, "fastMRI file (.h5) of the acquisitions that are asked for")
-        return scans
+        return _some(scans, folder, "fastMRI file (.h5) of the acquisitions that are asked for")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         return isolated(paths[0], UNREADABLE, fastmri.read_slices, self.use)
@@ -166,12 +160,17 @@ class IsmrmrdReader(Reader):
         scans = _hdf5_scans(
             folder, "ISMRMRD headers", ismrmrd.patient_of, self.patient == "header", self.patient_pattern
         )
-        if not scans:
-            raise nothing_found(folder, "ISMRMRD file (.h5)")
-        return scans
+        return _some(scans, folder, "ISMRMRD file (.h5)")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         return isolated(paths[0], UNREADABLE, ismrmrd.read_slices)
+
+
+def _some(scans: list[Scan], folder: Path, wanted: str) -> list[Scan]:
+    """Scans of a folder, at least one; `wanted` says what was looked for."""
+    if not scans:
+        raise nothing_found(folder, wanted)
+    return scans
 
 
 def _hdf5_scans(
@@ -203,9 +202,7 @@ class AcdcReader(Reader):
             for path in files_below(folder)
             if re.fullmatch(r"patient\d+", path.parent.name) and path.name == f"{path.parent.name}_4d.nii.gz"
         ]
-        if not scans:
-            raise nothing_found(folder, "ACDC scan (patientNNN/patientNNN_4d.nii.gz)")
-        return scans
+        return _some(scans, folder, "ACDC scan (patientNNN/patientNNN_4d.nii.gz)")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         return nifti.read_slices(paths[0])
@@ -233,9 +230,7 @@ class DecathlonReader(Reader):
             for path in files
             if not path.name.startswith(".")
         ]
-        if not scans:
-            raise nothing_found(folder, "Decathlon image (imagesTr/*.nii.gz, imagesTs/*.nii.gz)")
-        return scans
+        return _some(scans, folder, "Decathlon image (imagesTr/*.nii.gz, imagesTs/*.nii.gz)")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         return nifti.read_slices(paths[0], channel=self.channel)
@@ -279,10 +274,8 @@ class ChaosReader(Reader):
             if sequence in self.sequences and (patient / FOLDERS[sequence]).is_dir()
             for scan in _sequence(patient, sequence, folder)
         ]
-        if not scans:
-            wanted = ", ".join(f"N/{FOLDERS[sequence]}" for sequence in self.sequences)
-            raise nothing_found(folder, f"CHAOS MR sequence ({wanted})")
-        return scans
+        wanted = ", ".join(f"N/{FOLDERS[sequence]}" for sequence in self.sequences)
+        return _some(scans, folder, f"CHAOS MR sequence ({wanted})")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         return read_series(paths)

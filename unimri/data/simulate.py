@@ -20,6 +20,7 @@ from tqdm import tqdm
 from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
 from unimri.data.phantoms.cardiac import END_SYSTOLE
+from unimri.data.phantoms.phantom import Phantom
 from unimri.data.scanner import SimulationSettings, Volume, phantoms, scan, stream
 
 # Which sequence a contrast belongs to, its folder below DICOM_anon, the number in its file names, and how the
@@ -85,16 +86,21 @@ class Series:
     axes: NDArray[np.float64]
 
 
+def _patients(settings: SimulationSettings, seed: int) -> Iterator[tuple[int, Phantom, int]]:
+    """Each patient's number, from 0, phantom, and columns of the pictures where all of a patient have the same."""
+    kind, sizes = phantoms()[settings.anatomy], settings.matrix_sizes
+    for number in range(settings.patients):
+        yield number, kind(stream(seed, settings.anatomy, "patient", number)), sizes[number % len(sizes)]
+
+
 def write_fastmri(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]:
     """fastMRI's DICOM archives: a folder a patient, a folder a series, file names out of order.
 
     Writes `<root>/<patient>/<series>/*.dcm`; see `LAYOUTS`.
     """
-    kind = phantoms()[settings.anatomy]
-    for patient in range(settings.patients):
-        phantom = kind(stream(seed, settings.anatomy, "patient", patient))
+    for patient, phantom, _ in _patients(settings, seed):
         rng = stream(seed, settings.anatomy, "protocol", patient)
-        contrasts = rng.permutation(list(kind.tissues)).tolist()
+        contrasts = rng.permutation(list(phantom.tissues)).tolist()
         tilt = float(rng.choice([0.0, rng.uniform(-0.15, 0.15)]))
         patient_id = f"SIMULATED-{settings.anatomy.upper()}-{patient + 1:04d}"
         study = f"{seed} {patient_id}"
@@ -111,7 +117,7 @@ def write_fastmri(settings: SimulationSettings, root: Path, seed: int) -> Iterat
                 series=f"{study} {number}",
                 number=number + 1,
                 description=contrast,
-                axes=axes(kind.sagittal, tilt),
+                axes=axes(phantom.sagittal, tilt),
             )
             numbers = np.arange(1, settings.slices + 1)
             if rng.random() < 0.3:
@@ -146,13 +152,10 @@ def write_chaos(settings: SimulationSettings, root: Path, seed: int) -> Iterator
 
     Writes `<root>/<number>/{T1DUAL,T2SPIR}/{DICOM_anon,Ground}/...`; see `LAYOUTS`.
     """
-    kind = phantoms()[settings.anatomy]
     folder_number = 0
-    for patient in range(settings.patients):
+    for patient, phantom, size in _patients(settings, seed):
         # Folder numbers have holes, as in the archive, where the other numbers went to the challenge's test.
         folder_number += int(stream(seed, settings.anatomy, "folder", patient).integers(1, 4))
-        phantom = kind(stream(seed, settings.anatomy, "patient", patient))
-        size = settings.matrix_sizes[patient % len(settings.matrix_sizes)]
         patient_id = f"SIMULATED-{settings.anatomy.upper()}-{folder_number:04d}"
         study = f"{seed} {patient_id}"
         for number, (contrast, (sequence, below, first, stride, offset)) in enumerate(_SERIES.items()):
@@ -169,7 +172,7 @@ def write_chaos(settings: SimulationSettings, root: Path, seed: int) -> Iterator
                 series=f"{study} {contrast}",
                 number=number + 1,
                 description=f"{sequence} {contrast}" if below else sequence,
-                axes=axes(kind.sagittal),
+                axes=axes(phantom.sagittal),
             )
             peak = float(rng.uniform(500, 2500))
             paths = [folder / "DICOM_anon" / below / f"{name}.dcm" for name in names]
@@ -271,12 +274,9 @@ def write_acdc(settings: SimulationSettings, root: Path, seed: int) -> Iterator[
 
     Writes `<root>/patient001/{patient001_4d.nii.gz,...,Info.cfg}`; see `LAYOUTS`.
     """
-    kind = phantoms()[settings.anatomy]
-    (contrast,) = kind.tissues
-    for patient in range(settings.patients):
-        phantom = kind(stream(seed, settings.anatomy, "patient", patient))
+    for patient, phantom, columns in _patients(settings, seed):
+        (contrast,) = phantom.tissues
         rng = stream(seed, settings.anatomy, "series", patient)
-        columns = settings.matrix_sizes[patient % len(settings.matrix_sizes)]
         rows = 2 * round(columns * float(rng.choice(_ASPECTS)) / 2)
         volume = scan(phantom, contrast, (rows, columns), settings.slices, settings.noise, rng, settings.frames)
         cine = np.rint(volume.magnitude * rng.uniform(200, 1500)).astype(np.int16)
@@ -303,13 +303,10 @@ def write_decathlon(settings: SimulationSettings, root: Path, seed: int) -> Iter
 
     Writes `<root>/{dataset.json,imagesTr,labelsTr,imagesTs}`; see `LAYOUTS`.
     """
-    kind = phantoms()[settings.anatomy]
-    contrasts = list(kind.tissues)
+    contrasts = list(phantoms()[settings.anatomy].tissues)
     training: list[dict[str, str]] = []
     test: list[str] = []
-    for patient in range(settings.patients):
-        phantom = kind(stream(seed, settings.anatomy, "patient", patient))
-        size = settings.matrix_sizes[patient % len(settings.matrix_sizes)]
+    for patient, phantom, size in _patients(settings, seed):
         channels = []
         for contrast in contrasts:
             rng = stream(seed, settings.anatomy, "series", patient, contrast)

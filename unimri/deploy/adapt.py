@@ -14,8 +14,8 @@ from pydantic import Field
 from tqdm import tqdm
 
 from unimri.core.artifacts import remove, sha256, write_text
-from unimri.core.compute import choose_device, use_threads
 from unimri.core.errors import UnimriError
+from unimri.core.machine import choose_device, use_threads
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
 from unimri.core.text import markdown_table
@@ -36,10 +36,10 @@ from unimri.models.folder import WEIGHTS, insert_aspin, load_model, read_about
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks, draw_masks, save_masks
 from unimri.training.engine import Callback
-from unimri.training.losses import mean_absolute_error
 from unimri.training.methods import recipe
 from unimri.training.run import Files, run_training
 from unimri.training.settings import Budget, Optimisation, TrainingTask, training_modules
+from unimri.training.steps import mean_absolute_error
 
 # The paper's side of a slice, and the least of them that make an epoch worth its name.
 _LARGEST_SIDE = 320
@@ -158,7 +158,7 @@ def adapt(
             epochs=task.budget.epochs,
             learning_rate=task.budget.learning_rate,
             data_sha256=sha256(work / "data/manifest.csv"),
-            code=code_digest("unimri.deploy.adapt", *training_modules(network.conditioning.name, distils=False)),
+            code=code_digest("unimri.deploy.adapt", *training_modules(task.recipe)),
             versions=versions(),
         )
         about = describe_anatomy(

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unimri.core.artifacts import replacing
-from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
+from unimri.core.machine import use_threads
 from unimri.core.provenance import versions
 from unimri.core.text import write_csv
 from unimri.data.store import PreparedData, Split

@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from tabulate import tabulate
 
-from unimri.core.machine import machine_resources
+from unimri.core.machine import choose_device, computes_in_bfloat16, cpu_threads, machine_resources, use_threads
 
 PACKAGE = "unimri"
 # Instruction sets that the convolutions' library chooses its code by, as torch names and as people know them.
@@ -166,8 +166,6 @@ def this_machine() -> Machine:
     """The machine at hand. Imports torch."""
     import torch
 
-    from unimri.core.compute import choose_device, computes_in_bfloat16, cpu_threads
-
     device, gpu = choose_device("auto"), None
     if device == "cuda":
         properties = torch.cuda.get_device_properties(0)
@@ -199,7 +197,6 @@ def images_per_second(size: int, device: str, seconds: float = 0.8) -> float:
     """
     import torch
 
-    from unimri.core.compute import use_threads
     from unimri.models.cascade import D5C5
     from unimri.models.settings import CascadeSettings
     from unimri.physics.fourier import undersample

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unimri.core.compute import choose_device
 from unimri.core.errors import UnimriError
+from unimri.core.machine import choose_device
 from unimri.deploy.estimates import Choice, choose, estimated_scale, features
 from unimri.deploy.library import ModelDescription, opened
 from unimri.models.cascade import D5C5

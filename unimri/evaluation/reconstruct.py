@@ -11,8 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from unimri.core.artifacts import sha256
-from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
+from unimri.core.machine import use_threads
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import read_settings
 from unimri.data.store import PreparedData

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from unimri.core.errors import UnimriError
 from unimri.models.folder import load_model
-from unimri.training.losses import Inputs, Undersampler
 from unimri.training.settings import Distillation
+from unimri.training.steps import Inputs, Undersampler
 
 
 class _Energy(torch.autograd.Function):

@@ -1,6 +1,7 @@
 """Several processes that train one network: each takes its share of every batch, and all make the same step.
 
-Each joins the others that torchrun has started, and takes a GPU that no other training has.
+torchrun's launcher starts them. Each joins the others, and takes a GPU that no other training has. They stop together,
+when a scheduler or a person tells one of them to.
 
 Not `DistributedDataParallel`: it lays the gradients out anew after the first iteration, so that with three processes or
 more a sum is rounded differently in a training that goes on from a checkpoint than in one that was never interrupted.
@@ -11,10 +12,14 @@ that has none. A network of 150,000 numbers has nothing to gain from overlapping
 import hashlib
 import logging
 import os
+import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import torch
@@ -27,6 +32,52 @@ from unimri.core.errors import UnimriError
 from unimri.core.locks import try_lock
 
 log = logging.getLogger(__name__)
+
+# What a scheduler sends before it kills, what it can be told to send earlier (SLURM's --signal), and Ctrl-C.
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+
+class InterruptedTraining(Exception):  # noqa: N818, it is no error
+    """A training stopped because it was told to; the message says where it goes on."""
+
+    # As a shell tells of a process that SIGTERM ended: a scheduler takes it for a preemption and not for a fault.
+    status = 128 + signal.SIGTERM
+
+
+class Interruption:
+    """Whether the process has been told to stop, or has lost the launcher that would tell it."""
+
+    def __init__(self) -> None:
+        self._noted = False
+        self._launcher = os.getppid() if dist.is_torchelastic_launched() else None
+
+    @property
+    def requested(self) -> bool:
+        """The training is to stop after the step in hand."""
+        return self._noted or (self._launcher is not None and os.getppid() != self._launcher)
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Signal handler."""
+        self._noted = True
+
+
+@contextmanager
+def noticing_signals() -> Iterator[Interruption]:
+    """Note `SIGNALS` instead of dying of them; the handlers that were there come back at the end.
+
+    Outside the main thread, where Python allows no handlers, nothing is noted.
+    """
+    interruption = Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = {number: signal.signal(number, interruption.note) for number in SIGNALS}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            # None: a handler that was not installed from Python, and cannot be put back from it.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 class ElsewhereError(UnimriError):
@@ -220,3 +271,61 @@ def _first_free(names: Sequence[str], folder: Path) -> tuple[int, BaseFileLock |
     except OSError as fault:
         log.warning("%s: cannot tell which GPUs are taken (%s)", folder, fault.strerror)
     return 0, None
+
+
+def launch(processes: int, threads: int, arguments: Sequence[str]) -> int:
+    """Run `unimri` with `arguments` in several processes on this machine.
+
+    Parameters
+    ----------
+    threads : of each process.
+
+    Returns
+    -------
+    Exit status: that of the process that failed first, as a shell tells it; 143 when a signal stopped them all.
+    """
+    # Here, because the processes that it starts need none of this, and it takes a while to import.
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    # Each process says itself, in one line, why it stops.
+    logging.disable()
+    options = [f"--nproc-per-node={processes}", "--standalone", "--local-addr=localhost"]
+    options += [f"--signals-to-handle={','.join(number.name for number in SIGNALS)}"]
+    try:
+        run(parse_args([*options, "--module", "unimri.cli", *arguments]))  # type: ignore[no-untyped-call]
+    except SignalException:
+        return InterruptedTraining.status
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode >= 0:
+            return failure.exitcode
+        name = signal.Signals(-failure.exitcode).name
+        print(
+            f"unimri: {name} ended process {rank}; the same command goes on from the last checkpoint", file=sys.stderr
+        )
+        return 128 - failure.exitcode
+    return 0
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Let the first of several processes speak for all, except for faults that another one has.
+
+    Raises
+    ------
+    SystemExit : with status 143 when the training was interrupted, 1 when another process has failed.
+    """
+    leads = not dist.is_torchelastic_launched() or os.environ["RANK"] == "0"
+    if not leads:
+        logging.getLogger("unimri").setLevel(logging.ERROR)
+    try:
+        yield
+    except InterruptedTraining as stop:
+        if leads:
+            print(f"unimri: {stop}", file=sys.stderr)
+        sys.exit(stop.status)
+    except ElsewhereError:
+        sys.exit(1)

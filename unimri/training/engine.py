@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn, optim
 
 from unimri.core.errors import UnimriError
-from unimri.training.checkpoints import Checkpoints, InterruptedTraining, Interruption, Progress
-from unimri.training.distributed import ProcessGroup
+from unimri.training.checkpoints import Checkpoints, Progress
+from unimri.training.distributed import InterruptedTraining, Interruption, ProcessGroup
 from unimri.training.settings import Optimisation, TrainingTask
 
 

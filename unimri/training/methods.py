@@ -3,7 +3,7 @@
 A new control is one row here, and its budget under `training.stages` of the configuration.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -32,7 +32,7 @@ class Method:
     learns_from : 'each': one anatomy, each has a network of its own; 'base': the base anatomies; 'all': those and the
         new ones; 'new': one new anatomy.
     base : key of the row whose network it starts from; None for the initialisation.
-    teachers : key of the row whose networks, one a base anatomy, it is distilled from.
+    teachers : key of the row whose networks, one a base anatomy, it is distilled from; `recipe` has their conditioning.
     universal : the network holds numbers of each anatomy (its conditioning's), and S4 adds those of new ones.
     folder : of its models, below sampling and seed; the key when empty.
     curves : panel of the figure of training curves that it stands in.
@@ -112,7 +112,7 @@ METHODS = (
         "proposed",
         "Proposed",
         budget="distilled",
-        recipe=Recipe(conditioning="aspin", from_base=True, in_turn=True),
+        recipe=Recipe(conditioning="aspin", from_base=True, in_turn=True, taught_by="none"),
         base="without_distillation",
         teachers="independent",
         universal=True,
@@ -199,12 +199,9 @@ def method(key: str) -> Method:
     ------
     UnimriError : when there is none; the message lists the keys that are allowed.
     """
-    for known in METHODS:
-        if known.key == key:
-            return known
     if (layer := layer_of(key)) is not None:
         return replace(method("proposed"), key=key, title=f"layer {layer}")
-    raise UnimriError(f"method {key!r} is unknown; allowed: {', '.join(known.key for known in METHODS)}, layer1, ...")
+    return _row(METHODS, key, "method", ", layer1, ...")
 
 
 def adaptation(key: str) -> Method:
@@ -214,11 +211,14 @@ def adaptation(key: str) -> Method:
     ------
     UnimriError : when there is none; the message lists the keys that are allowed.
     """
-    for known in ADAPTATIONS:
-        if known.key == key:
-            return known
-    allowed = ", ".join(known.key for known in ADAPTATIONS)
-    raise UnimriError(f"adaptation {key!r} is unknown; allowed: {allowed}")
+    return _row(ADAPTATIONS, key, "adaptation")
+
+
+def _row(rows: Sequence[Method], key: str, what: str, more: str = "") -> Method:
+    for row in rows:
+        if row.key == key:
+            return row
+    raise UnimriError(f"{what} {key!r} is unknown; allowed: {', '.join(row.key for row in rows)}{more}")
 
 
 def trained() -> list[Method]:

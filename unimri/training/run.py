@@ -6,7 +6,7 @@ Builds what the engine needs for any stage.
 import importlib
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unimri.core.artifacts import remove_leftovers, sha256, write_json, write_text
-from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
+from unimri.core.machine import use_threads
 from unimri.core.provenance import versions
 from unimri.data.store import PreparedData
 from unimri.models.cascade import D5C5
@@ -35,12 +35,11 @@ from unimri.models.folder import (
     save_base,
 )
 from unimri.physics.masks import load_masks
-from unimri.training.batches import Batches
-from unimri.training.checkpoints import Checkpoints, Progress, alone, noticing_signals, writing
-from unimri.training.distributed import ProcessGroup, join, placed
+from unimri.training.checkpoints import Checkpoints, Progress, alone, writing
+from unimri.training.distributed import ProcessGroup, join, noticing_signals, placed
 from unimri.training.engine import Callback, Training, train
-from unimri.training.losses import Undersampler, examples, mean_absolute_error, validation_scores
-from unimri.training.settings import DISTILLATION, Running, TrainingTask, fingerprint, made_from, resolve
+from unimri.training.settings import DISTILLATION, Running, TrainingTask, fingerprint, provenance, resolve
+from unimri.training.steps import Batches, Undersampler, examples, mean_absolute_error, validation_scores
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +136,8 @@ def run_training(
         kept = Checkpoints(checkpoints, name)
         only = next(iter(files.data)) if task.recipe.learns == "conditioning" else None
         with alone(kept.lock, task.stage, group, interruption):
-            made = group.leads and are_made(output, only, made_from(task, digests))
-            if group.sum([made]).any():
+            trained = group.leads and is_trained(output, only, provenance(task, digests))
+            if group.sum([trained]).any():
                 log.info("%s: already made; nothing is left to do", task.stage)
             else:
                 if group.leads:
@@ -194,9 +193,7 @@ def _set_up(task: TrainingTask, files: Files, group: ProcessGroup, device: torch
             return network(*inputs, anatomy)[0], target
 
     held_out = {name: prepared.split("validation") for name, prepared in data.items()}
-
-    def validate(pause: Callable[[], None]) -> dict[str, float]:
-        return validation_scores(held_out, reconstruct, task.optimisation.validation_slices, group, pause)
+    limit = task.optimisation.validation_slices
 
     if recipe.adds_anatomy:
         learning = list(network.conditioning.of(next(iter(data))).parameters())
@@ -211,9 +208,9 @@ def _set_up(task: TrainingTask, files: Files, group: ProcessGroup, device: torch
         learning=learning,
         steps_per_epoch=batches.steps_per_epoch,
         loss_of=loss_of,
-        validate=validate,
+        validate=partial(validation_scores, held_out, reconstruct, limit, group),
         describe=batches.describe,
-        examples=partial(examples, held_out, reconstruct, task.optimisation.validation_slices),
+        examples=partial(examples, held_out, reconstruct, limit),
     )
     return network, training
 
@@ -249,7 +246,7 @@ def _about(training: Training, progress: Progress, digests: dict[str, str]) -> d
     return {
         "network": task.network.model_dump(),
         "conditioning": task.recipe.conditioning,
-        **made_from(task, digests),
+        **provenance(task, digests),
         "versions": versions(),
         "processes": progress.processes,
         "parameters": sum(parameter.numel() for parameter in training.learning),
@@ -286,8 +283,8 @@ def write_results(
     write_json(_about_path(output, only), about | {"files": digests})
 
 
-def are_made(output: Path, only: str | None, origin: Mapping[str, Any]) -> bool:
-    """Whether all that `write_results` writes is there, whole, and was made from `origin` (`made_from`)."""
+def is_trained(output: Path, only: str | None, origin: Mapping[str, Any]) -> bool:
+    """Whether all that `write_results` writes is there, whole, and is of this provenance."""
     about = read_record(_about_path(output, only))
     if about is None or any(about.get(key) != value for key, value in origin.items()):
         return False

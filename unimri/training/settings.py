@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from unimri.core.machine import choose_device, computes_in_bfloat16
 from unimri.core.provenance import code_digest
 from unimri.core.settings import Settings
 from unimri.models.registry import ConditioningName, NetworkSettings, conditioning_module
@@ -97,6 +98,9 @@ class Recipe(Settings):
     in_turn: bool = Field(
         False, description="each batch is of one anatomy, in turn; else slices of all anatomies are mixed"
     )
+    taught_by: ConditioningName | None = Field(
+        None, description="conditioning of the networks that it is distilled from; null: it is not distilled"
+    )
 
 
 class TrainingTask(Settings):
@@ -116,22 +120,19 @@ class TrainingTask(Settings):
     device: Literal["auto", "cpu", "cuda"] = "cpu"
 
 
-def training_modules(conditioning: str, distils: bool) -> tuple[str, ...]:
+def training_modules(recipe: Recipe) -> tuple[str, ...]:
     """The modules that a training runs; with what they import they are its code.
 
-    A training reaches its conditioning and the distillation by their names, so that neither is in the code of others.
+    A training reaches the conditionings and the distillation by their names, so that none is in the code of others.
     """
-    return ("unimri.training.run", conditioning_module(conditioning), *([DISTILLATION] if distils else []))
+    distilled = (DISTILLATION, conditioning_module(recipe.taught_by)) if recipe.taught_by is not None else ()
+    return ("unimri.training.run", conditioning_module(recipe.conditioning), *distilled)
 
 
-def training_code(task: TrainingTask) -> str:
-    """Digest of the code that a training runs."""
-    return code_digest(*training_modules(task.recipe.conditioning, task.distillation is not None))
-
-
-def made_from(task: TrainingTask, digests: Mapping[str, str]) -> dict[str, Any]:
+def provenance(task: TrainingTask, digests: Mapping[str, str]) -> dict[str, Any]:
     """All that a training's result depends on, as JSON has it; parameters as in `fingerprint`."""
-    return {"task": task.model_dump(mode="json"), "inputs": dict(digests), "code": training_code(task)}
+    code = code_digest(*training_modules(task.recipe))
+    return {"task": task.model_dump(mode="json"), "inputs": dict(digests), "code": code}
 
 
 def fingerprint(task: TrainingTask, digests: Mapping[str, str]) -> str:
@@ -142,7 +143,7 @@ def fingerprint(task: TrainingTask, digests: Mapping[str, str]) -> str:
     task : with device and precision chosen (`resolve`).
     digests : of the inputs (`unimri.training.run.Files.digests`).
     """
-    content = json.dumps(made_from(task, digests), sort_keys=True)
+    content = json.dumps(provenance(task, digests), sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
@@ -156,9 +157,6 @@ def resolve(task: TrainingTask) -> TrainingTask:
     ------
     UnimriError : when a GPU is asked for and there is none.
     """
-    # Here, because torch takes seconds to import.
-    from unimri.core.compute import choose_device, computes_in_bfloat16
-
     device, precision = choose_device(task.device), task.optimisation.precision
     if precision == "auto":
         precision = "bfloat16" if computes_in_bfloat16(device) else "float32"

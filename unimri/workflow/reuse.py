@@ -162,9 +162,9 @@ def _jobs(source: Path, results: Path, private: Path) -> list[list[_Output]]:
     jobs: dict[tuple[str, ...], list[_Output]] = {}
     try:
         for output in _outputs(Records(source), source, results, private):
-            unreadable = next((path for path in (output.target, *_below(output.target)) if not _readable(path)), None)
-            if unreadable is not None:
-                raise PermissionError(13, "cannot be read", str(unreadable))
+            for path in (output.target, *output.target.rglob("*")):
+                if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
+                    raise PermissionError(13, "cannot be read", str(path))
             jobs.setdefault(output.job, []).append(output)
     except OSError as fault:
         raise UnimriError(
@@ -195,15 +195,6 @@ def _outputs(records: Records, source: Path, results: Path, private: Path) -> It
 
 def _raise(fault: OSError) -> None:
     raise fault
-
-
-def _readable(path: Path) -> bool:
-    return os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK)
-
-
-def _below(path: Path) -> Iterable[Path]:
-    """All that is in a folder; nothing for a file."""
-    return path.rglob("*")
 
 
 def _reuse(jobs: list[list[_Output]], here: Path, results: Path, records: Records, copy: bool) -> list[Reused]:
@@ -249,16 +240,16 @@ def _is_reused(output: _Output, here: Path, records: Records, copy: bool) -> boo
 
 def _links(path: Path, target: Path) -> bool:
     """Whether a file, or one in a folder, is a link to where the target lies."""
-    links = (entry for entry in (path, *_below(path)) if entry.is_symlink())
+    links = (entry for entry in (path, *path.rglob("*")) if entry.is_symlink())
     return any(link.readlink().is_relative_to(target) for link in links)
 
 
 def _dangles(path: Path) -> bool:
-    return any(not entry.exists() for entry in _below(path))
+    return any(not entry.exists() for entry in path.rglob("*"))
 
 
 def _files(output: _Output) -> list[Path]:
-    found = _below(output.target) if output.target.is_dir() else [output.target]
+    found = output.target.rglob("*") if output.target.is_dir() else [output.target]
     return [path for path in found if path.is_file() and path.name != _TIMESTAMP]
 
 
@@ -275,34 +266,20 @@ def _take(job: list[_Output], here: Path, records: Records, copy: bool, bar: "tq
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent, path.name)
         with replacing(path) as temporary:
-            if output.target.is_dir():
-                _take_folder(output.target, temporary, copy, bar)
-            else:
-                _take_file(output.target, temporary, copy, bar)
+            _take_entry(output.target, temporary, copy, bar)
 
 
-def _take_folder(target: Path, folder: Path, copy: bool, bar: "tqdm[Any]") -> None:
-    folder.mkdir()
-    for entry in sorted(target.iterdir()):
-        path = folder / entry.name
-        if entry.is_dir():
-            _take_folder(entry, path, copy, bar)
-        else:
-            _take_file(entry.resolve(), path, copy or entry.name == _TIMESTAMP, bar)
-    _keep_time(target, folder)
-
-
-def _take_file(target: Path, path: Path, copy: bool, bar: "tqdm[Any]") -> None:
-    if copy:
+def _take_entry(target: Path, path: Path, copy: bool, bar: "tqdm[Any]") -> None:
+    if target.is_dir():
+        path.mkdir()
+        for entry in sorted(target.iterdir()):
+            _take_entry(entry, path / entry.name, copy or entry.name == _TIMESTAMP, bar)
+    elif copy:
         # Not its mode: the source may be write-protected, and Snakemake would refuse to make such a file again.
         with target.open("rb") as file, path.open("wb") as written:
             shutil.copyfileobj(CallbackIOWrapper(bar.update, file, "read"), written)
     else:
-        path.symlink_to(target)
+        path.symlink_to(target.resolve())
         bar.update()
-    _keep_time(target, path)
-
-
-def _keep_time(target: Path, path: Path) -> None:
     found = target.stat()
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)

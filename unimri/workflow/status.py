@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from unimri.core.errors import UnimriError
 from unimri.training.checkpoints import Checkpoints
 from unimri.training.run import Files, read_record
-from unimri.training.settings import TrainingTask, fingerprint, resolve, training_code
+from unimri.training.settings import TrainingTask, fingerprint, provenance, resolve
 from unimri.workflow.plan import WorkflowPlan
 from unimri.workflow.trainings import PlannedTraining
 
@@ -89,7 +89,8 @@ def _differences(
     ]
     inputs = record.get("inputs", {})
     differs += [f"input {key} has changed" for key in sorted(digests) if inputs.get(key) != digests[key]]
-    return differs + (["the code has changed"] if record.get("code") != training_code(task) else [])
+    code = provenance(task, digests)["code"]
+    return differs + (["the code has changed"] if record.get("code") != code else [])
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:

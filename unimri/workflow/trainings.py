@@ -1,7 +1,7 @@
 """What is trained: the table of methods with a configuration's anatomies, seeds and studies, as jobs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -199,13 +199,12 @@ class TrainingPlan:
 
     def training_inputs(self, training: PlannedTraining) -> list[str]:
         """Files of the networks that a training starts from or is taught by."""
-        base = [] if training.base is None else [*_READ, *(f"aspin/{name}.safetensors" for name in self.config.base)]
-        files = [f"{training.base}/{file}" for file in base]
-        return files + [f"{folder}/{file}" for folder in training.teachers.values() for file in _READ]
+        base = [] if training.base is None else _network_files(training.base, self.config.base)
+        return base + [file for folder in training.teachers.values() for file in _network_files(folder)]
 
     def training_code(self, training: PlannedTraining) -> str:
-        """Fingerprint of the code of a training's own stage and conditioning."""
-        return self.code(*training_modules(training.recipe.conditioning, bool(training.teachers)))
+        """Fingerprint of the code of a training's own stage, its conditioning and its teachers'."""
+        return self.code(*training_modules(training.recipe))
 
     def conditionings(self, methods: Sequence[str]) -> list[str]:
         """Modules of some methods' conditionings, for the code of what runs their networks."""
@@ -287,8 +286,7 @@ class TrainingPlan:
         model, row = self.model(key, sampling, seed, anatomy), method(key)
         if model is None or row.kind == "classical":
             return []
-        files = [*_READ, *([f"aspin/{anatomy}.safetensors"] if row.universal else [])]
-        return [f"{model}/{file}" for file in files]
+        return _network_files(model, [anatomy] if row.universal else [])
 
     def few(self) -> list[tuple[str, str, str]]:
         """Trainings on a new anatomy that the study of few patients adds: row's key, patients (or `all`), anatomy.
@@ -313,9 +311,8 @@ class TrainingPlan:
         if training.recipe.learns == "conditioning":
             assert training.base is not None
             model, aspin = training.base, f"{training.folder}/{anatomy}.safetensors"
-            return model, aspin, [*(f"{model}/{file}" for file in _READ), aspin]
-        own = [*_READ, *([f"aspin/{anatomy}.safetensors"] if training.method.universal else [])]
-        return training.folder, None, [f"{training.folder}/{file}" for file in own]
+            return model, aspin, [*_network_files(model), aspin]
+        return training.folder, None, _network_files(training.folder, [anatomy] if training.method.universal else [])
 
     def released(self, sampling: str) -> str:
         """Folder of the network that is given to others: Proposed, with the first seed."""
@@ -332,6 +329,11 @@ class TrainingPlan:
         """The stages that it comes of, in their order."""
         rows = {row.key for row in ancestry("proposed")}
         return [*(str(row.budget) for row in trained() if row.key in rows), str(ADAPTATIONS[0].budget)]
+
+
+def _network_files(folder: str, anatomies: Iterable[str] = ()) -> list[str]:
+    """What others read of a trained network, with the ASPINs of some anatomies."""
+    return [f"{folder}/{file}" for file in (*_READ, *(f"aspin/{anatomy}.safetensors" for anatomy in anatomies))]
 
 
 def as_json(settings: BaseModel) -> str:

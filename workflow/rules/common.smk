@@ -5,8 +5,7 @@ from pathlib import Path
 from unimri.core.errors import UnimriError
 from unimri.core.machine import machine_resources
 from unimri.core.locks import lock_folders
-from unimri.workflow.resources import job_resources
-from unimri.workflow.slurm import cancel_leftovers
+from unimri.workflow.jobs import cancel_leftovers, job_resources
 from unimri.workflow.trainings import as_json
 
 RESULTS = plan.results

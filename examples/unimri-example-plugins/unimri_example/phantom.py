@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from unimri.data.phantoms.phantom import Canvas, Phantom, Plane, Pose, dome, ellipse, signals_by_contrast
+from unimri.data.phantoms.phantom import Canvas, Phantom, Plane, Pose, signals_by_contrast
+from unimri.data.phantoms.shapes import dome, ellipse
 
 
 class Ball(Phantom):

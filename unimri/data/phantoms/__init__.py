@@ -1,1 +1,1 @@
-"""One module a phantom; `unimri.data.scanner.PHANTOMS` names them."""
+"""One module a phantom, its table of tissues and outlines beside it; `unimri.data.scanner.PHANTOMS` names them."""

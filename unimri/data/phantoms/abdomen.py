@@ -2,61 +2,19 @@
 
 import numpy as np
 
-from unimri.data.phantoms.phantom import (
-    Canvas,
-    Field,
-    Noise,
-    Phantom,
-    Plane,
-    Points,
-    Pose,
-    between,
-    closed_curve,
-    dome,
-    ellipse,
-    open_curve,
-    scaled,
-    signals_by_contrast,
-    wobbled,
-)
+from unimri.data.phantoms.phantom import Canvas, Field, Phantom, Plane, Pose
+from unimri.data.phantoms.shapes import Points, between, closed_curve, dome, ellipse, open_curve, scaled, wobbled
 
 LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN = 63, 126, 189, 252
 
 
-class Abdomen(Phantom):
+class Abdomen(Phantom, table="abdomen.toml"):
     """A trunk, belly up and liver to the left, from the kidneys (z = -42 mm) to the liver's dome (42 mm).
 
     Labels are the grey values of CHAOS: 63 liver, 126 right kidney, 189 left kidney, 252 spleen. Fat is
     negative out of phase: where it shares a pixel with water the two cancel, which draws the dark line around
     every organ.
     """
-
-    layout = "chaos-mr"
-    tissues = signals_by_contrast(
-        ("InPhase", "OutPhase", "T2SPIR"),
-        {
-            "fat": (0.88, -0.6, 0.13),
-            "skin": (0.45, 0.42, 0.25),
-            "muscle": (0.4, 0.4, 0.17),
-            "liver": (0.58, 0.52, 0.32),
-            "spleen": (0.42, 0.42, 0.66),
-            "cortex": (0.5, 0.5, 0.72),
-            "medulla": (0.36, 0.36, 0.9),
-            "wall": (0.42, 0.42, 0.4),
-            "gut": (0.3, 0.3, 0.52),
-            "fluid": (0.2, 0.2, 1.0),
-            "vessel": (0.34, 0.34, 0.08),
-            "bone": (0.12, 0.1, 0.06),
-            "marrow": (0.6, 0.24, 0.24),
-            "csf": (0.18, 0.18, 1.0),
-            "cord": (0.4, 0.4, 0.4),
-            "gas": (0.03, 0.03, 0.03),
-            "pancreas": (0.55, 0.48, 0.45),
-            "lesion": (0.32, 0.32, 0.85),
-        },
-    )
-    field_of_view = 360.0
-    coverage = (-42.0, 42.0)
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__(rng)
@@ -70,13 +28,7 @@ class Abdomen(Phantom):
         self.steatosis = rng.choice([0.0, 0.0, 0.5, 0.8]) * rng.random()
         self.cysts = [(rng.uniform(-115, -20), rng.uniform(-60, 30), rng.uniform(-35, 40), rng.uniform(3, 9))
                       for _ in range(rng.integers(0, 5))]  # fmt: skip
-        self.grain = Noise(rng, (8, 3.0, 3.0), cells=128)
-        self.patches = Noise(rng, (18, 16, 16), cells=48)
-        self.loops = Noise(rng, (20, 15, 17), cells=48)
-        self.content = Noise(rng, (14, 8.5, 8.5), cells=64)
-        self.strands = Noise(rng, (14, 9, 9), cells=64)
-        self.fibres = Noise(rng, (12, 3.5, 11), cells=64)
-        self.branches = Noise(rng, (16, 17, 17), cells=48)
+        self.noise = self.draw_noise(rng)
         self.seed = int(rng.integers(2**32))
 
     def draw(self, plane: Plane, contrast: str, phase: float = 0.0) -> Canvas:
@@ -87,8 +39,8 @@ class Abdomen(Phantom):
             contrast, 1.0
         )
         canvas = Canvas(plane)
-        grain, patches = self.grain.on(plane), self.patches.on(plane)
-        muscle = signal["muscle"] * (1 + 0.14 * self.fibres.on(plane))
+        grain, patches = self.noise["grain"].on(plane), self.noise["patches"].on(plane)
+        muscle = signal["muscle"] * (1 + 0.14 * self.noise["fibres"].on(plane))
         self._paint_wall(canvas, signal, grain, patches, muscle)
         self._paint_gut(canvas, signal, grain)
         self._paint_back(canvas, signal, grain, muscle)
@@ -114,7 +66,7 @@ class Abdomen(Phantom):
         self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field, muscle: Field
     ) -> None:
         plane = canvas.plane
-        strands = self.strands.on(plane)
+        strands = self.noise["strands"].on(plane)
         fat = signal["fat"] * (1 + 0.05 * grain + 0.05 * patches)
         canvas.fill(self._ring(0), signal["skin"])
         # Fine strands of connective tissue run through the fat.
@@ -136,17 +88,13 @@ class Abdomen(Phantom):
     def _paint_gut(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
         # Loops are the islands of a smooth field: its contour is their wall, mesentery lies between them.
-        loops = self.loops.on(plane)
+        loops = self.noise["loops"].on(plane)
         dy, dx = np.gradient(loops, np.float32(plane.spacing))
         depth = (loops + np.float32(0.25)) / (np.hypot(dx, dy) + np.float32(0.03))
-        content = self.content.on(plane)
+        content = self.noise["content"].on(plane)
         inside = signal["gut"] * (1 + 0.25 * content)
         inside = np.where(content > 1.7, np.float32(signal["gas"]), inside.astype(np.float32))
-        cavity = closed_curve(
-            [(-98, -44), (-50, -76), (0, -82), (60, -78), (104, -46), (112, 6), (84, 36), (30, 14), (0, 8),
-             (-30, 14), (-84, 30),
-             (-110, 0)]
-        ) * (1, self.depth)  # fmt: skip
+        cavity = closed_curve(self.outline("gut")) * (1, self.depth)
         area = plane.mask(cavity, soft=1.5)
         canvas.paint(area * plane.inside(depth), signal["wall"] * (1 + 0.1 * grain))
         canvas.paint(area * plane.inside(depth - np.float32(2.6)), inside)
@@ -164,9 +112,7 @@ class Abdomen(Phantom):
     def _paint_back(self, canvas: Canvas, signal: dict[str, float], grain: Field, muscle: Field) -> None:
         z = canvas.plane.z
         for side in (-1, 1):
-            spinal = closed_curve([(8, 54), (30, 48), (54, 56), (60, 74), (40, 88), (10, 86)]) * (side, 1)
-            canvas.fill(spinal, muscle, soft=0.6)
-            canvas.stroke(open_curve([(14, 60), (30, 66), (44, 82)]) * (side, 1), 1.2, signal["fat"] * 0.8, soft=0.5)
+            self.paint_layers(canvas, "erectors", signal | {"fibrous": muscle}, side)
             grow = between(z, (-45, 30), (1.15, 0.5))
             canvas.fill(ellipse((side * 31, 36), 11 * grow, 14 * grow, side * 20), muscle, soft=0.6)
             crus = open_curve([(side * 4, 12), (side * 14, 20), (side * 20, 36)])
@@ -176,14 +122,10 @@ class Abdomen(Phantom):
         disc = np.clip(4 * np.cos(2 * np.pi * z / 34) - 3, 0, 1)
         body = signal["marrow"] * (1 - disc) + signal["wall"] * disc
         canvas.fill(ellipse((0, 33), 20.4, 15.4, 0, 2.5), body * (1 + 0.12 * grain), soft=0.6)
-        arch = closed_curve([(-15, 48), (-40, 56), (-14, 61), (-4, 88), (4, 88), (14, 61), (40, 56), (15, 48)])
+        arch = closed_curve(self.outline("vertebral_arch"))
         canvas.fill(arch, signal["bone"], soft=0.8)
         canvas.fill(scaled(arch, 0.75, (0, 60)), signal["marrow"] * 0.9, soft=0.8)
-        canvas.fill(ellipse((0, 56), 11, 8.5), signal["fat"] * 0.8, soft=0.5)
-        canvas.fill(ellipse((0, 56), 9, 7), signal["csf"], soft=0.5)
-        canvas.fill(ellipse((0, 56), 5, 3.8), signal["cord"], soft=0.5)
-        for x, y in ((-2.5, 58), (0, 59.5), (2.5, 58)):
-            canvas.fill(ellipse((x, y), 0.9, 0.9), signal["cord"], soft=0.3)
+        self.paint_layers(canvas, "canal", signal)
 
     def _paint_kidneys(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         z = canvas.plane.z
@@ -195,8 +137,7 @@ class Abdomen(Phantom):
             rng = np.random.default_rng(self.seed + 10 + index)
             centre = np.array([side * 64.0, 36.0 - 0.12 * z])
             hilum = between(abs(z - height), (4, 20), (1, 0))
-            bean = [(20, -22), (29, -2), (23, 22), (4, 29), (-14, 22), (-20 + 13 * hilum, 3), (-17, -20), (2, -30)]
-            outline = wobbled(closed_curve(np.array(bean) * (side * r, r)) + centre, rng, 1.0)
+            outline = wobbled(closed_curve(self.outline("kidney", hilum) * (side * r, r)) + centre, rng, 1.0)
             canvas.fill(outline, signal["cortex"] * (1 + 0.06 * grain), label, soft=0.5)
             for turn in np.linspace(-2.2, 2.2, 7):
                 # Pyramids point from the cortex to the sinus.
@@ -205,9 +146,7 @@ class Abdomen(Phantom):
                 angle = np.degrees(np.arctan2(tip[1], tip[0]))
                 canvas.fill(ellipse(place, 6.5 * r, 4.6 * r, angle), signal["medulla"], label, soft=0.7)
             if hilum > 0.1:
-                sinus = closed_curve(
-                    np.array([(8, -9), (8, 9), (-8, 8), (-24, 3), (-24, -3), (-8, -8)]) * (side * r * hilum, r * hilum)
-                )
+                sinus = closed_curve(self.outline("sinus") * (side * r * hilum, r * hilum))
                 canvas.fill(sinus + centre, signal["fat"], soft=0.8)
                 canvas.fill(ellipse(centre, 6 * r * hilum, 3 * r * hilum), signal["fluid"], soft=0.6)
                 renal = open_curve([(centre[0], centre[1]), (side * 40, 22), (side * 18, 14)])
@@ -217,17 +156,15 @@ class Abdomen(Phantom):
         z = canvas.plane.z
         rng = np.random.default_rng(self.seed + 20)
         if (r := dome(z, 24, 40) * self.spleen) > 0.2:
-            half_moon = np.array([(112, -14), (121, 14), (108, 48), (80, 66), (72, 58), (90, 36), (98, 8)])
-            outline = wobbled(closed_curve(scaled(half_moon, r, (100, 30))), rng, 1.2)
+            outline = wobbled(closed_curve(scaled(self.outline("spleen"), r, (100, 30))), rng, 1.2)
             canvas.fill(outline, signal["spleen"] * (1 + 0.04 * grain), SPLEEN, soft=0.6)
         if (r := dome(z, 20, 44)) > 0.25:
-            stomach = np.array([(8, -40), (30, -66), (70, -66), (96, -36), (92, 2), (70, 10), (48, -20), (24, -24)])
-            outline = wobbled(closed_curve(scaled(stomach, r, (60, -30))), rng, 3.0)
+            outline = wobbled(closed_curve(scaled(self.outline("stomach"), r, (60, -30))), rng, 3.0)
             middle = outline.mean(axis=0)
             canvas.fill(outline, signal["wall"], soft=0.6)
             # Folds of the stomach's lining make its inner wall uneven.
             lining = wobbled(scaled(outline, 0.88, middle), rng, 2.0, (9, 13, 17))
-            canvas.fill(lining, signal["fluid"] * (0.9 + 0.15 * self.content.on(canvas.plane)), soft=0.6)
+            canvas.fill(lining, signal["fluid"] * (0.9 + 0.15 * self.noise["content"].on(canvas.plane)), soft=0.6)
             canvas.fill(ellipse((middle[0] - 4, middle[1] - 18 * r), 24 * r, 9 * r, 0, 2.6), signal["gas"], soft=1.0)
         if (r := dome(z, 2, 20)) > 0.3:
             pancreas = open_curve([(-22, -8), (-6, -16), (14, -14), (38, -8), (64, 4)])
@@ -240,36 +177,29 @@ class Abdomen(Phantom):
         rng = np.random.default_rng(self.seed + 30)
         left = between(z, (-20, 20), (0, 1)) * self.liver
         right = between(z, (-48, -10, 45), (0.35, 1, 1.05)) * self.liver
-        lobe = np.array(
-            [(-119, -14), (-102, -52), (-62, -80), (-16 + 8 * left, -84), (6 + 44 * left, -74),
-             (4 + 34 * left, -52),
-             (-12 + 10 * left, -36), (-22, -14), (-30, 6), (-52, 22), (-62, 48), (-92, 58), (-116, 24)]
-        )  # fmt: skip
         anchor = np.array([-112, 6])
-        outline = wobbled(closed_curve(scaled(lobe, min(right, 1.1), anchor)) * (1, self.depth), rng, 1.6)
+        lobes = closed_curve(scaled(self.outline("liver", left), min(right, 1.1), anchor)) * (1, self.depth)
+        outline = wobbled(lobes, rng, 1.6)
         tissue = signal["liver"] * (1 + 0.045 * grain + 0.03 * patches)
         # Hepatic and portal veins branch in three dimensions; the zero lines of a smooth field do alike.
-        veins = self.branches.on(plane)
+        veins = self.noise["branches"].on(plane)
         dy, dx = np.gradient(veins, np.float32(plane.spacing))
-        width = 1.2 + 1.5 * np.clip(patches, -0.6, 1)
-        vein = plane.inside(width - np.abs(veins) / (np.hypot(dx, dy) + np.float32(0.04))) * plane.inside(
+        calibre = 1.2 + 1.5 * np.clip(patches, -0.6, 1)
+        vein = plane.inside(calibre - np.abs(veins) / (np.hypot(dx, dy) + np.float32(0.04))) * plane.inside(
             patches - np.float32(0.25), 0.6
         )
         canvas.fill(outline, (tissue + vein * (signal["vessel"] - tissue)).astype(np.float32), LIVER, soft=0.6)
         if z > 8:
             for end in ((-60, -50), (-84, -4), (-30, -66)):
                 middle = ((end[0] - 16) / 2 + 3, (end[1] + 8) / 2 - 4)
-                canvas.stroke(
-                    open_curve([(-20, 4), middle, end]), between(z, (8, 30), (2.5, 6)), signal["vessel"], soft=0.8
-                )
+                width = between(z, (8, 30), (2.5, 6))
+                canvas.stroke(open_curve([(-20, 4), middle, end]), width, signal["vessel"], soft=0.8)
         canvas.stroke(open_curve([(-10, -80), (-14, -58), (-26, -36)]), 2.6 * left + 0.5, signal["fat"], soft=0.6)
         for x, y, height, radius in self.cysts:
             if (r := dome(z, height, radius * 1.5)) > 0.2:
                 spot = ellipse((x, y), radius * r, radius * r)
-                if (
-                    canvas.labels[plane.mask(spot) > 0.5].size
-                    and (canvas.labels[plane.mask(spot) > 0.5] == LIVER).all()
-                ):
+                covered = canvas.labels[plane.mask(spot) > 0.5]
+                if covered.size and (covered == LIVER).all():
                     canvas.fill(spot, signal["lesion"], LIVER, soft=0.5)
         if (r := dome(z, -16, 20)) > 0.25:
             bladder = wobbled(ellipse((-38, -42), 12 * r, 20 * r, 25), rng, 1.0)

@@ -2,46 +2,12 @@
 
 import numpy as np
 
-from unimri.data.phantoms.phantom import (
-    Canvas,
-    Field,
-    Noise,
-    Phantom,
-    Plane,
-    Pose,
-    between,
-    closed_curve,
-    dome,
-    ellipse,
-    scaled,
-    signals_by_contrast,
-    wobbled,
-)
+from unimri.data.phantoms.phantom import Canvas, Field, Phantom, Plane, Pose
+from unimri.data.phantoms.shapes import between, closed_curve, dome, ellipse, scaled, wobbled
 
 
-class Brain(Phantom):
+class Brain(Phantom, table="brain.toml"):
     """A head, nose up, from the temporal lobes (z = -30 mm) to the crown (z = 60 mm)."""
-
-    layout = "fastmri-dicom"
-    tissues = signals_by_contrast(
-        ("AXT1", "AXT2", "AXFLAIR", "AXT1POST"),
-        {
-            "csf": (0.14, 1.0, 0.1, 0.14),
-            "grey": (0.42, 0.56, 0.64, 0.45),
-            "white": (0.66, 0.37, 0.49, 0.62),
-            "deep": (0.5, 0.43, 0.55, 0.5),
-            "fat": (0.95, 0.62, 0.7, 0.85),
-            "skin": (0.45, 0.35, 0.4, 0.6),
-            "muscle": (0.38, 0.22, 0.3, 0.42),
-            "bone": (0.05, 0.04, 0.04, 0.05),
-            "marrow": (0.45, 0.28, 0.3, 0.42),
-            "lesion": (0.3, 0.82, 1.0, 0.8),
-            "vessel": (0.12, 0.06, 0.08, 1.0),
-            "eye": (0.18, 1.0, 0.15, 0.18),
-        },
-    )
-    field_of_view = 208.0
-    coverage = (-26.0, 58.0)
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__(rng)
@@ -51,12 +17,7 @@ class Brain(Phantom):
         self.skull = rng.uniform(5, 8)
         self.atrophy = rng.uniform(0.6, 1.5)
         self.ventricles = rng.uniform(0.75, 1.45)
-        self.folds = Noise(rng, (10, 13, 5.4), cells=64)
-        self.turns = Noise(rng, (10, 6.2, 6.2), cells=64)
-        self.depths = Noise(rng, (14, 16, 16), cells=32)
-        self.contour = Noise(rng, (20, 22, 22), cells=32)
-        self.grain = Noise(rng, (6, 2.2, 2.2), cells=96)
-        self.patches = Noise(rng, (12, 12, 12), cells=32)
+        self.noise = self.draw_noise(rng)
         self.lesions = [
             (rng.choice([-1, 1]) * rng.uniform(14, 38), rng.uniform(-42, 48), rng.uniform(0, 40), rng.uniform(1.5, 4.5))
             for _ in range(rng.integers(0, 12))
@@ -73,9 +34,8 @@ class Brain(Phantom):
         signal = self.signals(contrast)
         canvas = Canvas(plane)
         x, y, z = plane.x, plane.y, plane.z
-        grain = self.grain.on(plane)
-        patches = self.patches.on(plane)
-        contour = self.contour.on(plane)
+        grain, patches = self.noise["grain"].on(plane), self.noise["patches"].on(plane)
+        contour = self.noise["contour"].on(plane)
 
         size = dome(z, 0, 92) if z > 0 else 1.0
         rx, ry = 74 * size, 93 * size
@@ -87,7 +47,7 @@ class Brain(Phantom):
         # The crown is cut ever more obliquely, so skull and scalp look thicker there.
         slant = 1 / max(size, 0.45)
         surface = depth - np.float32((self.scalp + self.skull) * slant + 1.5 * self.atrophy)
-        self._paint_cerebrum(canvas, signal, x, y, surface, angle, grain, patches)
+        self._paint_cerebrum(canvas, signal, surface, angle, grain, patches)
         if z < 30:
             self._paint_depths(canvas, signal, grain)
         self._paint_ventricles(canvas, signal, grain)
@@ -116,16 +76,9 @@ class Brain(Phantom):
         canvas.paint(plane.inside(depth - np.float32(scalp + skull)), signal["csf"])
 
     def _paint_cerebrum(
-        self,
-        canvas: Canvas,
-        signal: dict[str, float],
-        x: Field,
-        y: Field,
-        surface: Field,
-        angle: Field,
-        grain: Field,
-        patches: Field,
+        self, canvas: Canvas, signal: dict[str, float], surface: Field, angle: Field, grain: Field, patches: Field
     ) -> None:
+        x, y = canvas.plane.x, canvas.plane.y
         plane, z = canvas.plane, canvas.plane.z
         falx = np.abs(x + patches * np.float32(0.9)) - np.float32(0.5 * self.atrophy)
         # Corpus callosum and deep grey matter join the halves: there the cleft between them has a gap.
@@ -136,10 +89,12 @@ class Brain(Phantom):
 
         # Folds run inwards from the surface: noise that is long in depth and short along the circumference.
         # Its zero lines are the sulci, and dividing by the slope turns its value into mm from the nearest.
-        around = self.folds.at(angle * np.float32(58), surface, z) + np.float32(0.75) * self.turns.on(plane)
+        around = self.noise["folds"].at(angle * np.float32(58), surface, z) + np.float32(0.75) * self.noise["turns"].on(
+            plane
+        )
         dy, dx = np.gradient(around, np.float32(plane.spacing))
         sulcus = np.abs(around) / (np.hypot(dx, dy) + np.float32(0.05))
-        reach_inwards = np.float32(19) + np.float32(6) * self.depths.on(plane)
+        reach_inwards = np.float32(19) + np.float32(6) * self.noise["depths"].on(plane)
         sulcus += np.maximum(0, surface - reach_inwards) * np.float32(1.2)
         pia = np.minimum(pia, sulcus)
 
@@ -147,17 +102,12 @@ class Brain(Phantom):
         cortex = width + np.float32(2.5) + np.float32(0.4) * patches
         brain = plane.inside(surface)
         canvas.paint(brain * plane.inside(pia - width), signal["grey"] * (1 + 0.05 * grain + 0.04 * patches))
-        canvas.paint(
-            brain * plane.inside(pia - cortex, plane.spacing + 0.6),
-            signal["white"] * (1 + 0.035 * grain + 0.05 * patches),
-        )
+        white = signal["white"] * (1 + 0.035 * grain + 0.05 * patches)
+        canvas.paint(brain * plane.inside(pia - cortex, plane.spacing + 0.6), white)
         # The Sylvian fissure opens at the sides of the lower slices.
         if -22 < z < 22:
             for side in (-1, 1):
-                fissure = closed_curve(
-                    [(side * 66, -16), (side * 50, -12), (side * 40, -16), (side * 38, 0), (side * 44, 10),
-                     (side * 41, -2), (side * 45, -9), (side * 66, -12)]
-                )  # fmt: skip
+                fissure = closed_curve(self.outline("sylvian_fissure")) * (side, 1)
                 canvas.paint(plane.mask(fissure, soft=0.5) * brain, signal["csf"])
 
     def _paint_depths(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
@@ -183,29 +133,14 @@ class Brain(Phantom):
         for side in (-1.0, 1.0):
             uneven = rng.uniform(0.8, 1.2)
             if front > 0.15:
-                horn = closed_curve(
-                    [(3, -10), (3, -24), (7 * front + 3, -37), (5 * front + 6, -38), (6 * front + 3, -28), (5, -14)]
-                ) * (side * uneven**0.5, 1)
+                horn = closed_curve(self.outline("front_horn", front)) * (side * uneven**0.5, 1)
                 canvas.fill(horn, csf, soft=0.5)
             if back > 0.15:
-                trigone = closed_curve(
-                    [(14, 24), (20, 22), (22 + 4 * back, 34), (20 + 2 * back, 50), (17, 56), (15, 44), (13, 32)]
-                ) * (side * uneven**0.5, 1)
+                trigone = closed_curve(self.outline("trigone", back)) * (side * uneven**0.5, 1)
                 canvas.fill(trigone, csf, soft=0.5)
                 canvas.fill(ellipse((side * 19, 33), 3 * back, 4 * back), signal["grey"] * 0.9, soft=0.8)
             if body > 0.15:
-                tube = closed_curve(
-                    [
-                        (2.5, -26),
-                        (7 + 4 * body, -32),
-                        (8 + 3 * body, -8),
-                        (10 + 5 * body, 18),
-                        (16 + 3 * body, 34),
-                        (12, 34),
-                        (7, 14),
-                        (3.5, -4),
-                    ]
-                ) * (side * uneven**0.5, 1)
+                tube = closed_curve(self.outline("body", body)) * (side * uneven**0.5, 1)
                 canvas.fill(tube, csf, soft=0.5)
         third = dome(z, 2, 13) * size
         if third > 0.15:
@@ -231,7 +166,7 @@ class Brain(Phantom):
         inside = plane.mask(cerebellum, soft=0.6) * plane.inside(surface - np.float32(1.5))
         # Folia are thin leaves side by side, fanning out from the peduncles.
         reach = np.hypot(x * np.float32(0.7), y - np.float32(30))
-        leaves = np.sin(reach * np.float32(2 * np.pi / 4.6) + np.float32(2.4) * self.turns.on(plane))
+        leaves = np.sin(reach * np.float32(2 * np.pi / 4.6) + np.float32(2.4) * self.noise["turns"].on(plane))
         core = np.exp(-((x / np.float32(0.55 * half)) ** 2) - ((y - np.float32(centre - 3)) / 11) ** 2)
         matter = signal["grey"] + (signal["white"] - signal["grey"]) * np.clip(core * 1.5 + 0.25 * leaves, 0, 1)
         matter += (signal["csf"] - matter) * np.clip(leaves - 0.72, 0, 1) * np.float32(1.6)

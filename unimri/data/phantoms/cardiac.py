@@ -2,23 +2,8 @@
 
 import numpy as np
 
-from unimri.data.phantoms.phantom import (
-    Canvas,
-    Field,
-    Noise,
-    Phantom,
-    Plane,
-    Points,
-    Pose,
-    between,
-    closed_curve,
-    dome,
-    ellipse,
-    open_curve,
-    scaled,
-    signals_by_contrast,
-    wobbled,
-)
+from unimri.data.phantoms.phantom import Canvas, Field, Phantom, Plane, Pose
+from unimri.data.phantoms.shapes import Points, between, closed_curve, dome, ellipse, open_curve, scaled, wobbled
 
 END_SYSTOLE = 0.38
 RIGHT_VENTRICLE, MYOCARDIUM, LEFT_VENTRICLE = 1, 2, 3
@@ -33,33 +18,11 @@ def contraction(phase: float) -> float:
     return float((1 - rest) ** 2 * (1 + 0.25 * np.sin(3 * np.pi * rest)))
 
 
-class Cardiac(Phantom):
+class Cardiac(Phantom, table="cardiac.toml"):
     """A chest, breast up, heart from the apex (z = -24 mm) to the base (z = 26 mm), bright-blood cine.
 
     Labels are those of ACDC: 1 right ventricle, 2 myocardium, 3 left ventricle.
     """
-
-    layout = "acdc"
-    tissues = signals_by_contrast(
-        ("cine",),
-        {
-            "blood": (0.92,),
-            "myocardium": (0.34,),
-            "fat": (0.7,),
-            "skin": (0.5,),
-            "muscle": (0.3,),
-            "lung": (0.05,),
-            "bone": (0.1,),
-            "marrow": (0.4,),
-            "liver": (0.4,),
-            "csf": (0.95,),
-            "cord": (0.5,),
-            "vessel": (0.85,),
-            "spleen": (0.5,),
-        },
-    )
-    field_of_view = 345.0
-    coverage = (-24.0, 26.0)
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__(rng)
@@ -74,17 +37,13 @@ class Cardiac(Phantom):
         self.girth = rng.uniform(0.92, 1.08)
         self.turn = rng.uniform(0, 2 * np.pi)
         self.seed = int(rng.integers(2**32))
-        self.flow = Noise(rng, (9, 6, 6), cells=64)
-        self.trabeculae = Noise(rng, (7, 3.2, 3.2), cells=128)
-        self.fibres = Noise(rng, (10, 3.0, 9), cells=128)
-        self.grain = Noise(rng, (8, 3.5, 3.5), cells=128)
-        self.patches = Noise(rng, (18, 13, 13), cells=48)
+        self.noise = self.draw_noise(rng)
 
     def draw(self, plane: Plane, contrast: str, phase: float = 0.0) -> Canvas:
         """Draw a short-axis slice at a time in the cycle; see `Phantom.draw`."""
         signal = self.signals(contrast)
         canvas = Canvas(plane)
-        grain, patches = self.grain.on(plane), self.patches.on(plane)
+        grain, patches = self.noise["grain"].on(plane), self.noise["patches"].on(plane)
         squeeze = contraction(phase)
         self._paint_chest(canvas, signal, grain, patches)
         self._paint_heart(canvas, signal, squeeze, phase, grain)
@@ -93,28 +52,15 @@ class Cardiac(Phantom):
     def _paint_chest(self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
         rng = np.random.default_rng(self.seed)
-        g, f = self.girth, self.fat
+        g = self.girth
         fat = signal["fat"] * (1 + 0.06 * grain + 0.05 * patches)
-        muscle = signal["muscle"] * (1 + 0.2 * self.fibres.on(plane))
-        trunk = closed_curve(
-            [(0, -104 - f * 0.6), (70, -100 - f), (128, -66 - f * 0.6), (150 + f * 0.5, 0),
-             (136 + f * 0.4, 62), (80, 96 + f * 0.4),
-             (0, 98 + f * 0.3), (-80, 96 + f * 0.4), (-136 - f * 0.4, 62), (-150 - f * 0.5, 0),
-             (-128, -66 - f * 0.6), (-70, -100 - f)]
-        ) * g  # fmt: skip
+        muscle = signal["muscle"] * (1 + 0.2 * self.noise["fibres"].on(plane))
+        trunk = closed_curve(self.outline("trunk", self.fat)) * g
         canvas.fill(trunk, signal["skin"])
         canvas.fill(trunk * 0.985, fat)
-        wall = closed_curve(
-            [(0, -98), (66, -92), (120, -60), (142, 0), (130, 58), (78, 88), (20, 86), (0, 92), (-20, 86),
-             (-78, 88), (-130, 58),
-             (-142, 0), (-120, -60), (-66, -92)]
-        ) * g  # fmt: skip
+        wall = closed_curve(self.outline("wall")) * g
         canvas.fill(wall, muscle, soft=0.8)
-        cavity = closed_curve(
-            [(0, -80), (60, -78), (104, -48), (122, 0), (110, 46), (66, 70), (26, 50), (0, 42), (-26, 50),
-             (-66, 70), (-110, 46),
-             (-122, 0), (-104, -48), (-60, -78)]
-        ) * g  # fmt: skip
+        cavity = closed_curve(self.outline("cavity")) * g
         # Ribs cross the wall obliquely: short dark ovals with marrow, further along in each slice.
         for turn in np.arange(0, 2 * np.pi, 0.42):
             angle = turn + z * 0.012
@@ -135,44 +81,27 @@ class Cardiac(Phantom):
                 shade = signal["vessel"] * 0.55 * dome(z, rng.uniform(-30, 35), 26)
                 if shade > 0.05 and abs(end[0]) < 108 and abs(end[1]) < 56:
                     canvas.stroke(open_curve([start, middle, end]), rng.uniform(1.4, 3.0), shade, soft=0.9)
-        mediastinum = closed_curve(
-            [(-22, -84), (30, -84), (74, -58), (86, -14), (64, 20), (30, 40), (0, 50), (-30, 38), (-44, 6), (-46, -34)]
-        )
+        mediastinum = closed_curve(self.outline("mediastinum"))
         canvas.fill(scaled(mediastinum, 0.86, (15, -22)), fat, soft=1.0)
         # Towards the apex the dome of the diaphragm, with the liver below it, rises into the slice.
         if (r := between(z, (-30, 12), (1.0, 0.0))) > 0.05:
-            liver = closed_curve(
-                [(-110, -30), (-70, -64), (-10, -62), (34 * r, -30), (6, 6), (-40, 40), (-92, 46), (-114, 8)]
-            )
+            liver = closed_curve(self.outline("liver", r))
             tissue = signal["liver"] * (1 + 0.05 * grain + 0.05 * patches)
             anchor = np.array([-96, 8])
             canvas.fill(scaled(liver, r, anchor) * g, tissue, soft=1.2)
             for _ in range(7):
                 a = anchor + rng.uniform(-14, 80) * np.array([r, 0]) + (0, rng.uniform(-34, 22) * r)
                 b = a + rng.uniform(-18, 18, 2)
-                canvas.stroke(
-                    open_curve([a, (a + b) / 2 + rng.normal(0, 3, 2), b]) * g,
-                    rng.uniform(2, 4) * r,
-                    signal["vessel"] * 0.8,
-                    soft=0.8,
-                )
-            spleen = closed_curve([(84, 16), (112, 0), (112, 34), (86, 58), (62, 56)])
+                course = open_curve([a, (a + b) / 2 + rng.normal(0, 3, 2), b]) * g
+                canvas.stroke(course, rng.uniform(2, 4) * r, signal["vessel"] * 0.8, soft=0.8)
+            spleen = closed_curve(self.outline("spleen"))
             if z < -8:
                 canvas.fill(scaled(spleen, r, (90, 36)), signal["spleen"] * (1 + 0.04 * grain), soft=1.0)
         canvas.fill(ellipse((-4, -90 * g), 18, 6, 0, 2.6), signal["bone"], soft=0.6)
         canvas.fill(ellipse((-4, -90 * g), 15, 3.6, 0, 2.6), signal["marrow"] * 1.2, soft=0.6)
-        canvas.fill(ellipse((26, 40), 12.5, 12.5), signal["myocardium"], soft=0.5)
-        canvas.fill(ellipse((26, 40), 10.8, 10.8), signal["blood"] * (1 + 0.04 * self.flow.on(plane)), soft=0.8)
-        canvas.fill(ellipse((9, 34), 6, 4), signal["muscle"], soft=0.8)
-        canvas.fill(ellipse((0, 56), 22, 17, 0, 2.5), signal["bone"], soft=0.7)
-        canvas.fill(ellipse((0, 56), 20, 15, 0, 2.5), signal["marrow"] * (1 + 0.12 * grain), soft=0.6)
-        canvas.fill(
-            closed_curve([(-18, 70), (-34, 78), (-14, 82), (0, 104), (14, 82), (34, 78), (18, 70)]),
-            signal["bone"] * 1.5,
-            soft=1.0,
-        )
-        canvas.fill(ellipse((0, 79), 9.5, 7), signal["csf"], soft=0.5)
-        canvas.fill(ellipse((0, 79), 4.5, 3.6), signal["cord"], soft=0.5)
+        flow = signal["blood"] * (1 + 0.04 * self.noise["flow"].on(plane))
+        spongy = signal["marrow"] * (1 + 0.12 * grain)
+        self.paint_layers(canvas, "vessels_and_spine", signal | {"flow": flow, "spongy": spongy})
 
     def _left(self, radius: float) -> Points:
         return ellipse(self.centre, radius, radius * 0.94, self.axis)
@@ -196,7 +125,9 @@ class Cardiac(Phantom):
         canvas.fill(wobbled(self._left(outer + 7), rng, 2.0), signal["fat"] * (1 + 0.06 * grain), soft=1.2)
 
         wall = signal["myocardium"] * (1 + 0.1 * grain)
-        flow = signal["blood"] * (1 + 0.07 * self.flow.on(plane) + 0.03 * np.float32(np.sin(2 * np.pi * phase)))
+        flow = signal["blood"] * (
+            1 + 0.07 * self.noise["flow"].on(plane) + 0.03 * np.float32(np.sin(2 * np.pi * phase))
+        )
         right = between(level, (-26, -8, 20), (0.15, 0.8, 1.0)) * self.right * (1 - 0.28 * squeeze)
         reach = 44 * right
         crescent = np.array(
@@ -212,10 +143,9 @@ class Cardiac(Phantom):
         canvas.fill(scaled(outline, 1 + 12 / (reach + 20), middle), signal["fat"], soft=1.2)
         canvas.fill(shell, wall, soft=0.5)
         # The right ventricle is coarsely trabeculated: ridges of muscle reach into its blood.
-        ridges = np.clip(np.abs(self.trabeculae.on(plane)) - 1.2, 0, 0.8) * np.float32(0.7)
-        canvas.fill(
-            outline, (flow + ridges * (signal["myocardium"] - flow)).astype(np.float32), RIGHT_VENTRICLE, soft=0.4
-        )
+        ridges = np.clip(np.abs(self.noise["trabeculae"].on(plane)) - 1.2, 0, 0.8) * np.float32(0.7)
+        mixed = (flow + ridges * (signal["myocardium"] - flow)).astype(np.float32)
+        canvas.fill(outline, mixed, RIGHT_VENTRICLE, soft=0.4)
 
         epicardium = wobbled(self._left(outer), np.random.default_rng(self.seed + 2), 0.7)
         canvas.fill(epicardium, wall, MYOCARDIUM, soft=0.4)

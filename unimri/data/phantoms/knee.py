@@ -2,50 +2,14 @@
 
 import numpy as np
 
-from unimri.data.phantoms.phantom import (
-    Canvas,
-    Field,
-    Noise,
-    Phantom,
-    Plane,
-    Points,
-    Pose,
-    between,
-    closed_curve,
-    dome,
-    ellipse,
-    open_curve,
-    scaled,
-    signals_by_contrast,
-)
+from unimri.data.phantoms.phantom import Canvas, Field, Phantom, Plane, Pose
+from unimri.data.phantoms.shapes import Points, between, closed_curve, dome, ellipse, open_curve, scaled
 
 _STEPS = 8
 
 
-class Knee(Phantom):
+class Knee(Phantom, table="knee.toml"):
     """A knee, kneecap to the left, from the medial side (z = -31 mm) to the fibula's side (31 mm)."""
-
-    layout = "fastmri-dicom"
-    tissues = signals_by_contrast(
-        ("SAG PD", "SAG PD FS", "SAG T2 FS"),
-        {
-            "fat": (0.9, 0.2, 0.14),
-            "marrow": (0.78, 0.16, 0.12),
-            "muscle": (0.4, 0.42, 0.26),
-            "cartilage": (0.66, 0.78, 0.5),
-            "fluid": (0.82, 1.0, 1.0),
-            "bone": (0.07, 0.06, 0.05),
-            "tendon": (0.09, 0.08, 0.06),
-            "ligament": (0.2, 0.2, 0.15),
-            "vessel": (0.14, 0.55, 0.5),
-            "skin": (0.45, 0.4, 0.3),
-            "oedema": (0.55, 0.75, 0.7),
-            "septum": (0.35, 0.32, 0.24),
-        },
-    )
-    field_of_view = 150.0
-    coverage = (-31.0, 31.0)
-    sagittal = True
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__(rng)
@@ -55,12 +19,7 @@ class Knee(Phantom):
         self.effusion = rng.choice([0.0, 0.0, 1.0]) * rng.uniform(0.4, 1.3)
         self.cartilage = rng.uniform(1.8, 3.2)
         self.patella_height = rng.normal(0, 3)
-        self.trabeculae = Noise(rng, (3, 1.1, 0.8), cells=128)
-        self.marrow = Noise(rng, (9, 7, 7), cells=48)
-        self.fibres = Noise(rng, (7, 15, 1.5), cells=128)
-        self.bundles = Noise(rng, (9, 40, 4), cells=64)
-        self.lobules = Noise(rng, (9, 5.0, 3.4), cells=64)
-        self.vessels = Noise(rng, (30, 18, 18), cells=32, layers=8)
+        self.noise = self.draw_noise(rng)
         self.tear = rng.random() < 0.35
         self.bruise = (
             (rng.uniform(-15, 25), rng.choice([-14, 24]), rng.uniform(-22, 22)) if rng.random() < 0.5 else None
@@ -71,33 +30,29 @@ class Knee(Phantom):
         signal = self.signals(contrast)
         canvas = Canvas(plane)
         side = abs(plane.z)
-        marrow = signal["marrow"] * (1 + 0.10 * self.trabeculae.on(plane) + 0.07 * self.marrow.on(plane))
-        fibres = 0.6 * self.fibres.on(plane) + 0.5 * self.bundles.on(plane)
+        marrow = signal["marrow"] * (
+            1 + 0.10 * self.noise["trabeculae"].on(plane) + 0.07 * self.noise["marrow"].on(plane)
+        )
+        fibres = 0.6 * self.noise["fibres"].on(plane) + 0.5 * self.noise["bundles"].on(plane)
         muscle = signal["muscle"] * (1 + 0.16 * fibres)
         # Fat runs between the bundles of a muscle.
         muscle += np.clip(np.abs(fibres) - 1.45, 0, 0.6) * (signal["fat"] - signal["muscle"])
 
         self._paint_soft_tissue(canvas, signal, muscle)
         femur, tibia = self._femur(side), self._tibia(side)
-        recess = closed_curve(
-            [(-30, -62), (-22, -62), (-24, -40), (-30, -24), (-24, -4), (0, 7), (26, 8), (40, -8), (38, -32),
-             (24, -30), (0, -4), (-26, -20)]
-        )  # fmt: skip
+        recess = closed_curve(self.outline("recess"))
         grow = between(side, (0, 24, 34), (1, 0.95, 0.6))
         canvas.fill(self._bent(recess) * (1, grow), signal["fluid"] * 0.5 + signal["fat"] * 0.2, soft=1.0)
         if self.effusion:
-            pouch = closed_curve([(-34, -66), (-26, -70), (-22, -46), (-27, -36), (-33, -44)])
-            canvas.fill(
-                (pouch - (-28, -52)) * self.effusion * between(side, (0, 30), (1, 0.3)) + (-28, -52),
-                signal["fluid"],
-                soft=0.5,
-            )
+            pouch = closed_curve(self.outline("pouch"))
+            swollen = (pouch - (-28, -52)) * self.effusion * between(side, (0, 30), (1, 0.3)) + (-28, -52)
+            canvas.fill(swollen, signal["fluid"], soft=0.5)
         self._paint_bone(canvas, signal, tibia, (0, 4), marrow)
         self._paint_bone(canvas, signal, femur, (3, 10), marrow)
         self._paint_scars(canvas, signal, side)
         if plane.z > 20:
             r = dome(plane.z, 33, 13)
-            fibula = closed_curve([(22, 24), (34, 20), (38, 30), (32, 42), (31, 95), (22, 95), (22, 42)])
+            fibula = closed_curve(self.outline("fibula"))
             self._paint_bone(canvas, signal, scaled(fibula, (r, 1), (29, 50)), (0, 0), marrow)
         self._paint_menisci(canvas, signal, side)
         if side < 12:
@@ -112,40 +67,25 @@ class Knee(Phantom):
         return np.stack([c * x - s * y + 8, s * x + c * y - 8], axis=1)
 
     def _femur(self, side: float) -> Points:
-        condyle = [(-9, -100), (-11, -62), (-19, -45), (-27, -31), (-27, -14), (-16, -2), (3, 3), (21, 0),
-                   (34, -12), (37, -26), (29, -38), (20, -48), (18, -62), (19, -100)]  # fmt: skip
-        notch = [(-9, -100), (-11, -62), (-18, -45), (-26, -32), (-25, -16), (-15, -7), (-4, -11), (4, -19),
-                 (10, -28), (14, -36), (16, -44), (17, -52), (18, -62), (19, -100)]  # fmt: skip
-        edge = [(5, -50), (-2, -50), (-10, -46), (-18, -36), (-20, -18), (-12, -6), (3, -1), (18, -4),
-                (28, -14), (30, -26), (26, -36), (20, -44), (16, -48), (10, -50)]  # fmt: skip
         rounded = between(side, (3, 13), (0, 1))
         outer = between(side, (17, 25), (0, 1))
-        corners = np.array(notch) * (1 - rounded) + np.array(condyle) * rounded
-        corners = corners * (1 - outer) + np.array(edge) * outer
+        corners = self.outline("femur_notch") * (1 - rounded) + self.outline("femur_condyle") * rounded
+        corners = corners * (1 - outer) + self.outline("femur_edge") * outer
         shrink = max(0.3, dome(side, 20, 19)) if side > 20 else 1.0
         return self._bent(closed_curve(scaled(corners, shrink, (4, -22)), _STEPS))
 
     def _tibia(self, side: float) -> Points:
-        middle = [(-25, 14), (-10, 8), (0, 5), (10, 9), (28, 12), (32, 18), (27, 30), (21, 48), (18, 100),
-                  (-9, 100), (-14, 58), (-21, 40), (-27, 24)]  # fmt: skip
-        outer = [(-24, 13), (-10, 11), (2, 10), (14, 11), (29, 12), (31, 17), (27, 26), (20, 34), (10, 40),
-                 (0, 41), (-10, 36), (-18, 30), (-25, 21)]  # fmt: skip
         away = between(side, (14, 27), (0, 1))
-        corners = np.array(middle) * (1 - away) + np.array(outer) * away
+        corners = self.outline("tibia_middle") * (1 - away) + self.outline("tibia_edge") * away
         shrink = max(0.3, dome(side, 20, 20)) if side > 20 else 1.0
         return closed_curve(scaled(corners, shrink, (2, 14)), _STEPS)
 
     def _paint_soft_tissue(self, canvas: Canvas, signal: dict[str, float], muscle: Field) -> None:
         plane = canvas.plane
         side = abs(plane.z)
-        f = self.fat * 0.5
         narrow = between(side, (0, 24, 40), (1, 0.96, 0.84))
-        skin = closed_curve(
-            [(-44 - f, -110), (-50 - f, -65), (-57 - f / 2, -30), (-54 - f / 2, 2), (-42 - f / 2, 30),
-             (-36 - f, 110),
-             (62 + f, 110), (64 + f, 55), (52 + f, 8), (52 + f, -24), (64 + f, -110)]
-        ) * (narrow, 1)  # fmt: skip
-        lobules = self.lobules.on(plane)
+        skin = closed_curve(self.outline("skin", self.fat * 0.5)) * (narrow, 1)
+        lobules = self.noise["lobules"].on(plane)
         fat = signal["fat"] * (1 + 0.05 * lobules)
         # Fibrous septa part the fat into lobules: the zero lines of its noise.
         fat += np.clip(1 - np.abs(lobules) * 9, 0, 1) * np.float32(0.5 * (signal["septum"] - signal["fat"]))
@@ -153,22 +93,16 @@ class Knee(Phantom):
         canvas.fill(skin * 0.975, fat)
         fascia = signal["tendon"] * 1.6
         thigh = between(side, (0, 30), (1, 0.8))
-        muscles = [
-            [(-40, -110), (-14, -110), (-13, -72), (-20, -50), (-32, -48), (-41, -68)],
-            [(24, -110), (63, -110), (60, -70), (53, -30), (44, -24), (36, -52), (26, -74)],
-            [(38, -34), (48, -38), (52, -10), (60, 30), (63, 110), (34, 110), (36, 40), (38, 4), (36, -14)],
-            [(28, 18), (34, 20), (34, 50), (32, 110), (20, 110), (23, 54), (28, 34)],
-            [(-30, 50), (-18, 46), (-14, 70), (-12, 110), (-31, 110)],
-        ]
-        for number, corners in enumerate(muscles):
+        for name in ("quadriceps", "hamstrings", "calf", "deep_calf", "shin"):
             # The foremost muscle of the shin lies only on the outer side.
-            if number == 4 and plane.z < 4:
+            if name == "shin" and plane.z < 4:
                 continue
-            outline = closed_curve(corners)
-            outline = (self._bent(outline) if number < 2 else outline) * (thigh, 1)
+            outline = closed_curve(self.outline(name))
+            outline = (self._bent(outline) if name in ("quadriceps", "hamstrings") else outline) * (thigh, 1)
             canvas.fill(outline, muscle, soft=0.3)
             canvas.stroke(outline, 0.8, fascia, closed=True, soft=0.3)
-        drift = self.vessels.on(plane)[0, 0]
+        wander = self.noise["vessels"].on(plane)
+        drift = wander[0, 0]
         if side < 16:
             r = dome(plane.z, 0, 17)
             for offset, width in ((0.0, 6.0), (7.0, 4.2)):
@@ -180,7 +114,6 @@ class Knee(Phantom):
                 canvas.stroke(course, width * r, signal["tendon"], soft=0.3)
                 canvas.stroke(course, (width - 1.6) * r, signal["vessel"], soft=0.4)
         # Small veins wander through the fat behind the knee and under the skin.
-        wander = self.vessels.on(plane)
         for start, top, bottom in ((-47, -30, 60), (49, -70, 10), (54, 5, 95)):
             y = np.linspace(top, bottom, 9)
             column = np.clip(((start / plane.spacing) + plane.columns / 2), 0, plane.columns - 1)
@@ -227,32 +160,23 @@ class Knee(Phantom):
     def _paint_cruciates(self, canvas: Canvas, signal: dict[str, float], z: float) -> None:
         rear, front = dome(z, -3, 9), dome(z, 4, 8)
         if rear > 0.2:
-            canvas.stroke(
-                open_curve([(0, -16), (12, -20), (24, -12), (30, 6), (31, 18)]),
-                6.5 * rear,
-                signal["tendon"] * 1.4,
-                soft=0.5,
-            )
+            line = open_curve(self.outline("posterior_cruciate"))
+            canvas.stroke(line, 6.5 * rear, signal["tendon"] * 1.4, soft=0.5)
         if front > 0.2:
             for shift in (-2.2, 0, 2.2):
-                line = open_curve([(15 + shift, -28), (6 + shift, -12), (-9 + shift, 8)])
+                line = open_curve(self.outline("anterior_cruciate", shift))
                 canvas.stroke(line, 1.9 * front, signal["ligament"], soft=0.4)
 
     def _paint_extensors(self, canvas: Canvas, signal: dict[str, float], side: float, marrow: Field) -> None:
         r = dome(side, 0, 23)
         h = self.patella_height
         if r > 0.25:
-            patella = closed_curve(
-                [(-51, -36 + h), (-42, -42 + h), (-35, -32 + h), (-36, -18 + h), (-45, -8 + h), (-51, -18 + h)]
-            )
+            patella = closed_curve(self.outline("patella", h))
             patella = scaled(patella, r, (-43, -25 + h))
             self._paint_bone(canvas, signal, patella, (2, 4), marrow)
         if side < 15:
             width = between(side, (0, 15), (5.5, 2.5))
-            dark = signal["tendon"]
-            canvas.stroke(open_curve([(-49, -10 + h), (-42, 4), (-30, 26), (-24, 40)]), width, dark, soft=0.4)
-            canvas.stroke(open_curve([(-48, -38 + h), (-42, -58), (-37, -80), (-34, -110)]), width, dark, soft=0.4)
-            canvas.stroke(
-                open_curve([(-47, -39 + h), (-41, -58), (-36, -80), (-33, -110)]), 0.9, signal["fat"] * 0.6, soft=0.3
-            )
-            canvas.stroke(open_curve([(-38, -6 + h), (-28, 2), (-22, 8)]), 0.8, signal["septum"], soft=0.3)
+            for name in ("patellar_tendon", "quadriceps_tendon"):
+                canvas.stroke(open_curve(self.outline(name, h)), width, signal["tendon"], soft=0.4)
+            canvas.stroke(open_curve(self.outline("fat_stripe", h)), 0.9, signal["fat"] * 0.6, soft=0.3)
+            canvas.stroke(open_curve(self.outline("plica", h)), 0.8, signal["septum"], soft=0.3)

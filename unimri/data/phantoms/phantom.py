@@ -1,23 +1,26 @@
-"""What phantoms are drawn with, and what every phantom is.
+"""What phantoms are drawn on and with, and what every phantom is; their outlines are `unimri.data.phantoms.shapes`.
 
 `Plane` is the slice that is imaged, in mm; `Canvas` is what tissue is painted on; `Noise` gives texture, folds and the
 shading of receive coils; `Phantom` is one simulated patient of one anatomy, a function of place, contrast and time.
 """
 
+import tomllib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import scipy
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
+from unimri.data.phantoms.shapes import Points, closed_curve, ellipse, open_curve
+
 Image = NDArray[np.float32]
-Points = NDArray[np.float64]
 # Tissue may be computed in double precision on the way; the canvas keeps single.
 Field = NDArray[np.floating[Any]]
 Window = tuple[slice, slice]
@@ -213,66 +216,6 @@ class Canvas:
             self.paint(drawn[1], signal, window=drawn[0])
 
 
-def ellipse(centre: ArrayLike, rx: float, ry: float, angle: float = 0.0, power: float = 2.0) -> Points:
-    """Outline of an ellipse (`power` 2) or a boxier superellipse, (64, 2) in mm; `angle` in degrees."""
-    turn = np.linspace(0, 2 * np.pi, 64, endpoint=False)
-    cosine, sine = np.cos(turn), np.sin(turn)
-    a = rx * np.sign(cosine) * np.abs(cosine) ** (2 / power)
-    b = ry * np.sign(sine) * np.abs(sine) ** (2 / power)
-    c, s = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    outline: Points = np.stack([c * a - s * b, s * a + c * b], axis=1) + np.asarray(centre, float)
-    return outline
-
-
-def closed_curve(corners: ArrayLike, steps: int = 8) -> Points:
-    """Smooth closed outline through corners (n, 2): a Catmull-Rom spline, (n * steps, 2) in mm."""
-    p = np.asarray(corners, float)
-    before, after, later = np.roll(p, 1, 0), np.roll(p, -1, 0), np.roll(p, -2, 0)
-    return _catmull_rom(before, p, after, later, steps)
-
-
-def open_curve(corners: ArrayLike, steps: int = 8) -> Points:
-    """Smooth line through corners (n, 2) from the first to the last, in mm."""
-    p = np.asarray(corners, float)
-    padded = np.concatenate([2 * p[:1] - p[1:2], p, 2 * p[-1:] - p[-2:-1]])
-    return np.concatenate([_catmull_rom(padded[:-3], padded[1:-2], padded[2:-1], padded[3:], steps), p[-1:]])
-
-
-def _catmull_rom(before: Points, start: Points, end: Points, after: Points, steps: int) -> Points:
-    t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
-    a, b, c, d = (p[:, None, :] for p in (before, start, end, after))
-    curve = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-    return curve.reshape(-1, 2)
-
-
-def scaled(points: Points, factor: ArrayLike, about: ArrayLike) -> Points:
-    """Grow or shrink an outline about a point (x, y), by one factor or one each for x and y."""
-    centre = np.asarray(about, float)
-    grown: Points = (points - centre) * np.asarray(factor, float) + centre
-    return grown
-
-
-def wobbled(points: Points, rng: np.random.Generator, amount: float, waves: Sequence[int] = (2, 3, 5, 7)) -> Points:
-    """Push a closed outline in and out around its centre by waves, `amount` mm in all."""
-    centre = points.mean(axis=0)
-    offset = points - centre
-    angle = np.arctan2(offset[:, 1], offset[:, 0])
-    push = sum(np.sin(n * angle + rng.uniform(0, 2 * np.pi)) * rng.normal(0, 1) for n in waves)
-    radius = np.linalg.norm(offset, axis=1) + 1e-6
-    outline: Points = points + offset / radius[:, None] * (amount / len(waves) ** 0.5 * push)[:, None]
-    return outline
-
-
-def between(z: float, heights: Sequence[float], values: Sequence[float]) -> float:
-    """Interpolate a value known at some heights (mm, ascending) at height `z`; constant beyond the ends."""
-    return float(np.interp(z, heights, values))
-
-
-def dome(z: float, centre: float, half: float) -> float:
-    """Relative radius, 0 to 1, at height `z` of a round body that ends `half` mm off its `centre`."""
-    return float(np.sqrt(max(0.0, 1 - ((z - centre) / half) ** 2)))
-
-
 def _bspline_taps(positions: NDArray[np.float64], cells: int) -> tuple[NDArray[np.intp], Image]:
     """Cells and periodic cubic B-spline weights, (positions, 4) each, of positions given in cells."""
     whole = np.floor(positions)
@@ -359,6 +302,8 @@ def signals_by_contrast(
 class Phantom(ABC):
     """One simulated patient. Equal generators give equal patients.
 
+    A class gives the first five attributes itself, or names a `table` that has them.
+
     Attributes
     ----------
     layout : name of the file layout in which this anatomy's real data set comes; see `simulate.LAYOUTS`.
@@ -367,6 +312,7 @@ class Phantom(ABC):
     field_of_view : width of the picture, mm.
     coverage : lowest and highest slice, mm.
     sagittal : whether slices stand sagittal (columns run from front to back) rather than axial.
+    textures, outlines, layers : of the table, by name; see `draw_noise`, `outline` and `paint_layers`.
     pose : how this patient is built and lies.
     """
 
@@ -375,13 +321,58 @@ class Phantom(ABC):
     field_of_view: ClassVar[float]
     coverage: ClassVar[tuple[float, float]]
     sagittal: ClassVar[bool] = False
+    textures: ClassVar[dict[str, dict[str, Any]]]
+    outlines: ClassVar[dict[str, list[list[float]]]]
+    layers: ClassVar[dict[str, list[dict[str, Any]]]]
     pose: Pose
+
+    def __init_subclass__(cls, table: str | None = None) -> None:
+        """Take the attributes from a file beside this module: TOML, with a row for each tissue."""
+        if table is not None:
+            content = tomllib.loads((Path(__file__).parent / table).read_text(encoding="utf-8"))
+            cls.tissues = signals_by_contrast(tuple(content.pop("contrasts")), content.pop("tissues"))
+            for name, value in content.items():
+                setattr(cls, name, value)
 
     def __init__(self, rng: np.random.Generator) -> None:
         # Relaxation times differ between people, so a tissue is lighter or darker in all contrasts of a
         # patient.
         names = sorted({tissue for table in self.tissues.values() for tissue in table})
         self._tint = {name: float(np.clip(rng.normal(1, 0.06), 0.85, 1.15)) for name in names}
+
+    def draw_noise(self, rng: np.random.Generator) -> dict[str, Noise]:
+        """Draw a noise for each texture of the table, in its order; a row has what `Noise` takes."""
+        return {name: Noise(rng, **own | {"scale": tuple(own["scale"])}) for name, own in self.textures.items()}
+
+    def outline(self, name: str, growth: float = 0.0) -> Points:
+        """Corners of an outline of the table, (n, 2) x and y in mm.
+
+        A row of the table is a corner, `[x, y]`, or `[x, y, dx, dy]` where it moves by (dx, dy) times `growth`.
+        """
+        corners = np.array([[*row, 0.0, 0.0][:4] for row in self.outlines[name]])
+        return corners[:, :2] + growth * corners[:, 2:]
+
+    def paint_layers(self, canvas: Canvas, name: str, tissues: Mapping[str, float | Field], side: int = 1) -> None:
+        """Paint layers of the table, which are alike in all patients, over what is there.
+
+        Parameters
+        ----------
+        tissues : signal, one value or one a pixel, of the tissues that they name.
+        side : -1 for their mirror images.
+
+        A row of the table has a `tissue`, maybe a `shade` that its signal is multiplied by, `soft` edges (mm), and an
+        `ellipse` (x, y, rx, ry, and angle and power as in `ellipse`), a `closed` curve or an `open` one, which is as
+        wide as its `width`.
+        """
+        for layer in self.layers[name]:
+            signal = tissues[layer["tissue"]] * layer.get("shade", 1)
+            if "open" in layer:
+                canvas.stroke(open_curve(layer["open"]) * (side, 1), layer["width"], signal, soft=layer["soft"])
+            elif "closed" in layer:
+                canvas.fill(closed_curve(layer["closed"]) * (side, 1), signal, soft=layer["soft"])
+            else:
+                x, y, *shape = layer["ellipse"]
+                canvas.fill(ellipse((side * x, y), *shape), signal, soft=layer["soft"])
 
     def signals(self, contrast: str) -> dict[str, float]:
         """Give this patient's signal of each tissue in a contrast."""

@@ -3,60 +3,19 @@
 import numpy as np
 import scipy
 
-from unimri.data.phantoms.phantom import (
-    Canvas,
-    Field,
-    Noise,
-    Phantom,
-    Plane,
-    Pose,
-    between,
-    closed_curve,
-    dome,
-    ellipse,
-    open_curve,
-    scaled,
-    signals_by_contrast,
-    wobbled,
-)
+from unimri.data.phantoms.phantom import Canvas, Field, Phantom, Plane, Pose
+from unimri.data.phantoms.shapes import between, closed_curve, dome, ellipse, open_curve, scaled, wobbled
 
 PERIPHERAL_ZONE, TRANSITION_ZONE = 1, 2
 # Diffusion pictures are read out fast, at several millimetres a pixel, and then interpolated.
 _ADC_BLUR = 1.1
 
 
-class Prostate(Phantom):
+class Prostate(Phantom, table="prostate.toml"):
     """A pelvis, belly up, from the prostate's apex (z = -20 mm) to bladder and seminal vesicles (27 mm).
 
     Labels are those of the Decathlon: 1 peripheral zone, 2 transition zone.
     """
-
-    layout = "decathlon"
-    tissues = signals_by_contrast(
-        ("T2", "ADC"),
-        {
-            "fat": (0.6, 0.1),
-            "skin": (0.3, 0.1),
-            "muscle": (0.18, 0.42),
-            "bone": (0.06, 0.06),
-            "marrow": (0.5, 0.12),
-            "peripheral": (0.78, 0.68),
-            "transition": (0.42, 0.5),
-            "nodule": (0.68, 0.6),
-            "stroma": (0.26, 0.42),
-            "capsule": (0.1, 0.4),
-            "wall": (0.24, 0.42),
-            "urine": (1.0, 1.0),
-            "gas": (0.02, 0.02),
-            "stool": (0.4, 0.3),
-            "vessel": (0.9, 0.6),
-            "flow": (0.08, 0.2),
-            "lesion": (0.3, 0.25),
-            "mucosa": (0.6, 0.5),
-        },
-    )
-    field_of_view = 182.0
-    coverage = (-20.0, 27.0)
 
     def __init__(self, rng: np.random.Generator) -> None:
         super().__init__(rng)
@@ -81,19 +40,14 @@ class Prostate(Phantom):
             if rng.random() < 0.6
             else None
         )
-        self.grain = Noise(rng, (4, 1.6, 1.6), cells=128)
-        self.patches = Noise(rng, (9, 8, 8), cells=48)
-        self.strands = Noise(rng, (6, 5.5, 5.5), cells=64)
-        self.glands = Noise(rng, (5, 2.2, 2.2), cells=96)
-        self.fibres = Noise(rng, (10, 2.0, 9), cells=128)
-        self.tubes = Noise(rng, (5, 4.0, 4.0), cells=64)
+        self.noise = self.draw_noise(rng)
         self.seed = int(rng.integers(2**32))
 
     def draw(self, plane: Plane, contrast: str, phase: float = 0.0) -> Canvas:
         """Draw an axial slice; see `Phantom.draw`."""
         signal = self.signals(contrast)
         canvas = Canvas(plane)
-        grain, patches = self.grain.on(plane), self.patches.on(plane)
+        grain, patches = self.noise["grain"].on(plane), self.noise["patches"].on(plane)
         self._paint_pelvis(canvas, signal, grain, patches)
         self._paint_rectum(canvas, signal, grain)
         if plane.z > 8:
@@ -105,44 +59,22 @@ class Prostate(Phantom):
 
     def _paint_pelvis(self, canvas: Canvas, signal: dict[str, float], grain: Field, patches: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
-        strands = self.strands.on(plane)
+        strands = self.noise["strands"].on(plane)
         fat = signal["fat"] * (1 + 0.05 * grain + 0.05 * patches)
         fat += np.clip(1 - np.abs(strands) * 8, 0, 1) * np.float32(0.3) * (np.float32(signal["muscle"]) - fat)
         canvas.signal[:] = fat
-        muscle = signal["muscle"] * (1 + 0.22 * self.fibres.on(plane))
+        muscle = signal["muscle"] * (1 + 0.22 * self.noise["fibres"].on(plane))
         muscle += np.clip(np.abs(strands) - 1.7, 0, 0.8) * np.float32(0.5) * (signal["fat"] - muscle)
         marrow = signal["marrow"] * (1 + 0.12 * grain + 0.08 * patches)
+        tissues = signal | {"fibrous": muscle, "spongy": marrow}
         for side in (-1, 1):
             mirror = np.array([side, 1])
-            # Gluteus maximus behind, obturator internus on the pelvic wall, the joint's muscles in front.
-            gluteus = closed_curve([(20, 64), (46, 50), (74, 44), (104, 40), (112, 76), (70, 96), (30, 92)]) * mirror
-            canvas.fill(gluteus, muscle, soft=0.4)
-            for fold in (-8, 4, 16):
-                canvas.stroke(
-                    open_curve([(34, 86 + fold), (64, 64 + fold), (98, 52 + fold)]) * mirror,
-                    0.9,
-                    signal["fat"] * 0.8,
-                    soft=0.4,
-                )
-            canvas.fill(
-                closed_curve([(40, -52), (60, -82), (92, -78), (104, -46), (76, -34), (54, -40)]) * mirror,
-                muscle,
-                soft=0.4,
-            )
-            canvas.stroke(open_curve([(58, -78), (66, -56), (70, -38)]) * mirror, 1.4, signal["fat"] * 0.9, soft=0.4)
-            canvas.fill(closed_curve([(78, 30), (92, 8), (110, 0), (110, 36), (90, 42)]) * mirror, muscle, soft=0.4)
-            wall = (
-                closed_curve([(34, -32), (44, -38), (54, -22), (58, 6), (54, 34), (38, 42), (39, 20), (38, -4)])
-                * mirror
-            )
-            canvas.fill(wall, muscle, soft=0.4)
+            self.paint_layers(canvas, "muscles", tissues, side)
             # The acetabulum gives way to the ischium and the pubic branch as slices go down.
             high = between(z, (-12, 8), (0, 1))
             if high > 0.05:
                 head = ellipse((side * 84, -8), 23.5 * high, 23.5 * high)
-                socket = closed_curve(
-                    [(58, -42), (66, -34), (61, -12), (63, 10), (78, 22), (70, 34), (56, 24), (53, -4), (54, -34)]
-                )
+                socket = closed_curve(self.outline("socket"))
                 canvas.fill(socket * mirror, signal["bone"], soft=0.4)
                 canvas.fill((socket - (60, -2)) * (0.72, 0.92) * mirror + np.array([60 * side, -2]), marrow, soft=0.5)
                 canvas.fill(scaled(head, 1.09, (side * 84, -8)), signal["mucosa"], soft=0.4)
@@ -150,30 +82,19 @@ class Prostate(Phantom):
                 canvas.fill(scaled(head, 0.94, (side * 84, -8)), marrow * 1.05, soft=0.5)
             if high < 0.95:
                 low = 1 - high
-                for corners in (
-                    [(58, 14), (74, 10), (84, 24), (76, 42), (60, 40)],
-                    [(6, -58), (24, -62), (52, -44), (60, -28), (50, -28), (24, -46), (8, -44)],
-                ):
-                    bone = closed_curve(corners)
+                for name in ("ischium", "pubic_branch"):
+                    bone = closed_curve(self.outline(name))
                     middle = bone.mean(axis=0)
                     bone = scaled(bone, low**0.5, middle)
                     canvas.fill(bone * mirror, signal["bone"], soft=0.4)
                     canvas.fill(scaled(bone, 0.84, middle) * mirror, marrow, soft=0.5)
-            for x, y, r, shade in (
-                (48, -64, 5.2, "flow"),
-                (38, -58, 6.0, "flow"),
-                (60, 46, 2.4, "vessel"),
-                (64, 50, 1.8, "flow"),
-            ):
-                canvas.fill(ellipse((side * x, y), r + 1.0, r + 1.0), signal["wall"], soft=0.4)
-                canvas.fill(ellipse((side * x, y), r, r), signal[shade], soft=0.4)
+            self.paint_layers(canvas, "vessels", tissues, side)
             levator = open_curve([(23 * self.size, -18), (min(28 * self.size, 34), 4), (28, 32), (15, 56)]) * mirror
             canvas.stroke(levator, between(z, (-20, 12), (4.2, 1.8)), signal["muscle"], soft=0.4)
-            canvas.fill(closed_curve([(3, -96), (26, -98), (36, -84), (16, -76), (3, -82)]) * mirror, muscle, soft=0.4)
+            self.paint_layers(canvas, "pubis", tissues, side)
         if z < 6:
             canvas.fill(ellipse((0, -50), 4, 10), signal["wall"], soft=0.5)
-        canvas.fill(ellipse((0, 92), 10, 6), signal["bone"], soft=0.6)
-        canvas.fill(ellipse((0, 92), 8, 4), marrow, soft=0.6)
+        self.paint_layers(canvas, "sacrum", tissues)
 
     def _paint_rectum(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         z = canvas.plane.z
@@ -187,40 +108,27 @@ class Prostate(Phantom):
         lining = wobbled(scaled(outline, 0.78, middle), rng, 1.0, (5, 7, 9, 11))
         canvas.fill(lining, signal["mucosa"], soft=0.3)
         lumen = scaled(lining, 0.82, middle)
-        canvas.fill(
-            lumen, signal["gas"] if self.gas else signal["stool"] * (1 + 0.3 * self.glands.on(canvas.plane)), soft=0.5
-        )
+        content = signal["gas"] if self.gas else signal["stool"] * (1 + 0.3 * self.noise["glands"].on(canvas.plane))
+        canvas.fill(lumen, content, soft=0.5)
         for side in (-1, 1):
             bundle = np.array([side * 21 * self.size, 20 * self.size])
             for _ in range(4):
                 spot = bundle + rng.normal(0, 2.4, 2)
-                canvas.fill(
-                    ellipse(spot, rng.uniform(0.8, 1.7), 1.1),
-                    signal["vessel"] if rng.random() < 0.6 else signal["flow"],
-                    soft=0.3,
-                )
+                outline = ellipse(spot, rng.uniform(0.8, 1.7), 1.1)
+                canvas.fill(outline, signal["vessel" if rng.random() < 0.6 else "flow"], soft=0.3)
 
     def _paint_above(self, canvas: Canvas, signal: dict[str, float], grain: Field) -> None:
         plane, z = canvas.plane, canvas.plane.z
         rng = np.random.default_rng(self.seed + 1)
         r = between(z, (8, 28), (0.35, 1.0)) * self.filling
-        bladder = wobbled(
-            closed_curve(
-                np.array([(-36, -24), (0, -38), (36, -24), (38, -2), (20, 12), (0, 9), (-20, 12), (-38, -2)]) * r
-            )
-            + np.array([0, -16]),
-            rng,
-            1.5,
-        )
+        bladder = wobbled(closed_curve(self.outline("bladder") * r) + np.array([0, -16]), rng, 1.5)
         middle = bladder.mean(axis=0)
         canvas.fill(bladder, signal["wall"], soft=0.5)
         canvas.fill(scaled(bladder, 1 - 0.11 / max(r, 0.3), middle), signal["urine"] * (1 + 0.01 * grain), soft=0.6)
         # Seminal vesicles are coiled tubes: the contour lines of a field, bright inside and dark between.
         bow = between(z, (10, 18), (0, 1))
-        vesicles = closed_curve(
-            [(-38, 10), (-20, 8), (0, 14), (20, 8), (38, 10), (30, 20), (10, 22), (0, 20), (-10, 22), (-30, 20)]
-        )
-        tubes = self.tubes.on(plane)
+        vesicles = closed_curve(self.outline("seminal_vesicles"))
+        tubes = self.noise["tubes"].on(plane)
         coil = signal["wall"] + (signal["vessel"] - signal["wall"]) * np.clip(np.abs(tubes) * 2.2 - 0.3, 0, 1)
         canvas.paint(plane.mask(vesicles * (bow, 1), soft=0.7) * np.float32(bow), coil.astype(np.float32))
 
@@ -230,17 +138,14 @@ class Prostate(Phantom):
         r = dome(z, -3, 23) * self.size
         if r < 0.25:
             return
-        gland = np.array(
-            [(-23, -2), (-17, -17), (0, -21), (17, -17), (23, -2), (22, 11), (12, 19), (0, 16), (-12, 19), (-22, 11)]
-        )
-        outline = wobbled(closed_curve(gland * r), rng, 0.8)
+        outline = wobbled(closed_curve(self.outline("gland") * r), rng, 0.8)
         canvas.fill(outline * 1.06, signal["fat"], soft=0.6)
         # A ring of veins lies on the capsule.
         for turn in np.linspace(-0.4, np.pi + 0.4, 17):
             spot = np.array([25.5 * np.cos(turn), -21.5 * np.sin(turn)]) * r
             spot += rng.normal(0, 0.7, 2)
             canvas.fill(ellipse(spot, rng.uniform(0.9, 2.0), rng.uniform(0.8, 1.5)), signal["vessel"], soft=0.3)
-        glands = self.glands.on(plane)
+        glands = self.noise["glands"].on(plane)
         canvas.fill(outline, signal["capsule"], PERIPHERAL_ZONE, soft=0.3)
         ducts = signal["peripheral"] * (1 + 0.09 * glands + 0.07 * patches)
         canvas.fill(outline * 0.955, ducts, soft=0.3)
@@ -248,13 +153,7 @@ class Prostate(Phantom):
             edge = np.array([21 * np.cos(turn), 17 * np.sin(turn)]) * r
             canvas.stroke(np.array([edge * 0.7, edge]), 0.5, signal["stroma"], soft=0.25)
         grow = self.hyperplasia * between(z, (-24, -8, 10), (0.5, 0.95, 1.05))
-        zone = wobbled(
-            closed_curve(
-                np.array([(-16, -3), (-12, -15), (0, -18), (12, -15), (16, -3), (12, 7), (0, 9), (-12, 7)]) * r * grow
-            ),
-            rng,
-            0.9,
-        )
+        zone = wobbled(closed_curve(self.outline("transition_zone") * r * grow), rng, 0.9)
         zone -= (0, 1.5 * r)
         canvas.fill(zone, signal["capsule"], TRANSITION_ZONE, soft=0.3)
         canvas.fill(
@@ -267,11 +166,8 @@ class Prostate(Phantom):
                 inside = signal["nodule"] * (1 + 0.2 * glands) if kind > 0.4 else signal["stroma"] * (1 + 0.1 * glands)
                 canvas.fill(scaled(nodule, 1.16, place), signal["capsule"], soft=0.3)
                 canvas.fill(nodule, inside, soft=0.3)
-        canvas.fill(
-            closed_curve(np.array([(-9, -16), (0, -21), (9, -16), (4, -10), (-4, -10)]) * r),
-            signal["stroma"] * 0.8,
-            soft=0.8,
-        )
+        stroma = closed_curve(self.outline("fibromuscular_stroma") * r)
+        canvas.fill(stroma, signal["stroma"] * 0.8, soft=0.8)
         canvas.fill(ellipse((0, 1), 3.2 * r, 2.6 * r), signal["wall"], soft=0.4)
         canvas.fill(ellipse((0, 1), 1.8, 1.0), signal["urine"], soft=0.4)
         if self.lesion:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from unimri.config import Config, load_config
-from unimri.workflow.resources import job_resources
+from unimri.workflow.jobs import job_resources
 
 ROOT = Path(__file__).parents[2]
 CONFIG, PAPER = ROOT / "config.yaml", ROOT / "workflow/config/paper.yaml"
