@@ -26,9 +26,9 @@ CONFIGS = [ROOT / "config.yaml", ROOT / "workflow/config/tiny.yaml"]
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished experiment of our own, in the working folder."""
-    shutil.copytree(finished, tmp_path / "results")
+    shutil.copytree(finished, tmp_path / "results-tiny")
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "results"
+    return tmp_path / "results-tiny"
 
 
 def states(*overlays: Path) -> dict[tuple[str, str], tuple[str, str]]:
