@@ -138,7 +138,7 @@ def remarks(machine: Machine) -> list[str]:
     elif machine.gpu is None:
         found.append(
             "There is no GPU. The default experiment is made for that; trainings at the paper's sizes take core years "
-            "(docs/performance.md)."
+            "(docs/why/performance.md)."
         )
     if machine.device == "cpu" and not machine.bfloat16:
         found.append(
