@@ -1,4 +1,4 @@
-"""The fenced blocks and the commands in the text of README.md, CONTRIBUTING.md and docs/, as a markdown parser finds them."""
+"""The fenced blocks and the commands in the text of README, CONTRIBUTING and docs/, as a markdown parser finds them."""
 
 import re
 from pathlib import Path
