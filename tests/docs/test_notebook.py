@@ -9,9 +9,7 @@ from blocks import ROOT
 NOTEBOOK = ROOT / "examples/tour.ipynb"
 
 
-def test_its_cells_run(
-    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_its_cells_run(models, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("UNIMRI_MODELS", str(models))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(plt, "show", lambda: None)
