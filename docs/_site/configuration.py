@@ -39,7 +39,7 @@ class _Reference:
 
     def section(self, path: str, model: type[Settings], choice: str = "") -> str:
         """A model's table, and below it the sections of the models that its fields hold."""
-        title = f"`{path}`" if path else "The experiment"
+        title = choice or (f"`{path}`" if path else "The experiment")
         rows, below = [], []
         for name, field in model.model_fields.items():
             key = f"{path}.{name}".lstrip(".") if path != "site.yaml" else name
@@ -57,7 +57,7 @@ class _Reference:
             rows.append(f"| {' | '.join(cells)} |\n")
         # Not what a class says that it comes from.
         about = inspect.cleandoc(vars(model).get("__doc__") or "").partition("\n\n")[0]
-        heading = f"{'###' if choice else '##'} {title}{choice} {{ #{_anchor(path + choice)} }}\n\n"
+        heading = f"{'###' if choice else '##'} {title} {{ #{_anchor(f'{path} {choice}')} }}\n\n"
         titles = ("key", "type", "default", *(["`config.yaml`"] if self.default else []), "what it is")
         table = f"| {' | '.join(titles)} |\n{'| --- ' * len(titles)}|\n{''.join(rows)}"
         return "".join([heading, f"{about}\n\n" if about else "", table, "\n", *below])
@@ -69,7 +69,7 @@ class _Reference:
         for model in models:
             key = next(name for name in CHOOSING if name in _constants(model))
             values = ", ".join(f"`{value}`" for value in get_args(model.model_fields[key].annotation))
-            found.append(self.section(path, model, f", `{key}`: {values}"))
+            found.append(self.section(path, model, f"`{key}`: {values}"))
         return found
 
     def said(self, key: str) -> str:
