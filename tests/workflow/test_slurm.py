@@ -148,7 +148,7 @@ def test_whatever_happens_the_tables_are_those_of_one_machine(
     cluster.preempt(preempted, "REQUEUE")
     other = run.start("other.log", SMALL, TABLE, *PROFILE)
     assert other.wait(120) == 1
-    refused = r"^unimri: results: another Snakemake works on it \(root on .*process \d+"
+    refused = r"^unimri: results-tiny: another Snakemake works on it \(root on .*process \d+"
     assert re.search(refused, run.says("other.log"), re.M)
     distilled = run.frozen("distilled-layer3")
     run.frozen("independent-prostate")
