@@ -53,6 +53,6 @@ def test_a_second_snakemake_is_refused_and_changes_nothing(finished: Path) -> No
     lock.release()
     assert run.returncode == 1
     (line,) = [line for line in run.stderr.splitlines() if line.startswith("unimri: ")]
-    assert line.startswith("unimri: results: another Snakemake works on it (")
+    assert line.startswith("unimri: results-tiny: another Snakemake works on it (")
     assert "Traceback" not in run.stderr
     assert (mask.stat().st_mtime_ns, mask.read_bytes()) == before

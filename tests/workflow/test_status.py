@@ -73,7 +73,7 @@ def test_what_a_change_makes_stale_is_said_with_the_reason(copy: Path, tmp_path:
     manifest.unlink()
     assert found["independent", "brain"][0] == "done"
     state, detail = states()["independent", "prostate"]
-    assert (state, detail) == ("stale", "its input results/data/prostate/manifest.csv is gone")
+    assert (state, detail) == ("stale", "its input results-tiny/data/prostate/manifest.csv is gone")
 
 
 def test_a_training_under_way_is_told_from_its_checkpoint(copy: Path) -> None:
