@@ -30,7 +30,7 @@ from unimri.core.text import write_csv
 from unimri.data.store import PreparedData, evenly_spaced
 from unimri.evaluation.averages import anatomies_of
 from unimri.evaluation.paper import published
-from unimri.metrics.formulas import PSNR_CEILING_DB
+from unimri.metrics.base import PSNR_CEILING_DB
 from unimri.physics.fourier import PHASE_AXES, from_hybrid, lines, to_hybrid
 from unimri.physics.masks import Gaussian1D, draw_masks
 

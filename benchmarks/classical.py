@@ -23,7 +23,7 @@ from unimri.classical.tuning import mean_psnr
 from unimri.core.compute import keep_freed_memory
 from unimri.data.store import PreparedData, evenly_spaced
 from unimri.evaluation.reconstruct import network_reconstructor
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import MetricSettings
 from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, undersample

@@ -15,7 +15,7 @@ from unimri.data.prepare import Geometry, PreparationSettings
 from unimri.data.scanner import SimulationSettings
 from unimri.evaluation.averages import AVERAGE, KEYS
 from unimri.evaluation.statistics import StatisticsSettings
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import MetricSettings
 from unimri.models.registry import NetworkSettings
 from unimri.models.settings import CascadeSettings
 from unimri.physics.masks import MaskSettings, draw_masks

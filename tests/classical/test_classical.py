@@ -23,7 +23,7 @@ from unimri.core.settings import parse_settings
 from unimri.data.layouts import NiftiReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.evaluation.reconstruct import load_reconstructor
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import MetricSettings
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
 

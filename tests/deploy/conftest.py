@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from unimri.deploy.card import write_texts
-from unimri.deploy.description import FEATURES, AnatomyDescription, ModelDescription, Quality
-from unimri.metrics.settings import MetricSettings
+from unimri.deploy.library import FEATURES, AnatomyDescription, ModelDescription, Quality
+from unimri.metrics.base import MetricSettings
 from unimri.models.cascade import D5C5
 from unimri.models.folder import aspin_path, save_aspin, save_base
 from unimri.models.settings import CascadeSettings

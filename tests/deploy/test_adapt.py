@@ -18,8 +18,7 @@ from unimri.core.errors import UnimriError
 from unimri.data.layouts import parse_reader
 from unimri.deploy.adapt import AdaptationSettings, adapt, guess_reader
 from unimri.deploy.adapters import load_adapter
-from unimri.deploy.description import digests
-from unimri.deploy.library import pack
+from unimri.deploy.library import digests, pack
 from unimri.training.checkpoints import Interruption
 from unimri.training.engine import Callback, Course
 

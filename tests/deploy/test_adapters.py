@@ -21,8 +21,7 @@ from unimri.deploy.adapters import (
     remove_aspin,
     save_adapter,
 )
-from unimri.deploy.description import FEATURES, Adaptation, AnatomyDescription, ModelDescription, digests
-from unimri.deploy.library import install
+from unimri.deploy.library import FEATURES, Adaptation, AnatomyDescription, ModelDescription, digests, install
 from unimri.deploy.model import Model
 from unimri.models.folder import WEIGHTS, load_tensors, save_tensors
 from unimri.models.instance_norm import InstanceNorm

@@ -16,11 +16,10 @@ from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.deploy.build import build_model
 from unimri.deploy.card import origin_of
-from unimri.deploy.description import AnatomyTask, ModelDescription, ModelTask, digests
 from unimri.deploy.estimates import scale_factor
-from unimri.deploy.library import pack
+from unimri.deploy.library import AnatomyTask, ModelDescription, ModelTask, digests, pack
+from unimri.metrics.base import MetricSettings
 from unimri.metrics.score import AS_TRAINED, write_scores
-from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
 
 MASK = Gaussian1D(sigma=0.09, seed=3)

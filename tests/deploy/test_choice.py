@@ -12,8 +12,8 @@ from stores import smooth
 
 import unimri
 from unimri.core.errors import UnimriError
-from unimri.deploy.description import FEATURES
 from unimri.deploy.estimates import choose, distance, features, inverse_covariance, largest_distance
+from unimri.deploy.library import FEATURES
 from unimri.deploy.model import Model
 
 FAR_OFF = {"brain": 100.0, "knee": 100.0}

@@ -24,7 +24,7 @@ from stores import smooth
 import unimri
 from unimri.deploy import library
 from unimri.deploy.card import write_texts
-from unimri.deploy.description import ModelDescription, digests
+from unimri.deploy.library import ModelDescription, digests
 from unimri.deploy.model import Model
 from unimri.models.cascade import D5C5
 from unimri.physics.masks import draw_masks, save_masks

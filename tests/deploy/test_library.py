@@ -11,8 +11,7 @@ import unimri
 from unimri.core.errors import UnimriError
 from unimri.deploy import library
 from unimri.deploy.card import write_texts
-from unimri.deploy.description import ModelDescription
-from unimri.deploy.library import find_model, list_models, search_path
+from unimri.deploy.library import ModelDescription, find_model, list_models, search_path
 
 Place = Callable[..., Path]
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 import unimri
 from unimri.core.errors import UnimriError
 from unimri.deploy import library
-from unimri.deploy.description import digests
-from unimri.deploy.library import opened, pack, unpack
+from unimri.deploy.library import digests, opened, pack, unpack
 
 
 @pytest.fixture(scope="module")

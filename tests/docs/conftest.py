@@ -18,7 +18,7 @@ from unimri.data.scanner import SimulationSettings
 from unimri.data.simulate import simulate
 from unimri.deploy.adapters import save_adapter
 from unimri.deploy.card import write_texts
-from unimri.deploy.description import FEATURES, AnatomyDescription, ModelDescription
+from unimri.deploy.library import FEATURES, AnatomyDescription, ModelDescription
 from unimri.models.cascade import D5C5
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model, save_aspin, save_base
 from unimri.models.settings import CascadeSettings

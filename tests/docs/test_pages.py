@@ -33,7 +33,7 @@ API = {
     "unimri.data.reader": ["Reader", "Reader.find", "Reader.read"],
     "unimri.io.volume": ["Images", "Scan"],
     "unimri.data.store": ["PreparedData", "SliceSet"],
-    "unimri.metrics.settings": ["MetricSettings"],
+    "unimri.metrics.base": ["MetricSettings"],
     "unimri.metrics.score": ["score_slice"],
     "unimri.metrics.psnr": ["psnr"],
     "unimri.core.errors": ["UnimriError"],

@@ -8,8 +8,8 @@ from unimri.evaluation import tables
 from unimri.evaluation.paper import parameter_table
 from unimri.evaluation.statistics import StatisticsSettings
 from unimri.metrics import score
+from unimri.metrics.base import MetricSettings
 from unimri.metrics.score import AS_TRAINED, IDENTITY, slice_columns, volume_columns, volumes_file, write_volume_scores
-from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import METHODS
 
 SETTINGS = MetricSettings()

@@ -13,8 +13,8 @@ from unimri.data.store import PreparedData
 from unimri.evaluation.reconstruct import reconstruct_test_split
 from unimri.evaluation.reconstructions import Kept, Reconstruction, read_list, write_list
 from unimri.evaluation.scores import score
+from unimri.metrics.base import MetricSettings
 from unimri.metrics.score import AS_TRAINED, read_scores, read_volume_scores, volumes_file
-from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Masks, load_masks, save_masks
 from unimri.physics.retrospective import reconstruct_slices
 

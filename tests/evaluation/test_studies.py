@@ -19,8 +19,8 @@ from unimri.evaluation.reconstruct import load_reconstructor, reconstruct_test_s
 from unimri.evaluation.reconstructions import Reconstruction
 from unimri.evaluation.scores import after_learning, score, with_aspin_of
 from unimri.evaluation.study_tables import write_study_table
+from unimri.metrics.base import MetricSettings
 from unimri.metrics.score import AS_TRAINED, read_scores, write_scores
-from unimri.metrics.settings import MetricSettings
 from unimri.models.cascade import D5C5
 from unimri.models.folder import aspin_path, save_aspin, save_base
 from unimri.models.settings import CascadeSettings

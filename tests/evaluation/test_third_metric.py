@@ -10,6 +10,7 @@ from scores import write_tables
 from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import AVERAGE
 from unimri.evaluation.tables import format_table1_for_terminal, read_table1
+from unimri.metrics.base import MetricSettings
 from unimri.metrics.score import (
     AS_TRAINED,
     score_slices,
@@ -18,7 +19,6 @@ from unimri.metrics.score import (
     write_scores,
     write_volume_scores,
 )
-from unimri.metrics.settings import MetricSettings
 from unimri.report.catalogue import TABLES
 from unimri.report.page import averages
 from unimri.report.tables import read_rows, read_table

@@ -45,8 +45,9 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
 def test_no_damage_to_a_file_gives_more_than_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Reader, _: object, write: Callable[[Path], None]
 ) -> None:
-    # Long enough to import torch while others work too.
-    worker = isolated.Worker(seconds=10)
+    # Long enough to import torch on a machine that is busy many times over; that files which hang are ended after their
+    # time is tested in `test_isolated.py`.
+    worker = isolated.Worker(seconds=100)
     monkeypatch.setattr(isolated, "_WORKER", worker)
     path = tmp_path / "a.h5"
     write(path)
@@ -55,7 +56,8 @@ def test_no_damage_to_a_file_gives_more_than_an_error(
     expected = settings.read_scan(scan)
     rng, faults, read = np.random.default_rng(0), [], 0
     end = time.monotonic() + SECONDS
-    while len(faults) + read < MUTATIONS and time.monotonic() < end:
+    # On such a machine the time may be over before there is enough to judge by.
+    while len(faults) + read < MUTATIONS and (time.monotonic() < end or min(len(faults), read) <= 3):
         path.write_bytes(mutated(whole, rng))
         (scan,) = settings.find(tmp_path)
         try:

@@ -157,7 +157,7 @@ def test_names_and_links_do_not_lead_out_of_the_output(tmp_path):
     (source,) = find_sources(nifti_file(tmp_path / "in" / "sub" / "a.nii").parent.parent)
     for name in ("../a.nii", "sub/../../a.nii", str(tmp_path / "elsewhere" / "a.nii")):
         with pytest.raises(UnimriError, match="lies outside"):
-            replace(source, scan=replace(source.scan, name=name)).write(IMAGES, tmp_path / "out", MADE)
+            replace(source, name=name).write(IMAGES, tmp_path / "out", MADE)
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "sub").symlink_to(tmp_path / "in" / "sub")
     with pytest.raises(UnimriError, match="lies outside"):
@@ -168,7 +168,7 @@ def test_volumes_that_would_meet_are_refused(tmp_path):
     sources = find_sources(nifti_file(tmp_path / "in" / "a.nii").parent)
     with pytest.raises(UnimriError, match="to the same place"):
         check_output([*sources, *sources], tmp_path / "out")
-    below = replace(sources[0], scan=replace(sources[0].scan, name="a.nii/b.nii"))
+    below = replace(sources[0], name="a.nii/b.nii")
     with pytest.raises(UnimriError, match="into the folder of another volume"):
         check_output([*sources, below], tmp_path / "out")
 

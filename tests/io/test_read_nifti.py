@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from unimri.core.errors import UnimriError
 from unimri.data.layouts import AcdcReader, DecathlonReader, NiftiReader, ReaderSettings
 from unimri.io.nifti import read_slices, slice_orientation
-from unimri.io.planes import AXES, describe
+from unimri.io.volume import AXES, describe
 
 
 def test_native_slices_are_the_third_axis_as_stored(tmp_path):

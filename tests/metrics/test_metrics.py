@@ -10,10 +10,18 @@ from scipy.signal import convolve2d
 
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
-from unimri.metrics.base import CONVENTIONS, Metric, metric_modules, metric_of, metrics, scored_metrics, table_metrics
+from unimri.metrics.base import (
+    CONVENTIONS,
+    Metric,
+    MetricSettings,
+    metric_modules,
+    metric_of,
+    metrics,
+    scored_metrics,
+    table_metrics,
+)
 from unimri.metrics.hfen import HFEN, filtered
 from unimri.metrics.score import IDENTITY, read_scores, score_slices, score_volume, slice_columns, write_scores
-from unimri.metrics.settings import MetricSettings
 
 SETTINGS = MetricSettings()
 WITH_HFEN = MetricSettings(table=["psnr", "ssim", "hfen"])

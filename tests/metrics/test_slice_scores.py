@@ -9,9 +9,8 @@ from scipy.ndimage import uniform_filter
 from skimage.metrics import normalized_root_mse, peak_signal_noise_ratio, structural_similarity
 
 from unimri.core.errors import UnimriError
-from unimri.metrics.formulas import PSNR_CEILING_DB
+from unimri.metrics.base import PSNR_CEILING_DB, MetricSettings
 from unimri.metrics.score import CHANGE, IDENTITY, read_scores, score_slice, score_slices, slice_columns, write_scores
-from unimri.metrics.settings import MetricSettings
 
 SETTINGS = MetricSettings()
 COLUMNS = (*IDENTITY, "slice", *slice_columns(SETTINGS), CHANGE)

@@ -7,9 +7,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from unimri.core.errors import UnimriError
 from unimri.metrics import score
-from unimri.metrics.formulas import PSNR_CEILING_DB
+from unimri.metrics.base import PSNR_CEILING_DB, MetricSettings
 from unimri.metrics.score import IDENTITY, read_volume_scores, volume_columns, volumes_file, write_volume_scores
-from unimri.metrics.settings import MetricSettings
 
 SETTINGS = MetricSettings()
 VOLUME_COLUMNS = (*IDENTITY, *volume_columns(SETTINGS))

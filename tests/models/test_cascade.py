@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from unimri.core.errors import UnimriError
 from unimri.models import instance_norm as instance_norm_module
@@ -52,13 +53,40 @@ def test_instance_norm_is_the_papers_formula() -> None:
             torch.testing.assert_close(result, torch.from_numpy(expected), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("piece", [1, 24, 2**19])
-def test_instance_norms_gradients(piece: int, monkeypatch) -> None:
-    monkeypatch.setattr(instance_norm_module, "_PIECE", piece)
-    arguments = [torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.rand(3).double(), torch.rand(3).double()]
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_instance_norms_gradients(compiled: bool, threads: int, monkeypatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(instance_norm_module, "_COMPILED", ())
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    arguments = [torch.randn(3, 3, 13, 12, dtype=torch.float64), torch.randn(3).double(), torch.randn(3).double()]
+    expected = F.instance_norm(arguments[0], weight=arguments[1], bias=arguments[2])
+    torch.testing.assert_close(instance_norm(*arguments), expected, atol=1e-12, rtol=1e-12)
+    arguments[0] = arguments[0][:2, :, :5, :4]
     for rectify in (False, True):
         inputs = [argument.clone().requires_grad_() for argument in arguments]
         assert torch.autograd.gradcheck(lambda *a, r=rectify: instance_norm(*a, rectify=r), inputs)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float32, torch.float64])
+def test_what_is_not_a_number_stays_so(kind: torch.dtype, compiled: bool, monkeypatch) -> None:
+    if not compiled:
+        monkeypatch.setattr(instance_norm_module, "_COMPILED", ())
+    activation = torch.zeros(2, 3, 4, 4, dtype=kind)
+    activation[0, 1, 2, 3] = torch.nan
+    result = instance_norm(activation, torch.ones(3), torch.zeros(3), rectify=True)
+    assert result[0, 1].isnan().all()
+    assert not result[1].isnan().any()
+
+
+def test_statistics_of_a_large_slice_are_exact() -> None:
+    """A sum of 160,000 numbers far from zero, one after another, would lose three digits."""
+    generator = torch.Generator().manual_seed(5)
+    activation = torch.randn(1, 32, 400, 400, generator=generator) + 30
+    expected = F.instance_norm(activation.double())
+    result = instance_norm(activation, torch.ones(32), torch.zeros(32))
+    torch.testing.assert_close(result.double(), expected, atol=2e-5, rtol=0)
 
 
 def test_instance_norm_with_a_relu_is_both_after_each_other() -> None:

@@ -14,8 +14,7 @@ from unimri.core.compute import use_threads
 from unimri.core.errors import UnimriError
 from unimri.core.provenance import code_digest, versions
 from unimri.data.store import PreparedData, SliceSet, evenly_spaced
-from unimri.metrics.formulas import psnr
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import MetricSettings, psnr
 from unimri.physics.masks import Masks, load_masks
 from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices
 

@@ -89,9 +89,8 @@ def reconstruct(
     from unimri.physics.masks import read_mask
 
     use_threads(threads)
-    wanted = Request(
-        anatomy, fallback, acceleration, None if mask is None else read_mask(mask), format_, png, deidentify
-    )
+    kept = None if mask is None else read_mask(mask)
+    wanted = Request(anatomy, fallback, acceleration, kept, format_, png, deidentify)
     if scores is not None and scores.exists():
         raise UnimriError(f"{scores}: is there already; give another file of scores")
     outcomes = []
@@ -134,8 +133,8 @@ def adapt(
     from unimri.data.layouts import parse_reader
     from unimri.deploy.adapt import AdaptationSettings, guess_reader
     from unimri.deploy.adapt import adapt as run
-    from unimri.deploy.adapters import add_adapter
-    from unimri.deploy.library import changeable, find_model
+    from unimri.deploy.adapters import add_adapter, changeable
+    from unimri.deploy.library import find_model
     from unimri.training.callbacks import Display
     from unimri.training.launch import one_voice
 
@@ -215,8 +214,7 @@ def doctor() -> None:
 def list_() -> None:
     """List the models that are found, the default first."""
     from unimri.deploy.card import models_table
-    from unimri.deploy.description import ModelDescription
-    from unimri.deploy.library import list_models, search_path
+    from unimri.deploy.library import ModelDescription, list_models, search_path
 
     found = {}
     for path in list_models():
@@ -263,9 +261,9 @@ def pack_model(
     output: Annotated[Path, typer.Argument(help="File to write, *.unimri.")], model: ModelName = None
 ) -> None:
     """Write a model to one file, to be sent to others."""
-    from unimri.deploy.library import find_model, opened, pack
+    from unimri.deploy.library import opened, pack
 
-    with opened(find_model(model)) as folder:
+    with opened(model) as folder:
         pack(folder, output)
     typer.echo(f"{output}: {output.stat().st_size / 1000:.0f} kB")
 
@@ -273,9 +271,9 @@ def pack_model(
 @models.command("add")
 def add_model(model: Annotated[str, typer.Argument(help="A model's folder or one file.")]) -> None:
     """Copy a model to where every command finds it without being told."""
-    from unimri.deploy.library import find_model, install, opened, user_models
+    from unimri.deploy.library import install, opened, user_models
 
-    with opened(find_model(model)) as folder:
+    with opened(model) as folder:
         typer.echo(f"{install(folder, user_models())}: is found by its name from now on")
 
 
@@ -328,9 +326,9 @@ def export_aspin(
 ) -> None:
     """Write an anatomy of a model to a file of its own, for others who have the same base."""
     from unimri.deploy.adapters import export_aspin as run
-    from unimri.deploy.library import find_model, opened
+    from unimri.deploy.library import opened
 
-    with opened(find_model(model)) as folder:
+    with opened(model) as folder:
         run(folder, anatomy, output)
     typer.echo(f"{output}: {output.stat().st_size / 1000:.1f} kB")
 
@@ -355,9 +353,7 @@ def picture_mask(mask: Path, output: Output) -> None:
 
 
 @app.command(rich_help_panel=EXPERIMENT)
-def show(
-    config: Configs = None,
-) -> None:
+def show(config: Configs = None) -> None:
     """Print Table 1 of a finished experiment, and say where everything lies."""
     from unimri.config import load_config
     from unimri.evaluation.tables import show_tables
@@ -366,9 +362,7 @@ def show(
 
 
 @app.command(rich_help_panel=EXPERIMENT)
-def status(
-    config: Configs = None,
-) -> None:
+def status(config: Configs = None) -> None:
     """Say which trainings are done, stale, under way with how far, or waiting, from the artifacts alone."""
     from collections import Counter
 

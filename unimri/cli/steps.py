@@ -126,7 +126,7 @@ def reconstruct_test(
 def score(reconstructions: Path, data: Path, settings: Json, output: Output) -> None:
     """Score kept reconstructions, slices and volumes; no network is loaded."""
     from unimri.evaluation.scores import score as run
-    from unimri.metrics.settings import MetricSettings
+    from unimri.metrics.base import MetricSettings
 
     run(reconstructions, data, parse_settings(MetricSettings, settings, "--settings"), output)
 
@@ -145,7 +145,7 @@ def tune(
     """Choose the weight of a classical method's penalty on validation: total_variation or wavelet."""
     from unimri.classical.settings import ClassicalSettings
     from unimri.classical.tuning import tune as run
-    from unimri.metrics.settings import MetricSettings
+    from unimri.metrics.base import MetricSettings
 
     chosen = parse_settings(type(ClassicalSettings().of(method)), settings, "--settings")
     run(chosen, anatomy, data, mask, parse_settings(MetricSettings, metrics, "--metrics"), slices, output)
@@ -163,8 +163,8 @@ def study_table(
     """Write the table of a study: robustness, aspin_matrix, adaptation, forgetting or masks."""
     from unimri.evaluation.averages import table_columns
     from unimri.evaluation.study_tables import StudyName, write_study_table
+    from unimri.metrics.base import MetricSettings
     from unimri.metrics.score import read_scores
-    from unimri.metrics.settings import MetricSettings
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
     name: StudyName = parse_settings(StudyName, json.dumps(study), "STUDY")  # type: ignore[arg-type]
@@ -192,7 +192,7 @@ def picture(
 ) -> None:
     """Draw one test slice as every method reconstructs it, with error maps, from the kept images."""
     from unimri.evaluation.figures import picture_methods
-    from unimri.metrics.settings import MetricSettings
+    from unimri.metrics.base import MetricSettings
 
     metrics = parse_settings(MetricSettings, settings, "--settings")
     picture_methods(reconstructions, data, method, seed, metrics, simulated, output)
@@ -238,7 +238,7 @@ def tables(
     from unimri.evaluation.paper import parameter_table, write_parameters
     from unimri.evaluation.statistics import StatisticsSettings
     from unimri.evaluation.tables import ORIGINS, write_tables
-    from unimri.metrics.settings import MetricSettings
+    from unimri.metrics.base import MetricSettings
     from unimri.models.cascade import D5C5
     from unimri.models.folder import base_tensors
     from unimri.models.registry import NetworkSettings
@@ -276,6 +276,6 @@ def build(
 ) -> None:
     """Make a model of a finished experiment; the workflow calls it."""
     from unimri.deploy.build import build_model
-    from unimri.deploy.description import ModelTask
+    from unimri.deploy.library import ModelTask
 
     build_model(parse_settings(ModelTask, task, "--task"), model, mask, pairs(data), scores, seed, output)

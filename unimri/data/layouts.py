@@ -20,12 +20,11 @@ from unimri.core.plugins import READER_GROUP, load_plugins, one_of
 from unimri.core.settings import Settings, parse_settings
 from unimri.data.reader import PatientPattern, Reader, patient_by_pattern
 from unimri.io import fastmri, ismrmrd, nifti
-from unimri.io.dicom.header import Header
-from unimri.io.dicom.series import find_series, read_series, series_orientation
-from unimri.io.hdf5 import UNREADABLE, find_hdf5
+from unimri.io.dicom.pixels import read_series
+from unimri.io.dicom.series import Header, find_series, series_orientation
+from unimri.io.fastmri import UNREADABLE, find_hdf5
 from unimri.io.isolated import isolated
-from unimri.io.planes import Plane
-from unimri.io.volume import Scan, check_folder, files_below, nothing_found
+from unimri.io.volume import Plane, Scan, check_folder, files_below, nothing_found
 
 
 class DicomReader(Reader):

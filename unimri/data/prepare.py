@@ -316,7 +316,7 @@ class Finding(NamedTuple):
     patient, volume : the source's own names: for whoever may see the scans, and for no artifact.
     files : how many it is read from.
     shape : slices, rows, columns; None when the scan cannot be used.
-    orientation : how the slices lie in the body, as `unimri.io.planes.describe` says; blank when it is not known.
+    orientation : how the slices lie in the body, as `unimri.io.volume.describe` says; blank when it is not known.
     largest : value, on the scanner's own scale; None likewise.
     fault : why it cannot be used, and the mend; blank when it can.
     """

@@ -63,7 +63,7 @@ class Reader(Extensible):
         return self.read(scan.paths)
 
     def orientation(self, paths: tuple[Path, ...]) -> str:
-        """How the slices that `read` gives lie in the body; see `unimri.io.planes.describe`. Blank: not known."""
+        """How the slices that `read` gives lie in the body; see `unimri.io.volume.describe`. Blank: not known."""
         return ""
 
 

@@ -26,10 +26,9 @@ from unimri.data.reader import Reader
 from unimri.data.store import PreparedData
 from unimri.deploy.adapters import ENDING, check_name, save_adapter
 from unimri.deploy.build import count_patients, describe_anatomy
-from unimri.deploy.description import Adaptation, AnatomyDescription, AnatomyTask, ModelDescription, Quality
 from unimri.deploy.estimates import split_features
 from unimri.deploy.figure import reconstruction_figure
-from unimri.deploy.library import opened
+from unimri.deploy.library import Adaptation, AnatomyDescription, AnatomyTask, ModelDescription, Quality, opened
 from unimri.deploy.model import Model, load
 from unimri.io.volume import files_below
 from unimri.metrics.score import Score, mean_score, score_slice
@@ -122,8 +121,7 @@ def adapt(
         if path.exists():
             raise UnimriError(f"{path}: is there already; remove it, or give another name or folder")
     with opened(model) as base:
-        description = ModelDescription.load(base)
-        description.check_files(base)
+        description = ModelDescription.load(base).check_files(base)
         if name in description.anatomies:
             raise UnimriError(f"anatomy {name!r}: the model has it already; give another name")
         size = _check_scans(list(inspect(folder, reader)), settings, log)

@@ -5,17 +5,19 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from unimri.core.artifacts import sha256, write_text
+from unimri.core.artifacts import sha256
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
-from unimri.deploy.card import CARD, write_texts
-from unimri.deploy.description import AnatomyDescription, ModelDescription
-from unimri.deploy.library import changeable
+from unimri.deploy.card import write_texts
+from unimri.deploy.library import AnatomyDescription, ModelDescription
 from unimri.models.cascade import D5C5
 from unimri.models.conditioning.base import Condition
 from unimri.models.folder import WEIGHTS, aspin_path, fill_aspin, load_model, load_tensors, save_tensors
 
 ENDING = ".aspin.safetensors"
+
+# Snakemake puts it into folders that a rule makes.
+_SNAKEMAKES = ".snakemake_timestamp"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,22 @@ def check_name(anatomy: str) -> None:
         raise UnimriError(f"anatomy {anatomy!r}: give another name, in small letters, such as shoulder")
 
 
+def changeable(folder: Path) -> ModelDescription:
+    """Give the description of a model whose ASPINs may be changed.
+
+    Raises
+    ------
+    UnimriError : when it is one file, is the workflow's, which would make it again without them, or is damaged.
+    """
+    if not folder.is_dir():
+        raise UnimriError(f"{folder}: is one file; unpack it with `unimri models add`, and name the folder")
+    if (folder / _SNAKEMAKES).exists():
+        raise UnimriError(
+            f"{folder}: is the workflow's, which may make it again; copy it first: `unimri models add {folder}`"
+        )
+    return ModelDescription.load(folder).check_files(folder)
+
+
 def add_adapter(folder: Path, path: Path) -> str:
     """Add an adapter to a model's folder; give its anatomy. The base and the other ASPINs are not touched.
 
@@ -104,7 +122,7 @@ def add_adapter(folder: Path, path: Path) -> str:
     note = {"anatomy": adapter.anatomy, "base_sha256": adapter.base_sha256}
     save_tensors(target, adapter.tensors, note)
     try:
-        _write_texts(folder, description)
+        write_texts(folder, description)
     except BaseException:
         target.unlink()
         raise
@@ -124,7 +142,7 @@ def remove_aspin(folder: Path, anatomy: str) -> None:
         raise UnimriError(f"anatomy {anatomy!r}: the base was trained on it; only ASPINs that were added are removed")
     rest = {name: kept for name, kept in description.anatomies.items() if name != anatomy}
     # Killed in between, the model says that the file does not belong to it, and to remove it.
-    _write_texts(folder, description.model_copy(update={"anatomies": rest}))
+    write_texts(folder, description.model_copy(update={"anatomies": rest}))
     aspin_path(folder, anatomy).unlink()
 
 
@@ -135,24 +153,12 @@ def export_aspin(folder: Path, anatomy: str, output: Path) -> None:
     ------
     UnimriError : when the model does not have it or is damaged, or `output` is there.
     """
-    description = ModelDescription.load(folder)
-    description.check_files(folder)
+    description = ModelDescription.load(folder).check_files(folder)
     own = _described(description, anatomy)
     if output.exists():
         raise UnimriError(f"{output}: is there already; remove it, or give another name")
     network = load_model(folder, [anatomy])
     save_adapter(network.conditioning.of(anatomy), anatomy, sha256(folder / WEIGHTS), own, output)
-
-
-def _write_texts(folder: Path, description: ModelDescription) -> None:
-    """Write card and description, or neither when that fails."""
-    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else None
-    try:
-        write_texts(folder, description)
-    except BaseException:
-        if card is not None:
-            write_text(folder / CARD, card)
-        raise
 
 
 def _described(description: ModelDescription, anatomy: str) -> AnatomyDescription:

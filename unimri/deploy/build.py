@@ -18,7 +18,8 @@ from unimri.core.provenance import versions
 from unimri.core.text import write_csv
 from unimri.data.store import PreparedData, Split
 from unimri.deploy.card import write_texts
-from unimri.deploy.description import (
+from unimri.deploy.estimates import distance, inverse_covariance, largest_distance, scale_factor, split_features
+from unimri.deploy.library import (
     AnatomyDescription,
     AnatomyTask,
     ChoiceQuality,
@@ -26,11 +27,9 @@ from unimri.deploy.description import (
     ModelTask,
     Quality,
 )
-from unimri.deploy.estimates import distance, inverse_covariance, largest_distance, scale_factor, split_features
 from unimri.deploy.model import Model
-from unimri.metrics.formulas import psnr
+from unimri.metrics.base import MetricSettings, psnr
 from unimri.metrics.score import AS_TRAINED, read_scores
-from unimri.metrics.settings import MetricSettings
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
 from unimri.physics.masks import Masks, load_masks
 

@@ -7,20 +7,30 @@ from typing import Any
 from tabulate import tabulate
 
 from unimri.core.artifacts import write_text
-from unimri.deploy.description import AnatomyDescription, ChoiceQuality, ModelDescription, digests
+from unimri.deploy.library import AnatomyDescription, ChoiceQuality, ModelDescription, digests
 
 CARD = "README.md"
 
 
 def write_texts(folder: Path, description: ModelDescription) -> None:
-    """Write a model's card and, last, its description with the digests of the files, ASPINs of no anatomy left out."""
-    write_text(folder / CARD, model_card(description))
-    files = {
-        name: digest
-        for name, digest in digests(folder).items()
-        if not name.startswith("aspin/") or Path(name).stem in description.anatomies
-    }
-    description.model_copy(update={"files": files}).save(folder)
+    """Write a model's card and its description with the digests of the files, ASPINs of no anatomy left out.
+
+    The description comes last; when it cannot be written, the card is as it was.
+    """
+    card = folder / CARD
+    before = card.read_text(encoding="utf-8") if card.is_file() else None
+    try:
+        write_text(card, model_card(description))
+        files = {
+            name: digest
+            for name, digest in digests(folder).items()
+            if not name.startswith("aspin/") or Path(name).stem in description.anatomies
+        }
+        description.model_copy(update={"files": files}).save(folder)
+    except BaseException:
+        if before is not None:
+            write_text(card, before)
+        raise
 
 
 def model_card(model: ModelDescription) -> str:
@@ -32,7 +42,9 @@ def model_card(model: ModelDescription) -> str:
         "(MICCAI 2021). One base serves all anatomies; each has its own instance normalisation (ASPIN).",
         "## Quality",
         _origin(model),
-        _quality(model),
+        quality_table(model),
+        "Means over the slices of the test split, of zero filling and of the model, at "
+        f"{model.image_size} x {model.image_size} pixels; {model.metrics.description}.",
         *([] if model.choice is None else [_choice(model.choice)]),
         "## Conventions",
         _conventions(model),
@@ -63,14 +75,6 @@ def _origin(model: ModelDescription) -> str:
         return "All data are real scans."
     named = [name for name, own in model.anatomies.items() if own.origin == "simulated"]
     return f"**Simulated data**: {_list(named)}. The others are real scans."
-
-
-def _quality(model: ModelDescription) -> str:
-    return (
-        f"{quality_table(model)}\n\n"
-        "Means over the slices of the test split, of zero filling and of the model, at "
-        f"{model.image_size} x {model.image_size} pixels; {model.metrics.description}."
-    )
 
 
 def _choice(found: ChoiceQuality) -> str:

@@ -22,7 +22,7 @@ from scipy.fft import dct
 from torch import Tensor
 
 from unimri.core.errors import UnimriError
-from unimri.deploy.description import LEVELS
+from unimri.deploy.library import LEVELS
 from unimri.physics.fourier import lines, undersample
 from unimri.physics.mask import PHASE_AXES
 from unimri.physics.masks import Masks

@@ -41,6 +41,8 @@ CONVENTIONS = {
 """What an exported file says of its inputs and outputs. `input_mask` is added; the caller's `about` goes before."""
 
 _OPSET = 18
+# Of packages that are installed beside unimri, by the end of a file's name.
+_LIBRARIES = {".onnx": ("onnx", "onnxscript", "onnxruntime")}
 _Run = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -140,55 +142,45 @@ def export(
     described = {**CONVENTIONS, "input_mask": mask, "anatomy": anatomy or "any", **about}
     own = copy.deepcopy(network).to("cpu", torch.float32).eval().requires_grad_(False)
     own.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    write = export_onnx if output.suffix == ".onnx" else export_torch
-    return write(own, anatomy, axis, output, described, size)
-
-
-def export_onnx(
-    network: D5C5, anatomy: str | None, axis: int, output: Path, about: Mapping[str, str], size: int
-) -> str:
-    """`export` of a float32 CPU network in evaluation mode to ONNX; the file on disk is what is checked."""
-    missing = [name for name in ("onnx", "onnxscript", "onnxruntime") if find_spec(name) is None]
-    if missing:
+    write = _write_onnx if output.suffix == ".onnx" else _write_torch
+    if missing := [name for name in _LIBRARIES.get(output.suffix, ()) if find_spec(name) is None]:
         raise UnimriError(f"{output}: {missing[0]} is not installed; pip install '{DISTRIBUTION}[export]'")
+    with replacing(output) as temporary:
+        try:
+            run, runtime = write(_traced(own, anatomy, axis), axis, temporary, described)
+        except OSError:
+            raise
+        except Exception as fault:
+            reason = " ".join(str(fault).split())[:200]
+            raise UnimriError(
+                f"{output}: the network cannot be exported ({type(fault).__name__}: {reason}); its blocks must not "
+                "depend on the size of a slice in a way that torch.export cannot follow"
+            ) from fault
+        return _check(own, anatomy, axis, run, output, size, runtime)
+
+
+def _write_onnx(program: ExportedProgram, axis: int, path: Path, about: Mapping[str, str]) -> tuple[_Run, str]:
+    """Write to ONNX; give what runs the file on disk, and the runtime's name."""
     import onnx
     import onnxruntime
 
-    with _followed(output), _quiet():
-        program = torch.onnx.export(
-            _traced(network, anatomy, axis),
-            input_names=["kspace", "mask"],
-            output_names=["image"],
-            opset_version=_OPSET,
-            verbose=False,
+    with _quiet():
+        exported = torch.onnx.export(
+            program, input_names=["kspace", "mask"], output_names=["image"], opset_version=_OPSET, verbose=False
         )
-        assert program is not None
-        model = program.model_proto
+    assert exported is not None
+    model = exported.model_proto
     _tidy(model, axis)
     onnx.helper.set_model_props(model, dict(about))
-    with replacing(output) as temporary:
-        onnx.checker.check_model(model, full_check=True)
-        onnx.save(model, temporary)
-        session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
 
-        def run(kspace: Tensor, mask: Tensor) -> Tensor:
-            (image,) = session.run(["image"], {"kspace": kspace.numpy(), "mask": mask.numpy()})
-            return torch.from_numpy(image)
+    def run(kspace: Tensor, mask: Tensor) -> Tensor:
+        (image,) = session.run(["image"], {"kspace": kspace.numpy(), "mask": mask.numpy()})
+        return torch.from_numpy(image)
 
-        return _check(network, anatomy, axis, run, output, size, f"onnxruntime {onnxruntime.__version__}")
-
-
-@contextmanager
-def _followed(output: Path) -> Iterator[None]:
-    """Tell of a network that cannot be exported in one line."""
-    try:
-        yield
-    except Exception as fault:
-        reason = " ".join(str(fault).split())[:200]
-        raise UnimriError(
-            f"{output}: the network cannot be exported ({type(fault).__name__}: {reason}); its blocks must not depend "
-            "on the size of a slice in a way that torch.export cannot follow"
-        ) from fault
+    return run, f"onnxruntime {onnxruntime.__version__}"
 
 
 @contextmanager
@@ -198,8 +190,7 @@ def _quiet() -> Iterator[None]:
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
             yield
     finally:
         log.setLevel(level)
@@ -224,18 +215,13 @@ def _tidy(model: Any, axis: int) -> None:
         part.ClearField("doc_string")
 
 
-def export_torch(
-    network: D5C5, anatomy: str | None, axis: int, output: Path, about: Mapping[str, str], size: int
-) -> str:
-    """`export` of a float32 CPU network in evaluation mode by `torch.export`; `about` is its extra file about.json.
+def _write_torch(program: ExportedProgram, axis: int, path: Path, about: Mapping[str, str]) -> tuple[_Run, str]:
+    """Write by `torch.export`, `about` as its extra file about.json; give the program in memory to be run.
 
-    What is checked is the program in memory: loading the file could unpickle.
+    The file is not what is checked: loading it could unpickle.
     """
-    with _followed(output):
-        program = _traced(network, anatomy, axis)
-    with replacing(output) as temporary:
-        torch.export.save(program, temporary, extra_files={"about.json": json.dumps(dict(about), sort_keys=True)})
-        return _check(network, anatomy, axis, program.module(), output, size, f"torch.export {torch.__version__}")
+    torch.export.save(program, path, extra_files={"about.json": json.dumps(dict(about), sort_keys=True)})
+    return program.module(), f"torch.export {torch.__version__}"
 
 
 def _traced(network: D5C5, anatomy: str | None, axis: int) -> ExportedProgram:

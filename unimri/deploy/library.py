@@ -1,21 +1,33 @@
-"""Models on disk: where they are found that nobody names a path of, packed to one file, added and removed."""
+"""Models on disk: what each says of itself, where they are found, packed to one file, added and removed.
 
-import lzma
+Nothing here needs torch: the workflow's plan describes models, too.
+"""
+
 import os
 import shutil
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import Any, Literal, Self
 
 from platformdirs import user_data_path
+from pydantic import Field
 
-from unimri.core.artifacts import remove, replacing
+from unimri.core.artifacts import remove, replacing, sha256, write_json
 from unimri.core.errors import UnimriError
-from unimri.deploy.description import DESCRIPTION, ModelDescription
+from unimri.core.settings import Settings, read_settings
+from unimri.metrics.base import MetricSettings
+from unimri.physics.masks import MaskSettings
+
+DESCRIPTION = "description.json"
+
+LEVELS = (0.03, 0.1, 0.2, 0.4, 0.6)
+"""Fractions of a volume's largest intensity; a slice's features hold how much of it is brighter than each."""
+
+FEATURES = 18 + len(LEVELS)
+"""How many features a slice has, see `unimri.deploy.estimates.features`."""
 
 VARIABLE = "UNIMRI_MODELS"
 """Of the environment: folders that models are looked for in, separated as in `PATH`."""
@@ -29,22 +41,180 @@ _TIME = (1980, 1, 1, 0, 0, 0)
 # A base with its ASPINs has under a megabyte at the paper's size.
 _LARGEST = 2**30
 
-# Snakemake puts it into folders that a rule makes.
-_SNAKEMAKES = ".snakemake_timestamp"
 
-# What `zipfile` and its decompressors raise for damaged files.
-_DAMAGED = (
-    OSError,
-    EOFError,
-    ValueError,
-    OverflowError,
-    RuntimeError,
-    NotImplementedError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-)
+class AnatomyTask(Settings):
+    """An anatomy of the experiment that a model is made from."""
+
+    origin: Literal["simulated", "real"]
+    role: Literal["base", "new"]
+
+
+class ModelTask(Settings):
+    """All that a model of a finished experiment is made from, apart from files."""
+
+    name: str
+    acceleration: float
+    mask: MaskSettings
+    metrics: MetricSettings
+    anatomies: dict[str, AnatomyTask]
+    settings: dict[str, Any]
+
+
+class Quality(Settings):
+    """Means over the slices of a test split: PSNR in dB, SSIM in percent, of this model and of zero filling."""
+
+    slices: int
+    patients: int
+    psnr_db: float
+    ssim_percent: float
+    zero_filled_psnr_db: float
+    zero_filled_ssim_percent: float
+
+    @classmethod
+    def of(cls, slices: int, patients: int, own: tuple[float, float], zero_filled: tuple[float, float]) -> Self:
+        """From PSNR and SSIM of the model and of zero filling, rounded to four decimals."""
+        return cls(
+            slices=slices,
+            patients=patients,
+            psnr_db=round(own[0], 4),
+            ssim_percent=round(own[1], 4),
+            zero_filled_psnr_db=round(zero_filled[0], 4),
+            zero_filled_ssim_percent=round(zero_filled[1], 4),
+        )
+
+
+class ChoiceQuality(Settings):
+    """How good `--anatomy auto` is on the test split, by volumes.
+
+    `right` are those whose own anatomy was chosen, `refused` those that were found to be like none. `loss_db` is the
+    mean over the others of what PSNR loses against knowing the anatomy, `largest_loss_db` the largest of them.
+    `strangers_refused` are those that are found to be like none when their own ASPIN is taken away.
+    """
+
+    volumes: int
+    right: int
+    refused: int
+    loss_db: float
+    largest_loss_db: float
+    strangers_refused: int
+
+
+class Adaptation(Settings):
+    """How an ASPIN came about that was fitted to somebody's own scans; see `unimri.deploy.adapt`."""
+
+    training_slices: int
+    validation_slices: int
+    image_size: int
+    seed: int
+    epochs: int
+    learning_rate: float
+    data_sha256: str = Field(description="of the manifest of the prepared slices")
+    code: str
+    versions: dict[str, str]
+
+
+class AnatomyDescription(Settings):
+    """One anatomy that a model has an ASPIN for.
+
+    `scale_factor` is the largest intensity of a volume over the largest of its zero-filled image, the median over the
+    validation split: how the scale of a scan that is not known fully sampled is estimated. `features` are the means of
+    its training slices', and `largest_distance` where scans stop to be like them, see `unimri.deploy.estimates`.
+    `adaptation` is None for those that the experiment itself trained.
+    """
+
+    origin: Literal["simulated", "real"]
+    role: Literal["base", "new"]
+    scale_factor: float = Field(gt=0)
+    features: list[float] = Field(min_length=FEATURES, max_length=FEATURES)
+    largest_distance: float = Field(gt=0)
+    training_patients: int
+    quality: Quality | None = None
+    adaptation: Adaptation | None = None
+
+
+class ModelDescription(Settings):
+    """A model's conventions and scores. `files` holds the SHA-256 of every other file of the folder, by its name."""
+
+    format: Literal[1] = 1
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    acceleration: float = Field(gt=1)
+    mask: MaskSettings
+    image_size: int = Field(description="side of the slices that it was trained on, in pixels")
+    metrics: MetricSettings
+    anatomies: dict[str, AnatomyDescription]
+    inverse_covariance: list[list[float]] = Field(description="of features, see `unimri.deploy.estimates`")
+    choice: ChoiceQuality | None = None
+    settings: dict[str, Any] = Field(description="the experiment's, without folders and files")
+    versions: dict[str, str]
+    files: dict[str, str]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a model's description.
+
+        Raises
+        ------
+        UnimriError : when the folder holds none, or a damaged one.
+        """
+        if not (folder / DESCRIPTION).is_file():
+            raise UnimriError(
+                f"{folder}: is no model (it has no {DESCRIPTION}); `unimri models list` says which there are"
+            )
+        return read_settings(cls, folder / DESCRIPTION, "copy the model again, or make anew what an older unimri made")
+
+    def save(self, folder: Path) -> None:
+        """Write the description; see `load`."""
+        write_json(folder / DESCRIPTION, self.model_dump(mode="json"))
+
+    @property
+    def base_sha256(self) -> str:
+        """SHA-256 of the base's weights: an adapter fits the base that it was fitted to, and no other."""
+        return self.files.get("model.safetensors", "")
+
+    def about_export(self, anatomy: str) -> dict[str, str]:
+        """What a file of the network with this anatomy's ASPIN alone says of itself."""
+        return {
+            "model": self.name,
+            "anatomy": anatomy,
+            "origin": f"{self.anatomies[anatomy].origin} scans",
+            "acceleration": f"{self.acceleration:g}",
+            "base_sha256": self.base_sha256,
+            "scale_factor": f"{self.anatomies[anatomy].scale_factor:.6g}",
+        }
+
+    def check_files(self, folder: Path) -> Self:
+        """Compare every file of a model's folder with its digest; give the description itself.
+
+        Raises
+        ------
+        UnimriError : when one is missing, differs, or is there without being described.
+        """
+        for name, digest in self.files.items():
+            try:
+                found = sha256(folder / name)
+            except OSError:
+                raise UnimriError(f"{folder / name}: is missing or cannot be read; copy the model again") from None
+            if found != digest:
+                raise UnimriError(f"{folder / name}: is not the file that was made (SHA-256); copy the model again")
+        strangers = sorted(set(list_files(folder)) - set(self.files))
+        if strangers:
+            raise UnimriError(f"{folder / strangers[0]}: does not belong to the model; remove it")
+        return self
+
+
+def list_files(folder: Path) -> list[str]:
+    """Names of the files of a model's folder, relative to it, without its description."""
+    return sorted(
+        name
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+        if (name := path.relative_to(folder).as_posix()) != DESCRIPTION
+    )
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of each of them."""
+    return {name: sha256(folder / name) for name in list_files(folder)}
 
 
 def search_path() -> list[Path]:
@@ -89,21 +259,19 @@ def find_model(name: Path | str | None = None, acceleration: float | None = None
     ------
     UnimriError : when there is none.
     """
-    if name is not None and (Path(name) / DESCRIPTION).is_file():
-        return Path(name)
-    if name is not None and Path(name).is_file():
-        if Path(name).suffix != SUFFIX:
-            raise UnimriError(f"{name}: is no model; give its folder, or its one file (*{SUFFIX})")
-        return Path(name)
     models = list_models()
     if name is not None:
+        given = Path(name)
+        if (given / DESCRIPTION).is_file() or (given.is_file() and given.suffix == SUFFIX):
+            return given
+        if given.is_file():
+            raise UnimriError(f"{name}: is no model; give its folder, or its one file (*{SUFFIX})")
         for path in models:
             if path.name == str(name) or _says(path, str(name)):
                 return path
-        if Path(name).exists():
-            raise UnimriError(
-                f"{name}: is no model (it has no {DESCRIPTION}); `unimri models list` says which there are"
-            )
+        if given.exists():
+            # Which says that it is none.
+            ModelDescription.load(given)
     if not models or name is not None:
         places = ", ".join(map(str, search_path()))
         what = "no model is there" if name is None else f"{name}: no such model"
@@ -124,8 +292,8 @@ def _says(path: Path, name: str) -> bool:
 
 
 def describe(name: Path | str | None = None) -> ModelDescription:
-    """The description of a model that `find_model` finds; errors as that and `ModelDescription.load`."""
-    with opened(find_model(name)) as folder:
+    """The description of a model; arguments and errors as `find_model` and `ModelDescription.load`."""
+    with opened(name) as folder:
         return ModelDescription.load(folder)
 
 
@@ -141,8 +309,7 @@ def pack(folder: Path, output: Path) -> None:
         raise UnimriError(f"{output}: is there already; remove it, or give another name")
     if output.suffix != SUFFIX:
         raise UnimriError(f"{output}: a model's one file must end in {SUFFIX}")
-    description = ModelDescription.load(folder)
-    description.check_files(folder)
+    description = ModelDescription.load(folder).check_files(folder)
     with replacing(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name in (DESCRIPTION, *sorted(description.files)):
             entry = zipfile.ZipInfo(name, _TIME)
@@ -170,22 +337,25 @@ def unpack(path: Path, folder: Path) -> None:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as source, target.open("wb") as file:
                     shutil.copyfileobj(source, file)
-            _check(temporary, path)
-    except _DAMAGED as fault:
+            try:
+                ModelDescription.load(temporary).check_files(temporary)
+            except UnimriError as fault:
+                # The file that was given, and not where it was unpacked to.
+                raise UnimriError(str(fault).replace(str(temporary), str(path))) from None
+    except UnimriError:
+        raise
+    # `zipfile` and its decompressors raise whatever they meet in a damaged file.
+    except Exception as fault:
         raise UnimriError(f"{path}: cannot be read as a model ({fault}); copy it again") from None
 
 
-def _check(folder: Path, path: Path) -> None:
-    """Compare unpacked files with their digests; faults name the one file that was given."""
-    try:
-        ModelDescription.load(folder).check_files(folder)
-    except UnimriError as fault:
-        raise UnimriError(str(fault).replace(str(folder), str(path))) from None
-
-
 @contextmanager
-def opened(path: Path) -> Iterator[Path]:
-    """Give the folder of a model: itself, or where its one file is unpacked to for as long as the context lasts."""
+def opened(name: Path | str | None = None) -> Iterator[Path]:
+    """Find a model and give its folder, of one file where it is unpacked to for as long as the context lasts.
+
+    Arguments and errors are those of `find_model`.
+    """
+    path = find_model(name)
     if path.is_dir():
         yield path
         return
@@ -202,8 +372,7 @@ def install(source: Path, models: Path) -> Path:
     ------
     UnimriError : when there is one of its name.
     """
-    description = ModelDescription.load(source)
-    description.check_files(source)
+    description = ModelDescription.load(source).check_files(source)
     target = models / description.name
     if target.exists():
         raise UnimriError(f"{target}: is there already; `unimri models remove {description.name}` first")
@@ -223,21 +392,3 @@ def uninstall(name: str) -> Path:
     ModelDescription.load(folder)
     remove(folder)
     return folder
-
-
-def changeable(folder: Path) -> ModelDescription:
-    """Give the description of a model whose ASPINs may be changed.
-
-    Raises
-    ------
-    UnimriError : when it is one file, is the workflow's, which would make it again without them, or is damaged.
-    """
-    if not folder.is_dir():
-        raise UnimriError(f"{folder}: is one file; unpack it with `unimri models add`, and name the folder")
-    if (folder / _SNAKEMAKES).exists():
-        raise UnimriError(
-            f"{folder}: is the workflow's, which may make it again; copy it first: `unimri models add {folder}`"
-        )
-    description = ModelDescription.load(folder)
-    description.check_files(folder)
-    return description

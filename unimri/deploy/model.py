@@ -12,9 +12,8 @@ from torch import Tensor
 
 from unimri.core.compute import choose_device
 from unimri.core.errors import UnimriError
-from unimri.deploy.description import ModelDescription
 from unimri.deploy.estimates import Choice, choose, estimated_scale, features
-from unimri.deploy.library import find_model, opened
+from unimri.deploy.library import ModelDescription, opened
 from unimri.models.cascade import D5C5
 from unimri.models.folder import list_anatomies, load_model
 from unimri.physics.acquisition import Acquisition, acquisition
@@ -284,9 +283,8 @@ def load(path: Path | str | None = None, device: str = "cpu", aspins: Sequence[P
     ------
     UnimriError : when there is none, its files are damaged or do not fit one another, or there is no such device.
     """
-    with opened(find_model(path)) as folder:
-        description = ModelDescription.load(folder)
-        description.check_files(folder)
+    with opened(path) as folder:
+        description = ModelDescription.load(folder).check_files(folder)
         network = load_model(folder)
         if not network.conditioning.adaptable:
             raise UnimriError(f"{folder}: its network has no ASPIN; only a universal one can be used")

@@ -17,7 +17,7 @@ from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
 from unimri.io.formats import Source, check_output, find_sources
 from unimri.io.volume import Images, Provenance
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import MetricSettings
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.fourier import combine_coils, to_kspace
 from unimri.physics.mask import PHASE_AXES
@@ -106,14 +106,7 @@ def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> 
     """Reconstruct every volume of a file or folder, one after the other; give what became of each.
 
     One volume is in memory at a time. One that cannot be read or reconstructed is left out, with the reason; the others
-    go on.
-
-    Parameters
-    ----------
-    source : file or folder.
-    output : see `unimri.io.formats.Source.target`.
-    models : chooses the model of each volume.
-    wanted : how.
+    go on. They are written where `unimri.io.formats.Source.target` says.
 
     Raises
     ------
@@ -157,25 +150,12 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
             scan, wanted.anatomy, fallback=wanted.fallback, progress=lambda done: bar.update(done - bar.n)
         )
     images, zero_filled = (scan.cropped(combine_coils(own).numpy()) for own in (found.images, found.zero_filled))
-    provenance = Provenance(
-        model.description.name,
-        found.anatomy,
-        found.acceleration,
-        retrospective,
-        versions()["unimri"],
-        wanted.deidentify,
-    )
+    name, settings, version = model.description.name, model.description.metrics, versions()["unimri"]
+    provenance = Provenance(name, found.anatomy, found.acceleration, retrospective, version, wanted.deidentify)
     source.write(images, output, provenance, wanted.as_png)
+    before, after = (_scores(scan.truth, own, settings) for own in (zero_filled, images))
     return Outcome(
-        source.name,
-        source.number,
-        model.description.name,
-        found.anatomy,
-        found.choice,
-        found.acceleration,
-        slices,
-        _scores(scan.truth, zero_filled, model.description.metrics),
-        _scores(scan.truth, images, model.description.metrics),
+        source.name, source.number, name, found.anatomy, found.choice, found.acceleration, slices, before, after
     )
 
 

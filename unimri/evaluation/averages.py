@@ -7,8 +7,7 @@ import pandas as pd
 
 from unimri.core.errors import UnimriError
 from unimri.core.text import significant, write_csv
-from unimri.metrics.base import CONVENTIONS, in_convention, metric_of, scored_metrics, table_metrics
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import CONVENTIONS, MetricSettings, in_convention, metric_of, scored_metrics, table_metrics
 from unimri.training.methods import METHODS, method, place_of
 
 KEYS = ("acceleration", "method", "metric")

@@ -18,9 +18,8 @@ from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
 from unimri.deploy.figure import FONT_SIZE, Grid, reconstruction_figure, save_figure, show_image, write_title
 from unimri.evaluation.reconstructions import Kept
-from unimri.metrics.base import metric_of
+from unimri.metrics.base import MetricSettings, metric_of
 from unimri.metrics.score import AS_TRAINED, score_slice
-from unimri.metrics.settings import MetricSettings
 from unimri.physics.masks import Masks
 from unimri.training.methods import ADAPTATIONS, method
 

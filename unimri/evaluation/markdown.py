@@ -11,8 +11,7 @@ from unimri.core.text import interval_number, markdown_table, number, spread_num
 from unimri.evaluation.averages import AVERAGE, KEYS, anatomies_of, best, cells
 from unimri.evaluation.paper import summary
 from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
-from unimri.metrics.base import metric_of
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import MetricSettings, metric_of
 from unimri.training.methods import METHODS, method
 
 TITLES = {known.key: known.title for known in METHODS}

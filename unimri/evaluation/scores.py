@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from unimri.data.store import PreparedData
 from unimri.evaluation.reconstructions import Kept
+from unimri.metrics.base import MetricSettings
 from unimri.metrics.score import (
     AS_TRAINED,
     score_slices,
@@ -21,7 +22,6 @@ from unimri.metrics.score import (
     write_scores,
     write_volume_scores,
 )
-from unimri.metrics.settings import MetricSettings
 
 _WITH_ASPIN, _AFTER = "ASPIN of ", "after learning "
 

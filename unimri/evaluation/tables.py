@@ -35,9 +35,8 @@ from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
 from unimri.evaluation.scores import as_trained
 from unimri.evaluation.statistics import PROPOSED_PAIRS, StatisticsSettings, compare, comparisons, write_comparisons
 from unimri.evaluation.study_tables import table_s2, write_table_s2
-from unimri.metrics.base import metric_of
+from unimri.metrics.base import MetricSettings, metric_of
 from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
-from unimri.metrics.settings import MetricSettings
 from unimri.training.methods import METHODS
 
 DEVIATION = "table1_deviation.csv"

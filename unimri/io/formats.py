@@ -16,7 +16,10 @@ from unimri.physics.acquisition import Acquisition
 
 
 class _Module(Protocol):
-    """What a format's module offers."""
+    """What a format's module offers.
+
+    `find` gives the volumes among files that lie below `root` or are it, `write` the paths that it has written.
+    """
 
     def find(self, root: Path, files: Sequence[Path]) -> list[Scan]: ...
 
@@ -37,8 +40,7 @@ class Format:
     accepts : what it takes, in words.
     suffixes : ends of the names of files that it reads and writes, the longest last; none where any file may be of the
         format, and a folder is written.
-    module : has `find(root, files)`, which gives the volumes among files that lie below `root` or are it,
-        `read(paths)`, and `write(paths, images, target, provenance)`, which gives the paths that it has written.
+    module : a `_Module`.
     """
 
     name: str
@@ -84,42 +86,31 @@ def _is_hdf5(path: Path) -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class Source:
+@dataclass(frozen=True, kw_only=True)
+class Source(Scan):
     """One volume of an input, whose reconstruction is written in the format that it came in.
+
+    Its name is a path below the input; "." where the volume is all that the input holds.
 
     Attributes
     ----------
-    scan : what was found. Its name is a path below the input; "." where the volume is all that the input holds.
     number : of the volume among those of the input, from 1. It stands for the name where that must not be told.
     root : the input, a file or a folder.
     format : reads and writes it.
     """
 
-    scan: Scan
     number: int
     root: Path
     format: Format
-
-    @property
-    def name(self) -> str:
-        """Of the scan: private."""
-        return self.scan.name
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """Of the scan's files."""
-        return self.scan.paths
 
     def read(self) -> Acquisition | Images:
         """Read the volume.
 
         Raises
         ------
-        ReadError
-            When it cannot be read, or holds values that no reconstruction can use.
+        ReadError : when it cannot be read, or holds values that no reconstruction can use.
         """
-        self.scan.check()
+        self.check()
         return self.format.load().read(self.paths)
 
     def target(self, output: Path, deidentify: bool = False, as_png: bool = False) -> Path:
@@ -133,8 +124,7 @@ class Source:
 
         Raises
         ------
-        UnimriError
-            When the name would lead out of `output`.
+        UnimriError : when the name would lead out of `output`.
         """
         ends = self.format.suffixes
         if not as_png and output.name.lower().endswith(ends) and not output.is_dir():
@@ -152,29 +142,18 @@ class Source:
         return target
 
     def write(
-        self,
-        images: NDArray[np.float32],
-        output: Path,
-        provenance: Provenance,
-        as_png: bool = False,
+        self, images: NDArray[np.float32], output: Path, provenance: Provenance, as_png: bool = False
     ) -> list[Path]:
-        """Write a reconstruction, whole or not at all.
+        """Write a reconstruction, whole or not at all; give the paths that were written.
 
         Parameters
         ----------
         images : (slices, rows, columns), float32, >= 0, finite, on the input's own scale, in the order of `read`.
-        output : see `target`.
-        provenance : what is said of it.
-        as_png : write a folder of PNGs instead of the format.
-
-        Returns
-        -------
-        What was written.
+        output, as_png : see `target`.
 
         Raises
         ------
-        UnimriError
-            When something is at that place already, or the images do not fit the input.
+        UnimriError : when something is at that place already, or the images do not fit the input.
         """
         if images.ndim != 3 or not np.isfinite(images).all() or images.min() < 0:
             raise UnimriError(f"{self.paths[0]}: its reconstruction is no magnitude image; check the model")
@@ -221,8 +200,7 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
 
     Raises
     ------
-    UnimriError
-        When there is no such file or folder or format, or nothing in it that can be used.
+    UnimriError : when there is no such file or folder or format, or nothing in it that can be used.
     """
     if format is not None and format not in FORMATS:
         raise UnimriError(f"{format}: no such format; choose one of {', '.join(FORMATS)}")
@@ -244,7 +222,7 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
     if len(found) == 1 and not found[0][1].suffixes and found[0][0].fault is None:
         # A folder that is written for all of the input needs no name.
         found = [(replace(found[0][0], name="."), found[0][1])]
-    return [Source(one, number, path, each) for number, (one, each) in enumerate(found, start=1)]
+    return [Source(**vars(one), number=number, root=path, format=each) for number, (one, each) in enumerate(found, 1)]
 
 
 def load_kspace(path: Path | str, format: str | None = None) -> Acquisition | Images:
@@ -281,19 +259,13 @@ _ENDS = (*_NAMED, ".dcm", ".png")
 
 
 def check_output(sources: Sequence[Source], output: Path, deidentify: bool = False, as_png: bool = False) -> None:
-    """Check, before anything is computed, that every volume can be written.
-
-    Parameters
-    ----------
-    sources : all volumes of one input.
-    output, deidentify, as_png : as `Source.target` takes them.
+    """Check, before anything is computed, that all volumes of one input can be written; see `Source.target`.
 
     Raises
     ------
-    UnimriError
-        When `output` is an input, holds one or lies in the input's folder; when it is there and no empty folder; when
-        it is one file for several volumes, or by its name a file of another format; or when volumes would be written
-        to the same place or out of `output`.
+    UnimriError : when `output` is an input, holds one or lies in the input's folder; when it is there and no empty
+        folder; when it is one file for several volumes, or by its name a file of another format; or when volumes would
+        be written to the same place or out of `output`.
     """
     place = output.resolve()
     for source in sources:

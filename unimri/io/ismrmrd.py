@@ -1,6 +1,8 @@
 """ISMRMRD: raw 2D Cartesian acquisitions of any vendor, one line of k-space each (https://ismrmrd.github.io).
 
 The files are read with h5py: the `ismrmrd` package opens them for writing, follows links and reads each line twice.
+Reconstructions are written as fastMRI's: ISMRMRD's own images would need a header for each, with positions that not all
+converters fill in, and fewer tools read them than read one dataset.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.errors import AGAIN, ReadError
-from unimri.io.hdf5 import (
+from unimri.io.fastmri import (
     MAX_READ,
     UNREADABLE,
     dataset,
@@ -24,9 +26,10 @@ from unimri.io.hdf5 import (
     number_at,
     open_hdf5,
     parse_header,
-    text,
     text_at,
-    write_reconstruction,
+)
+from unimri.io.fastmri import (
+    write as write,
 )
 from unimri.io.isolated import isolated
 from unimri.io.volume import Scan, check_kspace, check_size, magnitude
@@ -79,8 +82,7 @@ def read_file(path: Path) -> Acquisition:
 
     Raises
     ------
-    ReadError
-        As `read_slices` does, but for lines of phase encoding that are missing; and when a slice is empty.
+    ReadError : as `read_slices` does, but for lines of phase encoding that are missing; and when a slice is empty.
     """
     with open_hdf5(path) as file:
         lines, header, size = _parts(file, path)
@@ -97,18 +99,12 @@ def read_file(path: Path) -> Acquisition:
     return Acquisition(kspace, mask, "columns", (min(rows, size[0]), min(columns, size[1])))
 
 
-# As for fastMRI. ISMRMRD's own images would need a header for each, with positions that not all converters fill in, and
-# fewer tools read them than read one dataset.
-write = write_reconstruction
-
-
 def patient_of(path: Path) -> str:
     """The patient whom a file's header names, blank where it names none.
 
     Raises
     ------
-    ReadError
-        When the file is damaged or has no header.
+    ReadError : when the file is damaged or has no header.
     """
     with open_hdf5(path) as file:
         return text_at(_header(file, path), "subjectInformation/patientID")
@@ -129,10 +125,8 @@ def read_slices(path: Path) -> NDArray[np.float32]:
 
     Raises
     ------
-    ReadError
-        When the file is damaged or cut short; when it is not Cartesian, 3D, undersampled (parallel imaging,
-        partial Fourier, partial echo), compressed or read backwards (EPI); or when values are not finite or
-        all equal.
+    ReadError : when the file is damaged or cut short; when it is not Cartesian, 3D, undersampled (parallel imaging,
+        partial Fourier, partial echo), compressed or read backwards (EPI); or when values are not finite or all equal.
     """
     with open_hdf5(path) as file:
         lines, header, size = _parts(file, path)
@@ -144,7 +138,10 @@ def read_slices(path: Path) -> NDArray[np.float32]:
 def _parts(file: Any, path: Path) -> tuple[Any, Element, tuple[int, int]]:
     """Acquisitions, header, and pixels of the image."""
     header = _header(file, path)
-    _check_encoding(header, path)
+    if text_at(header, "encoding/trajectory").lower() != "cartesian":
+        raise ReadError(path, "is not Cartesian", ELSEWHERE)
+    if number_at(header, "encoding/encodedSpace/matrixSize/z", path) > 1:
+        raise ReadError(path, "is a 3D encoding", ELSEWHERE)
     lines = dataset(_group(file, path), "data", path)
     if lines is None or lines.ndim != 1:
         raise ReadError(path, "has no acquisitions", "check the folder and the format")
@@ -162,14 +159,7 @@ def _header(file: Any, path: Path) -> Element:
     stored = dataset(_group(file, path), "xml", path)
     if stored is None:
         raise ReadError(path, "has no header", "check the folder and the format")
-    return parse_header(text(stored, path), path)
-
-
-def _check_encoding(header: Element, path: Path) -> None:
-    if text_at(header, "encoding/trajectory").lower() != "cartesian":
-        raise ReadError(path, "is not Cartesian", ELSEWHERE)
-    if number_at(header, "encoding/encodedSpace/matrixSize/z", path) > 1:
-        raise ReadError(path, "is a 3D encoding", ELSEWHERE)
+    return parse_header(stored, path)
 
 
 class _Span(NamedTuple):
@@ -317,10 +307,9 @@ def _phase(header: Element, steps: NDArray[np.int_], y: int, path: Path, partial
     They are those of the header's limits, else those that occur.
     """
     limits = "encoding/encodingLimits/kspace_encoding_step_1"
-    if not text_at(header, f"{limits}/maximum"):
-        first, last, centre = int(steps.min()), int(steps.max()), y // 2
-        return _span(first, last, centre, y, path, partial), _is_centred(first, last, centre)
-    first, last, centre = (number_at(header, f"{limits}/{name}", path) for name in ("minimum", "maximum", "center"))
-    if steps.min() < first or steps.max() > last:
-        raise ReadError(path, "has lines outside the header's encodingLimits", "export the file again")
+    first, last, centre = int(steps.min()), int(steps.max()), y // 2
+    if text_at(header, f"{limits}/maximum"):
+        first, last, centre = (number_at(header, f"{limits}/{name}", path) for name in ("minimum", "maximum", "center"))
+        if steps.min() < first or steps.max() > last:
+            raise ReadError(path, "has lines outside the header's encodingLimits", "export the file again")
     return _span(first, last, centre, y, path, partial), _is_centred(first, last, centre)

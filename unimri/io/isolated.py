@@ -61,10 +61,8 @@ class Worker:
 
         Raises
         ------
-        ReadError
-            That the function raised, or for `reason`. It names `path`.
-        UnimriError
-            When the process cannot be started.
+        ReadError : that the function raised, or for `reason`. It names `path`.
+        UnimriError : when the process cannot be started.
         """
         with self._lock:
             # What the pool raises when the process has ended before it took the file, which has not caused it.

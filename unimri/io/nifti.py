@@ -18,8 +18,20 @@ from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError
-from unimri.io.planes import Plane, describe, turn, turn_affine
-from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, as_float32, check_size, magnitude, name_below
+from unimri.io.volume import (
+    MAX_DEFLATE_RATIO,
+    Images,
+    Plane,
+    Provenance,
+    Scan,
+    as_float32,
+    check_size,
+    describe,
+    magnitude,
+    name_below,
+    turn,
+    turn_affine,
+)
 
 LABELS = ("._*", "*_gt*", "*label*", "*_seg*", "*-seg*", "seg", "segmentation*")
 """Patterns of names of files or folders that are label maps and no scans."""
@@ -36,14 +48,12 @@ def find(root: Path, files: Sequence[Path], excluded: Sequence[str] = LABELS) ->
     """
     found = []
     for path in files:
-        wanted = path == root or not _matches(path.relative_to(root), excluded)
-        if wanted and path.name.lower().endswith((".nii", ".nii.gz")):
+        # Of the input itself there are none.
+        steps = path.relative_to(root).parts
+        label = any(fnmatch(step.lower(), pattern.lower()) for step in steps for pattern in excluded)
+        if path.name.lower().endswith((".nii", ".nii.gz")) and not label:
             found.append(Scan(name_below(root, path), (path,)))
     return found
-
-
-def _matches(place: Path, patterns: Sequence[str]) -> bool:
-    return any(fnmatch(step.lower(), pattern.lower()) for step in place.parts for pattern in patterns)
 
 
 def read(paths: tuple[Path, ...]) -> Images:
@@ -74,8 +84,7 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
 
     Raises
     ------
-    ReadError
-        When the file is damaged or cut short, holds colours, has not 3 or 4 axes or not that channel, or when
+    ReadError : when the file is damaged or cut short, holds colours, has not 3 or 4 axes or not that channel, or when
         its values are not finite or all equal.
     """
     with _read_errors(path), _opened(path) as image:
@@ -95,12 +104,11 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
 
 
 def slice_orientation(path: Path, plane: Plane = "native") -> str:
-    """How the slices of `read_slices` lie in the body; see `planes.describe`.
+    """How the slices of `read_slices` lie in the body; see `unimri.io.volume.describe`.
 
     Raises
     ------
-    ReadError
-        When the header cannot be read.
+    ReadError : when the header cannot be read.
     """
     with _read_errors(path):
         stored = nib.load(path).affine
@@ -121,11 +129,11 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
 
     Raises
     ------
-    ReadError
-        When the input has changed since it was read.
+    ReadError : when the input has changed since it was read.
     """
     path = paths[0]
-    source = _load(path)
+    with _read_errors(path):
+        source: Any = nib.load(path)
     volume = _stored_order(images, source.shape, path)
     header = source.header.copy()
     slope, inter = float(source.dataobj.slope), float(source.dataobj.inter)
@@ -152,12 +160,6 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
     with replacing(target) as temporary:
         nib.save(image, temporary)
     return [target]
-
-
-def _load(path: Path) -> Any:
-    """The image as nibabel gives it, its voxels not yet read: header, affine, shape, dtype and scale."""
-    with _read_errors(path):
-        return nib.load(path)
 
 
 @contextmanager
@@ -200,11 +202,7 @@ def _check(image: Any, path: Path) -> None:
     check_size(image.shape, path)
     stored = int(np.prod(image.shape, dtype=np.int64)) * dtype.itemsize
     if stored > path.stat().st_size * (MAX_DEFLATE_RATIO if path.suffix == ".gz" else 1):
-        raise ReadError(
-            path,
-            "declares more voxels than the file can hold",
-            AGAIN,
-        )
+        raise ReadError(path, "declares more voxels than the file can hold", AGAIN)
 
 
 def _channel(image: Any, channel: int | None, path: Path) -> NDArray[Any]:

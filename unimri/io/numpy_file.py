@@ -48,9 +48,8 @@ def read(paths: tuple[Path, ...]) -> Acquisition | Images:
 
     Raises
     ------
-    ReadError
-        When it is damaged or cut short, holds objects, has shapes that are not those of the module's docstring or do
-        not fit each other, or values that are not finite or all equal.
+    ReadError : when it is damaged or cut short, holds objects, has shapes that are not those of the module's docstring
+        or do not fit each other, or values that are not finite or all equal.
     """
     path = paths[0]
     arrays = _arrays(path)

@@ -1,8 +1,9 @@
-"""What all formats share: a folder's files, one volume found, read and checked, what is said of its reconstruction."""
+"""What all formats share: files of a folder, a volume found, read, checked and turned, what is said of its result."""
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,18 @@ MAX_VOXELS = 2**31
 
 # The most that deflate can shrink data: a declared size above it cannot be in the file.
 MAX_DEFLATE_RATIO = 1032
+
+Plane = Literal["native", "axial", "coronal", "sagittal"]
+
+# Where slice number, row and column grow towards, as radiologists look at the plane: the patient's left on
+# the right of the image, anterior or superior up, sagittal views from the left. The slices then run along the
+# normal that the DICOM reader sorts by.
+AXES = {"axial": ("S", "P", "L"), "coronal": ("P", "I", "L"), "sagittal": ("R", "I", "P")}
+# The two ends of the body's axes.
+_ENDS = {end: axis for axis in ("LR", "PA", "IS") for end in axis}
+
+# How far, in degrees, the axes may lie from the body's before a scan is called oblique.
+OBLIQUE = 5.0
 
 _MASKS = "give one of (columns,), (rows,), (slices, lines), (rows, columns) or (slices, rows, columns)"
 
@@ -111,8 +124,7 @@ def files_below(folder: Path) -> list[Path]:
 
     Raises
     ------
-    UnimriError
-        When `folder` does not exist, is no folder or is empty.
+    UnimriError : when `folder` does not exist, is no folder or is empty.
     """
     check_folder(folder)
     return sorted(
@@ -136,9 +148,7 @@ def check_size(shape: tuple[int, ...], path: Path) -> None:
     """Raise ReadError, before anything is allocated, when a header declares an impossible volume."""
     if not shape or min(shape) < 1:
         raise ReadError(path, "declares a volume without voxels", "the header is damaged: export the file again")
-    voxels = 1
-    for length in shape:
-        voxels *= int(length)
+    voxels = prod(map(int, shape))
     if voxels > MAX_VOXELS:
         raise ReadError(
             path,
@@ -169,8 +179,7 @@ def magnitude(volume: NDArray[Any], path: Path) -> NDArray[np.float32]:
 
     Raises
     ------
-    ReadError
-        When a value is not finite in float32, or all values are equal.
+    ReadError : when a value is not finite in float32, or all values are equal.
     """
     result = as_float32(np.abs(volume) if np.iscomplexobj(volume) else volume)
     smallest = result.min()
@@ -218,9 +227,8 @@ def acquired(
 
     Raises
     ------
-    ReadError
-        When values are not finite or a slice is empty; when the mask has another shape, leaves out all of a slice, or
-        is not one of whole lines.
+    ReadError : when values are not finite or a slice is empty; when the mask has another shape, leaves out all of a
+        slice, or is not one of whole lines.
     """
     check_kspace(kspace, path)
     if mask is None:
@@ -236,3 +244,80 @@ def acquired(
         return Acquisition(kspace, np.ones((1, columns), np.bool_), "columns", size, truth).undersampled(kept)
     except MaskError as error:
         raise ReadError(path, *_MASK_FAULTS[error.fault]) from error
+
+
+def describe(affine: NDArray[Any]) -> str:
+    """How slices lie in the body, such as "sagittal (R I P)" or "oblique axial (S P L)".
+
+    Parameters
+    ----------
+    affine : (4, 4), from indices of slice, row and column to millimetres, right-anterior-superior; only directions
+        count.
+
+    Returns
+    -------
+    The plane that is nearest, and where slice number, row and column grow towards (right, left, anterior, posterior,
+    superior, inferior); blank when the affine gives no three directions.
+    """
+    if _orientation(affine) is None:
+        return ""
+    from nibabel.affines import obliquity
+    from nibabel.orientations import aff2axcodes
+
+    towards = aff2axcodes(affine)
+    plane = next(name for name, axes in AXES.items() if towards[0] in _ENDS[axes[0]])
+    oblique = "oblique " if np.degrees(obliquity(affine)).max() > OBLIQUE else ""
+    return f"{oblique}{plane} ({' '.join(towards)})"
+
+
+def turn(data: NDArray[Any], affine: NDArray[Any], plane: Plane, path: Path) -> NDArray[Any]:
+    """Turn a volume to a plane: its axes are swapped and flipped to the nearest, nothing is interpolated.
+
+    Parameters
+    ----------
+    data : three axes of space, in the order of `affine`, then any others.
+    affine : (4, 4), from indices to millimetres, right-anterior-superior; only directions count.
+    plane : not "native".
+    path : the file to name in a fault.
+
+    Returns
+    -------
+    (slices, rows, columns, others), as `AXES` says; a view of `data`.
+
+    Raises
+    ------
+    ReadError : when the affine gives no three directions.
+    """
+    from nibabel.orientations import apply_orientation
+
+    turned: NDArray[Any] = apply_orientation(data, _transform(affine, plane, path))
+    return turned
+
+
+def turn_affine(affine: NDArray[Any], plane: Plane, path: Path) -> NDArray[np.float64]:
+    """Directions of a volume's axes after `turn`, (4, 4); parameters and faults as there."""
+    turned = np.eye(4)
+    for axis, (place, sign) in enumerate(_transform(affine, plane, path)):
+        turned[:3, int(place)] = sign * affine[:3, axis]
+    return turned
+
+
+def _transform(affine: NDArray[Any], plane: Plane, path: Path) -> NDArray[Any]:
+    present = _orientation(affine)
+    if present is None:
+        raise ReadError(path, "its header gives no orientation", "set `plane: native` or mend the header")
+    from nibabel.orientations import axcodes2ornt, ornt_transform
+
+    transform: NDArray[Any] = ornt_transform(present, axcodes2ornt(AXES[plane]))
+    return transform
+
+
+def _orientation(affine: NDArray[Any]) -> NDArray[Any] | None:
+    """nibabel's orientation of the axes of an affine, or None when it gives no three directions."""
+    if not np.isfinite(affine).all():
+        return None
+    # Here and above, since most that read need nothing of nibabel.
+    from nibabel.orientations import io_orientation
+
+    orientation: NDArray[Any] = io_orientation(affine)
+    return None if np.isnan(orientation).any() else orientation

@@ -6,8 +6,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from unimri.metrics.base import Image, Metric
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import Image, Metric, MetricSettings
 
 SIGMA, SIZE = 1.5, 15
 """Of the Laplacian of a Gaussian: standard deviation, and the kernel's side, both in pixels."""

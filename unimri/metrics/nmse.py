@@ -4,8 +4,7 @@ import math
 
 import numpy as np
 
-from unimri.metrics.base import Image, Metric
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import Image, Metric, MetricSettings
 
 
 class NMSE(Metric):

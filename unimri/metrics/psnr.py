@@ -1,14 +1,12 @@
 """Peak signal-to-noise ratio."""
 
-from unimri.metrics.base import Image, Metric
-from unimri.metrics.formulas import psnr
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import Image, Metric, MetricSettings, psnr
 
 
 class PSNR(Metric):
     """PSNR in dB: 10 log10(R^2 / MSE), R the data range.
 
-    It stops at `formulas.PSNR_CEILING_DB`, where the error is below what float32 can show: identical images would have
+    It stops at `PSNR_CEILING_DB`, where the error is below what float32 can show: identical images would have
     an infinite PSNR, and one of them would make a mean over slices infinite. Of a volume it is over all voxels at once.
     """
 

@@ -18,12 +18,12 @@ from unimri.metrics.base import (
     Convention,
     Image,
     Metric,
+    MetricSettings,
     in_convention,
     metrics,
     scored_metrics,
 )
 from unimri.metrics.psnr import PSNR
-from unimri.metrics.settings import MetricSettings
 from unimri.metrics.ssim import SSIM
 
 AS_TRAINED = "as trained"

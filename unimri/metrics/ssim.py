@@ -4,8 +4,7 @@ import numpy as np
 import skimage
 
 from unimri.core.errors import UnimriError
-from unimri.metrics.base import Image, Metric
-from unimri.metrics.settings import MetricSettings
+from unimri.metrics.base import Image, Metric, MetricSettings
 
 
 class SSIM(Metric):

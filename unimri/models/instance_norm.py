@@ -1,87 +1,90 @@
-"""Instance normalisation with affine parameters, written out for channels_last activations.
+"""Instance normalisation with affine parameters, of channels_last activations.
 
-`torch.nn.functional.group_norm` with C groups is the same function, but forward and backward on a CPU in channels_last,
-which the convolutions want, are about ten times slower in bfloat16 (benchmarks/instance_norm.py measures it).
+`torch.nn.functional.instance_norm` is the same function. On a CPU it is many times slower in channels_last, which the
+convolutions want, and PyTorch's batch normalisation of one slice after another about three times
+(benchmarks/instance_norm.py measures both).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from unimri.models.conditioning.base import Condition
 
 EPSILON = 1e-5
-# Numbers (2 MB in float32) that are read several times while they are in a CPU's cache.
-_PIECE = 2**19
+_COMPILED = (torch.bfloat16, torch.float32, torch.float64)
 
 
-def _pieces(flat: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Samples and pixels of the pieces of (B, P, C): on a CPU small enough for its cache, else one of everything."""
-    batch, count, channels = flat.shape
-    if flat.device.type != "cpu" or flat.numel() <= _PIECE:
-        yield slice(None), slice(None)
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count)
+
+
+def _in_threads(kernel: Callable[..., None], batched: Sequence[Tensor], same: dict[str, Any]) -> None:
+    """Call a compiled kernel with tensors (B, ...), several slices at once; how many at once changes no number."""
+    arrays = [_array(tensor) for tensor in batched]
+    threads = min(torch.get_num_threads(), len(arrays[0]))
+    if threads == 1:
+        kernel(*arrays, **same)
         return
-    step = max(1, _PIECE // channels)
-    for sample in range(batch):
-        for start in range(0, count, step):
-            yield slice(sample, sample + 1), slice(start, start + step)
+    shares = zip(*(np.array_split(array, threads) for array in arrays), strict=True)
+    list(_threads(threads).map(lambda share: kernel(*share, **same), shares))
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
 
 
 class _InstanceNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) -> Tensor:
         batch, channels, height, width = activation.shape
-        count = height * width
-        flat = activation.permute(0, 2, 3, 1).reshape(batch, count, channels)
-        accumulate = torch.promote_types(flat.dtype, torch.float32)
-        mean = flat.new_zeros((batch, channels), dtype=accumulate)
-        square = torch.zeros_like(mean)
-        for sample, pixels in _pieces(flat):
-            values = flat[sample, pixels]
-            mean[sample] += values.sum(1, dtype=accumulate)
-            square[sample] += (values * values).sum(1, dtype=accumulate)
-        mean /= count
-        inverse = (square / count - mean * mean).clamp_(min=0).add_(EPSILON).rsqrt_()
-        scale = gamma * inverse
-        shift = (beta - mean * scale).to(flat.dtype)[:, None]
-        scale = scale.to(flat.dtype)[:, None]
+        flat = activation.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
         result = torch.empty_like(flat)
-        for sample, pixels in _pieces(flat):
-            piece = result[sample, pixels]
-            torch.addcmul(shift[sample], flat[sample, pixels], scale[sample], out=piece)
+        mean, inverse = gamma.new_empty(2, batch, channels)
+        if flat.device.type == "cpu" and flat.dtype in _COMPILED:
+            from unimri.models import kernels
+
+            same = {"gamma": _array(gamma), "beta": _array(beta), "epsilon": EPSILON, "rectify": rectify}
+            _in_threads(kernels.normalise, (flat, result, mean, inverse), same)
+        else:
+            torch.mean(flat, 1, dtype=mean.dtype, out=mean)
+            variance = (flat.to(mean.dtype) - mean[:, None]).square_().mean(1)
+            torch.rsqrt(variance + EPSILON, out=inverse)
+            scale = gamma * inverse
+            result.copy_(torch.addcmul((beta - mean * scale)[:, None], flat, scale[:, None]))
             if rectify:
-                piece.relu_()
-        ctx.save_for_backward(flat, result if rectify else None, gamma, mean, inverse)
+                result.relu_()
+        ctx.save_for_backward(flat, gamma, beta, mean, inverse)
+        ctx.rectify = rectify
         return result.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        flat, result, gamma, mean, inverse = ctx.saved_tensors
+        flat, gamma, beta, mean, inverse = ctx.saved_tensors
         pixelwise = gradients[0].permute(0, 2, 3, 1)
         upstream = pixelwise.reshape(flat.shape)
-        down = torch.empty_like(flat)
-        # With a ReLU, `down` holds the gradient before it until it is overwritten.
-        before = upstream if result is None else down
-        total, correlated = torch.zeros_like(mean), torch.zeros_like(mean)
-        for sample, pixels in _pieces(flat):
-            values = before[sample, pixels]
-            if result is not None:
-                given = upstream[sample, pixels], result[sample, pixels], 0
-                torch.ops.aten.threshold_backward.grad_input(*given, grad_input=values)
-            total[sample] += values.sum(1, dtype=mean.dtype)
-            correlated[sample] += (values * flat[sample, pixels]).sum(1, dtype=mean.dtype)
-        # sum of upstream * normalised, without making the normalised activation
-        correlated = (correlated - mean * total) * inverse
-        scale = gamma * inverse
-        slope = -scale * correlated * inverse / flat.shape[1]
-        offset = -scale * total / flat.shape[1] - slope * mean
-        scale, slope, offset = (factor.to(flat.dtype)[:, None] for factor in (scale, slope, offset))
-        for sample, pixels in _pieces(flat):
-            rest = torch.addcmul(offset[sample], flat[sample, pixels], slope[sample])
-            torch.addcmul(rest, before[sample, pixels], scale[sample], out=down[sample, pixels])
-        return down.view(pixelwise.shape).permute(0, 3, 1, 2), correlated.sum(0), total.sum(0), None
+        down, of_gamma, of_beta = torch.empty_like(flat), torch.empty_like(mean), torch.empty_like(mean)
+        if flat.device.type == "cpu" and flat.dtype in _COMPILED:
+            from unimri.models import kernels
+
+            same = {"gamma": _array(gamma), "beta": _array(beta), "rectify": ctx.rectify}
+            _in_threads(kernels.gradients, (upstream, flat, mean, inverse, down, of_gamma, of_beta), same)
+        else:
+            normalised = (flat.to(mean.dtype) - mean[:, None]) * inverse[:, None]
+            before = upstream.to(mean.dtype)
+            if ctx.rectify:
+                before = before * (normalised * gamma + beta > 0)
+            torch.sum(before, 1, out=of_beta)
+            torch.sum(before * normalised, 1, out=of_gamma)
+            apart = before - (normalised * of_gamma[:, None] + of_beta[:, None]) / flat.shape[1]
+            down.copy_(apart.mul_((gamma * inverse)[:, None]))
+        return down.view(pixelwise.shape).permute(0, 3, 1, 2), of_gamma.sum(0), of_beta.sum(0), None
 
 
 def instance_norm(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool = False) -> Tensor:
@@ -100,7 +103,8 @@ def instance_norm(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool
     """
     if torch.compiler.is_exporting():
         return _in_graph(activation, gamma, beta, rectify)
-    result: Tensor = _InstanceNorm.apply(activation, gamma, beta, rectify)  # type: ignore[no-untyped-call]
+    parameters = (one.to(torch.promote_types(activation.dtype, torch.float32)) for one in (gamma, beta))
+    result: Tensor = _InstanceNorm.apply(activation, *parameters, rectify)  # type: ignore[no-untyped-call]
     return result
 
 

@@ -12,7 +12,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.provenance import files_digest
 from unimri.data.prepare import PreparationTask
 from unimri.data.store import shard_name
-from unimri.deploy.description import AnatomyTask, ModelTask
+from unimri.deploy.library import AnatomyTask, ModelTask
 from unimri.metrics.base import metric_modules, table_metrics
 from unimri.physics.masks import MaskTask
 from unimri.report.experiment import shown_settings

@@ -1,20 +1,25 @@
-"""A derived image: its header, and its values as the integers that DICOM stores."""
+"""A derived image: its header, de-identified if need be, and its values as the integers that DICOM stores."""
 
+import secrets
+import tomllib
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import FileMetaDataset
 from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
+    UID,
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -22,38 +27,32 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from unimri.io.dicom.header import is_enhanced
+from unimri.core.errors import ReadError
+from unimri.io.dicom.series import is_enhanced
 from unimri.io.volume import Provenance
 
 # Of the series' number, so that it stands behind the scanner's own.
-NUMBER_OFFSET = 1000
+_NUMBER_OFFSET = 1000
 
 _LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K}
 
-# They show or describe the input's pixels, or sign its header.
-_DROPPED = {
-    Tag(keyword)
-    for keyword in (
-        "DataSetTrailingPadding",
-        "DigitalSignaturesSequence",
-        "EncapsulatedPixelDataValueTotalLength",
-        "ExtendedOffsetTable",
-        "ExtendedOffsetTableLengths",
-        "IconImageSequence",
-        "LargestPixelValueInSeries",
-        "MACParametersSequence",
-        "PixelData",
-        "PixelDataProviderURL",
-        "PixelPaddingRangeLimit",
-        "PixelPaddingValue",
-        "SmallestPixelValueInSeries",
-    )
-}
 # Curves and overlays, drawn on the input: groups 5000 to 50FF and 6000 to 60FF.
 _DRAWN = (0x50, 0x60)
 
 # What says how dark values are shown; of no use once they are turned.
 _DISPLAY = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence")
+
+_NUMERIC = {"DS", "IS", "FD", "FL", "SL", "SS", "UL", "US"}
+
+# Keywords of elements: which are dropped, and which alone a de-identified header keeps.
+_TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_DROPPED, _NUMBERS, _SEQUENCES, _EMPTY = (
+    {Tag(keyword) for keyword in _TABLE[name].split()} for name in ("dropped", "numbers", "sequences", "empty")
+)
+_TERMS = {Tag(keyword): set(terms.split()) for keyword, terms in _TABLE["terms"].items()}
+
+# Of this program's run: the same study gets the same new UID in all that it writes, and nobody can find the old one.
+_SECRET = secrets.token_hex()
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,8 @@ class Scale:
 
     def store(self, images: NDArray[np.float32], order: Sequence[int]) -> NDArray[np.integer[Any]]:
         """The integers of images, (frames, rows, columns), that are those of numbers `order` in the volume."""
-        stored = (images.astype(np.float64) - _each(self.intercepts[order])) / _each(self.slopes[order])
+        slopes, intercepts = (of_images[order][:, None, None] for of_images in (self.slopes, self.intercepts))
+        stored = (images.astype(np.float64) - intercepts) / slopes
         return np.rint(stored).astype("<i2" if self.signed else "<u2")
 
 
@@ -141,22 +141,11 @@ def choose_scale(images: NDArray[np.float32], frames: Sequence[FrameScale]) -> S
     return Scale(np.full(len(images), slope), np.zeros(len(images)), 16, signed=False, kept=False)
 
 
-def _each(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return values[:, np.newaxis, np.newaxis]
-
-
 def derived(source: Any, provenance: Provenance, series: str, now: datetime) -> Dataset:
-    """The header of a reconstruction of `source`, without pixels.
+    """The header of a reconstruction of `source`, without pixels: in the series of that UID, made `now`.
 
     Private elements are dropped: they describe the scanner's own image, in ways that only its vendor knows, and may
     hold names. So are overlays, previews and signatures.
-
-    Parameters
-    ----------
-    source : the image as pydicom has parsed it.
-    provenance : what is said of the reconstruction.
-    series : UID of the new series.
-    now : time of making.
     """
     dataset = Dataset()
     for element in source:
@@ -176,26 +165,92 @@ def derived(source: Any, provenance: Provenance, series: str, now: datetime) -> 
     dataset.ImageType = _derived_type(source.get("ImageType"), is_enhanced(source))
     for frame_type in _groups(dataset, "MRImageFrameTypeSequence"):
         frame_type.FrameType = _derived_type(frame_type.get("FrameType"), enhanced=True)
-    dataset.SeriesDescription = _described(source.get("SeriesDescription"), provenance)
-    dataset.SeriesNumber = int(source.get("SeriesNumber") or 0) + NUMBER_OFFSET
+    # In the 64 characters that there are, with what was made of it.
+    short, present = provenance.short[:64], str(source.get("SeriesDescription") or "").strip()
+    dataset.SeriesDescription = f"{present[: 63 - len(short)]} {short}".strip()
+    dataset.SeriesNumber = int(source.get("SeriesNumber") or 0) + _NUMBER_OFFSET
     dataset.DerivationDescription = provenance.sentence[:1024]
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = f"{now:%Y%m%d}", f"{now:%H%M%S}"
     if "SOPInstanceUID" in source and dataset.SOPClassUID:
-        dataset.SourceImageSequence = [_reference(source)]
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
+        purpose = Code("121322", "DCM", "Source image for image processing operation")
+        item.PurposeOfReferenceCodeSequence = [_coded(purpose)]
+        dataset.SourceImageSequence = [item]
     dataset.ContributingEquipmentSequence = [
         *(source.get("ContributingEquipmentSequence") or []),
-        equipment(provenance),
+        _equipment(provenance),
     ]
     return dataset
 
 
-def equipment(provenance: Provenance) -> Dataset:
+def _equipment(provenance: Provenance) -> Dataset:
     """An item of ContributingEquipmentSequence: this software."""
     item = Dataset()
     item.Manufacturer = item.ManufacturerModelName = "unimri"
     item.SoftwareVersions = provenance.version
     item.PurposeOfReferenceCodeSequence = [_coded(Code("109102", "DCM", "Processing Equipment"))]
     return item
+
+
+def deidentified(dataset: Any, source: Any, path: Path, provenance: Provenance) -> Dataset:
+    """A header of what is known to name nobody.
+
+    Kept are numbers of the image plane, the pixels and the acquisition, terms that DICOM defines, and of enhanced
+    images the functional groups with these. Patient and study are empty; study and frame of reference have new UIDs,
+    the same for all that one run of the program writes of them; dates, references to other images, and every free text
+    are gone.
+
+    Parameters
+    ----------
+    dataset : from `derived`.
+    source, path : the image that it was derived from, and its file.
+
+    Raises
+    ------
+    ReadError : when the header says that names may be seen in the image itself.
+    """
+    if source.get("BurnedInAnnotation") == "YES":
+        raise ReadError(path, "has texts burned into its pixels", "mask them before it is de-identified")
+    result = _kept(dataset)
+    result.file_meta = dataset.file_meta
+    result.SOPClassUID, result.SOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
+    result.SeriesInstanceUID = dataset.SeriesInstanceUID
+    result.StudyInstanceUID = _new_uid(source.get("StudyInstanceUID"))
+    result.FrameOfReferenceUID = _new_uid(source.get("FrameOfReferenceUID"))
+    result.SeriesNumber = _NUMBER_OFFSET
+    if "Modality" not in result:
+        result.Modality = "OT"
+    for tag in _EMPTY:
+        result.add_new(tag, dictionary_VR(tag), "")
+    result.SeriesDescription, result.DerivationDescription = provenance.short[:64], provenance.sentence[:1024]
+    result.PatientIdentityRemoved = "YES"
+    result.DeidentificationMethod = "unimri: numbers and defined terms kept"
+    result.ContributingEquipmentSequence = [_equipment(provenance)]
+    return result
+
+
+def _kept(dataset: Any) -> Dataset:
+    result = Dataset()
+    for element in dataset:
+        if element.tag in _SEQUENCES and element.VR == "SQ":
+            result.add_new(element.tag, "SQ", [_kept(item) for item in element.value])
+        elif element.tag in _NUMBERS and element.VR in _NUMERIC and not element.is_empty:
+            result.add(element)
+        elif element.tag in _TERMS:
+            values = [value for value in _values(element.value) if value in _TERMS[element.tag]]
+            if values:
+                result.add_new(element.tag, element.VR, values)
+    return result
+
+
+def _values(present: Any) -> list[str]:
+    """Of an element that may have one, several or none."""
+    return [present] if isinstance(present, str) else list(present or [])
+
+
+def _new_uid(present: Any) -> UID:
+    return generate_uid(entropy_srcs=[_SECRET, str(present)]) if present else generate_uid()
 
 
 def encode(dataset: Any, scale: Scale, images: NDArray[np.float32], order: list[int]) -> None:
@@ -245,10 +300,8 @@ def _rescale(dataset: Any, slope: float) -> None:
 
 def _functional(dataset: Any) -> list[Any]:
     """All items of functional groups, shared and of frames."""
-    if not is_enhanced(dataset):
-        return []
-    shared, each = dataset.get("SharedFunctionalGroupsSequence"), dataset.get("PerFrameFunctionalGroupsSequence")
-    return [*(shared or []), *(each or [])]
+    names = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+    return [group for name in names for group in dataset.get(name) or []]
 
 
 def _groups(dataset: Any, keyword: str) -> list[Any]:
@@ -258,22 +311,8 @@ def _groups(dataset: Any, keyword: str) -> list[Any]:
 
 def _derived_type(present: Any, enhanced: bool) -> list[str]:
     """Image or frame type of a derived image: what comes third (M, NORM) says what the values are and is kept."""
-    values = [present] if isinstance(present, str) else list(present or [])
     # Frames of enhanced images are never secondary.
-    return ["DERIVED", "PRIMARY" if enhanced else "SECONDARY", *values[2:]]
-
-
-def _described(present: Any, provenance: Provenance) -> str:
-    """The series' description with what was made of it, in the 64 characters that there are."""
-    short = provenance.short[:64]
-    return f"{str(present or '').strip()[: 63 - len(short)]} {short}".strip()
-
-
-def _reference(source: Any) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
-    item.PurposeOfReferenceCodeSequence = [_coded(Code("121322", "DCM", "Source image for image processing operation"))]
-    return item
+    return ["DERIVED", "PRIMARY" if enhanced else "SECONDARY", *_values(present)[2:]]
 
 
 def _coded(code: Code) -> Dataset:

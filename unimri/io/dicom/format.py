@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from os.path import commonpath
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,9 @@ from pydicom.uid import generate_uid
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError
-from unimri.io.dicom.derived import FrameScale, choose_scale, derived, encode
-from unimri.io.dicom.header import Header, functional_group, read_header
-from unimri.io.dicom.identity import check_pixels, deidentified
-from unimri.io.dicom.series import find_series, ordered, read_series
+from unimri.io.dicom.derived import FrameScale, choose_scale, deidentified, derived, encode
+from unimri.io.dicom.pixels import read_series
+from unimri.io.dicom.series import Header, find_series, functional_group, ordered, read_header
 from unimri.io.volume import Images, Provenance, Scan, name_below
 
 # Files of the other formats need not be asked whether they are DICOM.
@@ -34,10 +34,8 @@ def find(root: Path, files: Sequence[Path]) -> list[Scan]:
     asked = [path for path in files if path == root or not path.name.lower().endswith(_OTHERS)]
     series, faults = find_series(asked, lambda header: (header.study, header.series or header.path.parent.as_posix()))
     volumes = sorted(series.values(), key=min)
-    folders = [_common(sources) for sources in volumes]
-    others = [path.parent for path in files if path.name.lower().endswith(_OTHERS)] + [
-        fault.path.parent for fault in faults
-    ]
+    folders = [Path(commonpath([path.parent for path in sources])) for sources in volumes]
+    others = [path.parent for path in (*set(files).difference(asked), *(fault.path for fault in faults))]
     places = [path.parent for sources in volumes for path in sources] + others
     found = []
     for number, (sources, folder) in enumerate(zip(volumes, folders, strict=True), start=1):
@@ -50,12 +48,11 @@ def find(root: Path, files: Sequence[Path]) -> list[Scan]:
 
 
 def read(paths: tuple[Path, ...]) -> Images:
-    """Read a series; see `unimri.io.dicom.series.read_series` for values, order and faults.
+    """Read a series; see `unimri.io.dicom.pixels.read_series` for values, order and faults.
 
     Raises
     ------
-    ReadError
-        Also when it holds mosaics, whose images are many slices.
+    ReadError : also when it holds mosaics, whose images are many slices.
     """
     with _quiet(paths[0]):
         header = pydicom.dcmread(paths[0], force=True, specific_tags=["ImageType"])
@@ -75,8 +72,8 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
 
     Raises
     ------
-    ReadError
-        When a header cannot be read or written again, or images are to be de-identified that have texts burned in.
+    ReadError : when a header cannot be read or written again, or images are to be de-identified that have texts burned
+        in.
     """
     headers = [_header(path) for path in paths]
     frames = ordered(headers)
@@ -97,19 +94,10 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
                     raise ReadError(path, "has another size than its reconstruction", _CHANGED)
                 dataset = derived(source, provenance, series, now)
                 if provenance.deidentify:
-                    check_pixels(source, path)
-                    dataset = deidentified(dataset, source, provenance)
+                    dataset = deidentified(dataset, source, path, provenance)
                 encode(dataset, scale, images[order], order)
                 dataset.save_as(temporary / new, enforce_file_format=True)
     return [target / new for new in names]
-
-
-def _common(sources: tuple[Path, ...]) -> Path:
-    """The deepest folder that holds all of some files."""
-    folder = sources[0].parent
-    while not all(path.is_relative_to(folder) for path in sources):
-        folder = folder.parent
-    return folder
 
 
 def _header(path: Path) -> Header:
@@ -134,8 +122,7 @@ def _scales(paths: Sequence[Path]) -> dict[tuple[Path, int], FrameScale]:
 @contextmanager
 def _quiet(path: Path) -> Iterator[None]:
     """No warnings of pydicom's, which repeat values of the header; its faults as ReadError."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         try:
             yield
         except (ReadError, OSError):

@@ -1,7 +1,8 @@
-"""Pixels of one DICOM file: decoded, and on the scanner's own scale."""
+"""Pixels of DICOM images: decoded, on the scanner's own scale, and a series as a volume."""
 
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -32,9 +33,9 @@ from pydicom.uid import (
 )
 
 from unimri.core.errors import AGAIN, ReadError
-from unimri.io.dicom.header import Header, functional_group, header_of, is_enhanced
+from unimri.io.dicom.series import Header, affine_of, functional_group, header_of, is_enhanced, ordered
 from unimri.io.isolated import isolated
-from unimri.io.volume import as_float32, check_size
+from unimri.io.volume import Plane, as_float32, check_size, magnitude, turn
 
 # By implicit value representations and little-endian numbers.
 _PLAIN = {
@@ -90,8 +91,7 @@ class Image:
 
         Raises
         ------
-        ReadError
-            When the file describes another number of frames than it declares, or they cannot be parsed.
+        ReadError : when the file describes another number of frames than it declares, or they cannot be parsed.
         """
         try:
             # Whether the file can hold its frames has been checked.
@@ -106,8 +106,7 @@ class Image:
 
         Raises
         ------
-        ReadError
-            When a frame cannot be decoded, or its values not be rescaled.
+        ReadError : when a frame cannot be decoded, or its values not be rescaled.
         """
         count = 0
         for stored in self._stored():
@@ -142,9 +141,8 @@ def open_image(path: Path) -> Image:
 
     Raises
     ------
-    ReadError
-        When the file cannot be parsed, is in colour, holds no magnitudes, declares more voxels than it holds or than
-        are allowed, or is compressed in a way that is not known here.
+    ReadError : when the file cannot be parsed, is in colour, holds no magnitudes, declares more voxels than it holds or
+        than are allowed, or is compressed in a way that is not known here.
     """
     try:
         dataset: Any = pydicom.dcmread(path, force=True)
@@ -181,6 +179,62 @@ def open_image(path: Path) -> Image:
     return Image(path, dataset, syntax, frames, (rows, columns), photometric == "MONOCHROME1")
 
 
+def read_series(paths: Sequence[Path], plane: Plane = "native") -> NDArray[np.float32]:
+    """Read the images of a series.
+
+    Rescale slope and intercept (or the modality's table) are applied. MONOCHROME1, where large values are
+    dark, is turned by subtracting from the volume's maximum.
+
+    Parameters
+    ----------
+    paths : all its files, as `find_series` gives them.
+    plane : "native" keeps the images as they were acquired. The others turn the volume, to the nearest axis, so that
+        slices lie in the plane; nothing is interpolated.
+
+    Returns
+    -------
+    (slices, rows, columns), float32, magnitude on the scanner's own scale.
+
+    Raises
+    ------
+    ReadError : when an image cannot be decoded, is in colour, holds no magnitudes or has another size than the first,
+        when values are not finite or all equal, or when the images make up no volume that could be turned.
+    """
+    path = paths[0]
+    files: list[Image] = []
+    images: dict[tuple[Path, int], NDArray[np.float32]] = {}
+    # pydicom's warnings repeat the values of the header.
+    with warnings.catch_warnings(action="ignore"):
+        for source in paths:
+            image = open_image(source)
+            first = next(iter(images.values()), None)
+            if first is not None and image.shape != first.shape:
+                raise ReadError(
+                    source,
+                    f"has {image.shape[0]} x {image.shape[1]} pixels where its series began with {first.shape[0]} x "
+                    f"{first.shape[1]}",
+                    "move the images of another size to a series of their own, or remove them",
+                )
+            check_size((len(images) + image.frames, *image.shape), path)
+            files.append(image)
+            images |= {(source, index): pixels for index, pixels in enumerate(image.pixels())}
+            # Decoded by now; both together would take half as much memory again.
+            image.dataset.pop("PixelData")
+        places, affine = list(images), None
+        # Files of one image each are in order already, and parsing headers again would cost as much as decoding.
+        if plane != "native" or len(images) > len(files):
+            frames = ordered(image.header() for image in files)
+            places = [(frame.path, frame.index) for frame in frames]
+            affine = None if plane == "native" else affine_of(frames)
+    volume = np.stack([images.pop(place) for place in places])
+    dark_files = {image.path for image in files if image.inverted}
+    if dark_files:
+        dark = np.array([path in dark_files for path, _ in places])[:, None, None]
+        np.subtract(volume.max(), volume, out=volume, where=dark)
+    volume = magnitude(volume, path)
+    return volume if affine is None else np.ascontiguousarray(turn(volume, affine, plane, path))
+
+
 def _keeps_values(rescale: Any) -> bool:
     """Whether a rescale, as many scanners write it, is by 1 and 0: it would cost as much as decoding."""
     one_and_zero = rescale.get("RescaleSlope") == 1 and rescale.get("RescaleIntercept") == 0
@@ -212,8 +266,7 @@ def decode(path: Path) -> list[NDArray[Any]]:
 
     Raises
     ------
-    Exception
-        Whatever the decoder meets in a damaged file.
+    Exception : whatever the decoder meets in a damaged file.
     """
     dataset: Any = pydicom.dcmread(path, force=True)
     syntax = dataset.file_meta.TransferSyntaxUID
