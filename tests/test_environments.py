@@ -1,7 +1,11 @@
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
@@ -41,3 +45,31 @@ def test_the_containers_have_the_locks_torch_and_one_python():
     assert f"# {version};" in definition
     assert f"From: python@{digest}\n" in definition
     assert set(re.findall(r"torch==[0-9.]+", dockerfile + definition)) == {torch}
+
+
+@pytest.mark.parametrize(
+    ("version", "says"),
+    [
+        ("3, 10", "is 3.10; name another, as in make PYTHON=python3.11"),
+        ("3, 14", "is 3.14; name another, as in make PYTHON=python3.11"),
+        ("", "is not there; name a Python 3.11 to 3.13"),
+    ],
+)
+def test_make_looks_at_python_before_it_downloads_anything(tmp_path, version, says):
+    shutil.copytree(ENVS, tmp_path / "envs")
+    for file in ("Makefile", "pyproject.toml", "workflow/executor/pyproject.toml"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / file, tmp_path / file)
+    python = tmp_path / "python"
+    if version:
+        older = f"import sys; sys.version_info = ({version}, 0); exec(sys.argv[1])"
+        python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{older}" "$2"\n')
+        python.chmod(0o755)
+    made = subprocess.run(
+        ["make", "reproduce", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 2
+    line, _ = made.stderr.splitlines()
+    assert says in line
+    assert made.stdout == ""
+    assert not (tmp_path / ".venv").exists()

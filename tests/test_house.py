@@ -12,7 +12,7 @@ import unimri
 
 ROOT = Path(unimri.__file__).parent
 
-# What a room stands on. It may import that, and what that stands on. The picture is docs/how-it-works.md's.
+# What a room stands on. It may import that, and what that stands on. The picture is docs/why/how-it-works.md's.
 HOUSE = {
     "core": [],
     "physics": ["core"],
@@ -80,7 +80,7 @@ def test_the_root_holds_rooms_and_the_configuration_alone():
 
 
 def test_the_picture_shows_every_room():
-    picture = (ROOT.parent / "docs/how-it-works.md").read_text(encoding="utf-8")
+    picture = (ROOT.parent / "docs/why/how-it-works.md").read_text(encoding="utf-8")
     shown = picture[picture.index("## Where to find what") :].split("```")[1]
     named = re.findall(r"^  (\w+)(?:\.py|/)", shown, re.MULTILINE)
     assert sorted(named) == sorted(HOUSE)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from unimri.io.volume import Images
     from unimri.physics.acquisition import Acquisition
 
+    __version__: str
+
 __all__ = ["Acquisition", "Images", "Model", "load", "load_kspace"]
 
 _MODULES = {
@@ -30,8 +32,11 @@ def __getattr__(name: str) -> Any:
     # Not at import: torch takes seconds, and the command line and the workflow's plan need none of it.
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
+    # The metadata's: here a number would be code, and a new version would change the fingerprint of every training.
+    if name == "__version__":
+        return import_module("unimri.core.provenance").versions()["unimri"]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *__all__, "__version__"])

@@ -49,7 +49,7 @@ class AnatomySettings(Settings):
 
 
 class TrainingSettings(Running):
-    optimisation: Optimisation = Field(default_factory=Optimisation)
+    optimisation: Optimisation = Field(default_factory=Optimisation, description="what all stages share")
     stages: dict[str, Budget] = Field(
         description="budgets, by their keys in the table of methods (unimri/training/methods.py)"
     )
@@ -131,7 +131,7 @@ class Studies(Settings):
     masks: list[MaskSettings] = Field(
         [], description="other masks, with each of which all of Table 1 is trained and scored again"
     )
-    robustness: Robustness = Field(default_factory=Robustness)
+    robustness: Robustness = Field(default_factory=Robustness, description="samplings and noise not trained for")
     slices: int | None = Field(
         None,
         ge=1,
@@ -165,17 +165,21 @@ class Config(Settings):
         description="folder of the lists that join keys to names of patients and files",
     )
     container: str | None = Field(None, description="image that --sdm apptainer runs jobs in: a file or an address")
-    accelerations: list[Annotated[float, Field(gt=1)]] = Field(min_length=1)
-    anatomies: dict[AnatomyName, AnatomySettings]
-    preparation: PreparationSettings = Field(default_factory=PreparationSettings)
-    mask: MaskSettings
-    network: NetworkSettings = Field(default_factory=CascadeSettings)
-    training: TrainingSettings
-    distillation: Distillation = Field(default_factory=Distillation)
-    metrics: MetricSettings = Field(default_factory=MetricSettings)
-    statistics: StatisticsSettings = Field(default_factory=StatisticsSettings)
-    classical: ClassicalSettings = Field(default_factory=ClassicalSettings)
-    studies: Studies = Field(default_factory=Studies)
+    accelerations: list[Annotated[float, Field(gt=1)]] = Field(
+        min_length=1, description="how many times fewer lines are kept; every method is trained for each"
+    )
+    anatomies: dict[AnatomyName, AnatomySettings] = Field(description="by names of your own choice")
+    preparation: PreparationSettings = Field(
+        default_factory=PreparationSettings, description="how scans become slices, and patients a split"
+    )
+    mask: MaskSettings = Field(description="which phase-encoding lines are kept")
+    network: NetworkSettings = Field(default_factory=CascadeSettings, description="the cascade, of every method")
+    training: TrainingSettings = Field(description="how long, how fast and on what methods train")
+    distillation: Distillation = Field(default_factory=Distillation, description="of S3")
+    metrics: MetricSettings = Field(default_factory=MetricSettings, description="what is scored, and how")
+    statistics: StatisticsSettings = Field(default_factory=StatisticsSettings, description="intervals of differences")
+    classical: ClassicalSettings = Field(default_factory=ClassicalSettings, description="methods without training")
+    studies: Studies = Field(default_factory=Studies, description="what is made beside Table 1")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -1,4 +1,5 @@
-"""What MkDocs does not do by itself: equations as MathML, and the page of commands from the command line itself."""
+"""What MkDocs does not do by itself: equations as MathML, and the references of the commands and of the configuration,
+from the command line and from the settings themselves."""
 
 import html
 import os
@@ -12,6 +13,7 @@ from latex2mathml.converter import convert
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = "<!-- commands -->"
+CONFIGURATION = "<!-- configuration -->"
 
 
 def on_config(config: Any) -> Any:
@@ -22,8 +24,11 @@ def on_config(config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the reference of all commands where a page asks for it."""
-    return markdown.replace(COMMANDS, _commands()) if COMMANDS in markdown else markdown
+    """Put the reference of all commands, or of all settings, where a page asks for it."""
+    for mark, reference in ((COMMANDS, _commands), (CONFIGURATION, _configuration)):
+        if mark in markdown:
+            markdown = markdown.replace(mark, reference())
+    return markdown
 
 
 def on_page_content(content: str, **_: Any) -> str:
@@ -43,3 +48,10 @@ def _commands() -> str:
     made = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     # The page has the first level, and its sections the second.
     return made.stdout.partition("\n")[2]
+
+
+def _configuration() -> str:
+    # In a process of its own, as the commands: the package is that of this checkout.
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, ROOT / "docs/_site/configuration.py"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout

@@ -1,4 +1,5 @@
-"""Exit statuses, as docs/commands.md promises them: 0 done, 1 a fault of the input, 2 wrong usage, 130, 143 stopped."""
+"""Exit statuses, as docs/reference/commands.md promises them: 0 done, 1 a fault of the input, 2 wrong usage, 130 and
+143 stopped."""
 
 import os
 import re

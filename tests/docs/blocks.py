@@ -1,4 +1,4 @@
-"""The fenced blocks and the commands in the text of README.md and docs/*.md, as a markdown parser finds them."""
+"""The fenced blocks and the commands in the text of README, CONTRIBUTING and docs/, as a markdown parser finds them."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,8 @@ from typing import NamedTuple
 from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SITE = sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *SITE]
 
 
 class Block(NamedTuple):

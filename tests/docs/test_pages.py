@@ -1,5 +1,6 @@
 """The site of the documentation: built with warnings as errors, whole, and without anything from elsewhere."""
 
+import inspect
 import os
 import pkgutil
 import re
@@ -7,13 +8,17 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import yaml
-from blocks import PAGES, ROOT
+from blocks import PAGES, ROOT, SITE
 from typer.main import get_command
 
 from unimri.cli.__main__ import app
+from unimri.config import Config
+from unimri.core.settings import Settings
+from unimri.workflow.slurm import Site
 
 API = {
     "unimri": ["load", "load_kspace"],
@@ -73,10 +78,10 @@ def page(site: Path, name: str) -> Page:
 
 
 def test_every_page_is_there_and_in_the_contents(site):
-    wanted = {path.with_suffix(".html").name for path in PAGES if path.parent.name == "docs"}
-    assert wanted <= {path.name for path in site.glob("*.html")}
+    pages = {path.relative_to(ROOT / "docs") for path in SITE}
+    assert {path.with_suffix(".html") for path in pages} <= {path.relative_to(site) for path in site.rglob("*.html")}
     contents = yaml.safe_load(re.sub(r"!!\S+", "", (ROOT / "mkdocs.yml").read_text()))["nav"]
-    assert {path.name for path in PAGES if path.parent.name == "docs"} == set(re.findall(r"[\w-]+\.md", str(contents)))
+    assert set(map(str, pages)) == set(re.findall(r"[\w/-]+\.md", str(contents)))
     assert not list(site.glob("_site*"))
 
 
@@ -92,20 +97,37 @@ def test_pages_fetch_nothing_from_elsewhere_and_what_they_fetch_is_there(site):
 
 
 def test_each_command_is_described(site):
-    named = page(site, "commands.html").names
+    named = page(site, "reference/commands.html").names
     for name, command in get_command(app).commands.items():
         assert f"unimri-{name}" in named
         assert all(f"unimri-{name}-{below}" in named for below in getattr(command, "commands", {}))
 
 
+def test_each_setting_is_described_with_type_and_default(site):
+    text = (site / "reference/configuration.html").read_text(encoding="utf-8")
+    for found in (*settings_below(Config), Site):
+        for name, field in found.model_fields.items():
+            assert f"<td><code>{name}</code></td>" in text
+            # A kind's name speaks for itself.
+            assert field.description or get_origin(field.annotation) is Literal, f"{found.__name__}.{name}"
+    assert "<td><code>1.0e-06</code></td>" in text
+
+
+def settings_below(kind: Any) -> set[type[Settings]]:
+    """The settings that a type holds, at any depth."""
+    if not inspect.isclass(kind) or not issubclass(kind, Settings):
+        return set().union(*map(settings_below, get_args(kind)))
+    return {kind}.union(*(settings_below(field.annotation) for field in kind.model_fields.values()))
+
+
 def test_each_public_name_is_described(site):
-    named = page(site, "api.html").names
+    named = page(site, "reference/api.html").names
     assert not [
         f"{module}.{name}" for module, names in API.items() for name in names if f"{module}.{name}" not in named
     ]
 
 
-@pytest.mark.parametrize("place", PAGES, ids=lambda place: place.name)
+@pytest.mark.parametrize("place", PAGES, ids=lambda place: place.relative_to(ROOT).as_posix())
 def test_what_a_page_names_of_the_code_is_there(place):
     text = place.read_text(encoding="utf-8")
     files = re.findall(r"(?<![\w/.-])(?:unimri|benchmarks|tests|workflow|examples)/[\w./-]*\w", text)
@@ -116,15 +138,15 @@ def test_what_a_page_names_of_the_code_is_there(place):
 
 
 def test_parameters_have_types_and_what_they_are(site):
-    text = re.sub(r"<[^>]+>", " ", (site / "api.html").read_text(encoding="utf-8"))
+    text = re.sub(r"<[^>]+>", " ", (site / "reference/api.html").read_text(encoding="utf-8"))
     described = " ".join(text[text.index("Retrospective undersampling without noise") :].split())
     assert "image ( Tensor ) – (B, H, W) real or complex." in described
     assert "measured ( Tensor ) – complex (B, H, W), hybrid k-space, zero where not sampled." in described
 
 
 def test_equations_are_mathml(site):
-    text = (site / "how-it-works.html").read_text(encoding="utf-8")
-    source = (ROOT / "docs/how-it-works.md").read_text(encoding="utf-8")
+    text = (site / "why/how-it-works.html").read_text(encoding="utf-8")
+    source = (ROOT / "docs/why/how-it-works.md").read_text(encoding="utf-8")
     assert text.count("<math") == source.count("```math") + source.count("$`")
     assert "$<code>" not in text
 

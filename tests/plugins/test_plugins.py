@@ -161,7 +161,7 @@ def test_the_command_line_says_it_in_one_line(tmp_path: Path) -> None:
 
 
 def test_the_page_quotes_the_example() -> None:
-    page = (ROOT / "docs/extending.md").read_text()
+    page = (ROOT / "docs/how-to/extending.md").read_text()
     quoted = re.findall(r'^```\w+ title="(.*?)"\n(.*?)^```$', page, flags=re.MULTILINE | re.DOTALL)
     assert len(quoted) == page.count("```") // 2
     assert [name for name, block in quoted if block not in (ROOT / name).read_text()] == []

@@ -26,7 +26,7 @@ def snakemake(
 def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The results folder of one whole tiny run, from raw files to the tables; one for all processes of the tests."""
     base = tmp_path_factory.getbasetemp()
-    results = (base if worker_id == "master" else base.parent) / "workflow/results"
+    results = (base if worker_id == "master" else base.parent) / "workflow/results-tiny"
     results.parent.mkdir(exist_ok=True)
     with FileLock(results.parent.with_suffix(".lock")):
         if not results.parent.with_suffix(".done").exists():

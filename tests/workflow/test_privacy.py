@@ -163,7 +163,7 @@ def test_the_search_finds_what_is_there(scans: Path, tmp_path: Path) -> None:
 
 def test_nothing_private_is_in_the_results(scans: Path, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("{}")
-    results = tmp_path / "results"
+    results = tmp_path / "results-tiny"
     run = snakemake(results, "--cores", "2", overlays=(overlay(scans, tmp_path, on_error="skip"),))
     assert run.returncode == 0, run.stderr[-3000:]
     assert (results / "tables/table1.md").is_file()
@@ -175,14 +175,14 @@ def test_nothing_private_is_in_the_results(scans: Path, tmp_path: Path) -> None:
         assert len(skipped) == 2
         assert f"volume {skipped[1].split(',')[0]} is left out: " in log
     # The private folder is what joins the keys to the names, for its owner alone.
-    index = tmp_path / "private/brain/shard-000.json"
+    index = tmp_path / "private-tiny/brain/shard-000.json"
     assert PLANTED in index.read_text()
     assert index.stat().st_mode & 0o077 == 0
 
 
 def test_a_fault_names_the_file_to_the_user_and_not_to_the_log(scans: Path, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("{}")
-    results = tmp_path / "results"
+    results = tmp_path / "results-tiny"
     run = snakemake(results, "--cores", "1", "--keep-going", "--until", "shard", overlays=(overlay(scans, tmp_path),))
     assert run.returncode == 1
     assert f"{PLANTED}3/{PLANTED}.dcm: " in run.stderr

@@ -331,8 +331,9 @@ def test_snakemake_takes_what_is_reused_for_its_own(tmp_path: Path) -> None:
 
 def test_the_command_says_what_it_did(source: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
-    tiny = str(ROOT / "workflow/config/tiny.yaml")
-    run = CliRunner().invoke(app, ["reuse", "../source", str(ROOT / "config.yaml"), tiny], catch_exceptions=False)
+    (here / "own.yaml").write_text(f"results: {RESULTS}\nprivate: {PRIVATE}\n")
+    configs = [str(ROOT / "config.yaml"), str(ROOT / "workflow/config/tiny.yaml"), "own.yaml"]
+    run = CliRunner().invoke(app, ["reuse", "../source", *configs], catch_exceptions=False)
     assert run.stdout.splitlines()[1].split() == ["4x", "3", "1", "0", "0"]
     assert "Linked 10 files of 5 jobs; 0 jobs were here already, and 0 made here" in run.stdout
     assert "`snakemake -n` shows" in run.stdout

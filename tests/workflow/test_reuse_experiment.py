@@ -15,10 +15,10 @@ pytestmark = pytest.mark.slow
 def here(finished: Path, tmp_path: Path) -> Path:
     """The results of an empty working folder that has reused all."""
     (tmp_path / "config.yaml").write_bytes((finished.parent / "config.yaml").read_bytes())
-    reused = total(reuse(finished.parent, tmp_path, Path("results"), Path("private")))
+    reused = total(reuse(finished.parent, tmp_path, Path("results-tiny"), Path("private-tiny")))
     assert reused.files > 300
     assert reused.jobs > 60
-    return tmp_path / "results"
+    return tmp_path / "results-tiny"
 
 
 def test_the_same_configuration_plans_nothing(here: Path) -> None:
@@ -39,7 +39,7 @@ def test_what_runs_here_replaces_links_and_does_not_reach_the_source(finished: P
         return {path: (path.lstat().st_mtime_ns, path.read_bytes() if path.is_file() else b"") for path in paths}
 
     before = state()
-    targets = ("results/masks/4x.npz", "results/simulated/prostate")
+    targets = ("results-tiny/masks/4x.npz", "results-tiny/simulated/prostate")
     run = snakemake(here, *targets, "--cores", "1", "--forcerun", "mask", "simulate")
     assert run.returncode == 0, run.stderr[-3000:]
     assert state() == before

@@ -37,7 +37,7 @@ def test_what_the_machine_has_bounds_what_runs_at_once(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2")
-    run = snakemake(tmp_path / "results", "--cores", "1", "results/masks/4x.npz")
+    run = snakemake(tmp_path / "results-tiny", "--cores", "1", "results-tiny/masks/4x.npz")
     assert run.returncode == 0, run.stderr
     (provided,) = [line for line in run.stderr.splitlines() if line.startswith("Provided resources: ")]
     assert 'gpu=Resource("gpu", 2)' in provided
@@ -53,6 +53,6 @@ def test_a_second_snakemake_is_refused_and_changes_nothing(finished: Path) -> No
     lock.release()
     assert run.returncode == 1
     (line,) = [line for line in run.stderr.splitlines() if line.startswith("unimri: ")]
-    assert line.startswith("unimri: results: another Snakemake works on it (")
+    assert line.startswith("unimri: results-tiny: another Snakemake works on it (")
     assert "Traceback" not in run.stderr
     assert (mask.stat().st_mtime_ns, mask.read_bytes()) == before

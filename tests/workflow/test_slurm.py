@@ -41,9 +41,9 @@ SITE = {
     # Its first attempt cannot even import torch.
     "resources": {"shared": {"mem_mb": "200 if attempt == 1 else 4000"}},
 }
-TABLE = ("results/tables/table1.csv",)
+TABLE = ("results-tiny/tables/table1.csv",)
 TRAININGS = ("independent/brain", "independent/prostate", "pretrained", "shared")
-MODELS = tuple(f"results/4x/seed2021/{name}/model.json" for name in (*TRAININGS, "distilled/layer3"))
+MODELS = tuple(f"results-tiny/4x/seed2021/{name}/model.json" for name in (*TRAININGS, "distilled/layer3"))
 PROFILE = ("--workflow-profile", str(ROOT / "workflow/profiles/slurm"))
 
 
@@ -114,12 +114,12 @@ class Run:
 
     def goes_on(self, training: str) -> bool:
         """Whether a training has begun where the one before was stopped."""
-        log = (self.folder / f"results/logs/4x/seed2021/{training}.log").read_text()
+        log = (self.folder / f"results-tiny/logs/4x/seed2021/{training}.log").read_text()
         return re.search(r"going on from step \d+, after 1 epochs", log) is not None and "epoch 1 of" not in log
 
     def artifacts(self) -> dict[str, bytes]:
         """What must come out the same: data, trainings, scores and tables."""
-        root = self.folder / "results"
+        root = self.folder / "results-tiny"
         files = [path for name in ("4x", "tables", "data") for path in (root / name).rglob("*") if path.is_file()]
         return {str(file.relative_to(root)): file.read_bytes() for file in files}
 
@@ -148,7 +148,7 @@ def test_whatever_happens_the_tables_are_those_of_one_machine(
     cluster.preempt(preempted, "REQUEUE")
     other = run.start("other.log", SMALL, TABLE, *PROFILE)
     assert other.wait(120) == 1
-    refused = r"^unimri: results: another Snakemake works on it \(root on .*process \d+"
+    refused = r"^unimri: results-tiny: another Snakemake works on it \(root on .*process \d+"
     assert re.search(refused, run.says("other.log"), re.M)
     distilled = run.frozen("distilled-layer3")
     run.frozen("independent-prostate")
@@ -168,7 +168,7 @@ def test_whatever_happens_the_tables_are_those_of_one_machine(
     first.wait()
     os.kill(distilled, signal.SIGCONT)
     wait(lambda: alone not in run.jobs(), "the training that was left alone")
-    assert (run.folder / "results/4x/seed2021/distilled/layer3/model.json").exists()
+    assert (run.folder / "results-tiny/4x/seed2021/distilled/layer3/model.json").exists()
     run.freeze("distilled-layer3")
     second = run.start("second.log", SMALL | {"distillation": {"omega": 0.5}}, MODELS, *PROFILE)
     run.frozen("distilled-layer3")
@@ -188,8 +188,8 @@ def test_whatever_happens_the_tables_are_those_of_one_machine(
 
     found = run.artifacts()
     assert [path for path in sorted(found.keys() | expected) if found.get(path) != expected.get(path)] == []
-    assert list((run.folder / "results/checkpoints").iterdir()) == []
-    assert list((run.folder / "results").rglob(".partial-*")) == []
+    assert list((run.folder / "results-tiny/checkpoints").iterdir()) == []
+    assert list((run.folder / "results-tiny").rglob(".partial-*")) == []
     submitted = {(what.split("_wildcards_")[0], partition) for what, partition, _, _ in run.jobs("all").values()}
     on_gpus = {"rule_independent", "rule_shared", "rule_pretrained", "rule_distilled", "rule_adapted"}
     assert {what for what, partition in submitted if partition == "gpu"} == on_gpus

@@ -26,9 +26,9 @@ CONFIGS = [ROOT / "config.yaml", ROOT / "workflow/config/tiny.yaml"]
 @pytest.fixture
 def copy(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A finished experiment of our own, in the working folder."""
-    shutil.copytree(finished, tmp_path / "results")
+    shutil.copytree(finished, tmp_path / "results-tiny")
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "results"
+    return tmp_path / "results-tiny"
 
 
 def states(*overlays: Path) -> dict[tuple[str, str], tuple[str, str]]:
@@ -73,7 +73,7 @@ def test_what_a_change_makes_stale_is_said_with_the_reason(copy: Path, tmp_path:
     manifest.unlink()
     assert found["independent", "brain"][0] == "done"
     state, detail = states()["independent", "prostate"]
-    assert (state, detail) == ("stale", "its input results/data/prostate/manifest.csv is gone")
+    assert (state, detail) == ("stale", "its input results-tiny/data/prostate/manifest.csv is gone")
 
 
 def test_a_training_under_way_is_reported_from_its_checkpoint(copy: Path) -> None:

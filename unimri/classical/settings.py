@@ -56,8 +56,8 @@ ClassicalMethod = Annotated[TotalVariation | Wavelet, Field(discriminator="metho
 class ClassicalSettings(Settings):
     """The classical methods; which of them are rows of Table 1 says `studies.classical`."""
 
-    total_variation: TotalVariation = Field(default_factory=TotalVariation)
-    wavelet: Wavelet = Field(default_factory=Wavelet)
+    total_variation: TotalVariation = Field(default_factory=TotalVariation, description="of the method of that name")
+    wavelet: Wavelet = Field(default_factory=Wavelet, description="of the method of that name")
     validation_slices: int = Field(
         24, ge=1, description="tune on at most this many validation slices of an anatomy, evenly spaced"
     )

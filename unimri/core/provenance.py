@@ -8,12 +8,17 @@ from functools import cache
 from pathlib import Path
 
 _PACKAGE = "unimri"
-_VERSIONED = ("h5py", "nibabel", "numpy", "pydicom", "scikit-image", "torch", "unimri")
+# As in pyproject.toml. On the public index `unimri` is another project.
+DISTRIBUTION = "universal-mri-reconstruction"
+_VERSIONED = ("h5py", "nibabel", "numpy", "pydicom", "scikit-image", "torch")
 
 
 def versions(*further: str) -> dict[str, str]:
     """Versions of the libraries that results depend on, and of further ones."""
-    return {name: _version(name) for name in (*_VERSIONED, *further)}
+    return {name: _version(name) for name in _VERSIONED} | {
+        _PACKAGE: _version(DISTRIBUTION),
+        **{name: _version(name) for name in further},
+    }
 
 
 def _version(name: str) -> str:

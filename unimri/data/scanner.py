@@ -1,7 +1,7 @@
 """Scanning phantoms: which there are, the settings of a data set, and from tissue to what a scanner would store.
 
 To simulate another anatomy, write its module in `phantoms/` and add its line here. One that stays outside is an entry
-point: docs/extending.md.
+point: docs/how-to/extending.md.
 """
 
 import zlib

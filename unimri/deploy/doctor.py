@@ -15,8 +15,8 @@ from packaging.utils import canonicalize_name
 from tabulate import tabulate
 
 from unimri.core.machine import choose_device, computes_in_bfloat16, cpu_threads, machine_resources, use_threads
+from unimri.core.provenance import DISTRIBUTION
 
-PACKAGE = "unimri"
 # Instruction sets that the convolutions' library chooses its code by, as torch names and as people know them.
 INSTRUCTIONS = {"avx2": "AVX2", "avx512_f": "AVX-512", "avx512_bf16": "AVX-512 BF16", "amx_bf16": "AMX BF16"}
 SIZES = (64, 320)
@@ -25,7 +25,7 @@ ENOUGH_MEMORY = 6 * 10**9
 
 # What works only with further packages: what for, their names as on PyPI, and what installs them.
 EXTRAS = (
-    ("export to ONNX", ("onnx", "onnxruntime", "onnxscript"), "pip install 'unimri[export]'"),
+    ("export to ONNX", ("onnx", "onnxruntime", "onnxscript"), f"pip install '{DISTRIBUTION}[export]'"),
     ("ISMRMRD's own library", ("ismrmrd",), "pip install ismrmrd"),
     ("jobs on SLURM", ("snakemake-executor-plugin-unimri-slurm",), "pip install -e workflow/executor, in a checkout"),
     ("watching in TensorBoard", ("tensorboard",), "pip install tensorboard"),
@@ -71,7 +71,7 @@ class Diagnosis(NamedTuple):
 
 def own_version() -> str:
     """The version of the installed package, or why there is none."""
-    return _version(PACKAGE) or "(not installed: run from a checkout)"
+    return _version(DISTRIBUTION) or "(not installed: run from a checkout)"
 
 
 def diagnose() -> Diagnosis:
@@ -81,7 +81,7 @@ def diagnose() -> Diagnosis:
 
     packages, faults = check_packages(_requirements())
     sections = {
-        "Versions": [(PACKAGE, own_version()), ("Python", platform.python_version()), *packages],
+        "Versions": [("unimri", own_version()), ("Python", platform.python_version()), *packages],
         "Optional": [(purpose, _installed(names, how)) for purpose, names, how in EXTRAS],
         "Models are looked for in": [(str(path), "there" if path.is_dir() else "not there") for path in search_path()],
     }
@@ -138,7 +138,7 @@ def remarks(machine: Machine) -> list[str]:
     elif machine.gpu is None:
         found.append(
             "There is no GPU. The default experiment is made for that; trainings at the paper's sizes take core years "
-            "(docs/performance.md)."
+            "(docs/why/performance.md)."
         )
     if machine.device == "cpu" and not machine.bfloat16:
         found.append(
@@ -224,7 +224,7 @@ def images_per_second(size: int, device: str, seconds: float = 0.8) -> float:
 def _requirements() -> list[Requirement]:
     """What the package needs, by its metadata; nothing is known of a checkout that is not installed."""
     try:
-        texts = importlib.metadata.requires(PACKAGE) or []
+        texts = importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         return [Requirement("torch"), Requirement("numpy")]
     found = map(Requirement, texts)

@@ -24,6 +24,7 @@ from torch.export import Dim, ExportedProgram
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
+from unimri.core.provenance import DISTRIBUTION
 from unimri.models.cascade import D5C5
 from unimri.physics.fourier import lines, to_image, to_kspace, undersample
 
@@ -110,7 +111,7 @@ def export(
 ) -> str:
     """Write a network with one anatomy's ASPIN as one file, after checking it against PyTorch.
 
-    `.onnx` needs the libraries of `unimri[export]`, opset 18, one file, weights included. `.pt2` is what
+    `.onnx` needs the libraries of the extra `export`, opset 18, one file, weights included. `.pt2` is what
     `torch.export.load` reads: that function unpickles what a file asks it to, so a `.pt2` is for the use of those who
     made it, and unimri itself never loads one.
 
@@ -143,7 +144,7 @@ def export(
     own.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     write = _write_onnx if output.suffix == ".onnx" else _write_torch
     if missing := [name for name in _LIBRARIES.get(output.suffix, ()) if find_spec(name) is None]:
-        raise UnimriError(f"{output}: {missing[0]} is not installed; pip install 'unimri[export]'")
+        raise UnimriError(f"{output}: {missing[0]} is not installed; pip install '{DISTRIBUTION}[export]'")
     with replacing(output) as temporary:
         try:
             run, runtime = write(_traced(own, anatomy, axis), axis, temporary, described)

@@ -2,7 +2,7 @@
 
 Orderings, comparisons and claims are read from one table of differences. Slices of one patient are alike, and two
 methods see the same slices. So the unit is the patient, and both methods are taken on the same patients:
-docs/statistics.md.
+docs/why/statistics.md.
 """
 
 import math

@@ -1,1 +1,1 @@
-"""What unimri learns from outside: docs/extending.md explains each module."""
+"""What unimri learns from outside: docs/how-to/extending.md explains each module."""
