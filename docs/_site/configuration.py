@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 from unimri.config import Config
 from unimri.core.settings import Settings
 from unimri.physics.masks import PRESETS
-from unimri.workflow.slurm import Site
+from unimri.workflow.jobs import Site
 
 ROOT = Path(__file__).parents[2]
 # What stands for a name of the reader's own, in a dictionary.

@@ -18,7 +18,7 @@ from typer.main import get_command
 from unimri.cli.__main__ import app
 from unimri.config import Config
 from unimri.core.settings import Settings
-from unimri.workflow.slurm import Site
+from unimri.workflow.jobs import Site
 
 API = {
     "unimri": ["load", "load_kspace"],
