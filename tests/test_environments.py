@@ -1,3 +1,4 @@
+import os
 import re
 import shutil
 import subprocess
@@ -65,9 +66,10 @@ def test_make_looks_at_python_before_it_downloads_anything(tmp_path, version, sa
         older = f"import sys; sys.version_info = ({version}, 0); exec(sys.argv[1])"
         python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{older}" "$2"\n')
         python.chmod(0o755)
-    made = subprocess.run(
-        ["make", "reproduce", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    # The tests may run under a make of their own, which would name its folders in the output.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "reproduce", f"PYTHON={python}"]
+    made = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
     assert made.returncode == 2
     line, _ = made.stderr.splitlines()
     assert says in line

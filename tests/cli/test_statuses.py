@@ -24,7 +24,7 @@ def test_done_is_0_and_says_nothing_on_standard_error():
     for arguments in (["--version"], ["--help"], ["masks", "draw", "--help"]):
         result = call(*arguments)
         assert (result.status, result.err) == (0, "")
-    assert call("--version").out == f"unimri {version('unimri')}\n"
+    assert call("--version").out == f"unimri {version('universal-mri-reconstruction')}\n"
 
 
 def test_a_fault_of_the_input_is_1_and_one_line(tmp_path):

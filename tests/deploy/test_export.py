@@ -123,6 +123,6 @@ def test_faults_name_the_mend(network: D5C5, tmp_path: Path, monkeypatch: pytest
     with pytest.raises(UnimriError, match="known: brain, knee"):
         export(network, "hip", -1, tmp_path / "x.pt2", {})
     monkeypatch.setattr(export_module, "find_spec", lambda name: None)
-    with pytest.raises(UnimriError, match=r"pip install 'unimri\[export\]'"):
+    with pytest.raises(UnimriError, match=r"pip install 'universal-mri-reconstruction\[export\]'"):
         export(network, "brain", -1, tmp_path / "x.onnx", {})
     assert not list(tmp_path.iterdir())

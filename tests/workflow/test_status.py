@@ -105,4 +105,4 @@ def test_what_has_not_begun_waits_for_its_inputs(tmp_path: Path, monkeypatch: py
     monkeypatch.chdir(tmp_path)
     found = states()
     assert {state for state, _ in found.values()} == {"waiting"}
-    assert found["independent", "knee"][1] == "for results/data/knee/manifest.csv"
+    assert found["independent", "knee"][1] == "for results-tiny/data/knee/manifest.csv"
