@@ -3,9 +3,9 @@
     python benchmarks/minutes.py reproduce
     python benchmarks/minutes.py test
 
-`test` is what `.ci/run` runs. Of a cold start on an idle machine: nothing else may run, and pip's cache counts. The clone is
-of the last commit, and is removed. Processor seconds by step are Snakemake's, which miss up to half a minute of a job;
-those of the whole are the system's.
+`test` is what `.ci/run` runs. Of a cold start on an idle machine: nothing else may run, and pip's cache counts. The
+clone is of the last commit, and is removed. Processor seconds by step are Snakemake's, which miss up to half a minute
+of a job; those of the whole are the system's.
 """
 
 import argparse
