@@ -21,6 +21,8 @@ def versions(*further: str) -> dict[str, str]:
     }
 
 
+# A process asks for the same versions and code many times; neither changes while it runs.
+@cache
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
