@@ -157,8 +157,8 @@ def rewritten(path: Path, **changes: object) -> None:
         (lambda path: save_tensors(path, {"gamma": torch.ones(1)}), "is no adapter"),
         (lambda path: path.write_bytes(path.read_bytes()[:-5]), "not a whole safetensors file"),
         (lambda path: path.write_bytes(b""), "not a whole safetensors file"),
-        (lambda path: path.unlink(), "not a whole safetensors file"),
-        (lambda path: (path.unlink(), path.mkdir()), "not a whole safetensors file"),
+        (lambda path: path.unlink(), "is missing; check the path"),
+        (lambda path: (path.unlink(), path.mkdir()), "is no file"),
     ],
 )
 def test_a_bad_adapter_is_refused_and_the_model_stays(

@@ -1,6 +1,8 @@
 """Faults that the user can mend: in what was given, and in one source file."""
 
+import errno
 from pathlib import Path
+from stat import S_ISREG
 from typing import Self
 
 # The mend of most faults of files.
@@ -32,3 +34,44 @@ class ReadError(UnimriError):
     def __reduce__(self) -> tuple[type[Self], tuple[Path, str, str]]:
         """For pickling: what an exception does by itself is to be made again of its message alone."""
         return type(self), (self.path, self.reason, self.mend)
+
+
+# What the system says of a file that it does not give, which says nothing of the file's content.
+_REFUSED = {
+    "is missing": ("check the path", {errno.ENOENT, errno.ENOTDIR}),
+    "must not be read": ("ask its owner for the permission to read it", {errno.EACCES, errno.EPERM}),
+    "is a folder": ("give a file", {errno.EISDIR}),
+    "is in use": (
+        "another program has locked it, or its file system has no locks: close that program, and unset "
+        "HDF5_USE_FILE_LOCKING",
+        {errno.EAGAIN, errno.EDEADLK, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS},
+    ),
+    "cannot be opened beside so many other files": ("raise the limit: `ulimit -n 4096`", {errno.EMFILE, errno.ENFILE}),
+    "is more than the memory holds": ("free some memory", {errno.ENOMEM}),
+    "is not given by its disk or network": (
+        "the file itself may be good: check the disk and the network, and try again",
+        {errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO, errno.ETIMEDOUT, errno.EHOSTDOWN}
+        | {errno.EHOSTUNREACH, errno.ENOTCONN, errno.ECONNRESET, errno.ECONNREFUSED},
+    ),
+}
+
+
+def unreadable(path: Path, error: BaseException, reason: str, mend: str = AGAIN) -> ReadError:
+    """The fault of a file whose reading raised `error`: what the system said, else `reason` and `mend`, of damage."""
+    if isinstance(error, OSError):
+        # Some libraries raise the class alone.
+        number = error.errno or {FileNotFoundError: errno.ENOENT, PermissionError: errno.EACCES}.get(type(error))
+        for refused, (way, numbers) in _REFUSED.items():
+            if number in numbers:
+                return ReadError(path, refused, way)
+    return ReadError(path, reason, mend)
+
+
+def check_file(path: Path) -> None:
+    """Raise ReadError unless there is a file: one who opens a named pipe may wait for ever."""
+    try:
+        regular = S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        raise unreadable(path, error, "cannot be read", "check the path") from error
+    if not regular:
+        raise ReadError(path, "is no file", "give a file, and no folder, pipe or device")

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing, sha256, write_json
 from unimri.core.errors import UnimriError
+from unimri.core.hdf5 import hdf5_file
 from unimri.core.settings import Settings, read_settings
 from unimri.data.store import MANIFEST, SKIPPED, SOURCES, Split, encode
 
@@ -88,7 +88,7 @@ def writing_shard(path: Path, anatomy: str, image_size: int) -> Iterator["ShardW
     """
     try:
         with replacing(path) as temporary:
-            with h5py.File(temporary, "w") as file:
+            with hdf5_file(temporary, "w") as file:
                 file.attrs["anatomy"] = anatomy
                 slices = file.create_dataset(
                     "slices",

@@ -18,12 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import h5py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unimri.core.errors import UnimriError
+from unimri.core.errors import UnimriError, unreadable
+from unimri.core.hdf5 import hdf5_file
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -122,7 +122,7 @@ class PreparedData:
         for name, expected in self.manifest.groupby("shard")["slices"].sum().items():
             shard = folder / str(name)
             try:
-                with h5py.File(shard) as file:
+                with hdf5_file(shard) as file:
                     slices = file["slices"]
                     shapes.append(slices.shape)
                     anatomies.append(str(file.attrs["anatomy"]))
@@ -130,7 +130,7 @@ class PreparedData:
             except FileNotFoundError as error:
                 raise UnimriError(f"{shard}: no such file, but the manifest names it; run prepare again") from error
             except (OSError, KeyError) as error:
-                raise UnimriError(f"{shard}: is damaged; run prepare again") from error
+                raise unreadable(shard, error, "is damaged", "run prepare again") from error
             if not as_written:
                 raise UnimriError(f"{shard}: is of another version of this program; run prepare again")
             if shapes[-1][0] != expected:
@@ -272,5 +272,5 @@ def _opened(path: Path) -> Any:
 
 @lru_cache(OPEN_SHARDS)
 def _open(path: Path, *_: int) -> tuple[Any, Any]:
-    file = h5py.File(path)
+    file = hdf5_file(path)
     return file, file["slices"]

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_serializer
 
 from unimri.core.artifacts import replacing, sha256
 from unimri.core.errors import UnimriError
+from unimri.core.hdf5 import hdf5_file
 from unimri.core.settings import Settings, parse_settings
 from unimri.data.store import SliceSet, evenly_spaced
 from unimri.physics.masks import Masks, MaskSettings, draw_masks
@@ -133,7 +133,7 @@ def writing_reconstructions(path: Path, about: About, counts: Sequence[int], ima
     UnimriError : when the disk is full or the folder cannot be written to.
     """
     try:
-        with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        with replacing(path) as temporary, hdf5_file(temporary, "w") as file:
             text = json.dumps(about.model_dump(mode="json"), sort_keys=True)
             # No attribute, which 64 kB would bound; no times: equal content must be equal bytes.
             file.create_dataset("about", data=np.frombuffer(text.encode(), np.uint8), track_times=False)
@@ -161,7 +161,7 @@ class Kept:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._file = h5py.File(path)
+            self._file = hdf5_file(path)
             text = self._file["about"][()].tobytes().decode()
         except (OSError, KeyError, AttributeError, TypeError, ValueError) as error:
             raise UnimriError(f"{path}: holds no reconstructions ({error}); reconstruct again to write it") from None

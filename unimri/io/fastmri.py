@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unimri.core.artifacts import replacing
-from unimri.core.errors import AGAIN, ReadError
+from unimri.core.errors import AGAIN, ReadError, unreadable
+from unimri.core.hdf5 import hdf5_file
 from unimri.io.isolated import isolated
 from unimri.io.volume import (
     MAX_DEFLATE_RATIO,
@@ -114,7 +115,7 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
     Nothing is taken over from the input, whose header names the patient, so that it is the same with and without
     `provenance.deidentify`.
     """
-    with replacing(target) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(target) as temporary, hdf5_file(temporary, "w") as file:
         file.create_dataset("reconstruction", data=images)
         file.attrs.update(
             {
@@ -245,15 +246,17 @@ def find_hdf5(root: Path, files: Sequence[Path], title: str, probe: Callable[[Pa
 def open_hdf5(path: Path) -> Iterator[Any]:
     """Open a file for reading; all that goes wrong with it within the context becomes a ReadError."""
     try:
-        with h5py.File(path, "r") as file:
+        with hdf5_file(path) as file:
             yield file
     except ReadError:
         raise
-    except FileNotFoundError as error:
-        raise ReadError(path, "no such file", "check the path") from error
     # h5py raises whatever HDF5 and its own conversions meet in a damaged file.
     except Exception as error:
-        raise ReadError(path, UNREADABLE, AGAIN) from error
+        if "already open for write" in str(error):
+            raise ReadError(
+                path, "is being written, or its writer was killed", "wait for it, or run `h5clear -s` on the file"
+            ) from error
+        raise unreadable(path, error, UNREADABLE) from error
 
 
 def member(group: Any, name: str, path: Path) -> Any:

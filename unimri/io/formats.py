@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
-from unimri.core.errors import UnimriError
+from unimri.core.errors import UnimriError, check_file
 from unimri.io.volume import Images, Provenance, Scan, files_below
 from unimri.physics.acquisition import Acquisition
 
@@ -207,6 +207,8 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
     chosen = list(FORMATS.values()) if format is None else [FORMATS[format]]
     if not path.exists():
         raise UnimriError(f"{path}: no such file or folder; check the path")
+    if not path.is_dir():
+        check_file(path)
     files = files_below(path) if path.is_dir() else [path]
     found: list[tuple[Scan, Format]] = []
     for each in chosen:

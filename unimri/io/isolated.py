@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from unimri.core.errors import AGAIN, ReadError, UnimriError
+from unimri.core.errors import AGAIN, ReadError, UnimriError, unreadable
 
 if sys.platform == "linux":
     import fcntl
@@ -141,7 +141,7 @@ def _guarded(memory: int, reason: str, function: Callable[..., T], path: Path, *
     except ReadError:
         raise
     except BaseException as error:
-        raise ReadError(path, reason, AGAIN) from error
+        raise unreadable(path, error, reason) from error
 
 
 def _prepare() -> None:

@@ -17,7 +17,7 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
-from unimri.core.errors import AGAIN, ReadError
+from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.io.volume import (
     MAX_DEFLATE_RATIO,
     Images,
@@ -189,10 +189,8 @@ def _read_errors(path: Path) -> Iterator[None]:
         raise ReadError(path, "is not gzip, as its name says", AGAIN) from error
     except (EOFError, IsalError) as error:  # type: ignore[misc]  # isal has no types
         raise ReadError(path, "the compressed data end too early", AGAIN) from error
-    except FileNotFoundError as error:
-        raise ReadError(path, "no such file", "check the path") from error
     except (ImageFileError, HeaderDataError, WrapStructError, OSError, ValueError, OverflowError) as error:
-        raise ReadError(path, "cannot be read as NIfTI", AGAIN) from error
+        raise unreadable(path, error, "cannot be read as NIfTI") from error
 
 
 def _check(image: Any, path: Path) -> None:

@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
-from unimri.core.errors import AGAIN, ReadError
+from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, acquired, check_size, magnitude, name_below
 from unimri.physics.acquisition import Acquisition
 
@@ -95,11 +95,9 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
 def _read_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        raise ReadError(path, "no such file", "check the path") from error
     # The last are what numpy raises for objects and for damaged headers.
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, SyntaxError, TypeError, KeyError) as error:
-        raise ReadError(path, "cannot be read as NumPy's arrays", AGAIN) from error
+        raise unreadable(path, error, "cannot be read as NumPy's arrays") from error
 
 
 def _is_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from unimri.core.artifacts import replacing, sha256
-from unimri.core.errors import UnimriError
+from unimri.core.errors import UnimriError, check_file
 from unimri.models.cascade import D5C5
 from unimri.models.conditioning.base import Condition
 from unimri.models.registry import read_network
@@ -37,6 +37,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
     ------
     UnimriError : when the file is missing or is not a whole safetensors file.
     """
+    check_file(path)
     try:
         with safe_open(path, framework="pt") as file:
             note = json.loads((file.metadata() or {}).get(_NOTE, "null"))

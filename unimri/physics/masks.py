@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationError
 
 from unimri.core.artifacts import replacing
-from unimri.core.errors import UnimriError
+from unimri.core.errors import UnimriError, check_file
 from unimri.core.plugins import MASK_GROUP, load_plugins, one_of
 from unimri.core.settings import Settings
 from unimri.physics.mask import Mask, PhaseEncoding, line_budget
@@ -217,6 +217,7 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
     ------
     UnimriError : when the file is missing or holds no mask.
     """
+    check_file(path)
     if path.suffix == ".npz":
         return load_masks(path).masks
     try:

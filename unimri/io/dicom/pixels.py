@@ -32,7 +32,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from unimri.core.errors import AGAIN, ReadError
+from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.io.dicom.series import Header, affine_of, functional_group, header_of, is_enhanced, ordered
 from unimri.io.isolated import isolated
 from unimri.io.volume import Plane, as_float32, check_size, magnitude, turn
@@ -157,7 +157,7 @@ def open_image(path: Path) -> Image:
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         length = len(dataset.PixelData)
     except Exception as error:
-        raise ReadError(path, "cannot be parsed as DICOM", AGAIN) from error
+        raise unreadable(path, error, "cannot be parsed as DICOM") from error
     if samples > 1 or not photometric.startswith("MONOCHROME"):
         raise ReadError(path, "is a colour image", "remove its series: only magnitude images can be used")
     if component:

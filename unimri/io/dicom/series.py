@@ -15,7 +15,7 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 from tqdm import tqdm
 
-from unimri.core.errors import AGAIN, ReadError
+from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.io.volume import MAX_DEFLATE_RATIO, Plane, describe, turn_affine
 
 # What finding reads of a header.
@@ -93,7 +93,7 @@ def read_header(path: Path) -> Header | None:
         with path.open("rb") as file:
             return _read_header(path, file)
     except OSError as error:
-        raise ReadError(path, "cannot be opened", "check its permissions and the disk") from error
+        raise unreadable(path, error, "cannot be opened", "check its permissions and the disk") from error
 
 
 def _read_header(path: Path, file: BinaryIO) -> Header | None:
