@@ -1,17 +1,20 @@
 """The store as training and evaluation read it."""
 
 import multiprocessing
+import os
 import pickle
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from unimri.core.artifacts import sha256
 from unimri.core.errors import UnimriError
 from unimri.data.shard import ShardContent, SourceFile, write_manifest, writing_shard
-from unimri.data.store import PreparedData, decode, encode
+from unimri.data.store import TEXT, PreparedData, decode, encode
 
 
 @pytest.fixture
@@ -36,6 +39,25 @@ def store(tmp_path, volumes):
         shards[f"{name}.h5"] = ShardContent.load(tmp_path / f"{name}.json")
     write_manifest(shards, dict(zip(volumes, ("train", "train", "train", "test"), strict=True)), tmp_path)
     return tmp_path
+
+
+def note_digests(store):
+    """Make the manifest speak of the shards as they are now, as that of another version or preparation would."""
+    manifest = pd.read_csv(store / "manifest.csv", dtype=TEXT)
+    manifest["shard_sha256"] = [sha256(store / name) for name in manifest["shard"]]
+    manifest.to_csv(store / "manifest.csv", index=False)
+
+
+def damage(shard):
+    """Turn a bit over in each slice; the file's size and times stay, as with a failing disk."""
+    times, content = shard.stat(), bytearray(shard.read_bytes())
+    with h5py.File(shard) as file:
+        slices = file["slices"].id
+        places = [slices.get_chunk_info(number).byte_offset for number in range(slices.get_num_chunks())]
+    for place in places:
+        content[place + 1] ^= 64
+    shard.write_bytes(content)
+    os.utime(shard, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 @pytest.mark.parametrize("memory_limit", [0, 2**30])
@@ -85,14 +107,44 @@ def test_every_stored_value_is_kept():
 
 def test_a_shard_that_was_made_again_is_read_anew(store):
     train = PreparedData(store, memory_limit=0).split("train")
-    before = train[0]
-    with h5py.File(store / "shard-000.h5") as file:
-        stored = file["slices"][()]
+    before, shard = train[0], store / "shard-000.h5"
     again = store / "again.h5"
-    with h5py.File(again, "w") as file:
-        file.create_dataset("slices", data=65535 - stored, chunks=(1, 8, 8))
-    again.replace(store / "shard-000.h5")
-    np.testing.assert_allclose(train[0], 1 - before, atol=1e-6)
+    again.write_bytes(shard.read_bytes())
+    again.replace(shard)
+    np.testing.assert_array_equal(train[0], before)
+    again.write_bytes(shard.read_bytes())
+    damage(again)
+    again.replace(shard)
+    with pytest.raises(UnimriError, match=r"shard-000\.h5: is not the file that was made"):
+        train[0]
+
+
+def test_a_shard_with_other_bytes_than_the_manifest_says_is_refused(store):
+    shard = store / "shard-001.h5"
+    content = shard.read_bytes()
+    # In this process it was read before: that must not hide the damage.
+    PreparedData(store)
+    damage(shard)
+    says = rf"^{shard}: is not the file that was made \(SHA-256\); make it again: `snakemake --force {shard}`"
+    with pytest.raises(UnimriError, match=says):
+        PreparedData(store)
+    # The index of HDF5, in which h5py raises RuntimeError.
+    shard.write_bytes(content[: len(content) // 2] + bytes(len(content) - len(content) // 2))
+    with pytest.raises(UnimriError, match=says):
+        PreparedData(store)
+    note_digests(store)
+    with pytest.raises(UnimriError, match=rf"^{shard}: (is damaged|cannot be read); run prepare again"):
+        PreparedData(store).split("train").batch(range(8))
+    shard.write_bytes(content)
+    note_digests(store)
+    assert len(PreparedData(store).split("train").batch(range(8))) == 8
+
+
+def test_a_shard_is_digested_once_a_process(store, monkeypatch):
+    PreparedData(store)
+    monkeypatch.setattr("unimri.core.artifacts.sha256", lambda path: pytest.fail(f"{path} is read once more"))
+    train = PreparedData(store, memory_limit=0).split("train")
+    train.batch(range(8))
 
 
 def test_a_forked_process_reads_what_its_parent_has_open(store):
@@ -131,16 +183,20 @@ def test_a_missing_or_damaged_shard_is_reported(store):
     shard = store / "shard-001.h5"
     content = shard.read_bytes()
     shard.write_bytes(content[:500])
+    with pytest.raises(UnimriError, match=r"shard-001\.h5: is not the file that was made"):
+        PreparedData(store)
+    note_digests(store)
     with pytest.raises(UnimriError, match=r"shard-001\.h5: is damaged; run prepare again"):
         PreparedData(store)
     shard.unlink()
-    with pytest.raises(UnimriError, match=r"shard-001\.h5: no such file.*run prepare again"):
+    with pytest.raises(UnimriError, match=r"shard-001\.h5: no such file; make it again"):
         PreparedData(store)
 
 
 def test_a_shard_that_disagrees_with_the_manifest_is_reported(store):
     with h5py.File(store / "shard-000.h5", "r+") as file:
         file["slices"].resize(1, axis=0)
+    note_digests(store)
     with pytest.raises(UnimriError, match=r"shard-000\.h5: has 1 slices.*run prepare again"):
         PreparedData(store)
 
@@ -150,6 +206,7 @@ def test_a_shard_of_another_version_is_reported(store):
         slices = file["slices"][()].astype(np.float32)
         del file["slices"]
         file.create_dataset("slices", data=slices, chunks=(1, 8, 8))
+    note_digests(store)
     with pytest.raises(UnimriError, match="another version"):
         PreparedData(store)
 
@@ -157,6 +214,7 @@ def test_a_shard_of_another_version_is_reported(store):
 def test_a_shard_of_another_preparation_is_reported(store):
     with h5py.File(store / "shard-000.h5", "r+") as file:
         file.attrs["anatomy"] = "brain"
+    note_digests(store)
     with pytest.raises(UnimriError, match="another preparation"):
         PreparedData(store)
 

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -254,3 +256,33 @@ def test_a_new_conditioning_is_one_module_and_goes_through_s2_and_s4(experiment,
     assert not torch.equal(reconstruction(folder, "hip"), reconstruction(folder, "head"))
     with pytest.raises(UnimriError, match="its conditioning is scaled, and adapted starts from aspin"):
         experiment.train("adapted", tmp_path / "other", "hip", base=folder)
+
+
+def turn_a_bit_over(path: Path) -> None:
+    """In the numbers, where the container stays whole; times and size of the file stay, too."""
+    times, content = path.stat(), bytearray(path.read_bytes())
+    content[-2] ^= 64
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_a_network_that_is_not_what_was_trained_is_refused(experiment, pretrained, tmp_path) -> None:
+    teachers = {name: experiment.train("independent", tmp_path / name, name) for name in ("head", "hand")}
+    base = shutil.copytree(pretrained, tmp_path / "base")
+    experiment.train("adapted", base / "aspin", "hip", base=base)
+    load_model(base)
+    for path, stage, given in (
+        (teachers["hand"] / "model.safetensors", "distilled", {"base": base, "teachers": teachers}),
+        (base / "model.safetensors", "continued", {"base": base}),
+        (base / "aspin/head.safetensors", "continued", {"base": base}),
+        (base / "aspin/hip.safetensors", None, {}),
+    ):
+        turn_a_bit_over(path)
+        says = rf"^{path}: is not the file that was made \(SHA-256\); make it again: `snakemake --force {path}`"
+        with pytest.raises(UnimriError, match=says):
+            load_model(path.parents[1] if path.parent.name == "aspin" else path.parent)
+        if stage is not None:
+            with pytest.raises(UnimriError, match=says):
+                experiment.train(stage, tmp_path / "x", "head", "hand", **given)
+        turn_a_bit_over(path)
+    load_model(base)

@@ -6,8 +6,11 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from unimri.core.errors import UnimriError, unreadable
 
 
 @contextmanager
@@ -79,3 +82,32 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_made(path: Path, digest: str, mend: str) -> None:
+    """Compare a file with the SHA-256 that was noted when it was made, once a process while nobody touches it.
+
+    Raises
+    ------
+    UnimriError : when it is missing, cannot be read or is another; `mend` says what to do.
+    """
+    try:
+        status = path.stat()
+        # The time of the last change of its status cannot be set back, as that of its content can.
+        found = _sha256(path, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    except FileNotFoundError:
+        raise UnimriError(f"{path}: no such file; {mend}") from None
+    except OSError as fault:
+        raise unreadable(path, fault, "cannot be read", mend) from None
+    if found != digest:
+        raise UnimriError(f"{path}: is not the file that was made (SHA-256); {mend}")
+
+
+@lru_cache(4096)
+def _sha256(path: Path, *_: int) -> str:
+    return sha256(path)
+
+
+def make_again(path: Path) -> str:
+    """The mend of a file that the workflow made, and which is not what it was."""
+    return f"make it again: `snakemake --force {path}` with your configuration"

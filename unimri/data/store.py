@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from unimri.core.artifacts import check_made, make_again
 from unimri.core.errors import UnimriError, unreadable
 from unimri.core.hdf5 import hdf5_file
 
@@ -119,17 +120,18 @@ class PreparedData:
             raise UnimriError(f"{path}: is not a manifest of prepared volumes; run prepare again")
         shapes: list[tuple[int, ...]] = []
         anatomies: list[str] = []
-        for name, expected in self.manifest.groupby("shard")["slices"].sum().items():
-            shard = folder / str(name)
+        for name, volumes in self.manifest.groupby("shard"):
+            shard, expected = folder / str(name), volumes["slices"].sum()
+            for digest in volumes["shard_sha256"].unique():
+                check_made(shard, digest, make_again(shard))
             try:
                 with hdf5_file(shard) as file:
                     slices = file["slices"]
                     shapes.append(slices.shape)
                     anatomies.append(str(file.attrs["anatomy"]))
                     as_written = slices.dtype == np.uint16 and slices.chunks == (1, *slices.shape[1:])
-            except FileNotFoundError as error:
-                raise UnimriError(f"{shard}: no such file, but the manifest names it; run prepare again") from error
-            except (OSError, KeyError) as error:
+            # h5py raises RuntimeError, too, where the index of a file is damaged.
+            except (OSError, KeyError, RuntimeError) as error:
                 raise unreadable(shard, error, "is damaged", "run prepare again") from error
             if not as_written:
                 raise UnimriError(f"{shard}: is of another version of this program; run prepare again")
@@ -246,31 +248,32 @@ class SliceSet:
         """Give places in `indices` and the stored slice of each, which lasts until the next; shard by shard."""
         buffer = np.empty((self.image_size, self.image_size), dtype=np.uint16)
         places: defaultdict[str, list[int]] = defaultdict(list)
-        shards = self._volumes["shard"].to_numpy()
+        shards, digests = (self._volumes[column].to_numpy() for column in ("shard", "shard_sha256"))
         for place, index in enumerate(indices):
             places[shards[self._volume_of[index]]].append(place)
         for name, of_shard in places.items():
             try:
-                slices = _opened(self._folder / name)
+                slices = _opened(self._folder / name, digests[self._volume_of[indices[of_shard[0]]]])
                 for place in of_shard:
                     # A chunk is a slice without any filter: six times faster than through a selection.
                     slices.id.read_direct_chunk(
                         (self._row[indices[place]], 0, 0), out=buffer.reshape(-1).view(np.uint8)
                     )
                     yield place, buffer
-            except OSError as error:
+            except (OSError, KeyError, RuntimeError) as error:
                 raise UnimriError(f"{self._folder / name}: cannot be read; run prepare again") from error
 
 
-def _opened(path: Path) -> Any:
-    """The slices of a shard, open for reading; they stay open for the next that asks."""
+def _opened(path: Path, digest: str) -> Any:
+    """The slices of a shard of this SHA-256, open for reading; they stay open for the next that asks."""
     status = path.stat()
     # A process that was forked off must not share its parent's HDF5 handles, and a shard may have been made again.
-    _, slices = _open(path, status.st_ino, status.st_mtime_ns, os.getpid())
+    _, slices = _open(path, digest, status.st_ino, status.st_mtime_ns, os.getpid())
     return slices
 
 
 @lru_cache(OPEN_SHARDS)
-def _open(path: Path, *_: int) -> tuple[Any, Any]:
+def _open(path: Path, digest: str, *_: int) -> tuple[Any, Any]:
+    check_made(path, digest, make_again(path))
     file = hdf5_file(path)
     return file, file["slices"]

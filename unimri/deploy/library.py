@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 from platformdirs import user_data_path
 from pydantic import Field
 
-from unimri.core.artifacts import remove, replacing, sha256, write_json
+from unimri.core.artifacts import check_made, remove, replacing, sha256, write_json
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, read_settings
 from unimri.metrics.base import MetricSettings
@@ -190,12 +190,7 @@ class ModelDescription(Settings):
         UnimriError : when one is missing, differs, or is there without being described.
         """
         for name, digest in self.files.items():
-            try:
-                found = sha256(folder / name)
-            except OSError:
-                raise UnimriError(f"{folder / name}: is missing or cannot be read; copy the model again") from None
-            if found != digest:
-                raise UnimriError(f"{folder / name}: is not the file that was made (SHA-256); copy the model again")
+            check_made(folder / name, digest, "copy the model again")
         strangers = sorted(set(list_files(folder)) - set(self.files))
         if strangers:
             raise UnimriError(f"{folder / strangers[0]}: does not belong to the model; remove it")

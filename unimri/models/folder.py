@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from unimri.core.artifacts import replacing, sha256
+from unimri.core.artifacts import check_made, make_again, replacing, sha256
 from unimri.core.errors import UnimriError, check_file
 from unimri.models.cascade import D5C5
 from unimri.models.conditioning.base import Condition
@@ -79,6 +79,24 @@ def list_anatomies(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / "aspin").glob("*.safetensors") if not path.name.startswith("."))
 
 
+def check_trained(path: Path) -> None:
+    """Compare weights or an ASPIN with the digest that their training noted: beside them, or in the model's folder.
+
+    Raises
+    ------
+    UnimriError : when it is not the file that was made. A file that no training noted is taken as it is.
+    """
+    for about, name in (
+        (path.with_suffix(".json"), path.name),
+        (path.parents[1] / ABOUT, f"{path.parent.name}/{path.name}"),
+    ):
+        try:
+            noted = json.loads(about.read_text(encoding="utf-8"))["files"][name]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        check_made(path, noted, make_again(path))
+
+
 def insert_aspin(network: D5C5, anatomy: str, path: Path, base: Path) -> None:
     """Load an ASPIN into a network.
 
@@ -86,6 +104,7 @@ def insert_aspin(network: D5C5, anatomy: str, path: Path, base: Path) -> None:
     ------
     UnimriError : when the file belongs to another base or another anatomy, or has other shapes.
     """
+    check_trained(path)
     tensors, note = load_tensors(path)
     expected = {"anatomy": anatomy, "base_sha256": sha256(base / WEIGHTS)}
     # An adapter's note says more; see `unimri.deploy.adapters`.
@@ -138,6 +157,7 @@ def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
     """
     trained, conditioning = read_about(folder)
     network = D5C5(read_network(trained, f"{folder / ABOUT}: network"), conditioning)
+    check_trained(folder / WEIGHTS)
     tensors, _ = load_tensors(folder / WEIGHTS)
     own = {name if name.startswith("blocks.") else f"conditioning.{name}": tensor for name, tensor in tensors.items()}
     _load(network, own, folder / WEIGHTS)
