@@ -1,9 +1,11 @@
 import sys
+from pathlib import Path
 
 from snakemake.utils import min_version
 
 from unimri.config import parse_config
 from unimri.core.errors import UnimriError
+from unimri.core.settings_file import read_yaml
 from unimri.workflow.plan import WorkflowPlan
 
 min_version("9.14")
@@ -13,6 +15,9 @@ configfile: "config.yaml"
 
 
 try:
+    # Snakemake has read these files, and of a key that one gives twice the last.
+    for file in workflow.configfiles:
+        read_yaml(Path(file))
     plan = WorkflowPlan(parse_config(config))
 except UnimriError as fault:
     sys.exit(f"unimri: {fault}")

@@ -1,3 +1,5 @@
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,21 @@ def test_an_overlay_changes_what_it_names_and_null_takes_out(tmp_path):
         ("training.stages.distilled", None, "config: training.stages.distilled: missing; Proposed is trained with it"),
         ("training.stages.continued.epochs", 3, "continued.epochs: 3 is not distilled's 1"),
         ("mask", {"preset": "schlemper", "centre_lines": 40}, "mask.centre_lines"),
+        ("mask", {"preset": []}, r"config: mask: preset \[\] is unknown; allowed: paper-like"),
+        ("mask", {"kind": "gaussian1d", "floor": 1e308}, "sampling 4x: mask gaussian1d: cannot be drawn"),
+        ("mask", {"preset": "schlemper", "bank": 10**9}, "bank is 1000000000: .*less than or equal to"),
+        ("accelerations", [float("inf")], "config: accelerations.0 is inf: .*finite"),
+        ("accelerations", [1e308], r"config: accelerations.0 is 1e\+308: .*less than or equal to 1000"),
+        ("distillation.omega", float("nan"), "config: distillation.omega is nan: .*finite"),
+        ("device", "auto", r"config: device: unknown key \(did you mean training.device\?\)"),
+        ("traning", {}, r"config: traning: unknown key \(did you mean training\?\)"),
+        ("anatomies.brain.fits", "crop", r"brain.fits: unknown key \(did you mean anatomies.brain.fit\?\)"),
+        ("mask.sigm", 1, r"unknown key \(did you mean mask.sigma\?\)"),
+        ("xyzzy", 1, "config: xyzzy: unknown key; check its spelling"),
+        ("results", "res{x}", "config: results is 'res{x}': braces are wildcards of Snakemake; rename it"),
+        ("anatomies.brain.path", "with {braces}", "config: anatomies.brain.path is 'with {braces}': braces"),
+        ("results", "a\x1bb", r"config: results is 'a\\x1bb': control characters"),
+        ("private", "-p", "config: private is '-p': .* a - at the start"),
     ],
 )
 def test_a_wrong_setting_is_told_by_key_and_value(default, path, value, says):
@@ -91,6 +108,44 @@ def test_a_wrong_setting_is_told_by_key_and_value(default, path, value, says):
     with pytest.raises(UnimriError, match=says) as fault:
         parse_config(default)
     assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("value", [[], {}, float("inf"), -1, 10**400, 1e308, "\x1b[31m\n", {1: [2]}])
+def test_any_value_anywhere_is_taken_or_told_in_a_line(default, value):
+    def places(settings, above=()):
+        for key, below in settings.items() if isinstance(settings, dict) else enumerate(settings):
+            yield (*above, key)
+            yield from places(below, (*above, key)) if isinstance(below, dict | list) else ()
+
+    # One anatomy is as another, and so is one budget.
+    for name in ("knee", "cardiac", "abdomen"):
+        del default["anatomies"][name]
+    for place in list(places(default)):
+        if place[:2] == ("training", "stages") and place[2:3] > ("distilled",):
+            continue
+        changed = deepcopy(default)
+        section = changed
+        for key in place[:-1]:
+            section = section[key]
+        section[place[-1]] = value
+        # Any other exception fails the test.
+        with suppress(UnimriError):
+            parse_config(changed)
+
+
+def test_every_fault_is_told_up_to_a_number(default):
+    with pytest.raises(UnimriError, match=r"seed is 'x': .*; config: wrong0: unknown key.*; and \d+ more"):
+        parse_config(default | {"seed": "x"} | {f"wrong{number}": 1 for number in range(30)})
+
+
+def test_home_and_variables_are_filled_in(default, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("SCANS", "/data")
+    default["anatomies"]["brain"] |= {"path": "~/brain", "splits": "$SCANS/splits.csv"}
+    config = parse_config(default | {"results": "$HOME/results"})
+    brain = config.anatomies["brain"]
+    assert (config.results, brain.path) == (Path("/home/me/results"), Path("/home/me/brain"))
+    assert brain.splits == Path("/data/splits.csv")
 
 
 def test_no_base_anatomy_is_told(default):

@@ -1,15 +1,17 @@
 """The whole configuration, typed: read once, validated, with errors that name the key."""
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from unimri.classical.settings import ClassicalSettings
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, parse_settings
+from unimri.core.settings_file import read_yaml
 from unimri.data.layouts import ReaderSettings
 from unimri.data.prepare import Geometry, PreparationSettings
 from unimri.data.scanner import SimulationSettings
@@ -18,20 +20,38 @@ from unimri.evaluation.statistics import StatisticsSettings
 from unimri.metrics.base import MetricSettings
 from unimri.models.registry import NetworkSettings
 from unimri.models.settings import CascadeSettings
+from unimri.physics.mask import Acceleration
 from unimri.physics.masks import MaskSettings, draw_masks
 from unimri.training.methods import ADAPTATIONS, METHODS, Method, budgets
 from unimri.training.settings import Budget, Distillation, Optimisation, Running
 
-AnatomyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$")]
+AnatomyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
+
+
+def _place(given: Path) -> Path:
+    """A folder or file that somebody gives, with ~ and variables of the environment, such as $HOME, filled in."""
+    path = Path(os.path.expandvars(given))
+    with suppress(RuntimeError):
+        # Which says that there is no such user.
+        path = path.expanduser()
+    if "{" in str(path) or "}" in str(path):
+        raise ValueError("braces are wildcards of Snakemake; rename it, or make a link to it that has none")
+    if not str(path).isprintable() or str(path).startswith("-"):
+        raise ValueError("control characters and a - at the start cannot be used; rename it, or make a link to it")
+    return path
+
+
+Place = Annotated[Path, AfterValidator(_place)]
+"""Relative to the working folder, in which Snakemake runs."""
 
 
 class AnatomySettings(Settings):
     role: Literal["base", "new"] = Field(description="base: S1 to S3 train on it; new: S4 adds it")
-    path: Path | None = Field(None, description="folder of real scans; without it the anatomy is simulated")
+    path: Place | None = Field(None, description="folder of real scans; without it the anatomy is simulated")
     simulation: SimulationSettings | None = Field(None, description="what to simulate when there is no path")
     reader: ReaderSettings = Field(description="how the folder is laid out")
     fit: Geometry = Field(description="crop: centre crop, zero padded; resize: the whole slice")
-    splits: Path | None = Field(
+    splits: Place | None = Field(
         None,
         description="CSV with the columns patient (as `unimri inspect` names them) and split, "
         "instead of a division by `preparation.fractions`",
@@ -104,7 +124,7 @@ class Robustness(Settings):
     methods: Annotated[list[str], _methods()] = Field(
         ["undersampled", "independent", "shared", "proposed"], description="methods of Table 1 to try"
     )
-    accelerations: list[Annotated[float, Field(gt=1)]] = Field([], description="others than the trained one")
+    accelerations: list[Acceleration] = Field([], description="others than the trained one")
     masks: list[MaskSettings] = Field([], description="others than the trained one, at the trained acceleration")
     noise: list[Annotated[float, Field(gt=0)]] = Field(
         [],
@@ -159,13 +179,13 @@ class Config(Settings):
     seed: int = Field(
         0, ge=0, description="seed of simulation and splits, and of the trainings without `training.seeds`"
     )
-    results: Path = Field(Path("results"), description="folder that everything is written to")
-    private: Path = Field(
+    results: Place = Field(Path("results"), description="folder that everything is written to")
+    private: Place = Field(
         Path("private"),
         description="folder of the lists that join keys to names of patients and files",
     )
     container: str | None = Field(None, description="image that --sdm apptainer runs jobs in: a file or an address")
-    accelerations: list[Annotated[float, Field(gt=1)]] = Field(
+    accelerations: list[Acceleration] = Field(
         min_length=1, description="how many times fewer lines are kept; every method is trained for each"
     )
     anatomies: dict[AnatomyName, AnatomySettings] = Field(description="by names of your own choice")
@@ -292,29 +312,12 @@ def load_config(path: Path, *overlays: Path) -> Config:
 
     Raises
     ------
-    UnimriError : when one is missing or is not YAML, or the whole does not validate.
+    UnimriError : when one cannot be read, see `read_yaml`, or the whole does not validate.
     """
     content: dict[str, Any] = {}
     for file in (path, *overlays):
         content = _merged(content, read_yaml(file))
     return parse_config(content)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read the settings of a YAML file.
-
-    Raises
-    ------
-    UnimriError : when it is missing, is not YAML, or holds no settings.
-    """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
-        reason = " ".join(str(fault).split())
-        raise UnimriError(f"{path}: cannot be read as YAML ({reason}); check the path and the file") from None
-    if not isinstance(content, dict):
-        raise UnimriError(f"{path}: holds no settings; start from the file that comes with the project")
-    return content
 
 
 def _merged(below: Any, above: Any) -> Any:

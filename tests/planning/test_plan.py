@@ -44,10 +44,16 @@ def test_a_task_holds_its_own_stages_settings_and_no_other(default):
 
 def test_a_path_that_is_no_folder_is_told_by_key(default):
     default["anatomies"]["knee"]["path"] = "/nowhere/knee"
-    with pytest.raises(
-        UnimriError, match=r"config: anatomies\.knee\.path: /nowhere/knee is no folder; correct the path"
-    ):
+    default["anatomies"]["brain"] |= {"path": "elsewhere", "splits": "/nowhere/splits.csv"}
+    with pytest.raises(UnimriError) as fault:
         WorkflowPlan(parse_config(default))
+    # All of them, and where a relative one starts.
+    for says in (
+        "config: anatomies.knee.path: /nowhere/knee is no folder; correct the path",
+        f"config: anatomies.brain.path: elsewhere (in {Path.cwd()}) is no folder; correct the path",
+        "config: anatomies.brain.splits: /nowhere/splits.csv is no file; correct the path",
+    ):
+        assert says in str(fault.value)
 
 
 def test_a_listing_changes_with_names_and_sizes_and_not_with_times(default, tmp_path):

@@ -169,6 +169,8 @@ def test_other_fractions_read_no_scan_again(finished: Path) -> None:
         ("training: {optimisation: {precision: float8}}", "config: training.optimisation.precision is 'float8'"),
         ("distilation: {omega: 1}", "config: distilation: unknown key"),
         ("anatomies: {knee: {path: /nowhere/knee}}", "config: anatomies.knee.path: /nowhere/knee is no folder"),
+        ("studies: {}\nstudies: {}", "wrong.yaml: 'studies' is given twice, in line 1 and in line 2"),
+        ("anatomies: {knee: {path: 'a {b}'}}", "config: anatomies.knee.path is 'a {b}': braces are wildcards"),
     ],
 )
 def test_a_wrong_setting_is_one_clear_line(finished: Path, overlay: str, says: str) -> None:

@@ -8,6 +8,15 @@ from typing import Self
 # The mend of most faults of files.
 AGAIN = "the file is damaged or cut short: copy or download it again"
 
+# Of a message: what it repeats may be a file's own, of any length.
+_LONGEST = 4000
+
+
+def printable(text: str) -> str:
+    """Text that others wrote, in one line, as a terminal may be shown it: control characters are spelt out."""
+    words = " ".join(text.split())
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in words)
+
 
 class UnimriError(Exception):
     """A fault in what the user gave: a file, a setting, a name.
@@ -15,6 +24,10 @@ class UnimriError(Exception):
     The message is one line that names the file or key and the mend. The command line prints it without a traceback and
     exits with status 1; anything else that is raised is a bug of ours and keeps its traceback.
     """
+
+    def __init__(self, message: str) -> None:
+        shown = printable(message)
+        super().__init__(shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 4]} ...")
 
 
 class ReadError(UnimriError):

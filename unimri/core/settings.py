@@ -1,7 +1,9 @@
 """What all typed settings share. Each section's settings stand beside the code that they steer."""
 
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from reprlib import Repr
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
@@ -9,11 +11,21 @@ from unimri.core.errors import UnimriError
 
 T = TypeVar("T")
 
+# A value in an error; the whole of it may be a file's.
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxlist = _SHORT.maxtuple = 20
+# Faults that one error tells, and keys that are named in place of an unknown one.
+_TOLD, _NEAR = 20, 2
+
 
 class Settings(BaseModel):
-    """A section of the configuration: unknown keys are an error, values cannot be changed after loading."""
+    """A section of the configuration: unknown keys are an error, values cannot be changed after loading.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Numbers are finite: NaN passes every comparison that follows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def parse_settings(kind: type[T], content: str | dict[str, Any], source: str) -> T:
@@ -33,7 +45,10 @@ def parse_settings(kind: type[T], content: str | dict[str, Any], source: str) ->
     try:
         return adapter.validate_json(content) if isinstance(content, str) else adapter.validate_python(content)
     except ValidationError as fault:
-        raise UnimriError("; ".join(f"{source}: {_describe(error)}" for error in fault.errors())) from None
+        known = _keys(kind)
+        told = [f"{source}: {_describe(error, known)}" for error in fault.errors()]
+        more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
+        raise UnimriError("; ".join(told[:_TOLD] + more)) from None
 
 
 def read_settings(kind: type[T], path: Path, again: str) -> T:
@@ -59,13 +74,50 @@ def read_settings(kind: type[T], path: Path, again: str) -> T:
         raise UnimriError(f"{error}; {again}") from None
 
 
-def _describe(error: Any) -> str:
+def _describe(error: Any, known: dict[str, Any]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{key}: unknown key; check its spelling, or set it to null in your overlay to take it out"
+        near = _near(error["loc"], known)
+        meant = f" (did you mean {' or '.join(near)}?)" if near else ""
+        return f"{key}: unknown key{meant}; check its spelling, or set it to null in your overlay to take it out"
     if error["type"] == "missing":
         return f"{key}: missing; it must be given"
     message = error["msg"].removeprefix("Value error, ")
     # Of damaged JSON the input is all of it.
-    value = "" if isinstance(error["input"], dict) or error["type"] == "json_invalid" else f" is {error['input']!r}"
+    shown = not isinstance(error["input"], dict) and error["type"] != "json_invalid"
+    value = f" is {_SHORT.repr(error['input'])}" if shown else ""
     return f"{key}{value}: {message[0].lower()}{message[1:]}".removeprefix(": ")
+
+
+def _keys(kind: Any) -> dict[str, Any]:
+    """The keys that settings of a type may have, and below each those of its section; "*" for any name."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: _keys(field.annotation) for name, field in kind.model_fields.items()}
+    if get_origin(kind) is dict:
+        return {"*": _keys(get_args(kind)[1])}
+    # Of a union those of all its members.
+    return {name: below for part in get_args(kind) for name, below in _keys(part).items()}
+
+
+def _near(loc: tuple[int | str, ...], known: dict[str, Any]) -> list[str]:
+    """Known keys that an unknown one may stand for: of the same section, then of any other."""
+    *above, own = map(str, loc)
+    path, section = "", known
+    for part in above:
+        # Pydantic puts the kind into the place too, which is no key.
+        if part in section or "*" in section:
+            path, section = f"{path}{part}.", section[part if part in section else "*"]
+    if beside := get_close_matches(own, section, n=1, cutoff=0.75):
+        return [path + beside[0]]
+    everywhere = _paths(known)
+    names = get_close_matches(own, {name for name, _ in everywhere}, n=1, cutoff=0.8)
+    return [place for name, place in everywhere if name in names][:_NEAR]
+
+
+def _paths(known: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
+    """Each key, and the place that it stands in."""
+    found = []
+    for name, below in known.items():
+        found += [] if name == "*" else [(name, above + name)]
+        found += _paths(below, f"{above}{'NAME' if name == '*' else name}.")
+    return found

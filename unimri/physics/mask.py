@@ -1,6 +1,6 @@
 """What every kind of mask is; a kind from outside the package is written with this module."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,12 @@ PhaseEncoding = Literal["columns", "rows"]
 
 PHASE_AXES: dict[PhaseEncoding, Literal[-1, -2]] = {"columns": -1, "rows": -2}
 """The axis of k-space, (..., rows, columns), that steps from line to line."""
+
+MOST = 1000
+"""The largest acceleration: there are not as many lines."""
+
+Acceleration = Annotated[float, Field(gt=1, le=MOST)]
+"""How many times fewer lines are kept."""
 
 
 class Mask(Extensible):
@@ -29,7 +35,7 @@ class Mask(Extensible):
     axis: PhaseEncoding = Field("columns", description="which lines of k-space phase encoding steps through")
     per_slice: bool = Field(False, description="draw a mask for each slice, instead of one for all")
     bank: int = Field(
-        256, ge=2, description="how many masks are drawn when per_slice is true; slices take them in turn"
+        256, ge=2, le=10_000, description="how many masks are drawn when per_slice is true; slices take them in turn"
     )
     seed: int = Field(0, ge=0, description="seed of the draw")
 

@@ -14,7 +14,7 @@ from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError, check_file
 from unimri.core.plugins import MASK_GROUP, load_plugins, one_of
 from unimri.core.settings import Settings
-from unimri.physics.mask import Mask, PhaseEncoding, line_budget
+from unimri.physics.mask import MOST, Mask, PhaseEncoding, line_budget
 
 
 class Gaussian1D(Mask):
@@ -106,7 +106,7 @@ def _apply_preset(value: Any) -> Any:
         return value
     if "preset" in value:
         rest = {key: entry for key, entry in value.items() if key != "preset"}
-        if value["preset"] not in PRESETS:
+        if value["preset"] not in list(PRESETS):
             raise ValueError(f"preset {value['preset']!r} is unknown; allowed: {', '.join(PRESETS)}")
         return {"name": value["preset"]} | PRESETS[value["preset"]] | rest
     return {"name": value.get("kind", "")} | value
@@ -172,12 +172,21 @@ def draw_masks(settings: MaskSettings, size: int, acceleration: float) -> Masks:
 
     Raises
     ------
-    UnimriError : when the centre that is always kept does not fit the acceleration.
+    UnimriError : when there is no such acceleration, or the settings do not fit it.
     """
+    if not 1 < acceleration <= MOST:
+        raise UnimriError(f"acceleration is {acceleration:g}; allowed: above 1, and at most {MOST}")
     # Acceleration in thousandths: SeedSequence takes whole numbers, and 4 and 4.5 must differ.
     rng = np.random.default_rng([settings.seed, size, round(acceleration * 1000)])
     count = settings.bank if settings.per_slice else 1
-    masks = np.stack([settings.draw(size, acceleration, rng) for _ in range(count)])
+    try:
+        masks = np.stack([settings.draw(size, acceleration, rng) for _ in range(count)])
+    except (ValueError, ArithmeticError) as fault:
+        # Numbers that pass one by one, such as a sigma of 1e-320.
+        raise UnimriError(
+            f"mask {settings.name}: cannot be drawn of {size} lines at acceleration {acceleration:g} ({fault}); "
+            "give other settings"
+        ) from None
     return Masks(masks, acceleration, settings.axis, settings.name)
 
 

@@ -14,9 +14,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from unimri.config import Config, read_yaml
+from unimri.config import Config
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings, parse_settings
+from unimri.core.settings_file import read_yaml
 
 log = logging.getLogger(__name__)
 

@@ -47,9 +47,14 @@ class WorkflowPlan(TrainingPlan):
             f"--logger {training.logger} --picture-epochs {training.picture_epochs}" if training.logger else ""
         )
         self.shards = [shard_name(number) for number in range(config.preparation.shards)]
+        faults = []
         for name, anatomy in config.anatomies.items():
             if anatomy.path is not None and not anatomy.path.is_dir():
-                raise UnimriError(f"config: anatomies.{name}.path: {anatomy.path} is no folder; correct the path")
+                faults.append(f"config: anatomies.{name}.path: {_shown(anatomy.path)} is no folder; correct the path")
+            if anatomy.splits is not None and not anatomy.splits.is_file():
+                faults.append(f"config: anatomies.{name}.splits: {_shown(anatomy.splits)} is no file; correct the path")
+        if faults:
+            raise UnimriError("; ".join(faults))
 
     def simulation(self, anatomy: str) -> str:
         """Settings of a simulated data set."""
@@ -339,6 +344,11 @@ class PlannedReconstructions:
         place = (method, self._sampling, seed, self._anatomy)
         model, files = self._plan.model(*place), self._plan.model_files(*place)
         return _reconstruction(method, seed, condition, model, **how), files
+
+
+def _shown(path: Path) -> str:
+    """A path that leads nowhere, with where it starts."""
+    return str(path) if path.is_absolute() else f"{path} (in {Path.cwd()})"
 
 
 def _reconstruction(method: str, seed: str, condition: str, model: str | None, **how: Any) -> Reconstruction:
