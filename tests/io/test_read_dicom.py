@@ -9,11 +9,13 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import (
     BasicTextSRStorage,
+    CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     GrayscaleSoftcopyPresentationStateStorage,
     ImplicitVRLittleEndian,
     MediaStorageDirectoryStorage,
+    SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
 from scan_files import ramp, write_image, write_nifti, write_series
@@ -22,6 +24,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
 from unimri.data.layouts import DicomReader, ReaderSettings
 from unimri.io.nifti import read_slices, slice_orientation
+from unimri.io.notes import heard
 
 SETTINGS = DicomReader()
 
@@ -80,13 +83,13 @@ def test_a_series_of_images_that_are_not_parallel_is_ordered_by_number(tmp_path)
     assert [path.name for path in scan.paths] == ["z", "y"]
 
 
-def test_rescale_gives_the_scanners_scale_and_negative_values_lose_their_sign(tmp_path):
-    pixels = np.arange(20, dtype=np.uint16).reshape(4, 5)
+def test_rescale_gives_the_scanners_scale(tmp_path):
+    pixels = np.arange(4, 24, dtype=np.uint16).reshape(4, 5)
     write_image(tmp_path / "a.dcm", pixels, RescaleSlope="2.5", RescaleIntercept="-10")
     (scan,) = SETTINGS.find(tmp_path)
     volume = SETTINGS.read_scan(scan)
     assert volume.dtype == np.float32
-    np.testing.assert_allclose(volume[0], abs(2.5 * pixels.astype(float) - 10))
+    np.testing.assert_allclose(volume[0], 2.5 * pixels.astype(float) - 10)
 
 
 def test_monochrome1_is_inverted(tmp_path):
@@ -118,10 +121,10 @@ def test_files_without_preamble_or_extension_are_found(tmp_path):
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
 def test_every_uncompressed_encoding_gives_the_same_values(tmp_path, syntax):
-    pixels = (ramp(30, 80) - 700).astype(np.int16)
+    pixels = ramp(30, 80).astype(np.int16)
     write_image(tmp_path / "a", pixels, syntax=syntax)
     (scan,) = SETTINGS.find(tmp_path)
-    np.testing.assert_array_equal(SETTINGS.read_scan(scan)[0], abs(pixels))
+    np.testing.assert_array_equal(SETTINGS.read_scan(scan)[0], pixels)
 
 
 def test_several_series_may_lie_in_one_folder(tmp_path):
@@ -148,27 +151,124 @@ def test_the_modality_table_is_applied(tmp_path):
     assert SETTINGS.read_scan(scan)[0].tolist() == [[5, 5, 50], [500, 5000, 5000]]
 
 
+def private(group, creator, element, representation, value):
+    """An edit that writes an element of a vendor's own."""
+    return lambda dataset: dataset.private_block(group, creator, create=True).add_new(element, representation, value)
+
+
+def orphaned(dataset):
+    """GE's element, whose creator an anonymiser has taken away."""
+    dataset.Manufacturer = "GE MEDICAL SYSTEMS"
+    dataset.add_new(0x0043102F, "SS", 3)
+
+
 @pytest.mark.parametrize(
-    ("header", "magnitude"),
+    ("header", "part"),
     [
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, False),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "R", "ND"]}, False),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "I"]}, False),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]}, False),
-        ({"ComplexImageComponent": "IMAGINARY"}, False),
-        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"], "ComplexImageComponent": "MAGNITUDE"}, True),
-        ({"ImageType": ["DERIVED", "SECONDARY"]}, True),
-        ({"ImageType": "PRIMARY"}, True),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "R", "ND"]}, "real part"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "I"]}, "imaginary part"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PHASE MAP", "P", "FFE"]}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "PHASE", "NONE"]}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "IMAGINARY", "NONE"]}, "imaginary part"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "REAL"]}, "real part"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "R_FFE", "R", "FFE"]}, "real part"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "I_SE", "NONE"]}, "imaginary part"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P_PCA", "NONE"]}, "phase"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "VELOCITY MAP", "V"]}, "velocity"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "B0 MAP", "B0", "FFE"]}, "field map"),
+        ({"ImageType": ["DERIVED", "PRIMARY", "OTHER", "PHASE"]}, "phase"),
+        ({"ImageType": "PHASE"}, "phase"),
+        ({"ComplexImageComponent": "IMAGINARY"}, "imaginary part"),
+        ({"RescaleSlope": 1, "RescaleIntercept": 0, "RescaleType": "milliradials"}, "phase"),
+        ({"edit": private(0x0043, "GEMS_PARM_01", 0x2F, "SS", 1)}, "phase"),
+        ({"edit": private(0x0043, "GEMS_PARM_01", 0x2F, "SS", 2)}, "real part"),
+        ({"edit": private(0x0043, "GEMS_PARM_01", 0x2F, "UN", b"\3\0")}, "imaginary part"),
+        ({"edit": orphaned}, "imaginary part"),
+        ({"edit": private(0x2005, "Philips MR Imaging DD 001", 0x11, "CS", "P")}, "phase"),
+        ({"edit": private(0x0051, "SIEMENS MR HEADER", 0x16, "LO", "p2 P/ND")}, None),
+        ({"edit": private(0x0051, "SIEMENS MR HEADER", 0x16, "LO", "P/ND")}, "phase"),
+        ({"edit": private(0x0043, "GEMS_PARM_01", 0x2F, "SS", 0)}, None),
+        ({"edit": private(0x0043, "ANOTHER", 0x2F, "SS", 1)}, None),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"], "ComplexImageComponent": "MAGNITUDE"}, None),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M_IR", "M", "IR"]}, None),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M_FFE", "M", "FFE"]}, None),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M_PCA", "M", "PCA"]}, None),
+        ({"ImageType": ["DERIVED", "PRIMARY", "PHASE CONTRAST", "REALTIME"]}, None),
+        ({"ImageType": ["DERIVED", "SECONDARY"]}, None),
+        ({"ImageType": "PRIMARY"}, None),
     ],
 )
-def test_phases_and_parts_are_refused_where_the_header_says_so(tmp_path, header, magnitude):
+def test_phases_and_parts_are_refused_where_the_header_says_so(tmp_path, header, part):
     write_series(tmp_path, **header)
     (scan,) = SETTINGS.find(tmp_path)
-    if magnitude:
+    if part is None:
         assert _values(SETTINGS.read_scan(scan)) == [1, 2, 3]
     else:
-        with pytest.raises(UnimriError, match="is no magnitude image"):
+        with pytest.raises(UnimriError, match=f"is no magnitude image: its header says {part}"):
             SETTINGS.read_scan(scan)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ({"Modality": "CT"}, "is of modality CT, and only MR is read"),
+        ({"Modality": "PT"}, "is of modality PT, and only MR is read"),
+        ({"Modality": "PLANTED"}, "is of another modality, and only MR is read"),
+        ({"Modality": None, "SOPClassUID": CTImageStorage}, "is of modality CT, and only MR is read"),
+        ({"Modality": "CT", "ImageType": ["ORIGINAL", "PRIMARY", "M"]}, "is of modality CT"),
+        ({"Modality": None}, None),
+        ({"Modality": "MR", "SOPClassUID": SecondaryCaptureImageStorage}, None),
+    ],
+)
+def test_only_mr_is_read(tmp_path, header, says):
+    write_series(tmp_path, **header)
+    (scan,) = SETTINGS.find(tmp_path)
+    if says is None:
+        assert _values(SETTINGS.read_scan(scan)) == [1, 2, 3]
+    else:
+        with pytest.raises(UnimriError, match=says):
+            SETTINGS.read_scan(scan)
+
+
+def _padded(tmp_path, value, kind=np.uint16, **header):
+    """What is read of one image with this value in its first two rows and the notes of it; 1000 is its largest."""
+    pixels = np.arange(20, dtype=kind).reshape(5, 4) * 50
+    pixels[4, 3], pixels[:2] = 1000, value
+    write_image(tmp_path / "a.dcm", pixels, **header)
+    (scan,) = SETTINGS.find(tmp_path)
+    with heard() as notes:
+        return SETTINGS.read_scan(scan)[0], notes
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "header"),
+    [
+        (65535, np.uint16, {"PixelPaddingValue": 65535}),
+        # Not at the corners alone, and not far above the rest: nothing but the header can tell.
+        (1200, np.uint16, {"PixelPaddingValue": 1200}),
+        (1300, np.uint16, {"PixelPaddingValue": 1200, "PixelPaddingRangeLimit": 1400}),
+        (1300, np.uint16, {"PixelPaddingValue": 1400, "PixelPaddingRangeLimit": 1200}),
+        (-2000, np.int16, {"edit": lambda dataset: dataset.add_new("PixelPaddingValue", "US", 63536)}),
+        (-2000, np.int16, {"PixelPaddingValue": -2000, "RescaleSlope": 1, "RescaleIntercept": 0}),
+    ],
+)
+def test_padding_that_the_header_declares_becomes_background(tmp_path, value, kind, header):
+    image, notes = _padded(tmp_path, value, kind, **header)
+    assert image[:2].tolist() == [[0] * 4] * 2
+    assert (image[2, 0], image[4, 3], image.max()) == (400, 1000, 1000)
+    assert notes == ["padding that the header declares (40 % of all values) is read as 0"]
+
+
+def test_declared_padding_is_dark_where_large_values_are_dark(tmp_path):
+    image, notes = _padded(tmp_path, 0, PixelPaddingValue=0, PhotometricInterpretation="MONOCHROME1")
+    assert image[:2].tolist() == [[0] * 4] * 2
+    assert (image[2, 0], image[4, 3]) == (600, 0)
+    assert len(notes) == 1
+
+
+def test_declared_padding_that_is_zero_is_nothing_to_tell(tmp_path):
+    assert _padded(tmp_path, 0, PixelPaddingValue=0)[1] == []
 
 
 def test_each_file_is_inverted_by_its_own_word(tmp_path):

@@ -18,7 +18,7 @@ from pydantic import Field
 from unimri.core.errors import UnimriError
 from unimri.core.plugins import READER_GROUP, load_plugins, one_of
 from unimri.core.settings import Settings, parse_settings
-from unimri.data.reader import PatientPattern, Reader, patient_by_pattern
+from unimri.data.reader import ImageReader, PatientPattern, Reader, patient_by_pattern
 from unimri.io import fastmri, ismrmrd, nifti
 from unimri.io.dicom.pixels import read_series
 from unimri.io.dicom.series import Header, find_series, series_orientation
@@ -27,7 +27,7 @@ from unimri.io.isolated import isolated
 from unimri.io.volume import Plane, Scan, check_folder, files_below, nothing_found
 
 
-class DicomReader(Reader):
+class DicomReader(ImageReader):
     """Any folder tree with DICOM files, such as fastMRI's DICOM archives."""
 
     format: Literal["dicom", "fastmri-dicom"] = "dicom"
@@ -67,13 +67,13 @@ class DicomReader(Reader):
         return _some(sorted(scans, key=lambda scan: (scan.patient, scan.name)), folder, "DICOM image")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
-        return read_series(paths, self.plane)
+        return read_series(paths, self.plane, self.negatives)
 
     def orientation(self, paths: tuple[Path, ...]) -> str:
         return series_orientation(paths, self.plane)
 
 
-class NiftiReader(Reader):
+class NiftiReader(ImageReader):
     """Any folder of NIfTI files."""
 
     format: Literal["nifti"] = "nifti"
@@ -102,13 +102,13 @@ class NiftiReader(Reader):
         return _some(scans, folder, "NIfTI file (.nii, .nii.gz) that is not excluded")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
-        return nifti.read_slices(paths[0], self.plane)
+        return nifti.read_slices(paths[0], self.plane, negatives=self.negatives)
 
     def orientation(self, paths: tuple[Path, ...]) -> str:
         return nifti.slice_orientation(paths[0], self.plane)
 
 
-class FastmriReader(Reader):
+class FastmriReader(ImageReader):
     """fastMRI's k-space files, single-coil and multi-coil (https://fastmri.med.nyu.edu)."""
 
     format: Literal["fastmri-h5"] = "fastmri-h5"
@@ -139,7 +139,7 @@ class FastmriReader(Reader):
         return _some(scans, folder, "fastMRI file (.h5) of the acquisitions that are asked for")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
-        return isolated(paths[0], UNREADABLE, fastmri.read_slices, self.use)
+        return isolated(paths[0], UNREADABLE, fastmri.read_slices, self.use, self.negatives)
 
 
 class IsmrmrdReader(Reader):
@@ -186,7 +186,7 @@ def _hdf5_scans(
     ]
 
 
-class AcdcReader(Reader):
+class AcdcReader(ImageReader):
     """ACDC: cardiac cine, one 4D file a patient (https://www.creatis.insa-lyon.fr/Challenge/acdc)."""
 
     format: Literal["acdc"] = "acdc"
@@ -205,13 +205,13 @@ class AcdcReader(Reader):
         return _some(scans, folder, "ACDC scan (patientNNN/patientNNN_4d.nii.gz)")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
-        return nifti.read_slices(paths[0])
+        return nifti.read_slices(paths[0], negatives=self.negatives)
 
     def orientation(self, paths: tuple[Path, ...]) -> str:
         return nifti.slice_orientation(paths[0])
 
 
-class DecathlonReader(Reader):
+class DecathlonReader(ImageReader):
     """Medical Segmentation Decathlon: one task's folder (http://medicaldecathlon.com)."""
 
     format: Literal["decathlon"] = "decathlon"
@@ -233,7 +233,7 @@ class DecathlonReader(Reader):
         return _some(scans, folder, "Decathlon image (imagesTr/*.nii.gz, imagesTs/*.nii.gz)")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
-        return nifti.read_slices(paths[0], channel=self.channel)
+        return nifti.read_slices(paths[0], channel=self.channel, negatives=self.negatives)
 
     def orientation(self, paths: tuple[Path, ...]) -> str:
         return nifti.slice_orientation(paths[0])
@@ -248,7 +248,7 @@ FOLDERS: dict[Sequence, str] = {
 }
 
 
-class ChaosReader(Reader):
+class ChaosReader(ImageReader):
     """CHAOS: abdominal MR of healthy volunteers (https://chaos.grand-challenge.org)."""
 
     format: Literal["chaos-mr"] = "chaos-mr"
@@ -278,7 +278,7 @@ class ChaosReader(Reader):
         return _some(scans, folder, f"CHAOS MR sequence ({wanted})")
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
-        return read_series(paths)
+        return read_series(paths, negatives=self.negatives)
 
     def orientation(self, paths: tuple[Path, ...]) -> str:
         return series_orientation(paths)

@@ -6,7 +6,6 @@ each shard, the manifest. `inspect` says before anything is written what would c
 
 import logging
 import os
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256 as sha256_of
 from pathlib import Path
@@ -27,6 +26,7 @@ from unimri.data.layouts import ReaderSettings
 from unimri.data.reader import Reader
 from unimri.data.shard import ShardContent, ShardWriter, SourceFile, write_manifest, writing_shard
 from unimri.data.store import SPLITS, Split, shard_name
+from unimri.io.notes import heard
 from unimri.io.volume import Scan
 
 log = logging.getLogger(__name__)
@@ -212,7 +212,10 @@ def finish(shards: Mapping[str, ShardContent], fractions: Fractions, seed: int, 
 
 
 def _add(shard: ShardWriter, entry: Entry, scan: Scan, task: ShardTask) -> None:
-    slices = task.reader.read_scan(scan)
+    with heard() as notes:
+        slices = task.reader.read_scan(scan)
+    for text in notes:
+        log.warning("volume %s: %s", entry.volume, text)
     matrix = slices.shape[1], slices.shape[2]
     resized = to_size(slices, task.fit, task.slices)
     scale = float(resized.max())
@@ -319,6 +322,7 @@ class Finding(NamedTuple):
     orientation : how the slices lie in the body, as `unimri.io.volume.describe` says; blank when it is not known.
     largest : value, on the scanner's own scale; None likewise.
     fault : why it cannot be used, and the mend; blank when it can.
+    notes : what reading has made of it that was not in its files.
     """
 
     patient: str
@@ -328,6 +332,7 @@ class Finding(NamedTuple):
     orientation: str
     largest: float | None
     fault: str
+    notes: tuple[str, ...] = ()
 
 
 def inspect(folder: Path, reader: Reader) -> Iterator[Finding]:
@@ -341,14 +346,13 @@ def inspect(folder: Path, reader: Reader) -> Iterator[Finding]:
     for scan in tqdm(reader.find(folder), desc="inspect", unit="volume", disable=None):
         files = len(scan.paths)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with heard() as notes:
                 slices, orientation = reader.read_scan(scan), reader.orientation(scan.paths)
         except ReadError as fault:
             yield Finding(scan.patient, scan.name, files, None, "", None, str(fault))
         else:
             shape = slices.shape[0], slices.shape[1], slices.shape[2]
-            yield Finding(scan.patient, scan.name, files, shape, orientation, float(slices.max()), "")
+            yield Finding(scan.patient, scan.name, files, shape, orientation, float(slices.max()), "", tuple(notes))
 
 
 def findings_table(findings: Sequence[Finding]) -> str:
@@ -361,7 +365,12 @@ def findings_table(findings: Sequence[Finding]) -> str:
     header = ["patient", "volume", *sizes, "orientation", "largest value", "left out because"]
     table = tabulate(rows, header, tablefmt="plain", floatfmt="g", disable_numparse=[0, 1, 8])
     usable = [one for one in findings if one.shape is not None]
-    return (
-        f"{table}\n\n{len({one.patient for one in usable})} patients, {len(usable)} volumes, "
-        f"{sum(one.shape[0] for one in usable if one.shape)} slices; {len(findings) - len(usable)} left out"
+    told = [f"{one.volume}: {text}" for one in findings for text in one.notes]
+    return "\n".join(
+        [
+            *(table, ""),
+            *(told and [*told, ""]),
+            f"{len({one.patient for one in usable})} patients, {len(usable)} volumes, "
+            f"{sum(one.shape[0] for one in usable if one.shape)} slices; {len(findings) - len(usable)} left out",
+        ]
     )

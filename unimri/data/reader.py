@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from unimri.core.plugins import Extensible
-from unimri.io.volume import Scan
+from unimri.io.volume import Negatives, Scan
 
 
 class Reader(Extensible):
@@ -65,6 +65,17 @@ class Reader(Extensible):
     def orientation(self, paths: tuple[Path, ...]) -> str:
         """How the slices that `read` gives lie in the body; see `unimri.io.volume.describe`. Blank: not known."""
         return ""
+
+
+class ImageReader(Reader):
+    """A reader of images, whose values may be no magnitudes."""
+
+    negatives: Negatives = Field(
+        "refuse",
+        description="What negative values are, beyond padding and the few that interpolation makes: refuse leaves the "
+        "scan out (standardised images, real parts), clip reads them as 0, magnitude takes the sign off (signed "
+        "inversion recovery).",
+    )
 
 
 def _compiles(pattern: str) -> str:

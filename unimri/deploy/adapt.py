@@ -204,6 +204,8 @@ def _check_scans(found: list[Finding], settings: AdaptationSettings, log: Callab
     for one in found:
         if one.fault:
             log(f"left out: {one.fault}")
+        for text in one.notes:
+            log(f"{one.volume}: {text}")
     left_out = len(found) - len(usable)
     log(f"{len(patients)} patients, {len(usable)} volumes, {slices} slices; {left_out} volumes left out")
     if len(patients) < 3:

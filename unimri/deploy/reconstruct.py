@@ -16,6 +16,7 @@ from unimri.deploy.estimates import Choice
 from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
 from unimri.io.formats import Source, check_output, find_sources
+from unimri.io.notes import heard
 from unimri.io.volume import Images, Provenance
 from unimri.metrics.base import MetricSettings
 from unimri.physics.acquisition import Acquisition
@@ -79,6 +80,7 @@ class Outcome(NamedTuple):
     zero_filled: tuple["Score", ...] = ()
     own: tuple["Score", ...] = ()
     fault: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Models:
@@ -136,7 +138,8 @@ def _reason(source: Source, fault: UnimriError, deidentify: bool) -> str:
 
 
 def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) -> Outcome:
-    content = source.read()
+    with heard() as notes:
+        content = source.read()
     if isinstance(content, Images) or content.complete:
         retrospective, model = True, models.of(wanted.acceleration)
         scan = _undersampled(content, model, wanted)
@@ -155,7 +158,16 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
     source.write(images, output, provenance, wanted.as_png)
     before, after = (_scores(scan.truth, own, settings) for own in (zero_filled, images))
     return Outcome(
-        source.name, source.number, name, found.anatomy, found.choice, found.acceleration, slices, before, after
+        source.name,
+        source.number,
+        name,
+        found.anatomy,
+        found.choice,
+        found.acceleration,
+        slices,
+        before,
+        after,
+        notes=tuple(notes),
     )
 
 
@@ -197,7 +209,8 @@ def outcome_line(outcome: Outcome, deidentify: bool) -> str:
         how = f" (fallback: {choice.unlike})" if choice.unlike else f" (auto, {choice.confidence:.0%} sure)"
     used = f"{outcome.acceleration:.2f}x, {outcome.model}, {outcome.anatomy}{how}"
     line = f"{name}: {outcome.slices} slices, {used}"
-    return f"{line}: {_gain(outcome.zero_filled, outcome.own)}" if outcome.own else line
+    gain = f": {_gain(outcome.zero_filled, outcome.own)}" if outcome.own else ""
+    return "; ".join([f"{line}{gain}", *outcome.notes])
 
 
 def summary(outcomes: Sequence[Outcome], output: Path) -> str:

@@ -24,6 +24,7 @@ from unimri.core.hdf5 import hdf5_file
 from unimri.io.isolated import isolated
 from unimri.io.volume import (
     MAX_DEFLATE_RATIO,
+    Negatives,
     Provenance,
     Scan,
     acquired,
@@ -142,7 +143,7 @@ def patient_of(path: Path, acquisitions: list[str] | None) -> str | None:
     return named if acquisitions is None or acquisition in acquisitions else None
 
 
-def read_slices(path: Path, use: Use = "reconstruction") -> NDArray[np.float32]:
+def read_slices(path: Path, use: Use = "reconstruction", negatives: Negatives | None = None) -> NDArray[np.float32]:
     """Read the images of a file, one at a time: the k-space of all coils and slices is never in memory.
 
     From k-space: the centred orthonormal inverse transform, cropped to the centre that the header's
@@ -152,12 +153,13 @@ def read_slices(path: Path, use: Use = "reconstruction") -> NDArray[np.float32]:
 
     Returns
     -------
-    (slices, rows, columns), float32, magnitude on the file's own scale; rows run along the readout.
+    (slices, rows, columns), float32, magnitude on the file's own scale (see `magnitude`, and for `negatives`); rows run
+    along the readout.
 
     Raises
     ------
     ReadError : when the file is damaged or cut short, is undersampled (has a `mask`), lacks what `use` needs, takes
-        values from other files, has another number of axes, or when values are not finite or all equal.
+        values from other files, has another number of axes, or when `magnitude` refuses its values.
     """
     with open_hdf5(path) as file:
         if dataset(file, "mask", path) is not None:
@@ -171,7 +173,7 @@ def read_slices(path: Path, use: Use = "reconstruction") -> NDArray[np.float32]:
             size = _image_size(file, rows, columns, path)
             slices = (as_complex64(slice_).reshape(-1, rows, columns) for slice_ in found)
             volume = np.stack([image_of(slice_, size) for slice_ in slices])
-    return magnitude(volume, path)
+    return magnitude(volume, path, negatives)
 
 
 def _reconstruction(file: Any, path: Path) -> NDArray[np.float32] | None:

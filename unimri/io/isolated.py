@@ -10,11 +10,12 @@ from multiprocessing import get_context, parent_process
 from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pebble import ProcessExpired, ProcessPool
 
 from unimri.core.errors import AGAIN, ReadError, UnimriError, unreadable
+from unimri.io.notes import heard, note
 
 if sys.platform == "linux":
     import fcntl
@@ -89,7 +90,7 @@ class Worker:
         call = (MEMORY + size * MEMORY_PER_BYTE, reason, function, path.absolute(), *arguments)
         try:
             # The second limit is for an answer that is lost on its way.
-            return self._started().schedule(_guarded, call, timeout=limit).result(limit + STARTED)
+            result, notes = self._started().schedule(_guarded, call, timeout=limit).result(limit + STARTED)
         except ReadError as fault:
             raise ReadError(path, fault.reason, fault.mend) from fault
         # It has crashed or hung.
@@ -99,6 +100,9 @@ class Worker:
         except BaseException:
             self.close()
             raise
+        for text in notes:
+            note(path, text)
+        return cast(T, result)
 
     def _started(self) -> ProcessPool:
         if self._pool is None:
@@ -131,13 +135,18 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _guarded(memory: int, reason: str, function: Callable[..., T], path: Path, *arguments: Any) -> T:
-    """Let no exception out but ReadError: others may not survive pickling."""
+def _guarded(memory: int, reason: str, function: Callable[..., T], path: Path, *arguments: Any) -> tuple[T, list[str]]:
+    """Give the result and the texts of its notes.
+
+    Let no exception out but ReadError: others may not survive pickling.
+    """
     try:
         if sys.platform == "linux":
             _, most = resource.getrlimit(resource.RLIMIT_DATA)
             resource.setrlimit(resource.RLIMIT_DATA, (memory if most < 0 else min(memory, most), most))
-        return function(path, *arguments)
+        with heard() as notes:
+            result = function(path, *arguments)
+        return result, notes
     except ReadError:
         raise
     except BaseException as error:

@@ -21,6 +21,7 @@ from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.io.volume import (
     MAX_DEFLATE_RATIO,
     Images,
+    Negatives,
     Plane,
     Provenance,
     Scan,
@@ -66,7 +67,9 @@ def stem(path: Path) -> str:
     return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
-def read_slices(path: Path, plane: Plane = "native", channel: int | None = None) -> NDArray[np.float32]:
+def read_slices(
+    path: Path, plane: Plane = "native", channel: int | None = None, negatives: Negatives | None = None
+) -> NDArray[np.float32]:
     """Read the slices of a 3D or 4D NIfTI file.
 
     Parameters
@@ -76,6 +79,7 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
         as they are stored. The others turn the volume, by its affine and to the nearest axis, so that slices
         lie in the plane; nothing is interpolated.
     channel : which index of the fourth axis to read; None reads all.
+    negatives : see `magnitude`.
 
     Returns
     -------
@@ -85,7 +89,7 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
     Raises
     ------
     ReadError : when the file is damaged or cut short, holds colours, has not 3 or 4 axes or not that channel, or when
-        its values are not finite or all equal.
+        `magnitude` refuses its values.
     """
     with _read_errors(path), _opened(path) as image:
         _check(image, path)
@@ -100,7 +104,7 @@ def read_slices(path: Path, plane: Plane = "native", channel: int | None = None)
         if data.ndim == 4:  # (slices, rows, columns, times)
             data = np.moveaxis(data, 3, 1)
             data = data.reshape(-1, *data.shape[2:])
-    return magnitude(np.ascontiguousarray(data), path)
+    return magnitude(np.ascontiguousarray(data), path, negatives)
 
 
 def slice_orientation(path: Path, plane: Plane = "native") -> str:

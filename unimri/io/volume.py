@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.errors import ReadError, UnimriError
+from unimri.io.notes import note
 from unimri.physics.acquisition import Acquisition, MaskError, find_lines
 
 # 8 GiB as float32: far above any clinical volume, far below what a damaged header can declare.
@@ -28,6 +29,14 @@ _ENDS = {end: axis for axis in ("LR", "PA", "IS") for end in axis}
 
 # How far, in degrees, the axes may lie from the body's before a scan is called oblique.
 OBLIQUE = 5.0
+
+Negatives = Literal["refuse", "clip", "magnitude"]
+"""What negative values of a scan are: no image, noise below 0, or the sign of a magnitude."""
+
+# Negative values that interpolation makes: of all values, and their sum over that of the positive ones.
+_FEW, _LIGHT = 0.05, 0.01
+
+_CORNERS = [0, 0, -1, -1], [0, -1, 0, -1]
 
 _MASKS = "give one of (columns,), (rows,), (slices, lines), (rows, columns) or (slices, rows, columns)"
 
@@ -163,37 +172,112 @@ def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
         return values.astype(np.float32, copy=False)
 
 
-def magnitude(volume: NDArray[Any], path: Path) -> NDArray[np.float32]:
-    """Magnitude of a volume, with the values that no reconstruction can use refused.
+def magnitude(volume: NDArray[Any], path: Path, negatives: Negatives | None = None) -> NDArray[np.float32]:
+    """Magnitude of a volume: the one place that decides what is background, and what negative values are.
+
+    Padding and air around the image become 0, and a note says so: NaN that reaches the edge of its slice; the smallest
+    value, if negative, where it reaches the edge; the largest, where it fills the corners of all slices and is far
+    above all else. Of what is left, few negative values, as interpolation makes them, become 0 with a note; a volume of
+    many has no background at 0, or is no magnitude, and folding it by `abs` would make another image.
 
     Parameters
     ----------
-    volume : (slices, rows, columns), real or complex.
-    path : the file to name in a fault.
+    volume : (slices, rows, columns), real or complex. It may be changed.
+    path : the file to name in a fault or a note.
+    negatives : what many negative values are; None: as "refuse", where there is no setting to name in the fault.
 
     Returns
     -------
-    (slices, rows, columns), float32, finite, >= 0, on the scale of `volume`. The sign goes because a
-    reconstructed magnitude image has none: negative values come from rescaling or from interpolation in the
-    scanner.
+    (slices, rows, columns), float32, finite, >= 0, on the scale of `volume`.
 
     Raises
     ------
-    ReadError : when a value is not finite in float32, or all values are equal.
+    ReadError : when a value is not finite in float32, all values are equal, or many are negative.
     """
     result = as_float32(np.abs(volume) if np.iscomplexobj(volume) else volume)
-    smallest = result.min()
-    # Each pass over a volume counts in the time of a preparation, and most scans have no negative value.
-    if smallest < 0:
-        result = np.abs(result)
-        smallest = result.min()
-    largest = result.max()
-    # NaN goes through both.
+    # Each pass over a volume counts in the time of a preparation, and most scans need no other.
+    smallest, largest = result.min(), result.max()
+    if np.isnan(smallest):
+        result = _without_nan(result, path)
+        smallest, largest = result.min(), result.max()
     if not (np.isfinite(smallest) and np.isfinite(largest)):
         raise ReadError(path, "has NaN or infinite values", "mend or remove the file")
-    if smallest == largest:
+    if smallest < 0:
+        result = _without_negatives(result, path, negatives)
+        largest = result.max()
+    if (result[:, *_CORNERS] == largest).all():
+        result = _without_bright_padding(result, path)
+    if result.min() == result.max():
         raise ReadError(path, "all values of the volume are equal", "remove the volume: it holds no image")
     return result
+
+
+def _without_nan(volume: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    # Here, since few scans need it.
+    from scipy.ndimage import label
+
+    unknown = np.isnan(volume)
+    inside = 0
+    for slice_ in unknown:
+        regions, _ = label(slice_)
+        at_edge = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
+        inside += int(np.count_nonzero(slice_ & ~np.isin(regions, at_edge)))
+    if unknown.all():
+        return volume
+    if inside:
+        reason = f"has {inside} NaN or infinite values inside the image"
+        raise ReadError(path, reason, "replace them, by 0 where there is no signal, or remove the file")
+    note(path, f"NaN outside the image ({_share(unknown)} of its values) is read as 0")
+    return np.where(unknown, np.float32(0), volume)
+
+
+def _without_negatives(volume: NDArray[np.float32], path: Path, negatives: Negatives | None) -> NDArray[np.float32]:
+    negative = volume < 0
+    if negatives == "magnitude":
+        note(path, f"{_share(negative)} of its values are negative, and lose their sign as `negatives` says")
+        return np.abs(volume)
+    if negatives == "clip":
+        note(path, f"{_share(negative)} of its values are negative, and are read as 0 as `negatives` says")
+        return np.clip(volume, 0, None)
+    padding = np.zeros_like(negative)
+    # A scale of each slice's own gives padding a value of each slice's own.
+    for slice_, own in zip(volume, padding, strict=True):
+        least = slice_.min()
+        if least < 0:
+            np.equal(slice_, least, out=own)
+            edges = own[0], own[-1], own[:, 0], own[:, -1]
+            own &= any(edge.any() for edge in edges) and np.count_nonzero(own) > 1
+    rest = negative & ~padding
+    share, weight = rest.mean(), -volume[rest].sum(dtype=np.float64) / (volume.sum(where=volume > 0) or np.inf)
+    few = (share <= _FEW and weight <= _LIGHT) or weight <= _LIGHT**2
+    # Whole volumes of mean 0 were standardised: what looks like padding in them is their background.
+    if not few or not (volume > 0).any() or abs(volume.mean(dtype=np.float64)) < 1e-3 * volume.std(dtype=np.float64):
+        mend = "give the scanner's own magnitude image, as it was before it was standardised or shifted"
+        raise ReadError(
+            path,
+            f"{_share(negative)} of its values are negative: it is no magnitude image",
+            mend if negatives is None else f"{mend}, or set `negatives` of the reader to what they mean",
+        )
+    if padding.any():
+        values = np.unique(volume[padding])
+        which = f"of {values[0]:g}" if len(values) == 1 else f"of {values[0]:g} to {values[-1]:g}"
+        note(path, f"padding {which} around the image ({_share(padding)} of its values) is read as 0")
+    if rest.any():
+        note(path, f"a few negative values ({_share(rest)}, down to {volume[rest].min():g}) are read as 0")
+    return np.where(negative, np.float32(0), volume)
+
+
+def _without_bright_padding(volume: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    """Without the largest value, which the corners have, where nothing else comes near it."""
+    padding = volume == volume.max()
+    if padding.all() or volume[~padding].max() * 2 > volume.max():
+        return volume
+    note(path, f"padding of {volume.max():g} around the image ({_share(padding)} of its values) is read as 0")
+    return np.where(padding, np.float32(0), volume)
+
+
+def _share(chosen: NDArray[np.bool_]) -> str:
+    return f"{100 * chosen.mean():.3g} %"
 
 
 def check_kspace(kspace: NDArray[np.complex64], path: Path) -> None:

@@ -48,17 +48,7 @@ def find(root: Path, files: Sequence[Path]) -> list[Scan]:
 
 
 def read(paths: tuple[Path, ...]) -> Images:
-    """Read a series; see `unimri.io.dicom.pixels.read_series` for values, order and faults.
-
-    Raises
-    ------
-    ReadError : also when it holds mosaics, whose images are many slices.
-    """
-    with _quiet(paths[0]):
-        header = pydicom.dcmread(paths[0], force=True, specific_tags=["ImageType"])
-        mosaic = "MOSAIC" in (header.get("ImageType") or [])
-    if mosaic:
-        raise ReadError(paths[0], "is a mosaic of slices", "convert its series first, as with dcm2niix")
+    """Read a series; see `unimri.io.dicom.pixels.read_series` for values, order and faults."""
     return Images(read_series(paths))
 
 

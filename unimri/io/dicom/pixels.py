@@ -33,9 +33,11 @@ from pydicom.uid import (
 )
 
 from unimri.core.errors import AGAIN, ReadError, unreadable
-from unimri.io.dicom.series import Header, affine_of, functional_group, header_of, is_enhanced, ordered
+from unimri.io.dicom.kinds import check_kind
+from unimri.io.dicom.series import Header, affine_of, functional_group, header_of, ordered
 from unimri.io.isolated import isolated
-from unimri.io.volume import Plane, as_float32, check_size, magnitude, turn
+from unimri.io.notes import note
+from unimri.io.volume import Negatives, Plane, as_float32, check_size, magnitude, turn
 
 # By implicit value representations and little-endian numbers.
 _PLAIN = {
@@ -45,9 +47,6 @@ _PLAIN = {
 }
 
 UNDECODABLE = "its pixel data cannot be decoded"
-
-# Third value of ImageType in series of phase, real or imaginary parts, as Siemens and Philips write it.
-_COMPONENTS = {"P", "R", "I", "PHASE MAP"}
 
 
 # One decoder for each transfer syntax, so that the same file gives the same values whatever else is installed.
@@ -104,6 +103,8 @@ class Image:
     def pixels(self) -> Iterator[NDArray[np.float32]]:
         """Give the frames in stored order: (rows, columns), float32, with rescale or the modality's table applied.
 
+        Padding that the header declares is NaN, unless it is 0.
+
         Raises
         ------
         ReadError : when a frame cannot be decoded, or its values not be rescaled.
@@ -116,6 +117,12 @@ class Image:
                 values = as_float32(stored if _keeps_values(rescale) else apply_rescale(stored, rescale))
             except Exception as error:
                 raise ReadError(self.path, "its rescale or modality table cannot be applied", AGAIN) from error
+            padding = _padding(self.dataset, stored)
+            if padding is not None:
+                if not np.isfinite(values).all():
+                    raise ReadError(self.path, "has NaN or infinite values", "mend or remove the file")
+                # Dark is turned later, and 0 is not 0 then.
+                values = np.where(padding & ((values != 0) | self.inverted), np.float32(np.nan), values)
             yield values
             count += 1
         if count < self.frames:
@@ -141,8 +148,8 @@ def open_image(path: Path) -> Image:
 
     Raises
     ------
-    ReadError : when the file cannot be parsed, is in colour, holds no magnitudes, declares more voxels than it holds or
-        than are allowed, or is compressed in a way that is not known here.
+    ReadError : when the file cannot be parsed, is in colour, is refused by `check_kind`, declares more voxels than it
+        holds or than are allowed, or is compressed in a way that is not known here.
     """
     try:
         dataset: Any = pydicom.dcmread(path, force=True)
@@ -150,20 +157,18 @@ def open_image(path: Path) -> Image:
         samples = int(dataset.get("SamplesPerPixel") or 1)
         frames = int(dataset.get("NumberOfFrames") or 1)
         rows, columns, bits = int(dataset.Rows), int(dataset.Columns), int(dataset.BitsAllocated)
-        component = _is_component(dataset, frames)
+        check_kind(dataset, frames, path)
         # A file without preamble is uncompressed and does not name its encoding; parsing has found it out.
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = _PLAIN[dataset.original_encoding]
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
         length = len(dataset.PixelData)
+    except ReadError:
+        raise
     except Exception as error:
         raise unreadable(path, error, "cannot be parsed as DICOM") from error
     if samples > 1 or not photometric.startswith("MONOCHROME"):
         raise ReadError(path, "is a colour image", "remove its series: only magnitude images can be used")
-    if component:
-        raise ReadError(
-            path, "is no magnitude image", "remove its series, or the phase, real and imaginary images in it"
-        )
     check_size((frames, rows, columns), path)
     if syntax not in PLUGINS:
         if syntax.is_transfer_syntax and syntax.is_encapsulated:
@@ -179,7 +184,9 @@ def open_image(path: Path) -> Image:
     return Image(path, dataset, syntax, frames, (rows, columns), photometric == "MONOCHROME1")
 
 
-def read_series(paths: Sequence[Path], plane: Plane = "native") -> NDArray[np.float32]:
+def read_series(
+    paths: Sequence[Path], plane: Plane = "native", negatives: Negatives | None = None
+) -> NDArray[np.float32]:
     """Read the images of a series.
 
     Rescale slope and intercept (or the modality's table) are applied. MONOCHROME1, where large values are
@@ -190,6 +197,7 @@ def read_series(paths: Sequence[Path], plane: Plane = "native") -> NDArray[np.fl
     paths : all its files, as `find_series` gives them.
     plane : "native" keeps the images as they were acquired. The others turn the volume, to the nearest axis, so that
         slices lie in the plane; nothing is interpolated.
+    negatives : see `magnitude`.
 
     Returns
     -------
@@ -198,7 +206,7 @@ def read_series(paths: Sequence[Path], plane: Plane = "native") -> NDArray[np.fl
     Raises
     ------
     ReadError : when an image cannot be decoded, is in colour, holds no magnitudes or has another size than the first,
-        when values are not finite or all equal, or when the images make up no volume that could be turned.
+        when `magnitude` refuses the values, or when the images make up no volume that could be turned.
     """
     path = paths[0]
     files: list[Image] = []
@@ -227,11 +235,17 @@ def read_series(paths: Sequence[Path], plane: Plane = "native") -> NDArray[np.fl
             places = [(frame.path, frame.index) for frame in frames]
             affine = None if plane == "native" else affine_of(frames)
     volume = np.stack([images.pop(place) for place in places])
+    padding = np.isnan(volume) if any("PixelPaddingValue" in image.dataset for image in files) else None
+    if padding is not None:
+        volume[padding] = volume.min(where=~padding, initial=np.inf)
     dark_files = {image.path for image in files if image.inverted}
     if dark_files:
         dark = np.array([path in dark_files for path, _ in places])[:, None, None]
         np.subtract(volume.max(), volume, out=volume, where=dark)
-    volume = magnitude(volume, path)
+    if padding is not None and padding.any():
+        note(path, f"padding that the header declares ({100 * padding.mean():.3g} % of all values) is read as 0")
+        volume[padding] = 0
+    volume = magnitude(volume, path, negatives)
     return volume if affine is None else np.ascontiguousarray(turn(volume, affine, plane, path))
 
 
@@ -241,18 +255,19 @@ def _keeps_values(rescale: Any) -> bool:
     return one_and_zero and "ModalityLUTSequence" not in rescale
 
 
-def _is_component(dataset: Any, frames: int) -> bool:
-    """Whether the header says plainly that some pixels are phases, or real or imaginary parts."""
-    kinds = [dataset]
-    if is_enhanced(dataset):
-        kinds += [functional_group(dataset, index, "MRImageFrameTypeSequence") for index in range(frames)]
-    for kind in kinds:
-        values = kind.get("ImageType") or kind.get("FrameType") or []
-        if kind.get("ComplexImageComponent") in ("PHASE", "REAL", "IMAGINARY"):
-            return True
-        if not isinstance(values, str) and len(values) > 2 and values[2] in _COMPONENTS:
-            return True
-    return False
+def _padding(dataset: Any, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
+    """Which of a frame's stored values are padding, as the header declares it: one value, or all from it to a limit."""
+    keywords = [name for name in ("PixelPaddingValue", "PixelPaddingRangeLimit") if name in dataset]
+    if "PixelPaddingValue" not in keywords or stored.dtype.kind not in "iu":
+        return None
+    try:
+        ends = [int(dataset.get(name)) for name in keywords]
+    # Empty, or several: nothing that is understood.
+    except (TypeError, ValueError):
+        return None
+    # With the stored sign: many write 63536 for -2000.
+    values = np.array(ends, np.int64).astype(stored.dtype)
+    return (stored >= values.min()) & (stored <= values.max())
 
 
 def decode(path: Path) -> list[NDArray[Any]]:
