@@ -1,6 +1,8 @@
 """NIfTI files and the layouts built on them: which files, which slices, and what is refused."""
 
 import gzip
+import struct
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -11,7 +13,9 @@ from scipy.spatial.transform import Rotation
 
 from unimri.core.errors import UnimriError
 from unimri.data.layouts import AcdcReader, DecathlonReader, NiftiReader, ReaderSettings
+from unimri.data.prepare import inspect
 from unimri.io.nifti import read_slices, slice_orientation
+from unimri.io.notes import heard
 from unimri.io.volume import AXES, describe
 
 
@@ -178,14 +182,96 @@ def test_a_header_that_declares_too_much_is_refused_before_allocating(tmp_path):
         read_slices(plain)
 
 
-def test_a_name_that_lies_about_gzip_is_told(tmp_path):
-    plain = write_nifti(tmp_path / "a.nii", ramp(4, 5, 3))
-    plain.rename(tmp_path / "a.nii.gz")
-    with pytest.raises(UnimriError, match=r"a\.nii\.gz"):
-        read_slices(tmp_path / "a.nii.gz")
-    (tmp_path / "b.nii.gz").write_text("no scan")
-    with pytest.raises(UnimriError, match=r"b\.nii\.gz"):
-        read_slices(tmp_path / "b.nii.gz")
+def test_the_first_bytes_and_not_the_name_say_whether_a_file_is_packed(tmp_path):
+    for name, lie in (("a.nii", "b.nii.gz"), ("c.nii.gz", "d.nii")):
+        write_nifti(tmp_path / name, ramp(4, 5, 3)).rename(tmp_path / lie)
+        np.testing.assert_array_equal(read_slices(tmp_path / lie), np.moveaxis(ramp(4, 5, 3), 2, 0))
+        assert slice_orientation(tmp_path / lie) == "axial (S R A)"
+    (tmp_path / "e.nii.gz").write_text("no scan")
+    with pytest.raises(UnimriError, match=r"e\.nii\.gz: cannot be read as NIfTI"):
+        read_slices(tmp_path / "e.nii.gz")
+
+
+def _patched(path: Path, place: int, kind: str, *values: float, second: bool = False) -> Path:
+    """Write a NIfTI-1 or -2 file and change numbers in its header."""
+    image = (nib.Nifti2Image if second else nib.Nifti1Image)(ramp(4, 5, 3), np.eye(4))
+    content = bytearray(image.to_bytes())
+    content[place : place + struct.calcsize(kind)] = struct.pack(kind, *values)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "kind", "offset", "second"),
+    [
+        (108, "<f", 0, False),
+        (108, "<f", 128, False),
+        (108, "<f", 351, False),
+        (168, "<q", 0, True),
+        (168, "<q", 352, True),
+    ],
+)
+def test_voxels_that_would_begin_in_the_header_are_damage(tmp_path, place, kind, offset, second):
+    path = _patched(tmp_path / "a.nii", place, kind, offset, second=second)
+    with pytest.raises(UnimriError, match=r"a\.nii: .*damaged"):
+        read_slices(path)
+
+
+def test_voxels_may_begin_later(tmp_path):
+    content = bytearray(nib.Nifti1Image(ramp(4, 5, 3), np.eye(4)).to_bytes())
+    content[108:112] = struct.pack("<f", 368)
+    content[352:352] = bytes(16)
+    (tmp_path / "a.nii").write_bytes(content)
+    assert read_slices(tmp_path / "a.nii").max() == 59
+    (tmp_path / "a.nii").write_bytes(content[:-16])
+    with pytest.raises(UnimriError, match="declares more voxels than the file can hold"):
+        read_slices(tmp_path / "a.nii")
+
+
+@pytest.mark.parametrize(("place", "kind", "second"), [(112, "<ff", False), (176, "<dd", True)])
+@pytest.mark.parametrize("intercept", [np.nan, np.inf])
+def test_an_intercept_that_is_no_number_is_none(tmp_path, place, kind, second, intercept):
+    path = _patched(tmp_path / "a.nii", place, kind, 2.0, intercept, second=second)
+    np.testing.assert_array_equal(read_slices(path), 2 * np.moveaxis(ramp(4, 5, 3), 2, 0))
+
+
+def test_nan_around_the_image_is_background_and_told(tmp_path):
+    array = np.full((6, 6, 2), np.nan, np.float32)
+    array[1:5, 1:5] = ramp(4, 4, 2) + 1
+    write_nifti(tmp_path / "a.nii.gz", array)
+    with heard() as notes:
+        slices = read_slices(tmp_path / "a.nii.gz")
+    np.testing.assert_array_equal(slices, np.moveaxis(np.nan_to_num(array), 2, 0))
+    assert notes == ["NaN outside the image (55.6 % of its values) is read as 0"]
+
+
+def test_cifti_and_other_values_that_are_no_image_are_named_and_the_rest_is_read(tmp_path):
+    write_nifti(tmp_path / "a.nii.gz", ramp(4, 5, 3))
+    axes = nib.cifti2.ScalarAxis(["x"]), nib.cifti2.BrainModelAxis.from_mask(np.ones((4, 4, 4), bool), affine=np.eye(4))
+    nib.Cifti2Image(np.arange(64, dtype=np.float32)[None], axes).to_filename(tmp_path / "b.dscalar.nii")
+    for name, code in (("c.nii", "z score"), ("d.nii", "label"), ("e.nii", "vector")):
+        image = nib.Nifti1Image(ramp(4, 5, 3), np.eye(4))
+        image.header.set_intent(code)
+        nib.save(image, tmp_path / name)
+    found = {one.volume: one for one in inspect(tmp_path, NiftiReader())}
+    assert found.pop("a.nii.gz").shape == (3, 4, 5)
+    kinds = {name: one.fault.split(": holds ")[1].split(",")[0] for name, one in found.items()}
+    assert kinds == {
+        "b.dscalar.nii": "CIFTI's grayordinates",
+        "c.nii": "a map of a statistic",
+        "d.nii": "labels",
+        "e.nii": "vectors or matrices",
+    }
+
+
+@pytest.mark.parametrize(("axis", "said"), [(0, "sagittal (R A S)"), (1, "coronal (A R S)"), (2, "axial (S R A)")])
+@pytest.mark.parametrize("times", [None, 2])
+def test_of_one_slice_the_thin_axis_is_that_of_slices(tmp_path, axis, said, times):
+    image = ramp(6, 5) if times is None else ramp(6, 5, times)
+    write_nifti(tmp_path / "a.nii", np.expand_dims(image, axis))
+    slices = read_slices(tmp_path / "a.nii")
+    np.testing.assert_array_equal(slices, image[None] if times is None else np.moveaxis(image, 2, 0))
+    assert slice_orientation(tmp_path / "a.nii") == said
 
 
 @pytest.mark.parametrize(("value", "says"), [(np.nan, "NaN or infinite"), (np.inf, "NaN or infinite"), (5.0, "equal")])

@@ -141,6 +141,55 @@ def test_no_text_of_the_header_reaches_a_deidentified_file(tmp_path):
         assert nib.load(kept).header.extensions[0].get_content() == b"PLANTED"
 
 
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+def test_of_a_deidentified_header_only_what_is_allowed_is_the_inputs(tmp_path, kind):
+    """Every byte of two headers that are not of shape, type, scale or geometry is set, and gone in what is written."""
+    allowed = {
+        *("sizeof_hdr", "magic", "vox_offset", "dim", "pixdim", "datatype", "bitpix", "scl_slope", "scl_inter"),
+        *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+        *("srow_x", "srow_y", "srow_z", "xyzt_units", "eol_check"),
+    }
+    affine = np.diag([2.0, 3, 4, 1])
+    path = tmp_path / "in.nii"
+    nib.save(kind(np.arange(60, dtype=np.int16).reshape(3, 4, 5), affine), path)
+    content, dtype = bytearray(path.read_bytes()), nib.load(path).header.structarr.dtype
+    for name, (type_, place, *_) in dtype.fields.items():
+        if name not in allowed:
+            content[place : place + type_.itemsize] = (b"DOE^JANE1957" * 8)[: type_.itemsize]
+    # The code of an intent that is an image.
+    intent = dtype.fields["intent_code"]
+    content[intent[1] : intent[1] + intent[0].itemsize] = (2001).to_bytes(intent[0].itemsize, "little")
+    # Of three axes, five sizes of voxels mean nothing.
+    voxels = dtype.fields["pixdim"]
+    size = voxels[0].base.itemsize
+    content[voxels[1] + 4 * size : voxels[1] + 8 * size] = (b"DOE^JANE1957" * 8)[: 4 * size]
+    path.write_bytes(content)
+    (source,) = find_sources(path)
+    (written,) = source.write(source.read().images, tmp_path / "out.nii", PRIVATE)
+    result, fresh = nib.load(written), kind(np.zeros((3, 4, 5), np.int16), affine).header
+    assert b"JANE" not in written.read_bytes()
+    np.testing.assert_array_equal(result.affine, affine)
+    for name in set(dtype.names) - allowed - {"descrip"}:
+        assert result.header[name].tobytes() == fresh[name].tobytes(), name
+    assert result.header["descrip"].item() == b"unimri 4x brain"
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slice_of_any_axis_goes_back_to_its_place(tmp_path, axis):
+    stored = np.expand_dims(np.arange(30, dtype=np.int16).reshape(5, 6), axis)
+    image = reconstructed(write(tmp_path / "a.nii", stored), tmp_path / "out.nii", MADE)
+    np.testing.assert_array_equal(np.asarray(image.dataobj), stored)
+
+
+@pytest.mark.parametrize(("name", "lie"), [("a.nii", "b.nii.gz"), ("a.nii.gz", "b.nii")])
+def test_what_is_packed_against_its_name_is_written_as_its_name_says(tmp_path, name, lie):
+    stored = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    path = write(tmp_path / name, stored).rename(tmp_path / lie)
+    (source,) = find_sources(path)
+    (written,) = source.write(source.read().images, tmp_path / "out", MADE)
+    np.testing.assert_array_equal(np.asarray(nib.load(written).dataobj), stored)
+
+
 def test_an_input_that_has_changed_is_told_and_nothing_is_written(tmp_path):
     path = write(tmp_path / "a.nii", np.arange(60, dtype=np.int16).reshape(3, 4, 5))
     (source,) = find_sources(path)

@@ -1,6 +1,5 @@
 """NIfTI: 2D, 3D and 4D files, written back with the header that they had."""
 
-import gzip
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatch
@@ -37,8 +36,23 @@ from unimri.io.volume import (
 LABELS = ("._*", "*_gt*", "*label*", "*_seg*", "*-seg*", "seg", "segmentation*")
 """Patterns of names of files or folders that are label maps and no scans."""
 
+# What says where voxels lie.
+_GEOMETRY = (
+    *("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"),
+    *("srow_x", "srow_y", "srow_z", "xyzt_units"),
+)
+
 # Integers that NIfTI has, from narrow to wide. A reconstruction is not negative, but what is stored of it may be.
 _INTEGERS = (np.uint8, np.int8, np.int16, np.uint16, np.int32, np.uint32)
+
+
+# Of NIfTI's intents, those whose values are no intensities.
+_INTENTS = {
+    range(2, 25): "a map of a statistic",
+    range(1002, 1004): "labels",
+    range(1004, 1011): "vectors or matrices",
+    range(3000, 3100): "CIFTI's grayordinates",
+}
 
 
 def find(root: Path, files: Sequence[Path], excluded: Sequence[str] = LABELS) -> list[Scan]:
@@ -75,9 +89,9 @@ def read_slices(
     Parameters
     ----------
     path : `.nii` or `.nii.gz`.
-    plane : "native" takes the third axis of the file as slices, the first as rows and the second as columns,
-        as they are stored. The others turn the volume, by its affine and to the nearest axis, so that slices
-        lie in the plane; nothing is interpolated.
+    plane : "native" takes the third axis of the file as slices, the first as rows and the second as columns, as they
+        are stored; where only another axis has length 1, it is that of the one slice. The others turn the volume, by
+        its affine and to the nearest axis, so that slices lie in the plane; nothing is interpolated.
     channel : which index of the fourth axis to read; None reads all.
     negatives : see `magnitude`.
 
@@ -88,8 +102,8 @@ def read_slices(
 
     Raises
     ------
-    ReadError : when the file is damaged or cut short, holds colours, has not 3 or 4 axes or not that channel, or when
-        `magnitude` refuses its values.
+    ReadError : when the file is damaged or cut short, holds colours or what is no image, has not 3 or 4 axes or not
+        that channel, or when `magnitude` refuses its values.
     """
     with _read_errors(path), _opened(path) as image:
         _check(image, path)
@@ -100,11 +114,20 @@ def read_slices(
             data = data[..., np.newaxis]
         if data.ndim not in (3, 4):
             raise ReadError(path, f"has {data.ndim} axes", "give a 3D or 4D file")
-        data = np.moveaxis(data, 2, 0) if plane == "native" else turn(data, image.affine, plane, path)
+        if plane == "native":
+            data = np.moveaxis(data, _slice_axis(data.shape), 0)
+        else:
+            data = turn(data, image.affine, plane, path)
         if data.ndim == 4:  # (slices, rows, columns, times)
             data = np.moveaxis(data, 3, 1)
             data = data.reshape(-1, *data.shape[2:])
     return magnitude(np.ascontiguousarray(data), path, negatives)
+
+
+def _slice_axis(shape: tuple[int, ...]) -> int:
+    """Of three axes of space, the one that slices lie along: the third, unless only another has length 1."""
+    thin = [axis for axis, length in enumerate(shape[:3]) if length == 1]
+    return thin[0] if len(thin) == 1 else 2
 
 
 def slice_orientation(path: Path, plane: Plane = "native") -> str:
@@ -114,13 +137,13 @@ def slice_orientation(path: Path, plane: Plane = "native") -> str:
     ------
     ReadError : when the header cannot be read.
     """
-    with _read_errors(path):
-        stored = nib.load(path).affine
+    with _read_errors(path), _opened(path, whole=False) as image:
+        stored, shape = image.affine, image.shape
     if plane != "native":
         return describe(turn_affine(stored, plane, path))
     affine = np.eye(4)
-    # Slices are the third axis, rows the first.
-    affine[:3, :3] = stored[:3, [2, 0, 1]]
+    slices = _slice_axis(shape)
+    affine[:3, :3] = stored[:3, [slices, *(axis for axis in range(3) if axis != slices)]]
     return describe(affine)
 
 
@@ -128,18 +151,18 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
     """Write a file with the input's shape, affine and header.
 
     The input's type and scale are kept, and integers rounded, where they can hold the values; else the next wider
-    integer is taken, or float32. `descrip` says what was made. With `provenance.deidentify` the header's other texts
-    and its extensions are cleared.
+    integer is taken, or float32. `descrip` says what was made. With `provenance.deidentify` the header is a new one, of
+    which shape, type, scale and geometry alone are the input's.
 
     Raises
     ------
     ReadError : when the input has changed since it was read.
     """
     path = paths[0]
-    with _read_errors(path):
-        source: Any = nib.load(path)
+    with _read_errors(path), _opened(path, whole=False) as source:
+        pass
     volume = _stored_order(images, source.shape, path)
-    header = source.header.copy()
+    header = _named_nobody(source.header) if provenance.deidentify else source.header.copy()
     slope, inter = float(source.dataobj.slope), float(source.dataobj.inter)
     present = header.get_data_dtype()
     if present.kind in "iu":
@@ -152,11 +175,6 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
         slope, inter, stored = 1.0, 0.0, volume.astype(np.float64)
     header.set_data_dtype(dtype)
     header["descrip"] = provenance.short.encode("ascii", "replace")[:79]
-    if provenance.deidentify:
-        for field in ("aux_file", "db_name", "intent_name"):
-            if field in header:
-                header[field] = b""
-        header.extensions.clear()
     # None: the affine stays in the header as it was coded there.
     image = type(source)(stored.astype(dtype), None, header)
     # An image forgets the scale of the header that it is given.
@@ -166,31 +184,67 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
     return [target]
 
 
+def _zero_intercept(header: Any) -> tuple[float | None, float | None]:
+    """Slope and intercept, of which an intercept that is no number is taken for 0, as a slope of 0 is for none."""
+    if not np.isfinite(header["scl_inter"]):
+        header["scl_inter"] = 0
+    return super(type(header), header).get_slope_inter()
+
+
+# Not nibabel's own: those refuse such an intercept.
+class _Header1(nib.Nifti1Header):  # type: ignore[misc]
+    get_slope_inter = _zero_intercept
+
+
+class _Header2(nib.Nifti2Header):  # type: ignore[misc]
+    get_slope_inter = _zero_intercept
+
+
+class _Image1(nib.Nifti1Image):  # type: ignore[misc]
+    header_class = _Header1
+
+
+class _Image2(nib.Nifti2Image):  # type: ignore[misc]
+    header_class = _Header2
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    if path.suffix != ".gz":
-        yield nib.load(path)
-        return
-    with path.open("rb") as file:
-        # igzip takes a short file of something else for one that ends too early.
-        if file.read(2) not in (b"\x1f\x8b", b""):
-            raise gzip.BadGzipFile
-    # Gunzip is most of the time that a compressed file takes; this one is twice as fast as Python's.
-    with igzip.open(path) as file:
-        # The header's size, which begins it, tells the two versions apart.
-        second = 540 in (int.from_bytes(file.peek(4)[:4], order) for order in ("little", "big"))
-        yield (nib.Nifti2Image if second else nib.Nifti1Image).from_stream(file)
-        # Only at its end does gzip compare the checksum.
-        while file.read(2**20):
-            pass
+def _opened(path: Path, whole: bool = True) -> Iterator[Any]:
+    """An image whose values are not yet read; by its first bytes, and not its name, packed or not.
+
+    `whole`: read what is packed to its end, after the context, since only there gzip compares the checksum.
+    """
+    with path.open("rb") as stored:
+        packed = stored.read(2) == b"\x1f\x8b"
+        stored.seek(0)
+        # Gunzip is most of the time that a compressed file takes; this one is twice as fast as Python's.
+        with igzip.open(stored) if packed else stored as file:
+            start = file.read(4)
+            file.seek(0)
+            # The header's size, which begins it, tells the two versions apart.
+            second = 540 in (int.from_bytes(start, order) for order in ("little", "big"))
+            # Not nibabel's choice by name and extensions: of CIFTI it makes something that is no volume.
+            yield (_Image2 if second else _Image1).from_file_map({"image": nib.FileHolder(fileobj=file)})
+            while whole and packed and file.read(2**20):
+                pass
+
+
+def _named_nobody(header: Any) -> Any:
+    """A new header of the same shape, type and geometry: nothing else could not hold a name or a date."""
+    new = type(header)(endianness=header.endianness)
+    axes = int(header["dim"][0])
+    new.set_data_dtype(header.get_data_dtype())
+    new.set_data_shape(header.get_data_shape())
+    new["pixdim"][: axes + 1] = header["pixdim"][: axes + 1]
+    for field in _GEOMETRY:
+        new[field] = header[field]
+    return new
 
 
 @contextmanager
 def _read_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except gzip.BadGzipFile as error:
-        raise ReadError(path, "is not gzip, as its name says", AGAIN) from error
     except (EOFError, IsalError) as error:  # type: ignore[misc]  # isal has no types
         raise ReadError(path, "the compressed data end too early", AGAIN) from error
     except (ImageFileError, HeaderDataError, WrapStructError, OSError, ValueError, OverflowError) as error:
@@ -198,12 +252,20 @@ def _read_errors(path: Path) -> Iterator[None]:
 
 
 def _check(image: Any, path: Path) -> None:
-    dtype = image.get_data_dtype()
+    header, intent, dtype = image.header, int(image.header["intent_code"]), image.get_data_dtype()
+    wrong = next((name for codes, name in _INTENTS.items() if intent in codes), None)
+    if wrong is not None:
+        raise ReadError(path, f"holds {wrong}, and no image", "give the image that it was made from")
     if dtype.fields is not None:
         raise ReadError(path, "holds colours", "give a magnitude image")
     check_size(image.shape, path)
-    stored = int(np.prod(image.shape, dtype=np.int64)) * dtype.itemsize
-    if stored > path.stat().st_size * (MAX_DEFLATE_RATIO if path.suffix == ".gz" else 1):
+    offset = image.dataobj.offset
+    if offset < header.single_vox_offset:
+        raise ReadError(path, "its header is damaged: its voxels would begin inside it", "export the file again")
+    with path.open("rb") as file:
+        ratio = MAX_DEFLATE_RATIO if file.read(2) == b"\x1f\x8b" else 1
+    stored = offset + int(np.prod(image.shape, dtype=np.int64)) * dtype.itemsize
+    if stored > path.stat().st_size * ratio:
         raise ReadError(path, "declares more voxels than the file can hold", AGAIN)
 
 
@@ -221,10 +283,13 @@ def _channel(image: Any, channel: int | None, path: Path) -> NDArray[Any]:
 
 def _stored_order(images: NDArray[np.float32], shape: tuple[int, ...], path: Path) -> NDArray[np.float32]:
     """Undo the order of `read_slices`: (slices and times, rows, columns) to the file's shape."""
-    rows, columns, slices, times = (*shape, 1, 1)[:4] if len(shape) < 4 else (*shape[:3], int(np.prod(shape[3:])))
+    axis = _slice_axis(shape) if len(shape) > 2 else 2
+    space = (*shape, 1)[:3]
+    slices, (rows, columns) = space[axis], (length for place, length in enumerate(space) if place != axis)
+    times = int(np.prod(shape[3:]))
     if images.shape != (slices * times, rows, columns):
         raise ReadError(path, "has another shape than its reconstruction", "leave the input as it is while it is read")
-    return images.reshape(slices, times, rows, columns).transpose(2, 3, 0, 1).reshape(shape)
+    return np.moveaxis(images.reshape(slices, times, rows, columns), (0, 1), (axis, 3)).reshape(shape)
 
 
 def _dtype(present: np.dtype[Any], stored: NDArray[np.float64]) -> np.dtype[Any]:
