@@ -119,8 +119,8 @@ def test_files_are_read_and_written_where_there_are_no_locks(tmp_path, number):
         assert file["slices"].shape == (0, 8, 8)
 
 
-def test_hdf5_is_written(tmp_path):
+def test_hdf5_is_written_and_read_while_the_program_has_it_open_with_locks(tmp_path):
     with hdf5_file(tmp_path / "a.h5", "w") as file:
         file["a"] = np.arange(3)
-    with hdf5_file(tmp_path / "a.h5") as file:
+    with h5py.File(tmp_path / "a.h5"), hdf5_file(tmp_path / "a.h5") as file:
         assert file["a"][2] == 2

@@ -16,4 +16,10 @@ def hdf5_file(path: Path, mode: Literal["r", "r+", "w"] = "r") -> Any:
     ------
     OSError : when it cannot be opened, with an `errno` where the system refused it and not the library.
     """
-    return h5py.File(path, mode, locking=False)
+    try:
+        return h5py.File(path, mode, locking=False)
+    except OSError as error:
+        # The program itself has it open already, with locks.
+        if "locking flag" not in str(error):
+            raise
+        return h5py.File(path, mode)
