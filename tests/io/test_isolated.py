@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from damage import crash, doze, fail, leave, read_from_nowhere, shout, spin, sto
 
 from unimri.core.errors import AGAIN, ReadError, UnimriError
 from unimri.io.isolated import Worker, isolated
+from unimri.io.notes import heard, note
 
 HERE = Path(__file__)
 
@@ -113,6 +115,17 @@ def test_a_process_that_ends_between_two_files_is_nobodys_fault(file, worker):
         assert worker.run(file, "is bad", take, 1) == 1
 
 
+def noted(path):
+    note(path, "is odd")
+    return 3
+
+
+def test_notes_come_with_the_result(file):
+    with heard() as notes:
+        assert isolated(file, "is bad", noted) == 3
+    assert notes == ["is odd"]
+
+
 def test_nothing_that_is_printed_there_comes_out_here(file, worker, capfd):
     worker.run(file, "is bad", shout)
     with pytest.raises(ReadError):
@@ -188,17 +201,12 @@ def test_the_process_ends_however_the_program_does(how):
     assert gone
 
 
-def test_a_script_that_would_start_itself_again_is_told_so(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(PROGRAM.format(function="halves"))
-    program = subprocess.run(
-        [sys.executable, script],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert program.returncode == 1
-    assert program.stdout == ""
-    assert UnimriError.__name__ in program.stderr
-    assert 'must call `unimri` below `if __name__ == "__main__":`' in program.stderr.splitlines()[-1]
+class Unknown:
+    def __reduce__(self):
+        return import_module, ("no_such_module",)
+
+
+def test_a_function_that_cannot_be_imported_is_told(file, worker):
+    with pytest.raises(UnimriError, match=r"a\.h5: its reader cannot be imported \(No module named 'no_such_module'\)"):
+        worker.run(file, "is bad", Unknown())
+    assert worker.run(file, "is bad", take, 1) == 1

@@ -1,5 +1,6 @@
 """One volume from disk, from Python."""
 
+import os
 import subprocess
 import sys
 
@@ -88,3 +89,30 @@ def test_names_are_there_and_cost_nothing_until_they_are_used():
         unimri.lod  # noqa: B018
     code = "import sys, unimri; dir(unimri); assert not {'torch', 'numpy', 'pydicom'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+SCRIPT = """
+from unimri import load_kspace
+print(load_kspace("file1.h5").kspace.shape)
+"""
+
+
+@pytest.mark.parametrize("command", ["../script.py", "-"])
+def test_a_script_needs_no_guard(tmp_path, command):
+    folder = tmp_path / "data"
+    write_fastmri(folder / "file1.h5", kspace=noise(2, 16, 10))
+    (tmp_path / "script.py").write_text(SCRIPT)
+    if command != "-":
+        # What lies beside the data is not run. (Python itself would, below `-`.)
+        (folder / "select.py").write_text("raise SystemExit(1)")
+    program = subprocess.run(
+        [sys.executable, command],
+        cwd=folder,
+        input=SCRIPT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (program.stdout, program.stderr) == ("(2, 1, 16, 10)\n", "")

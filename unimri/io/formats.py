@@ -230,8 +230,6 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
 def load_kspace(path: Path | str, format: str | None = None) -> Acquisition | Images:
     """Read one volume: k-space with its mask, or a scan that holds images.
 
-    HDF5 files are read in another process: a script must call this below `if __name__ == "__main__":`.
-
     Parameters
     ----------
     path : a file of fastMRI (`.h5`), ISMRMRD (`.h5`), NumPy (`.npy`, `.npz`), NIfTI or DICOM, or a folder that holds

@@ -1,18 +1,21 @@
-"""Reading with libraries that a damaged file can crash, hang or fill the memory with: in a process of its own."""
+"""Reading with libraries that a damaged file can crash, hang or fill the memory with: in a process of its own.
+
+The process imports this module and what it is asked to call, and not the program that started it, so that a script
+needs no guard.
+"""
 
 import os
+import pickle
 import select
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, Pipe
 from multiprocessing.util import Finalize
 from pathlib import Path
 from threading import Lock
-from typing import Any, TypeVar, cast
-
-from pebble import ProcessExpired, ProcessPool
+from typing import Any, TypeVar
 
 from unimri.core.errors import AGAIN, ReadError, UnimriError, unreadable
 from unimri.io.notes import heard, note
@@ -34,6 +37,54 @@ MEMORY_PER_BYTE = 32
 # The process must have started by then; a file's own time begins after that.
 STARTED = 120.0
 
+# Not `-m`, which would let the working folder's files stand in for Python's own modules.
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from unimri.io.isolated import serve; serve({link}, {alive})"
+
+
+class _Process:
+    """A process that runs `serve`, and the line to it.
+
+    It ends with the program, however that ends: it has one end of a pipe whose other end is the program's alone.
+    """
+
+    def __init__(self) -> None:
+        self.link, other = Pipe()
+        alive, self._alive = os.pipe()
+        # As they are here. A blank one is the folder that the program works in.
+        path = [entry or str(Path.cwd()) for entry in sys.path if isinstance(entry, str)]
+        program = _PROGRAM.format(path=path, link=other.fileno(), alive=alive)
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program], stdin=subprocess.DEVNULL, pass_fds=(other.fileno(), alive)
+            )
+        finally:
+            other.close()
+            os.close(alive)
+        # At the latest when the program ends. A fork of the program leaves it alone.
+        self._end = Finalize(self, _end, [self._process, self.link, self._alive], exitpriority=1)
+        self.owner = os.getpid()
+
+    def ask(self, message: bytes) -> None:
+        """Hand a call over; EOFError or OSError when the process has not taken it."""
+        self.link.send_bytes(message)
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait for a sign of life."""
+        if not self.link.poll(STARTED):
+            raise EOFError
+        self.link.recv_bytes()
+
+    def end(self) -> None:
+        self._end()
+
+
+def _end(process: "subprocess.Popen[bytes]", link: Connection, alive: int) -> None:
+    process.kill()
+    process.wait()
+    link.close()
+    os.close(alive)
+
 
 class Worker:
     """A process that reads one file after the other.
@@ -47,7 +98,7 @@ class Worker:
 
     def __init__(self, seconds: float = SECONDS, bytes_per_second: float = BYTES_PER_SECOND) -> None:
         self._seconds, self._bytes_per_second = seconds, bytes_per_second
-        self._pool: ProcessPool | None = None
+        self._process: _Process | None = None
         # One file at a time: none waits while its time runs.
         self._lock = Lock()
 
@@ -58,60 +109,58 @@ class Worker:
         ----------
         path : of a file.
         reason : of the ReadError, should the function crash, hang or raise anything else than a ReadError.
-        function, arguments : are pickled, and so is the result. The function is given the absolute path.
+        function, arguments : are pickled, and so is the result: the function must be of a module that can be imported.
+            It is given the absolute path.
 
         Raises
         ------
         ReadError : that the function raised, or for `reason`. It names `path`.
-        UnimriError : when the process cannot be started.
+        UnimriError : when the process cannot be started, or cannot import the function.
         """
+        size = _size(path)
+        # The process stays in the folder that it was started in.
+        call = (MEMORY + size * MEMORY_PER_BYTE, reason, function, path.absolute(), *arguments)
+        message = pickle.dumps(call)
         with self._lock:
-            # What the pool raises when the process has ended before it took the file, which has not caused it.
-            with suppress(RuntimeError):
-                return self._result(path, reason, function, *arguments)
             try:
-                return self._result(path, reason, function, *arguments)
-            except RuntimeError as error:
-                raise UnimriError(
-                    f"{path}: the process that reads it does not start; a script must call `unimri` below "
-                    '`if __name__ == "__main__":`'
-                ) from error
+                process = self._asked(path, message)
+                if not process.link.poll(self._seconds + size / self._bytes_per_second):
+                    raise TimeoutError
+                fault, value, notes = pickle.loads(process.link.recv_bytes())
+            # It has hung or crashed.
+            except (EOFError, OSError) as error:
+                self.close()
+                raise ReadError(path, reason, AGAIN) from error
+            except BaseException:
+                self.close()
+                raise
+        if isinstance(fault, ReadError):
+            raise ReadError(path, fault.reason, fault.mend)
+        if fault is not None:
+            raise UnimriError(f"{path}: its reader cannot be imported ({fault}); put it into a module of its own")
+        for text in notes:
+            note(path, text)
+        return value
 
     def close(self) -> None:
         """End the process; the next file starts another."""
-        if self._pool is not None:
-            self._end()
-            self._pool = None
+        if self._process is not None:
+            self._process.end()
+            self._process = None
 
-    def _result(self, path: Path, reason: str, function: Callable[..., T], *arguments: Any) -> T:
-        size = _size(path)
-        limit = self._seconds + size / self._bytes_per_second
-        # The process stays in the folder that it was started in.
-        call = (MEMORY + size * MEMORY_PER_BYTE, reason, function, path.absolute(), *arguments)
-        try:
-            # The second limit is for an answer that is lost on its way.
-            result, notes = self._started().schedule(_guarded, call, timeout=limit).result(limit + STARTED)
-        except ReadError as fault:
-            raise ReadError(path, fault.reason, fault.mend) from fault
-        # It has crashed or hung.
-        except (ProcessExpired, TimeoutError) as error:
-            self.close()
-            raise ReadError(path, reason, AGAIN) from error
-        except BaseException:
-            self.close()
-            raise
-        for text in notes:
-            note(path, text)
-        return cast(T, result)
-
-    def _started(self) -> ProcessPool:
-        if self._pool is None:
-            # Spawned and not forked: the program may have threads, and files open for writing.
-            self._pool = ProcessPool(max_workers=1, initializer=_prepare, context=get_context("spawn"))
-            # It ends with the program at the latest. pebble sees to that with `atexit`, which does not run in programs
-            # that `multiprocessing` has started, and those wait for it. A fork of the program leaves it alone.
-            self._end = Finalize(None, _end, [self._pool], exitpriority=1)
-        return self._pool
+    def _asked(self, path: Path, message: bytes) -> _Process:
+        """A process that has taken the call: another one where the first has ended before, which is no file's fault."""
+        for _ in range(2):
+            try:
+                if self._process is None or self._process.owner != os.getpid():
+                    self._process = _Process()
+                    self._process.wait()
+                self._process.ask(message)
+                return self._process
+            except (EOFError, OSError) as error:
+                self.close()
+                fault = error
+        raise UnimriError(f"{path}: the process that reads it does not start; see `unimri doctor`") from fault
 
 
 _WORKER = Worker()
@@ -122,9 +171,29 @@ def isolated(path: Path, reason: str, function: Callable[..., T], *arguments: An
     return _WORKER.run(path, reason, function, *arguments)
 
 
-def _end(pool: ProcessPool) -> None:
-    pool.stop()
-    pool.join()
+def serve(link: int, alive: int) -> None:
+    """What the process does: answer call after call. The numbers are of open files; see `_Process`."""
+    _prepare(alive)
+    calls = Connection(link)
+    calls.send_bytes(b"ready")
+    while True:
+        try:
+            message = calls.recv_bytes()
+        except EOFError:
+            return
+        try:
+            call = pickle.loads(message)
+        except Exception as error:
+            calls.send_bytes(b"taken")
+            calls.send_bytes(pickle.dumps((str(error), None, [])))
+            continue
+        # Only now does the file's time begin: to import what reads it may take seconds.
+        calls.send_bytes(b"taken")
+        try:
+            answer = _guarded(*call)
+        except ReadError as fault:
+            answer = pickle.dumps((fault, None, []))
+        calls.send_bytes(answer)
 
 
 def _size(path: Path) -> int:
@@ -135,10 +204,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _guarded(memory: int, reason: str, function: Callable[..., T], path: Path, *arguments: Any) -> tuple[T, list[str]]:
-    """Give the result and the texts of its notes.
+def _guarded(memory: int, reason: str, function: Callable[..., T], path: Path, *arguments: Any) -> bytes:
+    """Pickle None (for no fault), what the function returns, and its notes.
 
-    Let no exception out but ReadError: others may not survive pickling.
+    No exception gets out but ReadError: others may not survive pickling.
     """
     try:
         if sys.platform == "linux":
@@ -146,30 +215,29 @@ def _guarded(memory: int, reason: str, function: Callable[..., T], path: Path, *
             resource.setrlimit(resource.RLIMIT_DATA, (memory if most < 0 else min(memory, most), most))
         with heard() as notes:
             result = function(path, *arguments)
-        return result, notes
+        return pickle.dumps((None, result, notes), protocol=5)
     except ReadError:
         raise
     except BaseException as error:
         raise unreadable(path, error, reason) from error
 
 
-def _prepare() -> None:
+def _prepare(alive: int) -> None:
     """What the process does first."""
     # Libraries written in C print what they meet in a file.
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silence, stream)
+    # The program has it too, and ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         # A crash leaves no copy of a scan.
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        parent = parent_process()
-        assert parent is not None
         # A pipe that breaks when the program ends, however it does. The kernel then kills this process, whatever it is
         # at; a thread that watched the pipe would wait for C code that hangs and holds the interpreter's lock.
-        pipe = parent.sentinel
-        fcntl.fcntl(pipe, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(pipe, fcntl.F_SETSIG, signal.SIGKILL)
-        fcntl.fcntl(pipe, fcntl.F_SETFL, fcntl.fcntl(pipe, fcntl.F_GETFL) | os.O_ASYNC)
+        fcntl.fcntl(alive, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(alive, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(alive, fcntl.F_SETFL, fcntl.fcntl(alive, fcntl.F_GETFL) | os.O_ASYNC)
         # It may have broken before.
-        if select.select([pipe], [], [], 0)[0]:
+        if select.select([alive], [], [], 0)[0]:
             os._exit(1)
