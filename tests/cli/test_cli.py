@@ -55,7 +55,7 @@ def test_inspect_says_what_is_there_and_what_would_be_left_out(tmp_path, scans):
     assert (result.status, result.err) == (0, "")
     assert "3 patients, 3 volumes, 9 slices; 1 left out" in result.out
     (line,) = [line for line in result.out.splitlines() if line.startswith("patient1 ")]
-    assert "patient1/t1.nii.gz: is not gzip" in line
+    assert "patient1/t1.nii.gz: cannot be read as NIfTI" in line
     (line,) = [line for line in result.out.splitlines() if line.startswith("patient2 ")]
     assert "axial (S R A)" in line
     assert sorted(tmp_path.rglob("*")) == before

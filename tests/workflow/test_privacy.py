@@ -186,7 +186,7 @@ def test_a_fault_names_the_file_to_the_user_and_not_to_the_log(scans: Path, tmp_
     run = snakemake(results, "--cores", "1", "--keep-going", "--until", "shard", overlays=(overlay(scans, tmp_path),))
     assert run.returncode == 1
     assert f"{PLANTED}3/{PLANTED}.dcm: " in run.stderr
-    assert f"{PLANTED}3.nii.gz: is not gzip" in run.stderr
+    assert f"{PLANTED}3.nii.gz: cannot be read as NIfTI" in run.stderr
     assert planted_in(results) == []
     assert "ERROR volume " in (results / "logs/shard/prostate/shard-000.log").read_text()
     assert list(results.rglob("*.h5")) == []
