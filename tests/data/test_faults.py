@@ -232,14 +232,36 @@ def test_mixed_sizes_in_a_series_are_reported(tmp_path):
     _check(tmp_path / "raw", bad, DicomReader())
 
 
-def test_links_that_lead_in_circles_or_nowhere_are_passed_over(tmp_path):
+def test_links_back_and_pipes_are_passed_over_and_noted(tmp_path):
     folder = tmp_path / "raw"
     _good_nifti(folder)
     (folder / "P0" / "circle").symlink_to(folder)
-    (folder / "P1" / "self.nii").symlink_to(folder / "P1" / "self.nii")
-    (folder / "P2" / "nowhere.nii").symlink_to(folder / "nothing")
+    (folder / "P1" / "up").symlink_to(tmp_path)
     os.mkfifo(folder / "P3" / "pipe.nii")
-    assert len(PreparedData(_prepare(folder, NiftiReader(), "fail")).manifest) == 4
+    output = _prepare(folder, NiftiReader(), "fail")
+    assert len(PreparedData(output).manifest) == 4
+    reasons = pd.read_csv(output / "skipped.csv")["reason"]
+    assert sorted(reason.split(" ")[2] for reason in reasons) == ["link", "link", "pipe,"]
+
+
+@pytest.mark.parametrize("name", ["nowhere.nii", "folder"])
+def test_a_link_that_leads_nowhere_is_a_fault(tmp_path, name):
+    """Its scan was lost without a word before."""
+    folder = tmp_path / "raw"
+    bad = _good_nifti(folder)
+    bad.unlink()
+    bad.parent.rmdir()
+    link = folder / name
+    link.symlink_to(folder / "nothing")
+    _check(folder, link, NiftiReader())
+
+
+def test_a_link_to_itself_is_a_fault(tmp_path):
+    folder = tmp_path / "raw"
+    bad = _good_nifti(folder)
+    bad.unlink()
+    bad.symlink_to(bad)
+    _check(folder, bad, NiftiReader())
 
 
 def test_a_file_that_goes_away_while_others_are_read_is_reported(tmp_path):

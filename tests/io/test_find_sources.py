@@ -95,7 +95,7 @@ def test_what_holds_nothing_is_told_with_what_is_accepted(tmp_path):
         find_sources(tmp_path / "none")
     with pytest.raises(UnimriError, match="jpeg: no such format; choose one of dicom, nifti"):
         find_sources(tmp_path, "jpeg")
-    with pytest.raises(UnimriError, match=r"holds nothing .*: NIfTI files .\.nii, \.nii\.gz.$"):
+    with pytest.raises(UnimriError, match=r"holds nothing .*: NIfTI files .\.nii, \.nii\.gz.; passed over: .*notes"):
         find_sources(tmp_path, "nifti")
 
 

@@ -1,5 +1,6 @@
 """What a person calls: scans, models and their adapters, masks, the experiment. Thin: parses, calls, reports."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -94,7 +95,8 @@ def reconstruct(
     if scores is not None and scores.exists():
         raise UnimriError(f"{scores}: is there already; give another file of scores")
     outcomes = []
-    for outcome in run(source, output, Models(model, device, aspin or []), wanted):
+    tell = partial(typer.echo, err=True)
+    for outcome in run(source, output, Models(model, device, aspin or []), wanted, tell):
         outcomes.append(outcome)
         typer.echo(outcome_line(outcome, deidentify), err=bool(outcome.fault))
     typer.echo(summary(outcomes, output))
@@ -191,12 +193,19 @@ def inspect(
     folder: Path,
     reader: Annotated[str, typer.Option(help="Name of a reader, such as dicom, or its settings as JSON.")],
 ) -> None:
-    """Say what a data set holds, and what would be left out and why. Prints names of patients and files."""
+    """Say what a data set holds, and what would be left out or passed over and why. Prints names of patients and files.
+
+    Ends with status 1 if nothing can be used.
+    """
     from unimri.data.layouts import parse_reader
     from unimri.data.prepare import findings_table
     from unimri.data.prepare import inspect as run
 
-    typer.echo(findings_table(list(run(folder, parse_reader(reader)))))
+    passed: list[str] = []
+    found = list(run(folder, parse_reader(reader), passed.append))
+    typer.echo("\n".join([findings_table(found), *passed]))
+    if not any(one.shape for one in found):
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=SCANS)

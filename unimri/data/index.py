@@ -5,6 +5,7 @@ Patients, never slices, are divided into those to train, validate and test on.
 """
 
 import csv
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
@@ -18,8 +19,14 @@ from unimri.core.artifacts import write_private
 from unimri.core.errors import ReadError, UnimriError
 from unimri.core.settings import Settings, read_settings
 from unimri.data.layouts import ReaderSettings
+from unimri.data.reader import find_scans
 from unimri.data.store import SPLITS, Split, shard_name
-from unimri.io.volume import Scan
+from unimri.io.volume import Passed, Scan, passed_lines
+
+log = logging.getLogger(__name__)
+
+# How many keys one line of the log tells.
+_KEYS = 20
 
 
 class Fractions(Settings):
@@ -62,6 +69,7 @@ class Entry(Settings):
     patient_name, name : as in `Scan`, quoted.
     sources : its paths below the data set's folder, quoted.
     fault : why it cannot be read, where that is already known.
+    note : as in `Scan`.
 
     Quoted: bytes that are not plain ASCII as %XX, because names of files need not be valid Unicode.
     """
@@ -73,6 +81,7 @@ class Entry(Settings):
     name: str
     sources: list[str]
     fault: Fault | None
+    note: str = ""
 
     @classmethod
     def of(cls, scan: Scan, folder: Path, anatomy: str, secret: bytes, split: Split | None) -> Self:
@@ -90,6 +99,7 @@ class Entry(Settings):
             name=_quote(scan.name),
             sources=[below(path) for path in scan.paths],
             fault=None if fault is None else Fault(source=below(fault.path), reason=fault.reason, mend=fault.mend),
+            note=scan.note,
         )
 
     def scan(self, folder: Path) -> Scan:
@@ -100,14 +110,24 @@ class Entry(Settings):
             tuple(folder / _unquote(source) for source in self.sources),
             None if fault is None else ReadError(folder / _unquote(fault.source), fault.reason, fault.mend),
             _unquote(self.patient_name),
+            self.note,
         )
 
 
+class PassedFile(Settings):
+    """A file that is passed over: its key, its path below the data set's folder, quoted as in `Entry`, and why."""
+
+    key: str
+    source: str
+    reason: str
+
+
 class Index(Settings):
-    """The scans of one shard, in the order of their keys."""
+    """The scans of one shard, in the order of their keys, and its part of what is passed over."""
 
     anatomy: str
     entries: list[Entry]
+    passed: list[PassedFile] = Field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -149,7 +169,7 @@ def index_scans(anatomy: str, folder: Path, task: IndexTask, seed: int) -> list[
         When nothing is found, there are fewer than three patients, or the key file or the file of splits does not
         serve.
     """
-    scans = task.reader.find(folder)
+    scans, others = find_scans(task.reader, folder)
     secret = _secret(task.key_file, seed)
     splits = None if task.splits is None else _splits(task.splits, {scan.patient for scan in scans})
     try:
@@ -160,7 +180,35 @@ def index_scans(anatomy: str, folder: Path, task: IndexTask, seed: int) -> list[
         (Entry.of(scan, folder, anatomy, secret, None if splits is None else splits[scan.patient]) for scan in scans),
         key=lambda entry: entry.volume,
     )
-    return [Index(anatomy=anatomy, entries=entries[number :: task.shards]) for number in range(task.shards)]
+    passed = sorted(
+        (
+            PassedFile(
+                key=key(anatomy, os.fspath(one.path.relative_to(folder)), secret),
+                source=_quote(os.fspath(one.path.relative_to(folder))),
+                reason=one.reason,
+            )
+            for one in others
+            if not one.companion
+        ),
+        key=lambda one: one.key,
+    )
+    _log(passed, [one for one in others if one.companion], folder)
+    return [
+        Index(anatomy=anatomy, entries=entries[number :: task.shards], passed=passed[number :: task.shards])
+        for number in range(task.shards)
+    ]
+
+
+def _log(passed: list[PassedFile], companions: list[Passed], folder: Path) -> None:
+    """What is passed over: by keys, since the log names nobody."""
+    for line in passed_lines(companions, folder, private=True):
+        log.info("%s", line)
+    reasons: dict[str, list[str]] = {}
+    for one in passed:
+        reasons.setdefault(one.reason, []).append(one.key)
+    for reason, keys in reasons.items():
+        more = f" and {len(keys) - _KEYS} more" if len(keys) > _KEYS else ""
+        log.warning("passed over: %d file(s) (%s): %s%s", len(keys), reason, ", ".join(keys[:_KEYS]), more)
 
 
 def key(anatomy: str, raw: str, secret: bytes) -> str:

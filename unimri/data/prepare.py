@@ -6,7 +6,7 @@ each shard, the manifest. `inspect` says before anything is written what would c
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256 as sha256_of
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -23,11 +23,11 @@ from unimri.core.errors import ReadError, UnimriError
 from unimri.core.settings import Settings
 from unimri.data.index import Entry, Fractions, Index, IndexTask, index_scans, split_patients
 from unimri.data.layouts import ReaderSettings
-from unimri.data.reader import Reader
+from unimri.data.reader import Reader, find_scans
 from unimri.data.shard import ShardContent, ShardWriter, SourceFile, write_manifest, writing_shard
 from unimri.data.store import SPLITS, Split, shard_name
 from unimri.io.notes import heard
-from unimri.io.volume import Scan
+from unimri.io.volume import Scan, passed_lines
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +169,8 @@ def prepare_shard(index: Index, folder: Path, task: ShardTask, output: Path) -> 
                     raise
                 log.warning("volume %s is left out: %s", entry.volume, fault.reason)
                 shard.skip(entry.volume, _digest_or_blank(scan), fault.reason)
+        for other in index.passed:
+            shard.skip(other.key, "", other.reason)
     log.info("%s: %d volumes, %d left out", output.name, len(shard.volumes), len(shard.skipped))
 
 
@@ -192,7 +194,7 @@ def finish(shards: Mapping[str, ShardContent], fractions: Fractions, seed: int, 
     volumes = [volume for content in shards.values() for volume in content.volumes]
     anatomy = next(iter(shards.values())).anatomy
     left_out = sum(len(content.skipped) for content in shards.values())
-    after = f" (after {left_out} volume(s) were left out)" if left_out else ""
+    after = f" (after {left_out} volume(s) or file(s) were left out)" if left_out else ""
     given = {volume.patient: volume.split for volume in volumes if volume.split is not None}
     if volumes and len(given) == len({volume.patient for volume in volumes}):
         empty = [split for split in SPLITS if split not in given.values()]
@@ -335,15 +337,24 @@ class Finding(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def inspect(folder: Path, reader: Reader) -> Iterator[Finding]:
+def inspect(folder: Path, reader: Reader, tell: Callable[[str], None] = lambda line: None) -> Iterator[Finding]:
     """Find and read each scan of a data set as `prepare` would; nothing is written.
+
+    Parameters
+    ----------
+    folder : of the data set.
+    reader : of its layout.
+    tell : called with each line about files that are passed over.
 
     Raises
     ------
     UnimriError
         When nothing is found.
     """
-    for scan in tqdm(reader.find(folder), desc="inspect", unit="volume", disable=None):
+    scans, passed = find_scans(reader, folder)
+    for line in passed_lines(passed, folder):
+        tell(line)
+    for scan in tqdm(scans, desc="inspect", unit="volume", disable=None):
         files = len(scan.paths)
         try:
             with heard() as notes:

@@ -5,14 +5,17 @@ A reader from outside the package is written with this module, which loads no su
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
 from unimri.core.plugins import Extensible
-from unimri.io.volume import Negatives, Scan
+from unimri.io.volume import Found, Negatives, Passed, Scan, Walk, nothing_found, walk
+
+# How BIDS names what belongs to one subject.
+_SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)(?:_.*)?", re.DOTALL)
 
 
 class Reader(Extensible):
@@ -38,6 +41,21 @@ class Reader(Extensible):
         UnimriError : when the folder is missing, empty or holds nothing of the layout.
         """
         raise NotImplementedError
+
+    def search(self, walked: Walk) -> Found:
+        """Find the scans among the files below a folder, and say why others are none, as far as that is known.
+
+        A reader that does not say has `find` alone. Whoever searches calls `find_scans`.
+        """
+        return Found(self.find(walked.root), [])
+
+    def may_be(self, place: Path) -> bool:
+        """Whether a path below the root, of which only the name is known, may be a scan or a folder of some."""
+        return True
+
+    def patient_at(self, place: Path) -> str:
+        """The patient by a path below the root alone."""
+        return patient_by_folder(place) or place.name
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         """Read the slices of a scan, maybe in another process than found it.
@@ -78,6 +96,53 @@ class ImageReader(Reader):
     )
 
 
+class BuiltIn(Reader):
+    """A reader that knows all that lies below the root.
+
+    Attributes
+    ----------
+    wanted : what it looks for, in words.
+    """
+
+    wanted: ClassVar[str]
+
+    def find(self, folder: Path) -> list[Scan]:
+        return find_scans(self, folder).scans
+
+    def search(self, walked: Walk) -> Found:
+        raise NotImplementedError
+
+
+def find_scans(reader: Reader, folder: Path) -> Found:
+    """Find the scans of a data set: what all that search one call.
+
+    Every file below the folder is one of a scan's or is passed over with a reason. Links that lead nowhere and folders
+    that cannot be opened, which may be scans, are scans with that fault.
+
+    Raises
+    ------
+    UnimriError : when the folder is missing, empty or holds nothing of the layout.
+    """
+    walked = walk(folder)
+    scans, told = reader.search(walked)
+    passed = {one.path: one for one in (*walked.passed, *told)}
+    for fault in walked.faults:
+        place = fault.path.relative_to(folder)
+        if fault.path.is_dir() or reader.may_be(place):
+            scans = [*scans, Scan(place.as_posix(), (fault.path,), fault, reader.patient_at(place))]
+        else:
+            passed[fault.path] = Passed(fault.path, fault.reason)
+    used = {path for scan in scans for path in scan.paths}
+    for path in walked.files:
+        if path not in used:
+            passed.setdefault(path, Passed(path, "is none of what the reader looks for"))
+    found = Found(scans, [one for path, one in sorted(passed.items()) if path not in used])
+    if not scans:
+        wanted = reader.wanted if isinstance(reader, BuiltIn) else f"scan of {type(reader).__name__}"
+        raise nothing_found(folder, wanted, found.passed)
+    return found
+
+
 def _compiles(pattern: str) -> str:
     try:
         groups = re.compile(pattern).groups
@@ -108,3 +173,15 @@ def patient_by_pattern(place: Path, pattern: str | None) -> str | None:
     """
     match = re.search(pattern, place.as_posix()) if pattern is not None else None
     return match.group(1) if match else None
+
+
+def patient_by_folder(place: Path, subject: bool = False) -> str:
+    """The patient by the folders of a path below the root: BIDS' `sub-...`, else the first; blank in the root.
+
+    With `subject` a file's own name counts, too, where it begins as BIDS has it.
+    """
+    folders = place.parts[:-1]
+    for part in place.parts if subject else folders:
+        if match := _SUBJECT.fullmatch(part):
+            return match.group(1)
+    return folders[0] if folders else ""

@@ -30,7 +30,8 @@ from unimri.deploy.estimates import split_features
 from unimri.deploy.figure import reconstruction_figure
 from unimri.deploy.library import Adaptation, AnatomyDescription, AnatomyTask, ModelDescription, Quality, opened
 from unimri.deploy.model import Model, load
-from unimri.io.volume import files_below
+from unimri.io import fastmri, nifti
+from unimri.io.volume import files_below, has_suffix
 from unimri.metrics.score import Score, mean_score, score_slice
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model, read_about
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
@@ -124,7 +125,7 @@ def adapt(
         description = ModelDescription.load(base).check_files(base)
         if name in description.anatomies:
             raise UnimriError(f"anatomy {name!r}: the model has it already; give another name")
-        size = _check_scans(list(inspect(folder, reader)), settings, log)
+        size = _check_scans(list(inspect(folder, reader, log)), settings, log)
         preparation = PreparationSettings(
             image_size=size,
             crop=size,
@@ -189,8 +190,8 @@ def guess_reader(folder: Path) -> Reader:
     """
     files = files_below(folder)
     counts = {
-        "nifti": sum(path.name.endswith((".nii", ".nii.gz")) for path in files),
-        "fastmri-h5": sum(path.suffix == ".h5" for path in files),
+        "nifti": sum(has_suffix(path, nifti.ENDS) for path in files),
+        "fastmri-h5": sum(has_suffix(path, fastmri.ENDS) for path in files),
     }
     best = max(counts, key=lambda name: counts[name])
     return parse_reader(best if counts[best] else "dicom")

@@ -1,6 +1,6 @@
 """Whole scans: each volume in, its reconstruction out in the format that it came in."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,9 +15,9 @@ from unimri.core.provenance import versions
 from unimri.deploy.estimates import Choice
 from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
-from unimri.io.formats import Source, check_output, find_sources
+from unimri.io.formats import Source, check_output, search
 from unimri.io.notes import heard
-from unimri.io.volume import Images, Provenance
+from unimri.io.volume import Images, Provenance, passed_lines
 from unimri.metrics.base import MetricSettings
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.fourier import combine_coils, to_kspace
@@ -104,20 +104,25 @@ class Models:
         return self._loaded[path]
 
 
-def reconstruct(source: Path, output: Path, models: Models, wanted: Request) -> Iterator[Outcome]:
+def reconstruct(
+    source: Path, output: Path, models: Models, wanted: Request, tell: Callable[[str], None] = lambda line: None
+) -> Iterator[Outcome]:
     """Reconstruct every volume of a file or folder, one after the other; give what became of each.
 
     One volume is in memory at a time. One that cannot be read or reconstructed is left out, with the reason; the others
-    go on. They are written where `unimri.io.formats.Source.target` says.
+    go on. They are written where `unimri.io.formats.Source.target` says. `tell` is called with each line about files
+    that are passed over.
 
     Raises
     ------
     UnimriError : before anything is read, when nothing is found, no model is, or the output is there or lies over the
         input.
     """
-    sources = find_sources(source, wanted.format)
+    sources, passed = search(source, wanted.format)
     check_output(sources, output, wanted.deidentify, wanted.as_png)
     models.of(wanted.acceleration)
+    for line in passed_lines(passed, source, private=wanted.deidentify):
+        tell(line)
     for one in tqdm(sources, desc="reconstruct", unit="volume", disable=True if len(sources) == 1 else None):
         try:
             yield _reconstruct(one, output, models, wanted)

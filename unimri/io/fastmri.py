@@ -23,17 +23,24 @@ from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.core.hdf5 import hdf5_file
 from unimri.io.isolated import isolated
 from unimri.io.volume import (
+    APART,
     MAX_DEFLATE_RATIO,
+    Found,
     Negatives,
+    Passed,
     Provenance,
     Scan,
     acquired,
     as_float32,
     check_size,
+    excluded,
+    has_suffix,
     magnitude,
     name_below,
 )
 from unimri.physics.acquisition import Acquisition, image_of
+
+ENDS = (".hdf5", ".h5")
 
 Use = Literal["reconstruction", "kspace"]
 
@@ -57,9 +64,9 @@ MAX_HEADER = 2**24
 HALVES = (("r", "i"), ("real", "imag"))
 
 
-def find(root: Path, files: Sequence[Path]) -> list[Scan]:
+def find(root: Path, files: Sequence[Path]) -> Found:
     """The files that have a `kspace`; see `unimri.io.formats.Format`."""
-    return find_hdf5(root, files, "fastMRI headers", _has_kspace)
+    return find_hdf5(root, files, ENDS, "fastMRI headers", _has_kspace, "has no k-space")
 
 
 def _has_kspace(path: Path) -> str | None:
@@ -222,26 +229,39 @@ def _image_size(file: Any, rows: int, columns: int, path: Path) -> tuple[int, in
 # From here on: what ISMRMRD's reader uses, too.
 
 
-def find_hdf5(root: Path, files: Sequence[Path], title: str, probe: Callable[[Path], str | None]) -> list[Scan]:
-    """Find the `.h5` files that are wanted, each a volume. One that cannot be opened has the fault.
+def find_hdf5(
+    root: Path,
+    files: Sequence[Path],
+    ends: tuple[str, ...],
+    title: str,
+    probe: Callable[[Path], str | None],
+    otherwise: str,
+) -> Found:
+    """Find the HDF5 files that are wanted, each a volume. One that cannot be opened has the fault.
 
     Parameters
     ----------
-    root, files : the input, and files that are it or lie below it; those of other names are passed over.
+    root, files : the input, and files that are it or lie below it.
+    ends : of names; files of others are not looked at.
     title : of the progress bar.
     probe : gives the patient whom a file names, blank where it names none; None for a file that is not wanted. It runs
         in another process, see `isolated`.
+    otherwise : why a file is not wanted.
     """
-    scans = []
-    for path in tqdm([path for path in files if path.suffix.lower() == ".h5"], desc=title, unit="file", disable=None):
-        fault = None
+    found = Found([], [])
+    for path in tqdm([path for path in files if has_suffix(path, ends)], desc=title, unit="file", disable=None):
+        fault, other = None, excluded(root, path, APART)
         try:
-            patient = isolated(path, UNREADABLE, probe)
+            patient = "" if other is not None else isolated(path, UNREADABLE, probe)
         except ReadError as error:
             patient, fault = "", error
-        if patient is not None:
-            scans.append(Scan(name_below(root, path), (path,), fault, patient))
-    return scans
+        if patient is None:
+            other = Passed(path, otherwise)
+        if other is None:
+            found.scans.append(Scan(name_below(root, path), (path,), fault, patient or ""))
+        else:
+            found.passed.append(other)
+    return found
 
 
 @contextmanager

@@ -11,17 +11,35 @@ from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError, check_file
-from unimri.io.volume import Images, Provenance, Scan, files_below
+from unimri.io.volume import (
+    APART,
+    FOREIGN,
+    LABELS,
+    Found,
+    Images,
+    Passed,
+    Provenance,
+    Scan,
+    Walk,
+    excluded,
+    has_suffix,
+    may_have_suffix,
+    name_below,
+    passed_lines,
+    walk,
+    without_suffix,
+)
 from unimri.physics.acquisition import Acquisition
 
 
 class _Module(Protocol):
     """What a format's module offers.
 
-    `find` gives the volumes among files that lie below `root` or are it, `write` the paths that it has written.
+    `find` gives the volumes among files that lie below `root` or are it, and what of them is none as far as it knows
+    why; `write` the paths that it has written.
     """
 
-    def find(self, root: Path, files: Sequence[Path]) -> list[Scan]: ...
+    def find(self, root: Path, files: Sequence[Path]) -> Found: ...
 
     def read(self, paths: tuple[Path, ...]) -> Acquisition | Images: ...
 
@@ -55,10 +73,14 @@ class Format:
     def may_have(self, root: Path, files: Sequence[Path]) -> bool:
         """Whether any of these files could be of the format, by their names."""
         if self.suffixes:
-            return any(path.name.lower().endswith(self.suffixes) for path in files)
+            return any(has_suffix(path, self.suffixes) for path in files)
         if root.is_file():
-            return not (root.suffix.lower() == ".h5" and _is_hdf5(root))
-        return not all(path.name.lower().endswith(_NAMED) for path in files)
+            return not (has_suffix(root, _HDF5) and _is_hdf5(root))
+        return not all(has_suffix(path, _NAMED) for path in files)
+
+    def may_be(self, path: Path) -> bool:
+        """Whether what is known by its name alone, as where a link leads nowhere, may be of the format or a folder."""
+        return may_have_suffix(path, self.suffixes) if self.suffixes else not has_suffix(path, FOREIGN)
 
 
 FORMATS = {
@@ -66,12 +88,14 @@ FORMATS = {
     for format in (
         Format("dicom", "DICOM images (any name)", (), "unimri.io.dicom.format"),
         Format("nifti", "NIfTI files (.nii, .nii.gz)", (".nii", ".nii.gz"), "unimri.io.nifti"),
-        Format("fastmri-h5", "fastMRI's k-space files (.h5)", (".h5",), "unimri.io.fastmri"),
-        Format("ismrmrd", "ISMRMRD raw data (.h5)", (".h5",), "unimri.io.ismrmrd"),
+        Format("fastmri-h5", "fastMRI's k-space files (.h5)", (".hdf5", ".h5"), "unimri.io.fastmri"),
+        Format("ismrmrd", "ISMRMRD raw data (.h5, .mrd)", (".mrd", ".hdf5", ".h5"), "unimri.io.ismrmrd"),
         Format("numpy", "NumPy arrays of k-space or images (.npy, .npz)", (".npy", ".npz"), "unimri.io.numpy_file"),
     )
 }
 """The formats by name, in the order in which files are asked for them."""
+
+_HDF5 = FORMATS["ismrmrd"].suffixes
 
 # Ends of names that say the format.
 _NAMED = tuple({end for format in FORMATS.values() for end in format.suffixes})
@@ -127,15 +151,14 @@ class Source(Scan):
         UnimriError : when the name would lead out of `output`.
         """
         ends = self.format.suffixes
-        if not as_png and output.name.lower().endswith(ends) and not output.is_dir():
+        if not as_png and has_suffix(output, ends) and not output.is_dir():
             return output
         place = Path(self.name)
         # "." names nobody.
         if deidentify and place.name:
             place = Path(f"volume-{self.number:04d}{ends[-1] if ends else ''}")
         if as_png:
-            end = next((end for end in reversed(ends) if place.name.lower().endswith(end)), "")
-            place = place.with_name(place.name[: len(place.name) - len(end)]) if end else place
+            place = place.with_name(without_suffix(place, ends)) if place.name else place
         target = output / place
         if not target.resolve().is_relative_to(output.resolve()):
             raise UnimriError(f"{target}: lies outside {output}; remove the link or give another output")
@@ -186,7 +209,12 @@ def write_png(images: NDArray[np.float32], folder: Path) -> list[Path]:
 
 
 def find_sources(path: Path, format: str | None = None) -> list[Source]:
-    """Find the volumes of an input, without reading their voxels.
+    """The volumes that `search` finds; parameters and faults as there."""
+    return search(path, format)[0]
+
+
+def search(path: Path, format: str | None = None) -> tuple[list[Source], list[Passed]]:
+    """Find the volumes of an input, without reading their voxels, and say what else lies there.
 
     Parameters
     ----------
@@ -196,7 +224,8 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
 
     Returns
     -------
-    At least one, sorted by name. One that shows itself to be damaged has a `fault`.
+    Volumes, at least one, sorted by name, and what is passed over. A volume that shows itself to be damaged has a
+    `fault`, as has a link that leads nowhere.
 
     Raises
     ------
@@ -209,22 +238,42 @@ def find_sources(path: Path, format: str | None = None) -> list[Source]:
         raise UnimriError(f"{path}: no such file or folder; check the path")
     if not path.is_dir():
         check_file(path)
-    files = files_below(path) if path.is_dir() else [path]
+    walked = walk(path) if path.is_dir() else Walk(path, [path])
+    files = walked.files
     found: list[tuple[Scan, Format]] = []
+    passed = {one.path: one for one in walked.passed}
     for each in chosen:
         if format is not None or each.may_have(path, files):
-            found += [(one, each) for one in each.load().find(path, files)]
+            scans, others = each.load().find(path, files)
+            found += [(one, each) for one in scans]
+            passed |= {other.path: other for other in others}
             # A damaged HDF5 file would be found by both of its formats.
             known = {own for one, _ in found for own in one.paths}
             files = [own for own in files if own not in known]
+    for fault in walked.faults:
+        likely = [each for each in chosen if each.may_be(fault.path)]
+        if (fault.path.is_dir() or likely) and excluded(path, fault.path, (*LABELS, *APART)) is None:
+            found.append((Scan(name_below(path, fault.path), (fault.path,), fault), (likely or chosen)[0]))
+        else:
+            passed[fault.path] = Passed(fault.path, fault.reason)
+    used = {own for one, _ in found for own in one.paths}
+    for own_path in walked.files:
+        passed.setdefault(own_path, Passed(own_path, "is of no format that is looked for"))
+    others = [one for own_path, one in sorted(passed.items()) if own_path not in used]
     if not found:
         accepted = ", ".join(each.accepts for each in chosen)
-        raise UnimriError(f"{path}: holds nothing that can be used; give one of these, or a folder of them: {accepted}")
+        told = "".join(f"; {line}" for line in passed_lines(others, path)) if path.is_dir() else ""
+        raise UnimriError(
+            f"{path}: holds nothing that can be used; give one of these, or a folder of them: {accepted}{told}"
+        )
     found.sort(key=lambda pair: (pair[0].name, pair[1].name))
     if len(found) == 1 and not found[0][1].suffixes and found[0][0].fault is None:
         # A folder that is written for all of the input needs no name.
         found = [(replace(found[0][0], name="."), found[0][1])]
-    return [Source(**vars(one), number=number, root=path, format=each) for number, (one, each) in enumerate(found, 1)]
+    sources = [
+        Source(**vars(one), number=number, root=path, format=each) for number, (one, each) in enumerate(found, 1)
+    ]
+    return sources, others
 
 
 def load_kspace(path: Path | str, format: str | None = None) -> Acquisition | Images:
@@ -305,7 +354,7 @@ def check_output(sources: Sequence[Source], output: Path, deidentify: bool = Fal
 
 def _check_name(sources: Sequence[Source], output: Path, deidentify: bool, as_png: bool) -> None:
     """That a name of a file, by its end, is one of the format of the one volume."""
-    if not output.name.lower().endswith(_ENDS):
+    if not has_suffix(output, _ENDS):
         return
     if as_png or not sources[0].format.suffixes:
         kind = "PNG" if as_png else sources[0].format.name

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.errors import AGAIN, ReadError
+from unimri.io.fastmri import ENDS as HDF5_ENDS
 from unimri.io.fastmri import (
     MAX_READ,
     UNREADABLE,
@@ -32,9 +33,10 @@ from unimri.io.fastmri import (
     write as write,
 )
 from unimri.io.isolated import isolated
-from unimri.io.volume import Scan, check_kspace, check_size, magnitude
+from unimri.io.volume import Found, check_kspace, check_size, magnitude
 from unimri.physics.acquisition import Acquisition, image_of
 
+ENDS = (".mrd", *HDF5_ENDS)
 GROUP = "dataset"
 ELSEWHERE = "reconstruct it with its vendor's software and give the images"
 UNDERSAMPLED = "remove it: only fully sampled scans have a ground truth"
@@ -57,16 +59,15 @@ MAX_PADDING = 16
 MAX_LINES = 2**22
 
 
-def find(root: Path, files: Sequence[Path]) -> list[Scan]:
+def find(root: Path, files: Sequence[Path]) -> Found:
     """The files that have ISMRMRD's group and header; see `unimri.io.formats.Format`."""
-    return find_hdf5(root, files, "ISMRMRD headers", _has_acquisitions)
+    return find_hdf5(root, files, ENDS, "ISMRMRD headers", _has_acquisitions, "has no group with ISMRMRD's header")
 
 
 def _has_acquisitions(path: Path) -> str | None:
-    """Blank for a file that has ISMRMRD's group with a header, else None. It runs in another process."""
+    """Blank for a file that has a group with ISMRMRD's header, else None. It runs in another process."""
     with open_hdf5(path) as file:
-        group = member(file, GROUP, path)
-        return "" if isinstance(group, h5py.Group) and member(group, "xml", path) is not None else None
+        return "" if _groups(file, path) else None
 
 
 def read(paths: tuple[Path, ...]) -> Acquisition:
@@ -148,8 +149,19 @@ def _parts(file: Any, path: Path) -> tuple[Any, Element, tuple[int, int]]:
     return lines, header, matrix(header, "reconSpace", path)
 
 
+def _groups(file: Any, path: Path) -> list[str]:
+    """Names of the groups with a header of ISMRMRD's: the one that its library makes, else all others."""
+    own = [GROUP] if member(file, GROUP, path) is not None else []
+    names = own or [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
+    groups = ((name, member(file, name, path)) for name in names)
+    return [name for name, group in groups if isinstance(group, h5py.Group) and member(group, "xml", path) is not None]
+
+
 def _group(file: Any, path: Path) -> Any:
-    group = member(file, GROUP, path)
+    names = _groups(file, path)
+    if len(names) > 1:
+        raise ReadError(path, f"has {len(names)} scans, each in a group", "save each to a file of its own")
+    group = member(file, names[0] if names else GROUP, path)
     if not isinstance(group, h5py.Group):
         raise ReadError(path, f"has no group `{GROUP}`", "check the folder and the format")
     return group

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,10 @@ from numpy.typing import NDArray
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.io.volume import (
+    APART,
+    LABELS,
     MAX_DEFLATE_RATIO,
+    Found,
     Images,
     Negatives,
     Plane,
@@ -27,14 +29,15 @@ from unimri.io.volume import (
     as_float32,
     check_size,
     describe,
+    excluded,
+    has_suffix,
     magnitude,
     name_below,
     turn,
     turn_affine,
 )
 
-LABELS = ("._*", "*_gt*", "*label*", "*_seg*", "*-seg*", "seg", "segmentation*")
-"""Patterns of names of files or folders that are label maps and no scans."""
+ENDS = (".nii", ".nii.gz")
 
 # What says where voxels lie.
 _GEOMETRY = (
@@ -55,30 +58,27 @@ _INTENTS = {
 }
 
 
-def find(root: Path, files: Sequence[Path], excluded: Sequence[str] = LABELS) -> list[Scan]:
+def find(root: Path, files: Sequence[Path], exclude: Sequence[str] = (*LABELS, *APART)) -> Found:
     """The NIfTI files; see `unimri.io.formats.Format`.
 
-    Of a folder, those are passed over whose name, or that of a folder below the root, matches a pattern of `excluded`,
+    Of a folder, those are passed over whose name, or that of a folder below the root, matches a pattern of `exclude`,
     as `fnmatch` has them; case does not matter.
     """
-    found = []
+    found = Found([], [])
     for path in files:
-        # Of the input itself there are none.
-        steps = path.relative_to(root).parts
-        label = any(fnmatch(step.lower(), pattern.lower()) for step in steps for pattern in excluded)
-        if path.name.lower().endswith((".nii", ".nii.gz")) and not label:
-            found.append(Scan(name_below(root, path), (path,)))
+        if has_suffix(path, ENDS):
+            # Of the input itself nothing is excluded.
+            other = excluded(root, path, exclude)
+            if other is None:
+                found.scans.append(Scan(name_below(root, path), (path,)))
+            else:
+                found.passed.append(other)
     return found
 
 
 def read(paths: tuple[Path, ...]) -> Images:
     """Read the slices as they are stored; see `read_slices`, and for faults."""
     return Images(read_slices(paths[0]))
-
-
-def stem(path: Path) -> str:
-    """File name without `.nii` or `.nii.gz`."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
 def read_slices(
@@ -128,6 +128,17 @@ def _slice_axis(shape: tuple[int, ...]) -> int:
     """Of three axes of space, the one that slices lie along: the third, unless only another has length 1."""
     thin = [axis for axis, length in enumerate(shape[:3]) if length == 1]
     return thin[0] if len(thin) == 1 else 2
+
+
+def axes(path: Path) -> int:
+    """How many axes a file has, by its header alone.
+
+    Raises
+    ------
+    ReadError : when the header cannot be read.
+    """
+    with _read_errors(path), _opened(path, whole=False) as image:
+        return len(image.shape)
 
 
 def slice_orientation(path: Path, plane: Plane = "native") -> str:

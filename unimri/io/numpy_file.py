@@ -19,27 +19,46 @@ from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError, unreadable
-from unimri.io.volume import MAX_DEFLATE_RATIO, Images, Provenance, Scan, acquired, check_size, magnitude, name_below
+from unimri.io.volume import (
+    APART,
+    LABELS,
+    MAX_DEFLATE_RATIO,
+    Found,
+    Images,
+    Passed,
+    Provenance,
+    Scan,
+    acquired,
+    check_size,
+    excluded,
+    has_suffix,
+    magnitude,
+    name_below,
+)
 from unimri.physics.acquisition import Acquisition
 
-_ENDS = (".npy", ".npz")
+ENDS = (".npy", ".npz")
 _AXES = "give k-space of 2 to 4 axes, (slices, coils, rows, columns), or images of 2 or 3, (slices, rows, columns)"
 
 
-def find(root: Path, files: Sequence[Path]) -> list[Scan]:
+def find(root: Path, files: Sequence[Path]) -> Found:
     """The files that hold k-space or images; see `unimri.io.formats.Format`.
 
-    Of a folder, arrays of other shapes are passed over.
+    Of a folder, masks and label maps by their names and arrays of other shapes are passed over.
     """
-    found = []
+    found = Found([], [])
     for path in files:
-        if path.suffix.lower() in _ENDS:
-            place = name_below(root, path)
+        if has_suffix(path, ENDS):
+            place, other = name_below(root, path), excluded(root, path, (*LABELS, *APART))
             try:
-                if path == root or _is_scan(path):
-                    found.append(Scan(place, (path,)))
+                if path != root and other is None and not _is_scan(path):
+                    other = Passed(path, "is an array of another shape or type than images and k-space")
+                if other is None:
+                    found.scans.append(Scan(place, (path,)))
+                else:
+                    found.passed.append(other)
             except ReadError as fault:
-                found.append(Scan(place, (path,), fault))
+                found.scans.append(Scan(place, (path,), fault))
     return found
 
 

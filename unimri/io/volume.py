@@ -1,9 +1,15 @@
 """What all formats share: files of a folder, a volume found, read, checked and turned, what is said of its result."""
 
-from dataclasses import dataclass
+import errno
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from stat import S_ISDIR, S_ISREG
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +44,32 @@ _FEW, _LIGHT = 0.05, 0.01
 
 _CORNERS = [0, 0, -1, -1], [0, -1, 0, -1]
 
+LABELS = (
+    *("*_gt*", "*label*", "*groundtruth*", "*ground_truth*", "*annotation*"),
+    *("*_seg*", "*-seg*", "*.seg*", "seg", "segmentation*", "*dseg*", "*probseg*", "*aseg*", "*aparc*"),
+    *("mask", "masks", "mask[._0-9-]*", "masks[._-]*", "*[_-]mask", "*[_-]masks", "*[_-]mask[._0-9-]*", "*brainmask*"),
+    *("roi", "rois", "roi[._-]*", "*[_-]roi[._0-9-]*"),
+)
+"""Patterns of names of files and folders that are masks or label maps and no scans."""
+
+APART = ("derivatives", "sourcedata")
+"""Folders of a BIDS data set that hold other versions of the same patients' scans."""
+
+FOREIGN = (
+    *(".nii", ".nii.gz", ".h5", ".hdf5", ".mrd", ".npy", ".npz"),
+    *(".json", ".txt", ".tsv", ".csv", ".md", ".cfg", ".xml", ".pdf", ".png", ".jpg", ".jpeg", ".bval", ".bvec"),
+)
+"""Ends of names that no DICOM image has."""
+
+# How many names one line tells.
+_NAMES = 20
+
+# Of the workflow, in each folder that it makes.
+_TIMESTAMP = ".snakemake_timestamp"
+
+_HIDDEN = "is hidden: its name begins with a dot"
+_NO_FILE = "is a pipe, socket or device"
+
 _MASKS = "give one of (columns,), (rows,), (slices, lines), (rows, columns) or (slices, rows, columns)"
 
 _MASK_FAULTS = {
@@ -58,17 +90,21 @@ class Scan:
     fault : what reading will raise, where finding has already shown that it cannot be read.
     patient : the data set's own name for the patient. It groups scans and stays private: artifacts hold a key. Blank
         where no data set was searched.
+    note : what was assumed when the files were put together, in words without names; blank where nothing was.
     """
 
     name: str
     paths: tuple[Path, ...]
     fault: ReadError | None = None
     patient: str = ""
+    note: str = ""
 
     def check(self) -> None:
-        """Raise the fault that finding has shown."""
+        """Raise the fault that finding has shown, or give its note; whoever reads calls it first."""
         if self.fault is not None:
             raise self.fault
+        if self.note:
+            note(self.paths[0], self.note)
 
 
 @dataclass(frozen=True)
@@ -124,28 +160,235 @@ def check_folder(folder: Path) -> None:
         raise UnimriError(f"{folder}: no such folder; check the path")
     if not folder.is_dir():
         raise UnimriError(f"{folder}: is a file; give the folder that holds the data set")
-    if not any(folder.iterdir()):
+    try:
+        empty = not any(folder.iterdir())
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        raise UnimriError(f"{folder}: the folder cannot be opened ({why}); check its permissions") from error
+    if empty:
         raise UnimriError(f"{folder}: the folder is empty; put the data set there or give another folder")
 
 
-def files_below(folder: Path) -> list[Path]:
-    """All files below `folder`, sorted, without hidden ones (`._*` of macOS, `.git`).
+@dataclass(frozen=True)
+class Passed:
+    """A file below an input that is not used, and why.
+
+    Attributes
+    ----------
+    path : the file, or a folder that was not opened.
+    reason : why, in words that hold neither a path nor a header's value, so that an artifact may keep it.
+    shown : what is named instead where many lie together, such as their folder.
+    companion : whether the layout has such files by design beside its scans: artifacts do not count it.
+    """
+
+    path: Path
+    reason: str
+    shown: Path | None = None
+    companion: bool = False
+
+
+class Found(NamedTuple):
+    """The volumes of an input, and what else lies there."""
+
+    scans: list[Scan]
+    passed: list[Passed]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What lies below a folder; see `walk`.
+
+    Attributes
+    ----------
+    root : the folder.
+    files : sorted by path.
+    faults : links that lead nowhere, and folders that cannot be opened.
+    passed : what is hidden, no file, or reached a second time.
+    """
+
+    root: Path
+    files: list[Path] = field(default_factory=list)
+    faults: list[ReadError] = field(default_factory=list)
+    passed: list[Passed] = field(default_factory=list)
+
+    def places(self) -> Iterable[tuple[Path, Path]]:
+        """Each file, and its path below the root."""
+        return ((path, path.relative_to(self.root)) for path in self.files)
+
+
+def walk(folder: Path) -> Walk:
+    """Find all files below `folder`: what any reader and format is given.
+
+    Links are followed. What is reached twice, by whatever names, counts once: under a name without links if there is
+    one, else under the first by nesting and name. What begins with a dot (`._*` of macOS, `.git`) is hidden.
 
     Raises
     ------
-    UnimriError : when `folder` does not exist, is no folder or is empty.
+    UnimriError : when `folder` does not exist, cannot be opened, is no folder or is empty.
     """
     check_folder(folder)
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if not any(part.startswith(".") for part in path.relative_to(folder).parts) and path.is_file()
-    )
+    walked = Walk(folder)
+    # A link to what holds the folder would lead back into it.
+    place = folder.resolve()
+    seen = {_identity(above.stat()) for above in (place, *place.parents)}
+    waiting = [os.fspath(folder)]
+    while waiting:
+        links: list[str] = []
+        found: list[tuple[str, tuple[int, int]]] = []
+        while waiting:
+            below, own = _listed(waiting.pop(), walked, links)
+            found += own
+            for name, identity in below:
+                if identity in seen:
+                    walked.passed.append(Passed(Path(name), "is a folder that is read by another name"))
+                else:
+                    seen.add(identity)
+                    waiting.append(name)
+        for name in sorted(links):
+            try:
+                about = Path(name).stat()
+            except OSError as error:
+                walked.faults.append(_lost(Path(name), error))
+                continue
+            identity = _identity(about)
+            if S_ISREG(about.st_mode):
+                found.append((name, identity))
+            elif not S_ISDIR(about.st_mode):
+                walked.passed.append(Passed(Path(name), _NO_FILE))
+            elif identity in seen:
+                walked.passed.append(Passed(Path(name), "is a link to a folder that is read by another name"))
+            else:
+                seen.add(identity)
+                waiting.append(name)
+        # Those without links come first.
+        known = set(links)
+        for name, identity in sorted(found, key=lambda one: (one[0] in known, one[0])):
+            if identity in seen:
+                walked.passed.append(Passed(Path(name), "is a file that is read by another name"))
+            else:
+                # Some file systems number nothing.
+                if identity[1]:
+                    seen.add(identity)
+                walked.files.append(Path(name))
+    walked.files.sort()
+    walked.faults.sort(key=lambda fault: fault.path)
+    walked.passed.sort(key=lambda one: one.path)
+    return walked
 
 
-def nothing_found(folder: Path, wanted: str) -> UnimriError:
+_Entries = list[tuple[str, tuple[int, int]]]
+
+
+def _listed(folder: str, walked: Walk, links: list[str]) -> tuple[_Entries, _Entries]:
+    """Folders and files of a folder, with what tells them apart; what is neither goes to `walked` or `links`."""
+    folders: _Entries = []
+    files: _Entries = []
+    try:
+        device = Path(folder).stat().st_dev
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    if entry.name != _TIMESTAMP:
+                        macos = entry.name.startswith("._")
+                        walked.passed.append(Passed(Path(entry.path), _HIDDEN, companion=macos))
+                elif entry.is_symlink():
+                    links.append(entry.path)
+                elif entry.is_dir():
+                    folders.append((entry.path, _identity(entry.stat())))
+                elif entry.is_file():
+                    files.append((entry.path, (device, entry.inode())))
+                else:
+                    walked.passed.append(Passed(Path(entry.path), _NO_FILE))
+    except OSError as error:
+        why = os.strerror(error.errno or 0).lower()
+        walked.faults.append(ReadError(Path(folder), f"its folder cannot be opened ({why})", "check its permissions"))
+    return folders, files
+
+
+def _identity(about: os.stat_result) -> tuple[int, int]:
+    return about.st_dev, about.st_ino
+
+
+def _lost(link: Path, error: OSError) -> ReadError:
+    if error.errno == errno.ELOOP:
+        return ReadError(link, "is a link that leads in a circle", "remove it")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        mend = "fetch that, as with `datalad get`, or remove the link"
+        return ReadError(link, "is a link to what is not there", mend)
+    why = os.strerror(error.errno or 0).lower()
+    return ReadError(link, f"is a link to what cannot be reached ({why})", "check permissions and the disk")
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files that `walk` finds, for readers that tell nothing of the others."""
+    return walk(folder).files
+
+
+def has_suffix(path: Path, ends: tuple[str, ...]) -> bool:
+    """Whether a name ends with one of `ends`, which are in small letters; case does not matter."""
+    return path.name.lower().endswith(ends)
+
+
+def without_suffix(path: Path, ends: tuple[str, ...]) -> str:
+    """A file's name without the longest of `ends` that it has; case does not matter."""
+    longest = max((len(end) for end in ends if has_suffix(path, (end,))), default=0)
+    return path.name[: len(path.name) - longest]
+
+
+def may_have_suffix(path: Path, ends: tuple[str, ...]) -> bool:
+    """Whether what a link named may have been of these: by its end, or because it has none, as folders."""
+    return has_suffix(path, ends) or re.fullmatch(r"\.[a-z]\w*", path.suffix, re.IGNORECASE) is None
+
+
+def is_label(place: Path, patterns: Sequence[str] = LABELS) -> bool:
+    """Whether a path below an input is, by its own name or a folder's, of a mask, a label map or what else matches."""
+    return _matching(place, patterns) is not None
+
+
+def _matching(place: Path, patterns: Sequence[str]) -> int | None:
+    """Number of the first part that matches one of the patterns, as `fnmatch` has them; case does not matter."""
+    lowered = [pattern.lower() for pattern in patterns]
+    for number, part in enumerate(place.parts):
+        if any(fnmatch(part.lower(), pattern) for pattern in lowered):
+            return number
+    return None
+
+
+def excluded(root: Path, path: Path, patterns: Sequence[str]) -> Passed | None:
+    """A file that is excluded by its name or that of a folder below `root`, which excludes nothing; None for others."""
+    place = path.relative_to(root)
+    number = _matching(place, patterns)
+    if number is None:
+        return None
+    part = Path(place.parts[number])
+    if is_label(part, APART):
+        reason = "lies in a folder of derivatives or source data"
+    elif is_label(part):
+        reason = "is a mask or label map by its name"
+    else:
+        reason = "is excluded by its name"
+    shown = root.joinpath(*place.parts[: number + 1])
+    return Passed(path, reason, shown)
+
+
+def passed_lines(passed: Iterable[Passed], root: Path, private: bool = False) -> list[str]:
+    """Say what was passed over, a line for each reason: how many, and which, or not where names are `private`."""
+    reasons: dict[str, list[Passed]] = {}
+    for one in passed:
+        reasons.setdefault(one.reason, []).append(one)
+    lines = []
+    for reason, those in reasons.items():
+        line = f"passed over: {len(those)} {'file' if len(those) == 1 else 'files'} ({reason})"
+        names = list(dict.fromkeys(name_below(root, one.shown or one.path) for one in those))
+        more = f", and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+        lines.append(line if private else f"{line}: {', '.join(names[:_NAMES])}{more}")
+    return lines
+
+
+def nothing_found(folder: Path, wanted: str, passed: Sequence[Passed] = ()) -> UnimriError:
     """The fault of a folder that holds files, but none of the format: `wanted` says what was looked for."""
-    return UnimriError(f"{folder}: found no {wanted}; check the folder and the format")
+    told = "".join(f"; {line}" for line in passed_lines(passed, folder))
+    return UnimriError(f"{folder}: found no {wanted}; check the folder and the format{told}")
 
 
 def name_below(root: Path, path: Path) -> str:

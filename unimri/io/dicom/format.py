@@ -17,34 +17,35 @@ from unimri.core.errors import AGAIN, ReadError
 from unimri.io.dicom.derived import FrameScale, choose_scale, deidentified, derived, encode
 from unimri.io.dicom.pixels import read_series
 from unimri.io.dicom.series import Header, find_series, functional_group, ordered, read_header
-from unimri.io.volume import Images, Provenance, Scan, name_below
-
-# Files of the other formats need not be asked whether they are DICOM.
-_OTHERS = (".nii", ".nii.gz", ".h5", ".npy", ".npz")
+from unimri.io.volume import FOREIGN, Found, Images, Provenance, Scan, has_suffix, name_below
 
 _CHANGED = "leave the input as it is while it is read"
 
 
-def find(root: Path, files: Sequence[Path]) -> list[Scan]:
+def find(root: Path, files: Sequence[Path]) -> Found:
     """The series of images; see `unimri.io.formats.Format`.
 
     A series is named after the folder that holds its files when no other volume lies there, else also by a number. A
     file that cannot be parsed becomes a volume with its fault.
     """
-    asked = [path for path in files if path == root or not path.name.lower().endswith(_OTHERS)]
-    series, faults = find_series(asked, lambda header: (header.study, header.series or header.path.parent.as_posix()))
-    volumes = sorted(series.values(), key=min)
-    folders = [Path(commonpath([path.parent for path in sources])) for sources in volumes]
+    asked = [path for path in files if path == root or not has_suffix(path, FOREIGN)]
+    series, faults, passed = find_series(
+        root,
+        asked,
+        lambda header: (header.patient, header.study, header.series or header.path.parent.as_posix()),
+    )
+    volumes = sorted(series.values(), key=lambda own: min(own.paths))
+    folders = [Path(commonpath([path.parent for path in own.paths])) for own in volumes]
     others = [path.parent for path in (*set(files).difference(asked), *(fault.path for fault in faults))]
-    places = [path.parent for sources in volumes for path in sources] + others
+    places = [path.parent for own in volumes for path in own.paths] + others
     found = []
-    for number, (sources, folder) in enumerate(zip(volumes, folders, strict=True), start=1):
-        alone = sum(place.is_relative_to(folder) for place in places) == len(sources)
+    for number, (own, folder) in enumerate(zip(volumes, folders, strict=True), start=1):
+        alone = sum(place.is_relative_to(folder) for place in places) == len(own.paths)
         place = folder.relative_to(root) if folder.is_relative_to(root) else Path()
         named = place if alone and place.name else place / f"series-{number:03d}"
-        found.append(Scan(named.as_posix(), sources))
+        found.append(Scan(named.as_posix(), own.paths, own.fault, note=own.note))
     found += [Scan(name_below(root, fault.path), (fault.path,), fault) for fault in faults]
-    return found
+    return Found(found, passed)
 
 
 def read(paths: tuple[Path, ...]) -> Images:

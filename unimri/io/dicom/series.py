@@ -1,12 +1,16 @@
 """Series of DICOM images: their headers, which files they are, their order, their volume."""
 
 import os
+import re
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from itertools import pairwise
+from os.path import commonpath
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import pydicom
@@ -15,8 +19,30 @@ from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 from tqdm import tqdm
 
+from unimri.core import artifacts
 from unimri.core.errors import AGAIN, ReadError, unreadable
-from unimri.io.volume import MAX_DEFLATE_RATIO, Plane, describe, turn_affine
+from unimri.io.volume import MAX_DEFLATE_RATIO, Passed, Plane, describe, excluded, turn_affine
+
+Key = TypeVar("Key", bound=Hashable)
+
+# Folders of masks are told by these names alone: names of series that end with `_seg` are common on scanners. The raw
+# images of a BIDS data set lie in `sourcedata`.
+_NO_IMAGES = (
+    "derivatives",
+    "label",
+    "labels",
+    "labelstr",
+    "labelsts",
+    "mask",
+    "masks",
+    "segmentation",
+    "segmentations",
+)
+
+_BY_NAME = "images without a position or number of their own are in the order of their file names"
+_JOINED = "each image has a series UID of its own: they were taken for one stack"
+_SINGLE = "is one of several series of one image in its folder, which may be one stack"
+_DIVIDED = "a series UID is that of different images in several folders: each folder was taken for a volume"
 
 # What finding reads of a header.
 _TAGS = [
@@ -25,6 +51,8 @@ _TAGS = [
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "PatientID",
+    "SeriesNumber",
+    "SeriesDescription",
     "InstanceNumber",
     "NumberOfFrames",
     "Rows",
@@ -68,7 +96,14 @@ class Frame:
 
 @dataclass(frozen=True)
 class Header:
-    """What grouping and ordering need to know of one file; blank where the file does not say."""
+    """What grouping and ordering need to know of one file; blank where the file does not say.
+
+    Attributes
+    ----------
+    shape : rows and columns.
+    title : number and description of the series.
+    note : what was assumed of the series.
+    """
 
     path: Path
     patient: str
@@ -76,6 +111,24 @@ class Header:
     series: str
     instance: str
     frames: tuple[Frame, ...]
+    shape: tuple[Any, Any] = (None, None)
+    title: tuple[str, str] = ("", "")
+    note: str = ""
+
+    @property
+    def spot(self) -> tuple[Any, ...]:
+        """What no two images of a series have in common: position, direction and number."""
+        first = self.frames[0]
+        return first.position, first.orientation, first.number, len(self.frames)
+
+
+@dataclass(frozen=True)
+class Series:
+    """The files of one series, each once, in the order of their images, what was assumed, and why it is of no use."""
+
+    paths: tuple[Path, ...]
+    note: str = ""
+    fault: ReadError | None = None
 
 
 def read_header(path: Path) -> Header | None:
@@ -173,7 +226,7 @@ def header_of(path: Path, dataset: Any, size: int) -> Header:
     ReadError : when it tells of another number of frames than the file can hold or describes.
     Exception : whatever pydicom meets in a damaged file.
     """
-    number = dataset.get("InstanceNumber")
+    number = _number(dataset)
     count = int(dataset.get("NumberOfFrames") or 1)
     # A damaged count must not make frames without end below.
     if count < 1 or (count > 1 and count * _least_bytes(dataset) > size):
@@ -189,7 +242,7 @@ def header_of(path: Path, dataset: Any, size: int) -> Header:
             Frame(
                 path=path,
                 index=index,
-                number=0 if number is None else int(number),
+                number=number,
                 position=_numbers(plane.get("ImagePositionPatient") or dataset.get("ImagePositionPatient"), 3),
                 orientation=_numbers(
                     turned.get("ImageOrientationPatient") or dataset.get("ImageOrientationPatient"), 6
@@ -203,7 +256,24 @@ def header_of(path: Path, dataset: Any, size: int) -> Header:
         series=str(dataset.get("SeriesInstanceUID") or ""),
         instance=str(dataset.get("SOPInstanceUID") or ""),
         frames=tuple(frames),
+        shape=(dataset.get("Rows"), dataset.get("Columns")),
+        title=(_text(dataset, "SeriesNumber"), _text(dataset, "SeriesDescription")),
     )
+
+
+def _text(dataset: Any, keyword: str) -> str:
+    """An element as text, also where it is not of its type; blank where there is none."""
+    try:
+        return str(dataset.get(keyword) or "").strip()
+    except Exception:
+        return bytes(dataset.get_item(keyword).value).decode("latin-1").strip(" \0")
+
+
+def _number(dataset: Any) -> int:
+    """InstanceNumber, also where words stand around it; 0 where there is none."""
+    found = re.fullmatch(r"([+-]?\d{1,18})(?:\.0*)?", text := _text(dataset, "InstanceNumber"))
+    found = found or re.search(r"(\d{1,18})", text)
+    return int(found[1]) if found else 0
 
 
 def _least_bytes(dataset: Any) -> float:
@@ -218,53 +288,182 @@ def _numbers(values: Any, count: int) -> tuple[float, ...] | None:
 
 
 def find_series(
-    files: Iterable[Path], key: Callable[[Header], tuple[str, str]], title: str | None = "DICOM headers"
-) -> tuple[dict[tuple[str, str], tuple[Path, ...]], list[ReadError]]:
+    root: Path, files: Iterable[Path], key: Callable[[Header], Key], title: str | None = "DICOM headers"
+) -> tuple[dict[Key, Series], list[ReadError], list[Passed]]:
     """Group the DICOM images among some files into series, by their headers; names and extensions do not matter.
+
+    UIDs are not trusted blindly, since programs that anonymise often spoil them. Only what has the content of another
+    image is its copy. A stack whose images have each a series UID of its own is one series. A series UID that several
+    folders have for different images at the same places is several; and where these are the first folders below the
+    root and all files have one PatientID, it names nobody: it is taken for blank.
 
     Parameters
     ----------
-    files : what is no DICOM, and no image, is passed over.
+    root, files : the input, and files that are it or lie below it.
     key : what the images of one series have in common.
     title : of the progress bar; None shows none.
 
     Returns
     -------
-    The files of each series, each once, in the order of their images; and the faults of those that say that they are
-    DICOM and cannot be parsed.
+    The series; the faults of the files that say that they are DICOM and cannot be parsed; and what is no image, or a
+    copy of one.
     """
-    series: defaultdict[tuple[str, str], list[Header]] = defaultdict(list)
+    headers: list[Header] = []
     faults: list[ReadError] = []
+    passed: list[Passed] = []
     for path in tqdm(list(files), desc=title, unit="file", disable=True if title is None else None):
+        other = excluded(root, path, _NO_IMAGES)
         try:
-            header = read_header(path)
+            header = read_header(path) if other is None else None
         except ReadError as fault:
             faults.append(fault)
             continue
         if header is not None:
-            series[key(header)].append(header)
+            headers.append(header)
+        else:
+            passed.append(other or Passed(path, "is no DICOM image"))
+    headers, copies = _without_copies(headers)
+    series: defaultdict[Key, list[Header]] = defaultdict(list)
+    for header in _divided(root, _joined(headers)):
+        series[key(header)].append(header)
+    return {name: _in_order(own) for name, own in series.items()}, faults, passed + copies
+
+
+def _without_copies(headers: list[Header]) -> tuple[list[Header], list[Passed]]:
+    """Take out the images that have UID, place, number and pixels of another."""
+    headers = sorted(headers, key=lambda header: header.path)
+    often = Counter(header.instance for header in headers)
+    seen: set[Hashable] = set()
+    kept, copies = [], []
+    for header in headers:
+        # Without a UID, equal images are told by their bytes alone.
+        if often[header.instance] > 1 and header.frames:
+            content = (header.instance, header.spot if header.instance else None, _content(header))
+            if content in seen:
+                copies.append(Passed(header.path, "is a copy of an image that is used"))
+                continue
+            seen.add(content)
+        kept.append(header)
+    return kept, copies
+
+
+def _content(header: Header) -> str:
+    """Digest of an image: of its stored pixels, else of the file."""
+    if header.instance:
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                dataset = pydicom.dcmread(header.path, force=True, specific_tags=["PixelData"])
+                return sha256(dataset["PixelData"].value).hexdigest()
+        # Whoever reads the image tells what is wrong.
+        except Exception:
+            pass
+    try:
+        return artifacts.sha256(header.path)
+    except OSError:
+        return str(header.path)
+
+
+def _joined(headers: list[Header]) -> list[Header]:
+    """Give one series to stacks whose images have each one of their own."""
+    alone = Counter((header.patient, header.study, header.series) for header in headers)
+    stacks: defaultdict[Hashable, list[Header]] = defaultdict(list)
+    for header in headers:
+        if alone[header.patient, header.study, header.series] == 1 and header.series and len(header.frames) == 1:
+            turned = header.frames[0].orientation
+            direction = None if turned is None else tuple(round(x, 2) for x in turned)
+            stacks[header.path.parent, header.patient, header.shape, header.title, direction].append(header)
+    first: dict[Path, Header] = {}
+    single: set[Path] = set()
+    for own in stacks.values():
+        studies = len({header.study for header in own})
+        frames = [header.frames[0] for header in own]
+        places = _distances(frames) or [float(frame.number) for frame in frames]
+        if len(own) > 1 and len(set(places)) == len(own) and studies in (1, len(own)):
+            first |= {header.path: own[0] for header in own}
+        elif len(own) > 1:
+            single |= {header.path for header in own}
+    return [
+        replace(header, study=one.study, series=one.series, note=_JOINED)
+        if (one := first.get(header.path)) is not None
+        else replace(header, note=_SINGLE if header.path in single else "")
+        for header in headers
+    ]
+
+
+def _divided(root: Path, headers: list[Header]) -> list[Header]:
+    """Give series of their own to folders that have different images at the same places of one."""
+    series: defaultdict[Hashable, list[Header]] = defaultdict(list)
+    studies: defaultdict[Hashable, set[str]] = defaultdict(set)
+    for header in headers:
+        series[header.patient, header.study, header.series].append(header)
+        studies[header.patient, header.series].add(header.study)
+    found: list[Header] = []
+    distrusted = False
+    for own in series.values():
+        # Sessions of one patient may have been given the same UID.
+        shared = len(studies[own[0].patient, own[0].series]) > 1
+        apart = _apart(own)
+        for number, part in enumerate(apart, start=1):
+            ends = [header.study for header in part[:1] if shared] + [str(number)] * (len(apart) > 1)
+            note = _DIVIDED if len(apart) > 1 else ""
+            name = ":".join([part[0].series, *ends])
+            found += [replace(header, series=name, note=note or header.note) if ends else header for header in part]
+        distrusted |= len({header.path.relative_to(root).parts[:1] for part in apart for header in part[:1]}) > 1
+    if distrusted and len({header.patient for header in headers}) == 1:
+        found = [replace(header, patient="") for header in found]
+    return found
+
+
+def _apart(headers: list[Header]) -> list[list[Header]]:
+    """Divide the images of a series by folders, where different ones in several folders have the same place."""
+    folders: defaultdict[Hashable, set[Path]] = defaultdict(set)
+    for header in headers:
+        folders[header.spot].add(header.path.parent)
+    if all(len(own) == 1 for own in folders.values()):
+        return [headers]
+    above = Path(commonpath([header.path.parent for header in headers]))
+    parts: defaultdict[tuple[str, ...], list[Header]] = defaultdict(list)
+    for header in headers:
+        parts[header.path.parent.relative_to(above).parts[:1]].append(header)
+    return [own for _, part in sorted(parts.items()) for own in _apart(part)]
+
+
+def _in_order(headers: list[Header]) -> Series:
+    frames = ordered(headers)
     # An image may be in several files, and a file hold several.
-    paths = {name: dict.fromkeys(frame.path for frame in ordered(headers)) for name, headers in series.items()}
-    return {name: tuple(own) for name, own in paths.items()}, faults
+    paths = tuple(dict.fromkeys(frame.path for frame in frames))
+    places = Counter((header.instance, header.spot) for header in headers if header.instance)
+    if headers[0].frames[0].position is not None and max(places.values(), default=0) > 1:
+        what = "begins a series with different images of one UID, position and number"
+        return Series(paths, fault=ReadError(paths[0], what, "give each patient, or each echo, a folder of its own"))
+    notes = [next((header.note for header in headers if header.note), "")]
+    distances = _distances(frames) or [0.0] * len(frames)
+    ties = pairwise(zip(distances, frames, strict=True))
+    if any((a, one.number) == (b, two.number) and one.path != two.path for (a, one), (b, two) in ties):
+        notes.append(_BY_NAME)
+    return Series(paths, "; ".join(note for note in notes if note))
 
 
 def ordered(headers: Iterable[Header]) -> list[Frame]:
     """Order the images of a series by position along their common normal, then by instance and frame number.
 
     Images that share a position (echoes, times) are all kept. Without positions, or when the images are not
-    parallel (localisers), the numbers alone order them. An instance that lies in several files is used once.
+    parallel (localisers), the numbers alone order them, and without these the names of the files, 2 before 10.
     """
-    by_path = sorted(headers, key=lambda header: header.path)
-    unique = {header.instance or str(header.path): header for header in reversed(by_path)}
-    frames = [frame for header in unique.values() for frame in header.frames]
+    frames = [frame for header in headers for frame in header.frames]
     distances = _distances(frames) or [0.0] * len(frames)
     return [
         frame
         for _, frame in sorted(
             zip(distances, frames, strict=True),
-            key=lambda pair: (pair[0], pair[1].number, pair[1].path, pair[1].index),
+            key=lambda pair: (pair[0], pair[1].number, _natural(pair[1].path), pair[1].index),
         )
     ]
+
+
+def _natural(path: Path) -> list[list[Any]]:
+    """A path by which 2 comes before 10."""
+    return [[int(word) if word.isdigit() else word for word in re.split("([0-9]+)", part)] for part in path.parts]
 
 
 def _distances(frames: Sequence[Frame]) -> list[float] | None:
