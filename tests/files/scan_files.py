@@ -229,10 +229,10 @@ def line(
     return acquisition
 
 
-def write_lines(path: Path, lines: Iterable[Any], header: str | bytes) -> Path:
-    """Write ISMRMRD acquisitions in their order."""
+def write_lines(path: Path, lines: Iterable[Any], header: str | bytes, group: str | None = None) -> Path:
+    """Write ISMRMRD acquisitions in their order; with a `group` into the file that is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with ismrmrd.Dataset(str(path), mode="w") as file:
+    with ismrmrd.Dataset(str(path), group or "dataset", mode="a" if group else "w") as file:
         file.write_xml_header(header)
         for acquisition in lines:
             file.append_acquisition(acquisition)
@@ -244,6 +244,7 @@ def write_ismrmrd(
     kspace: NDArray[np.complex64],
     header: str,
     steps: Sequence[int] | NDArray[np.int_] | Mapping[int, Sequence[int]] | None = None,
+    group: str | None = None,
 ) -> Path:
     """Write (slices, coils, rows, columns), of whose columns only `steps` are measured: of all, or of each slice."""
     every = range(kspace.shape[-1]) if steps is None else steps
@@ -253,4 +254,4 @@ def write_ismrmrd(
         for number, own in chosen.items()
         for step in own
     )
-    return write_lines(path, lines, header)
+    return write_lines(path, lines, header, group)
