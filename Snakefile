@@ -18,7 +18,10 @@ try:
     # Snakemake has read these files, and of a key that one gives twice the last.
     for file in workflow.configfiles:
         read_yaml(Path(file))
-    plan = WorkflowPlan(parse_config(config))
+    # Where jobs are submitted, other machines train.
+    plan = WorkflowPlan(
+        parse_config(config), trains_here=workflow.resource_settings.nodes is None
+    )
 except UnimriError as fault:
     sys.exit(f"unimri: {fault}")
 

@@ -183,6 +183,22 @@ def test_a_wrong_setting_is_one_clear_line(finished: Path, overlay: str, says: s
     assert "Traceback" not in run.stderr
 
 
+def test_auto_on_a_machine_without_a_gpu_trains_nothing_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert planned(finished, {"training": {"device": "auto"}}) == {"report": 1}
+
+
+def test_a_command_that_fails_before_a_pipe_fails_its_rule(tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    overlay = tmp_path / "real.yaml"
+    overlay.write_text("anatomies: {brain: {path: scans, reader: {format: dicom}}}\n")
+    run = snakemake(tmp_path / "results-tiny", "--cores", "1", "private-tiny/brain/shard-000.json", overlays=(overlay,))
+    assert run.returncode == 1
+    assert "Error in rule index" in run.stderr
+    assert "completed successfully" not in run.stderr
+    assert "unimri: scans: " in run.stderr
+
+
 def test_a_bad_scan_stops_the_run_and_keeps_what_was_made(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished.parent, tmp_path / "copy")
     finished = tmp_path / "copy" / finished.name

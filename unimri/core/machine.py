@@ -20,7 +20,7 @@ def machine_resources() -> dict[str, int]:
 
     Memory is the least of the machine's and of the container's that this process is in.
     """
-    return {"mem_mb": _memory() // 10**6, "gpu": _gpus()}
+    return {"mem_mb": _memory() // 10**6, "gpu": count_gpus()}
 
 
 def _memory() -> int:
@@ -32,7 +32,7 @@ def _memory() -> int:
     return min(limits)
 
 
-def _gpus() -> int:
+def count_gpus() -> int:
     """GPUs that processes started from here will see. Not by torch, whose import takes longer than planning."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

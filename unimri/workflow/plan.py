@@ -34,15 +34,15 @@ class WorkflowPlan(TrainingPlan):
     `reconstructions` gives the `PlannedReconstructions` of a sampling and an anatomy.
     """
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
+    def __init__(self, config: Config, trains_here: bool = False) -> None:
+        super().__init__(config, trains_here)
         self.reconstructions = cache(partial(PlannedReconstructions, self))
         self.private = config.private.as_posix()
         training = config.training
         # What a training asks of the scheduler: CPUs, and a GPU for each process unless it is told to stay on the CPU.
         self.processes = training.processes
         self.threads = training.threads * training.processes
-        self.gpus = 0 if training.device == "cpu" else training.processes
+        self.gpus = 0 if self.device == "cpu" else training.processes
         self.logging = (
             f"--logger {training.logger} --picture-epochs {training.picture_epochs}" if training.logger else ""
         )

@@ -8,6 +8,7 @@ from functools import cache
 from pydantic import BaseModel
 
 from unimri.config import Config
+from unimri.core.machine import count_gpus
 from unimri.core.provenance import code_digest
 from unimri.models.registry import conditioning_module
 from unimri.training.methods import ADAPTATIONS, Method, adaptation, ancestry, layer_of, method, trained
@@ -137,10 +138,18 @@ class TrainingPlan:
     layer_methods : keys of the rows of Table S2 that Table 1 does not have.
     training_rules : every rule by its name, also of methods that this configuration leaves out.
     code : fingerprint of modules and what they import, the same for all jobs of a rule.
+    device : that trainings are told. On a machine without a GPU `auto` is the CPU, and plans nothing again.
+
+    Parameters
+    ----------
+    config : the configuration.
+    trains_here : whether it is trained on this machine, and not on a cluster's.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, trains_here: bool = False) -> None:
         self.config = config
+        device = config.training.device
+        self.device = "cpu" if device == "auto" and trains_here and not count_gpus() else device
         self.code = cache(code_digest)
         self.results = config.results.as_posix()
         self.anatomies = list(config.anatomies)
@@ -227,7 +236,7 @@ class TrainingPlan:
                 seed=int(training.seed),
                 patients=training.patients,
                 threads=settings.threads,
-                device=settings.device,
+                device=self.device,
             )
         )
 

@@ -20,8 +20,14 @@ ENVIRONMENT = f"{workflow.basedir}/envs/unimri.yaml"
 container: plan.config.container
 
 
-# So that an environment of --sdm conda, which holds the libraries only, finds the package.
-shell.prefix(f"export PYTHONPATH={shlex.quote(str(workflow.basedir))}:$PYTHONPATH; ")
+# This takes the place of Snakemake's own prefix, which makes a rule fail with any command of it. The path is so that an
+# environment of --sdm conda, which holds the libraries only, finds the package.
+PREFIX = (
+    f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(workflow.basedir))}"
+    "${PYTHONPATH:+:$PYTHONPATH}; "
+)
+# Snakemake fills in names between braces.
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 
 # One machine, or the part of it that a scheduler has granted: what it has bounds what runs on it at once, unless --resources
