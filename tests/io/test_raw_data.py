@@ -13,8 +13,10 @@ from scan_files import MADE, header_of, image_of, noise, write_fastmri, write_is
 from unimri.core.errors import ReadError
 from unimri.io import fastmri, ismrmrd, numpy_file
 from unimri.io.formats import find_sources
+from unimri.io.notes import heard
 from unimri.io.volume import Images, acquired
 from unimri.physics.acquisition import Acquisition
+from unimri.physics.masks import read_mask
 
 SLICES, COILS, ROWS, COLUMNS = 2, 3, 16, 10
 LINES = np.array([0, 1, 0, 0, 1, 1, 1, 0, 0, 1], bool)
@@ -249,6 +251,74 @@ def test_a_mask_in_any_shape_gives_its_lines(data):
     np.testing.assert_array_equal(read.measured(), kspace * np.broadcast_to(points, (slices, rows, columns))[:, None])
     if not each and (axis == "columns" or rows != columns):
         for shape in ((count,), (1, count), (1, 1, count, 1)):
+            if axis == "rows":
+                with pytest.raises(
+                    ReadError, match="its mask is as long as its rows, and not as its columns; give it as"
+                ):
+                    acquired(kspace, kept.reshape(shape), path)
+                continue
             read = acquired(kspace, kept.reshape(shape), path)
             assert read.axis == axis
             np.testing.assert_array_equal(read.mask, kept[None])
+
+
+POINTS = np.random.default_rng(0).random((ROWS, COLUMNS)) < 0.3
+
+
+@pytest.mark.parametrize("coils", [1, COILS])
+@pytest.mark.parametrize("name", ["a.npy", "a.npz", "a.h5", "masked.npz", "masked.h5"])
+def test_points_that_were_measured_are_no_lines(tmp_path, coils, name):
+    kspace, mask = noise(SLICES, coils, ROWS, COLUMNS) * POINTS, np.ones(COLUMNS)
+    save = {
+        "a.npy": lambda path: np.save(path, kspace),
+        "a.npz": lambda path: np.savez(path, kspace=kspace),
+        "masked.npz": lambda path: np.savez(path, kspace=kspace, mask=mask),
+        "a.h5": lambda path: write_fastmri(path, kspace=kspace),
+        "masked.h5": lambda path: write_fastmri(path, kspace=kspace, mask=mask),
+    }
+    save[name](tmp_path / name)
+    (source,) = find_sources(tmp_path / name)
+    with pytest.raises(ReadError, match=rf"{name}: points of its k-space and not whole lines were measured"):
+        source.read()
+
+
+def test_zeros_around_are_told(tmp_path):
+    around = (np.arange(COLUMNS) > 1) & (np.arange(COLUMNS) < 8)
+    for kept, says, complete in (
+        (around, "4 of its 10 columns, at the edges, are zeros: taken for padding", True),
+        (np.arange(COLUMNS) > 3, "4 of its 10 columns, at one edge, are zeros: taken for lines left out", False),
+        (
+            LINES,
+            "zeros tell its mask: 5 of its 10 columns are taken for lines left out, those at the edges",
+            False,
+        ),
+    ):
+        np.save(tmp_path / "a.npy", noise(SLICES, ROWS, COLUMNS) * kept)
+        with heard() as notes:
+            read = numpy_file.read((tmp_path / "a.npy",))
+        assert read.complete == complete
+        assert notes[0].startswith(says)
+
+
+@pytest.mark.parametrize("shape", ["(-1, 32, 32)", "(1000000, 1000, 1000)", "(" * 300 + ")" * 300, "(4, 4"])
+def test_headers_that_declare_what_cannot_be_are_told(tmp_path, shape):
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(1000) + b"\n"
+    path = tmp_path / "a.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(400))
+    with pytest.raises(ReadError, match=r"a\.npy: cannot be read as NumPy's arrays; "):
+        numpy_file.read((path,))
+    with pytest.raises(ReadError, match=r"a\.npy: cannot be read as NumPy's arrays; "):
+        read_mask(path)
+    (scan,) = find_sources(path.parent)
+    assert scan.fault is not None or shape.startswith("(1")
+
+
+def test_arrays_with_coils_last_or_dc_in_the_corner_are_told(tmp_path):
+    y, x = np.mgrid[-1:1:48j, -1:1:40j]
+    kspace = np.exp(-40 * (y**2 + x**2)) * np.exp(1j * np.arange(6))[:, None, None]
+    np.save(tmp_path / "a.npy", np.moveaxis(kspace, 0, -1))
+    with pytest.raises(ReadError, match=r"coils on the last axis: .* = \(48, 1, 40, 6\); move the last axis"):
+        numpy_file.read((tmp_path / "a.npy",))
+    np.save(tmp_path / "a.npy", np.fft.ifftshift(kspace, (1, 2)))
+    with pytest.raises(ReadError, match="has DC in its corner"):
+        numpy_file.read((tmp_path / "a.npy",))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unimri.core.errors import UnimriError
-from unimri.physics.acquisition import Acquisition, acquisition, find_lines
+from unimri.physics.acquisition import Acquisition, Sampling, acquisition, check_axes
 
 
 def samples(*shape: int, seed: int = 0) -> NDArray[np.complex64]:
@@ -30,8 +30,8 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
         (draw(st.sampled_from([1, slices])), columns if axis == "columns" else rows)
     )
     lines = lines < 0.5
-    # Some, and not all.
-    lines[:, 0], lines[:, -1] = True, False
+    # Some, and not all, with a gap.
+    lines[:, 0], lines[:, 1], lines[:, -1] = True, False, False
     return {"kspace": samples(slices, coils, rows, columns), "lines": lines, "axis": axis}
 
 
@@ -89,12 +89,18 @@ def test_lines_of_zeros_tell_the_mask(case: dict[str, Any]) -> None:
     assert np.array_equal(usual.mask, found.mask)
 
 
-def test_the_mask_tells_the_axis_where_lengths_differ() -> None:
+def test_a_mask_as_long_as_the_other_axis_is_refused_unless_it_says_so() -> None:
     kspace = samples(2, 6, 8)
-    for length, axis in ((6, "rows"), (8, "columns")):
+    for length, axis, other in ((6, "rows", "columns"), (8, "columns", "rows")):
         mask = np.arange(length) % 2 == 0
-        for usual in ("columns", "rows"):
-            assert acquisition(kspace, mask, None, usual).axis == axis  # type: ignore[arg-type]
+        assert acquisition(kspace, mask, None, axis).axis == axis  # type: ignore[arg-type]
+        with pytest.raises(UnimriError, match=rf"has {length} lines, and the k-space \d {other}, .* give the mask as"):
+            acquisition(kspace, mask, None, other)  # type: ignore[arg-type]
+        assert acquisition(kspace, mask, axis, other).axis == axis  # type: ignore[arg-type]
+        points = np.broadcast_to(mask[:, None] if axis == "rows" else mask, (6, 8))
+        assert acquisition(kspace, points, None, other).axis == axis  # type: ignore[arg-type]
+    with pytest.raises(UnimriError, match="has 64 lines, and the k-space 32 columns"):
+        acquisition(samples(2, 64, 32), np.arange(64) % 2, None, "columns")
     square = samples(2, 6, 6)
     mask = np.arange(6) % 2 == 0
     assert acquisition(square, mask, None, "rows").axis == "rows"
@@ -131,8 +137,12 @@ SOME = np.arange(6) < 3
         (FULL * 0, SOME, None, "zero everywhere"),
         (FULL, None, None, r"no line \(columns\) of the k-space is zero"),
         (FULL, None, "rows", r"no line \(rows\) of the k-space is zero"),
+        (FULL * (np.arange(6) % 5 > 0), None, None, r"zeros at both edges are padding"),
         (FULL, np.zeros(6), None, "keeps no line of a slice"),
         (FULL, np.stack([SOME, SOME & False]), None, "keeps no line of a slice"),
+        (FULL, np.full(6, np.nan), None, "no finite numbers"),
+        (FULL, np.array([1, 0, 1, np.inf, 0, 1]), None, "no finite numbers"),
+        (FULL, np.array(list("101010")), None, "no finite numbers"),
         (FULL, np.ones(7), None, "has 7 lines, and the k-space 6 columns and 5 rows"),
         (FULL, SOME, "rows", r"has 6 lines, .* \(phase encoding steps through rows\)"),
         (FULL, np.ones((3, 6)), None, r"has shape \(3, 6\); give \(N,\), or \(slices, N\) for 2 slices"),
@@ -162,28 +172,111 @@ def test_a_complete_scan_tells_its_truth_and_can_be_undersampled() -> None:
     assert truth is not None
     np.testing.assert_array_equal(truth, scan.zero_filled()[:, 1:5, 1:6])
     kept = np.arange(6) % 2 == 0
-    some = scan.with_truth().undersampled(kept)
+    some = scan.with_truth().undersampled(kept, "rows")
     assert (some.complete, some.acceleration, some.axis) == (False, 2.0, "rows")
     np.testing.assert_array_equal(some.measured(), scan.kspace * kept[:, None])
     np.testing.assert_array_equal(some.truth, truth)
     # What was measured of it tells no truth.
-    assert scan.undersampled(kept).with_truth().truth is None
+    assert scan.undersampled(kept, "rows").with_truth().truth is None
     assert scan.undersampled(np.ones(8)).measured() is scan.kspace
     # Another mask is laid over what was measured, and not over what the first one left of it.
-    np.testing.assert_array_equal(some.undersampled(np.ones(8)).measured(), scan.kspace)
+    np.testing.assert_array_equal(some.undersampled(np.ones(8), "columns").measured(), scan.kspace)
+
+
+def keep(kspace: NDArray[np.complex64], lines: Any, axis: str) -> NDArray[np.complex64]:
+    return kspace * (lines if axis == "columns" else np.asarray(lines)[:, None])
 
 
 @pytest.mark.parametrize("axis", ["columns", "rows"])
-def test_lines_that_are_missing_are_those_of_zeros(axis: str) -> None:
-    kspace = samples(2, 3, 6, 8)
-    assert find_lines(kspace)[0].all()
-    place = -1 if axis == "columns" else -2
-    kept = np.ones(kspace.shape[place], bool)
+@pytest.mark.parametrize("padded", [True, False])
+def test_lines_of_zeros_are_missing_between_others_and_padding_around_them(axis: str, padded: bool) -> None:
+    kspace = samples(2, 3, 16, 16)
     # A coil without signal is no line that is missing.
     kspace[0, 1] = 0
-    edges = kspace * np.expand_dims(kept & (np.arange(len(kept)) > 0), -1 if place == -2 else 0)
-    lines, found = find_lines(edges)
-    assert (found, lines.shape, lines[0, 0], lines[0, 1:].all()) == (axis, (1, len(kept)), False, True)
-    assert find_lines(edges, padded=True)[0].all()
-    gap = kspace * np.expand_dims(np.arange(len(kept)) != len(kept) // 2 + 1, -1 if place == -2 else 0)
-    assert np.flatnonzero(~find_lines(gap, padded=True)[0]).tolist() == [len(kept) // 2 + 1]
+    lines, _, word = Sampling.of(kspace).lines(padded=padded)
+    assert (lines.shape, lines.all(), word) == ((1, 16), True, "")
+    # With its other axis padded, too.
+    for other in (1, slice(4, 12)):
+        about = kspace.copy()
+        if other != 1:
+            around = np.isin(np.arange(16), np.arange(4, 12))
+            about = keep(kspace, around, "rows" if axis == "columns" else "columns")
+        gap = keep(about, np.arange(16) != 9, axis)
+        lines, found, word = Sampling.of(gap).lines(padded=padded)
+        assert (np.flatnonzero(~lines[0]).tolist(), found) == ([9], axis)
+        assert "1 of its 16" in word
+    # What a scanner that interpolates writes: 8 lines, or 9, in the middle of 16.
+    for kept in (np.arange(4, 12), np.arange(4, 13)):
+        lines, _, word = Sampling.of(keep(kspace, np.isin(np.arange(16), kept), axis)).lines(padded=padded)
+        assert lines.all()
+        assert f"{16 - len(kept)} of its 16 {axis}, at the edges, are zeros: taken for padding" in word
+    # Partial Fourier.
+    lines, found, word = Sampling.of(keep(kspace, np.arange(16) >= 5, axis)).lines(padded=padded)
+    assert lines.all() == padded
+    if not padded:
+        assert (np.flatnonzero(~lines[0]).tolist(), found) == ([0, 1, 2, 3, 4], axis)
+        assert word == f"5 of its 16 {axis}, at one edge, are zeros: taken for lines left out"
+
+
+def scattered(rows: int, columns: int, share: float) -> NDArray[np.bool_]:
+    return np.random.default_rng(0).random((rows, columns)) < share
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.25, 0.5, 0.9])
+@pytest.mark.parametrize("coils", [1, 4])
+def test_points_are_no_lines(share: float, coils: int) -> None:
+    kspace, points = samples(2, coils, 96, 64), scattered(96, 64, share)
+    y, x = np.mgrid[-1:1:96j, -1:1:64j]
+    ellipse = y**2 + x**2 < 0.97
+    centre = (abs(y) < 0.2) & (abs(x) < 0.2)
+    lines = scattered(1, 64, 0.3) | (abs(x[:1]) < 0.1)
+    for kept in (points, points & ellipse, points | centre, (points | centre) & lines):
+        with pytest.raises(UnimriError, match="points of k-space and not whole lines"):
+            Sampling.of(kspace * kept).lines()
+        with pytest.raises(UnimriError, match="points of k-space and not whole lines"):
+            acquisition((kspace * kept), None, None, "columns")
+        with pytest.raises(UnimriError, match="not measured whole"):
+            acquisition((kspace * kept), np.ones(64), None, "columns")
+    # Both axes.
+    with pytest.raises(UnimriError, match="points of k-space and not whole lines"):
+        Sampling.of(kspace * lines * (scattered(96, 1, 0.5) | (abs(y[:, :1]) < 0.1))).lines()
+
+
+@pytest.mark.parametrize("coils", [1, 4])
+def test_corners_that_are_cut_off_and_numbers_that_were_rounded_to_zero_are_no_points(coils: int) -> None:
+    kspace = samples(2, coils, 96, 64)
+    y, x = np.mgrid[-1:1:96j, -1:1:64j]
+    assert Sampling.of(kspace * (y**2 + x**2 < 0.97)).lines().kept.all()
+    lines = scattered(1, 64, 0.3) | (abs(x[:1]) < 0.1)
+    cut = kspace * lines * (y**2 + x**2 < 0.97)
+    np.testing.assert_array_equal(Sampling.of(cut).lines().kept, lines)
+    assert acquisition(cut, lines[0], None, "columns").axis == "columns"
+    # As whole numbers, of which most are 0 far from DC.
+    weak = kspace * 40 * np.exp(-4 * (y**2 + x**2))
+    whole = np.round(weak.real) + 1j * np.round(weak.imag)
+    assert (whole == 0).mean() > 0.05
+    assert Sampling.of(whole.astype(np.complex64)).lines().kept.all()
+
+
+def of_an_image(*shape: int) -> NDArray[np.complex64]:
+    """Centred k-space of smooth images, (..., rows, columns)."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[-1 : 1 : shape[-2] * 1j, -1 : 1 : shape[-1] * 1j]
+    images = np.exp(-4 * (y**2 + x**2)) + 0.02 * rng.random(shape)
+    axes = (-2, -1)
+    kspace = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(images, axes), norm="ortho"), axes)
+    return kspace.astype(np.complex64)
+
+
+def test_kspace_whose_axes_or_centre_are_elsewhere_is_refused() -> None:
+    coils = of_an_image(6, 48, 40) * np.exp(1j * np.arange(6))[:, None, None].astype(np.complex64)
+    for good in (coils, coils[None], of_an_image(9, 2, 48, 40), coils * (np.arange(40) % 3 == 2), coils[:1]):
+        check_axes(good if good.ndim == 4 else good[:, None])
+    last = np.moveaxis(coils, 0, -1)
+    for wrong in (last[:, None], last[None], np.stack([last, last])):
+        with pytest.raises(UnimriError, match=r"has its coils on the last axis: its axes are taken for .* 40, 6\)"):
+            check_axes(wrong)
+    with pytest.raises(UnimriError, match="coils on the last axis"):
+        acquisition(last, np.arange(6) % 2, None, "columns")
+    with pytest.raises(UnimriError, match=r"has DC in its corner, and not at n // 2; apply `numpy.fft.fftshift`"):
+        acquisition(np.fft.ifftshift(coils, (-2, -1)), np.arange(40) % 2, None, "columns")

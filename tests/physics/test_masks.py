@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from unimri.core.errors import UnimriError
-from unimri.physics.masks import PRESETS, MaskSettings, draw_masks, load_masks, save_masks
+from unimri.physics.masks import PRESETS, Masks, MaskSettings, draw_masks, load_masks, read_mask, save_masks
 
 ADAPTER: TypeAdapter[MaskSettings] = TypeAdapter(MaskSettings)
 
@@ -55,3 +56,50 @@ def test_faults_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.npz").write_bytes(b"PK")
     with pytest.raises(UnimriError, match=r"broken\.npz"):
         load_masks(tmp_path / "broken.npz")
+
+
+def test_a_mask_of_a_file_is_read_with_what_its_lines_are(tmp_path):
+    kept = np.arange(8) % 3 == 0
+    for stored in (kept, kept.astype(float), kept.reshape(1, 1, 8, 1)):
+        np.save(tmp_path / "a.npy", stored)
+        mask, axis = read_mask(tmp_path / "a.npy")
+        np.testing.assert_array_equal(mask, kept)
+        assert axis is None
+    save_masks(Masks(kept[None], 3.0, "rows", "own"), tmp_path / "a.npz")
+    mask, axis = read_mask(tmp_path / "a.npz")
+    np.testing.assert_array_equal(mask, kept[None])
+    assert axis == "rows"
+
+
+GOOD = json.dumps({"acceleration": 2.0, "axis": "columns", "name": "a"})
+
+
+@pytest.mark.parametrize(
+    ("masks", "about"),
+    [
+        (np.ones((1, 32)), "[]"),
+        (np.ones((1, 32)), "[" * 100_000 + "]" * 100_000),
+        (np.ones((1, 32)), GOOD.replace("columns", "slices")),
+        (np.ones((1, 32)), GOOD.replace("2.0", "[]")),
+        (np.full((1, 32), np.nan), GOOD),
+        (np.zeros((1, 32)), GOOD),
+        (np.ones(32), GOOD),
+    ],
+)
+def test_a_mask_of_a_strangers_archive_is_checked(tmp_path, masks, about):
+    np.savez_compressed(tmp_path / "a.npz", masks=masks, about=np.array(about))
+    with pytest.raises(UnimriError, match=r"a\.npz: not a mask that unimri wrote"):
+        read_mask(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("values", [np.full(32, np.nan), np.array([1, np.inf]), np.array(["a"])])
+def test_a_mask_has_finite_numbers(tmp_path, values):
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(UnimriError, match=r"a\.npy: the mask has values that are no finite numbers"):
+        read_mask(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_one_line_cannot_be_undersampled(preset):
+    with pytest.raises(UnimriError, match="one phase-encoding line cannot be undersampled"):
+        draw_masks(ADAPTER.validate_python({"preset": preset}), 1, 4.0)

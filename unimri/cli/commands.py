@@ -90,8 +90,8 @@ def reconstruct(
     from unimri.physics.masks import read_mask
 
     use_threads(threads)
-    kept = None if mask is None else read_mask(mask)
-    wanted = Request(anatomy, fallback, acceleration, kept, format_, png, deidentify)
+    kept, axis = (None, None) if mask is None else read_mask(mask)
+    wanted = Request(anatomy, fallback, acceleration, kept, axis, format_, png, deidentify)
     if scores is not None and scores.exists():
         raise UnimriError(f"{scores}: is there already; give another file of scores")
     outcomes = []

@@ -21,7 +21,7 @@ from unimri.io.volume import Images, Provenance, passed_lines
 from unimri.metrics.base import MetricSettings
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.fourier import combine_coils, to_kspace
-from unimri.physics.mask import PHASE_AXES
+from unimri.physics.mask import PHASE_AXES, PhaseEncoding
 
 if TYPE_CHECKING:
     # Without the truth, nothing is scored.
@@ -41,6 +41,7 @@ class Request:
     fallback : the anatomy where "auto" finds that the input is like none; None: that volume is refused.
     acceleration : of retrospective undersampling; None: the model's own.
     mask : bool (N,), the lines to keep, instead of those that the input or the model says.
+    mask_axis : what they are; None: told by the mask's shape.
     format : name of the input's format where it is not to be told by its content.
     as_png : write slices as pictures and not in the input's format.
     deidentify : leave out whatever tells who was scanned, and when.
@@ -50,6 +51,7 @@ class Request:
     fallback: str | None = None
     acceleration: float | None = None
     mask: NDArray[np.bool_] | None = None
+    mask_axis: PhaseEncoding | None = None
     format: str | None = None
     as_png: bool = False
     deidentify: bool = False
@@ -150,7 +152,7 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
         scan = _undersampled(content, model, wanted)
     else:
         # A mask that is given may be of the other axis.
-        scan = content if wanted.mask is None else content.undersampled(wanted.mask)
+        scan = content if wanted.mask is None else content.undersampled(wanted.mask, wanted.mask_axis)
         retrospective, model = False, models.of(scan.acceleration)
     slices = len(scan.kspace)
     with tqdm(total=slices, desc="slices", unit="slice", disable=None, leave=False) as bar:
@@ -184,7 +186,7 @@ def _undersampled(content: Images | Acquisition, model: Model, wanted: Request) 
         every = np.ones((1, kspace.shape[PHASE_AXES[axis]]), np.bool_)
         content = Acquisition(kspace, every, axis, truth=content.images)
     if wanted.mask is not None:
-        return content.undersampled(wanted.mask)
+        return content.undersampled(wanted.mask, wanted.mask_axis)
     lines = content.kspace.shape[PHASE_AXES[content.axis]]
     masks = model.masks(lines, wanted.acceleration)
     return content.undersampled(masks.of_slices(np.arange(len(content.kspace))), content.axis)

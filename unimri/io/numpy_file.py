@@ -4,25 +4,20 @@
 two axes are one slice, three are slices, four are slices and coils; of images two are one slice, three are slices.
 """
 
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from unimri.core.arrays import npy_header, npz_names, read_npy, read_npz
 from unimri.core.artifacts import replacing
-from unimri.core.errors import AGAIN, ReadError, unreadable
+from unimri.core.errors import ReadError
 from unimri.io.volume import (
     APART,
     LABELS,
-    MAX_DEFLATE_RATIO,
     Found,
     Images,
     Passed,
@@ -105,18 +100,9 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
         if target.suffix.lower() == ".npz":
             np.savez_compressed(temporary, reconstruction=images)
         else:
-            flat = paths[0].suffix.lower() == ".npy" and len(_header(paths[0])[0]) == 2
+            flat = paths[0].suffix.lower() == ".npy" and len(npy_header(paths[0])[0]) == 2
             np.save(temporary, images[0] if flat else images, allow_pickle=False)
     return [target]
-
-
-@contextmanager
-def _read_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    # The last are what numpy raises for objects and for damaged headers.
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, SyntaxError, TypeError, KeyError) as error:
-        raise unreadable(path, error, "cannot be read as NumPy's arrays") from error
 
 
 def _is_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
@@ -127,46 +113,13 @@ def _is_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 
 def _is_scan(path: Path) -> bool:
     if path.suffix.lower() == ".npy":
-        return _is_shape(*_header(path))
-    with _read_errors(path), zipfile.ZipFile(path) as archive:
-        return bool({"kspace.npy", "images.npy"} & set(archive.namelist()))
-
-
-def _header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with _read_errors(path), path.open("rb") as file:
-        return _parse(file)
-
-
-def _parse(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type that an array's header declares."""
-    read_header = npy.read_array_header_1_0 if npy.read_magic(file) == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read_header(file)
-    return shape, dtype
+        return _is_shape(*npy_header(path))
+    return bool({"kspace", "images"} & npz_names(path))
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """The arrays by name; of a `.npy` the name follows from its type."""
-    with _read_errors(path):
-        if path.suffix.lower() == ".npy":
-            # Mapped, numpy compares the header with the file's length before it takes memory.
-            # It may be written to, in memory: torch would warn otherwise.
-            array = np.load(path, mmap_mode="c", allow_pickle=False)
-            return {"kspace" if np.iscomplexobj(array) else "images": array}
-        with zipfile.ZipFile(path) as archive:
-            arrays = {}
-            for key in ("kspace", "images", "mask", "truth"):
-                if f"{key}.npy" in archive.namelist():
-                    _check_member(archive, f"{key}.npy", path)
-                    with archive.open(f"{key}.npy") as file:
-                        arrays[key] = npy.read_array(file, allow_pickle=False)
-            return arrays
-
-
-def _check_member(archive: zipfile.ZipFile, member: str, path: Path) -> None:
-    """That the archive can hold what the array's header declares, before memory is taken for it."""
-    info = archive.getinfo(member)
-    with archive.open(member) as file:
-        shape, dtype = _parse(file)
-    stored = prod(shape) * dtype.itemsize
-    if stored > info.file_size or info.file_size > path.stat().st_size * MAX_DEFLATE_RATIO:
-        raise ReadError(path, "declares more values than the file can hold", AGAIN)
+    if path.suffix.lower() == ".npy":
+        array = read_npy(path)
+        return {"kspace" if np.iscomplexobj(array) else "images": array}
+    return read_npz(path, ("kspace", "images", "mask", "truth"))

@@ -14,15 +14,13 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unimri.core.arrays import MAX_DEFLATE_RATIO as MAX_DEFLATE_RATIO
 from unimri.core.errors import ReadError, UnimriError
 from unimri.io.notes import note
-from unimri.physics.acquisition import Acquisition, MaskError, find_lines
+from unimri.physics.acquisition import Acquisition, AxesError, Lines, MaskError, Sampling, check_axes, check_whole
 
 # 8 GiB as float32: far above any clinical volume, far below what a damaged header can declare.
 MAX_VOXELS = 2**31
-
-# The most that deflate can shrink data: a declared size above it cannot be in the file.
-MAX_DEFLATE_RATIO = 1032
 
 Plane = Literal["native", "axial", "coronal", "sagittal"]
 
@@ -76,7 +74,10 @@ _MASK_FAULTS = {
     "shape": ("its mask has another shape than its k-space", _MASKS),
     "points": ("its mask is not one of whole lines", "only masks of phase-encoding lines can be used"),
     "empty": ("its mask keeps no line of a slice", "check the mask"),
+    "axis": ("its mask is as long as its rows, and not as its columns", "give it as (rows, columns) if it keeps rows"),
+    "values": ("its mask has values that are no finite numbers (NaN or infinite)", _MASKS),
 }
+_POINTS = "points of its k-space and not whole lines were measured", "only phase-encoding lines can be used"
 
 
 @dataclass(frozen=True)
@@ -558,19 +559,40 @@ def acquired(
         slice, or is not one of whole lines.
     """
     check_kspace(kspace, path)
+    try:
+        check_axes(kspace)
+    except AxesError as error:
+        raise ReadError(path, error.reason, error.mend) from error
     if mask is None:
-        lines, axis = find_lines(kspace, padded)
+        lines, axis, _ = sampled(Sampling.of(kspace), path, padded)
         return Acquisition(kspace, lines, axis, size, truth)
-    if mask.dtype.kind not in "biuf":
-        raise ReadError(path, "its mask holds no numbers", _MASKS)
-    if not np.isfinite(mask).all():
-        raise ReadError(path, "its mask has NaN or infinite values", _MASKS)
     slices, _, rows, columns = kspace.shape
     kept = mask if mask.shape in ((slices, rows, columns), (rows, columns)) else mask.squeeze()
     try:
-        return Acquisition(kspace, np.ones((1, columns), np.bool_), "columns", size, truth).undersampled(kept)
+        found = Acquisition(kspace, np.ones((1, columns), np.bool_), "columns", size, truth).undersampled(kept)
     except MaskError as error:
         raise ReadError(path, *_MASK_FAULTS[error.fault]) from error
+    try:
+        check_whole(kspace, found.mask, found.axis)
+    except MaskError as error:
+        raise ReadError(path, *_POINTS) from error
+    return found
+
+
+def sampled(sampling: Sampling, path: Path, padded: bool = False) -> Lines:
+    """`Sampling.lines` of a file; a note says what zeros at its edges are taken for.
+
+    Raises
+    ------
+    ReadError : when points and not whole lines were measured.
+    """
+    try:
+        lines = sampling.lines(padded=padded)
+    except MaskError as error:
+        raise ReadError(path, *_POINTS) from error
+    if lines.word:
+        note(path, lines.word)
+    return lines
 
 
 def describe(affine: NDArray[Any]) -> str:

@@ -5,7 +5,7 @@ k-space and masks in many shapes; `acquisition` and `line_mask` bring them to th
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,12 @@ from unimri.core.errors import UnimriError
 from unimri.physics.mask import PHASE_AXES, PhaseEncoding
 
 T = TypeVar("T")
+
+# How many more lines may lie on one side of DC than on the other where both ends are padding: their number may be even.
+_ASYMMETRY = 1
+
+# K-space has most of its energy around DC: a sum over the other axes that is this many times the usual one is there.
+_PEAK = 10
 
 
 @dataclass(frozen=True)
@@ -79,12 +85,29 @@ class Acquisition:
         return replace(self, mask=lines, axis=found)
 
 
-class MaskError(UnimriError):
-    """A mask that cannot be used: of another shape than its k-space, of points that are no lines, or empty."""
+MaskFault = Literal["shape", "axis", "points", "empty", "values"]
 
-    def __init__(self, fault: Literal["shape", "points", "empty"], message: str) -> None:
+
+class MaskError(UnimriError):
+    """A mask that cannot be used, or k-space of which no whole lines were measured.
+
+    Attributes
+    ----------
+    fault : of another shape than k-space; as long as the axis that phase encoding usually does not step through; of
+        points that are no lines; empty; or of values that are no finite numbers.
+    """
+
+    def __init__(self, fault: MaskFault, message: str) -> None:
         super().__init__(message)
         self.fault = fault
+
+
+class AxesError(UnimriError):
+    """K-space whose axes are not (slices, coils, rows, columns), or its DC not at n // 2: its energy is elsewhere."""
+
+    def __init__(self, reason: str, mend: str) -> None:
+        super().__init__(f"k-space {reason}; {mend}")
+        self.reason, self.mend = reason, mend
 
 
 def acquisition(
@@ -103,7 +126,8 @@ def acquisition(
 
     Raises
     ------
-    UnimriError : when shapes do not fit together, values are not finite, or no line, or no zero line, can be found.
+    UnimriError : when shapes do not fit together, values are not finite, axes are in another order, points and not
+        whole lines were measured, or no line, or no zero line, can be found.
     """
     samples = _complex(kspace)
     if samples.ndim not in (2, 3, 4):
@@ -122,20 +146,22 @@ def acquisition(
         raise UnimriError("k-space has NaN or infinite values; mend or remove the volume")
     if not samples.any():
         raise UnimriError("k-space is zero everywhere; nothing was measured")
+    check_axes(samples)
     if mask is None:
         found = axis or usual
-        lines = sampled_lines(samples, found)
+        lines = Sampling.of(samples).lines((found,)).kept
         if lines.all():
             raise UnimriError(
-                f"no line ({found}) of the k-space is zero, so that it tells of no mask: it is fully sampled, or phase "
-                "encoding steps through the other axis; give the mask"
+                f"no line ({found}) of the k-space is zero between others, so that it tells of no mask: it is fully "
+                "sampled (zeros at both edges are padding), or phase encoding steps through the other axis; give the "
+                "mask"
             )
-        lines = _joined(lines)
     else:
         if not np.iscomplexobj(kspace) and mask.ndim > 1 and mask.shape[-1] == 1:
             # It has a last axis for the real and the imaginary part too, as fastMRI's masks do.
             mask = mask[..., 0]
         lines, found = line_mask(mask, samples.shape, axis, usual, dimensions)
+        check_whole(samples, lines, found)
     return Acquisition(samples, lines, found)
 
 
@@ -153,8 +179,8 @@ def line_mask(
     mask : bool, or numbers that are not 0 where k-space was sampled: (N,), (slices, N), (rows, columns), or any shape
         that broadcasts against k-space, also with a last axis of one for real and imaginary part.
     shape : slices, coils, rows, columns of k-space.
-    axis : which lines phase encoding steps through; None: told by the mask.
-    usual : the axis where a length fits both.
+    axis : which lines phase encoding steps through; None: told by the mask's shape.
+    usual : the axis of a mask whose shape does not tell it.
     dimensions : axes of k-space as it was given: 2 without slices, 3 without coils.
 
     Returns
@@ -163,12 +189,14 @@ def line_mask(
 
     Raises
     ------
-    MaskError : when it has another shape, or keeps no line of a slice, or not whole lines.
+    MaskError : when it has another shape, values that are no finite numbers, or keeps no line of a slice, or not whole
+        lines; and when it is as long as the axis that is not the usual one alone, which is more often a mask of another
+        scan than one of the other axis.
     """
     slices, coils, rows, columns = shape
     sizes: dict[PhaseEncoding, int] = {"columns": columns, "rows": rows}
     choices: list[PhaseEncoding] = [axis] if axis else [usual, "rows" if usual == "columns" else "columns"]
-    kept = np.atleast_1d(np.asarray(mask) != 0)
+    kept = np.atleast_1d(as_bool(np.asarray(mask)))
     if kept.ndim == dimensions + 1 and kept.shape[-1] == 1:
         # fastMRI's masks have a last axis for the real and the imaginary part.
         kept = kept[..., 0]
@@ -201,34 +229,158 @@ def line_mask(
                 + (f" (phase encoding steps through {axis})" if axis else ""),
             )
         found = fitting[0]
+        if axis is None and found != usual:
+            raise MaskError(
+                "axis",
+                f"the mask has {kept.shape[1]} lines, and the k-space {sizes[usual]} {usual}, which phase encoding "
+                f"usually steps through; if the lines are its {sizes[found]} {found}, give the mask as (rows, columns)",
+            )
     if not kept.any(-1).all():
         raise MaskError("empty", "the mask keeps no line of a slice; give one that is True where a line was sampled")
     return kept, found
 
 
-def sampled_lines(kspace: NDArray[np.complex64], axis: PhaseEncoding) -> NDArray[np.bool_]:
-    """Lines that are not zero everywhere: bool (slices, N) of k-space (slices, coils, rows, columns)."""
-    return np.stack([(slice_ != 0).any(axis=(0, -2 if axis == "columns" else -1)) for slice_ in kspace])
+def as_bool(mask: NDArray[Any]) -> NDArray[np.bool_]:
+    """True where a mask's numbers are not 0.
+
+    Raises
+    ------
+    MaskError : when it holds none, or some that are not finite.
+    """
+    if mask.dtype.kind not in "biuf" or not np.isfinite(mask).all():
+        raise MaskError(
+            "values", "the mask has values that are no finite numbers; give True or 1 where a line was sampled"
+        )
+    kept: NDArray[np.bool_] = mask != 0
+    return kept
 
 
-def find_lines(kspace: NDArray[np.complex64], padded: bool = False) -> tuple[NDArray[np.bool_], PhaseEncoding]:
-    """Which lines of k-space were sampled, where its file does not say: those that are not zero everywhere.
+class Lines(NamedTuple):
+    """Which lines of k-space were sampled, by its zeros.
+
+    Attributes
+    ----------
+    kept : bool (1, N) or (slices, N).
+    axis : what the lines are.
+    word : what zeros at the edges were taken for, to be told; blank where there are none.
+    """
+
+    kept: NDArray[np.bool_]
+    axis: PhaseEncoding
+    word: str
+
+
+class Sampling:
+    """What the zeros of k-space say of its sampling, where its file does not: slice after slice, then `lines`."""
+
+    def __init__(self) -> None:
+        self._sampled: dict[PhaseEncoding, list[NDArray[np.bool_]]] = {"columns": [], "rows": []}
+        self._holes = self._rounded = 0
+
+    @classmethod
+    def of(cls, kspace: NDArray[np.complex64]) -> Self:
+        """That of (slices, coils, rows, columns)."""
+        sampling = cls()
+        for slice_ in kspace:
+            sampling.add(slice_)
+        return sampling
+
+    def add(self, slice_: NDArray[np.complex64]) -> None:
+        """Look at one slice, (coils, rows, columns)."""
+        measured = (slice_ != 0).any(0)
+        self._sampled["columns"].append(measured.any(0))
+        self._sampled["rows"].append(measured.any(1))
+        if holes := _holes(measured):
+            self._holes += holes
+            self._rounded += _rounded(slice_)
+
+    def lines(self, axes: tuple[PhaseEncoding, ...] = ("columns", "rows"), padded: bool = False) -> Lines:
+        """The lines that are not zero everywhere.
+
+        A line of zeros between others is missing. Lines of zeros at the edges are padding where as many lines lie on
+        either side of DC: a scanner that interpolates puts what it has measured into the middle. At one edge they are
+        missing (partial Fourier), and beside gaps, too, since many masks leave the edges out.
+
+        Parameters
+        ----------
+        axes : that phase encoding may step through, the likelier first.
+        padded : whether lines of zeros at an edge are padding in any case.
+
+        Returns
+        -------
+        Lines that are padding are kept. All columns where none is missing.
+
+        Raises
+        ------
+        MaskError : when points and not whole lines were measured.
+        """
+        sampled = {axis: np.stack(lines) for axis, lines in self._sampled.items()}
+        gaps = {axis: any(_has_gap(of_slice) for of_slice in lines) for axis, lines in sampled.items()}
+        if all(gaps.values()) or self._holes > self._rounded:
+            raise MaskError(
+                "points", "points of k-space and not whole lines were measured; only whole lines can be used"
+            )
+        words = []
+        for axis in sorted(axes, key=lambda axis: not gaps[axis]):
+            lines = sampled[axis]
+            missing = f"{int((~lines).sum(1).max())} of its {lines.shape[1]} {axis}"
+            edges = not (lines[:, 0] & lines[:, -1]).all()
+            if gaps[axis]:
+                word = f"zeros tell its mask: {missing} are taken for lines left out"
+                edged = ", those at the edges, too: give a mask if they are padding" if edges else ""
+                return Lines(_joined(lines), axis, word + edged)
+            if edges and not (padded or all(_is_centred(of_slice) for of_slice in lines)):
+                return Lines(_joined(lines), axis, f"{missing}, at one edge, are zeros: taken for lines left out")
+            if edges:
+                words.append(f"{missing}, at the edges, are zeros: taken for padding")
+        return Lines(np.ones((1, sampled[axes[0]].shape[1]), np.bool_), axes[0], "; ".join(words))
+
+
+def check_whole(kspace: NDArray[np.complex64], lines: NDArray[np.bool_], axis: PhaseEncoding) -> None:
+    """Raise MaskError when points are missing of lines that were measured; parameters as of `Acquisition`."""
+    holes = rounded = 0
+    for slice_, kept in zip(kspace, np.broadcast_to(lines, (len(kspace), lines.shape[-1])), strict=True):
+        own = slice_[:, :, kept] if axis == "columns" else slice_[:, kept]
+        if found := _holes((own != 0).any(0)):
+            holes += found
+            rounded += _rounded(own)
+    if holes > rounded:
+        raise MaskError(
+            "points", "lines that the mask keeps were not measured whole; only whole lines can be reconstructed"
+        )
+
+
+def check_axes(kspace: NDArray[np.complex64]) -> None:
+    """Look for k-space's energy, which is around DC, at n // 2 of rows and columns.
 
     Parameters
     ----------
-    kspace : (slices, coils, rows, columns), no slice empty.
-    padded : whether lines of zeros at the edges are padding, and not missing.
+    kspace : (slices, coils, rows, columns), finite.
 
-    Returns
-    -------
-    bool (1, N) or (slices, N), and what the lines are; (1, columns), all True, where none is missing.
+    Raises
+    ------
+    AxesError : when it is spread evenly over the columns and has a centre in the slices or coils, which are then rows;
+        or when it is in the corners.
     """
-    axes: tuple[PhaseEncoding, PhaseEncoding] = ("columns", "rows")
-    for axis in axes:
-        lines = sampled_lines(kspace, axis)
-        if not all(of_slice.all() or (padded and _without_gap(of_slice)) for of_slice in lines):
-            return _joined(lines), axis
-    return np.ones((1, kspace.shape[-1]), np.bool_), "columns"
+    sums = [np.zeros(length) for length in kspace.shape]
+    for number, slice_ in enumerate(kspace):
+        for coil, own in enumerate(slice_):
+            energy = np.square(own.real, dtype=np.float64) + np.square(own.imag, dtype=np.float64)
+            sums[2] += energy.sum(1)
+            sums[3] += energy.sum(0)
+            sums[0][number] += energy.sum()
+            sums[1][coil] += energy.sum()
+    slices, coils, rows, columns = ((own / (own.max() or 1)) for own in sums)
+    peaked = [len(own) > 3 and float(np.median(own)) * _PEAK < 1 for own in (slices, coils, rows, columns)]
+    taken = "its axes are taken for (slices, coils, rows, columns) = ({}, {}, {}, {})".format(*kspace.shape)
+    if not peaked[3] and any(_in_middle(own) for own, high in zip((slices, coils), peaked, strict=False) if high):
+        raise AxesError(f"has its coils on the last axis: {taken}", "move the last axis in front of rows and columns")
+    if peaked[2] and peaked[3] and all(np.argmax(own) in (0, len(own) - 1) for own in (rows, columns)):
+        raise AxesError("has DC in its corner, and not at n // 2", "apply `numpy.fft.fftshift` to rows and columns")
+
+
+def _in_middle(profile: NDArray[np.float64]) -> bool:
+    return abs(int(np.argmax(profile)) - len(profile) // 2) <= max(1, len(profile) // 16)
 
 
 def crop(images: T, size: tuple[int, int]) -> T:
@@ -284,10 +436,43 @@ def _joined(lines: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return lines[:1] if (lines == lines[:1]).all() else lines
 
 
-def _without_gap(lines: NDArray[np.bool_]) -> bool:
-    """Whether the lines, of which there are some, are one run with DC in it."""
+def _has_gap(lines: NDArray[np.bool_]) -> bool:
+    """Whether lines are missing between others, or DC is."""
     kept = np.flatnonzero(lines)
-    return bool(len(kept) == kept[-1] - kept[0] + 1 and kept[0] <= len(lines) // 2 <= kept[-1])
+    # Of a slice without any there is nothing to say.
+    return bool(len(kept) and not (len(kept) == np.ptp(kept) + 1 and kept[0] <= len(lines) // 2 <= kept[-1]))
+
+
+def _is_centred(lines: NDArray[np.bool_]) -> bool:
+    """Whether lines without a gap lie around DC."""
+    kept = np.flatnonzero(lines)
+    return not len(kept) or bool(abs(len(lines) // 2 * 2 - kept[0] - kept[-1]) <= _ASYMMETRY)
+
+
+def _holes(measured: NDArray[np.bool_]) -> int:
+    """How many points, bool (rows, columns), lie between measured ones and were not, without lines that are all so.
+
+    Zeros at the ends of lines are none: scanners cut corners off, and pad.
+    """
+    inner = measured[measured.any(1)][:, measured.any(0)]
+    if inner.all():
+        return 0
+    between = np.zeros_like(inner)
+    for axis in (0, 1):
+        after = np.logical_or.accumulate(inner, axis)
+        between |= after & np.flip(np.logical_or.accumulate(np.flip(inner, axis), axis), axis)
+    return int(np.count_nonzero(between & ~inner))
+
+
+def _rounded(slice_: NDArray[np.complex64]) -> int:
+    """How many points have some parts, real or imaginary, of some coils that are zero, and others that are not.
+
+    Where a scanner's numbers were rounded to zero, far more points lost one part than all of them; a point that was not
+    measured has lost all.
+    """
+    parts = [part for coil in slice_ for part in (coil.real, coil.imag) if part.any()]
+    zeros = [part == 0 for part in parts]
+    return int(np.count_nonzero(np.logical_or.reduce(zeros) & ~np.logical_and.reduce(zeros)))
 
 
 def _of_points(

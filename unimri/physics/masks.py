@@ -4,17 +4,18 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field
 
+from unimri.core.arrays import read_npy, read_npz
 from unimri.core.artifacts import replacing
-from unimri.core.errors import UnimriError, check_file
+from unimri.core.errors import UnimriError
 from unimri.core.plugins import MASK_GROUP, load_plugins, one_of
 from unimri.core.settings import Settings
-from unimri.physics.mask import MOST, Mask, PhaseEncoding, line_budget
+from unimri.physics.acquisition import as_bool
+from unimri.physics.mask import MOST, PHASE_AXES, Mask, PhaseEncoding, line_budget
 
 
 class Gaussian1D(Mask):
@@ -174,8 +175,10 @@ def draw_masks(settings: MaskSettings, size: int, acceleration: float) -> Masks:
     ------
     UnimriError : when there is no such acceleration, or the settings do not fit it.
     """
-    if not 1 < acceleration <= MOST:
-        raise UnimriError(f"acceleration is {acceleration:g}; allowed: above 1, and at most {MOST}")
+    if not 1 <= acceleration <= MOST:
+        raise UnimriError(f"acceleration is {acceleration:g}; allowed: at least 1, and at most {MOST}")
+    if size < 2:
+        raise UnimriError("one phase-encoding line cannot be undersampled; give images of more, or leave this one out")
     # Acceleration in thousandths: SeedSequence takes whole numbers, and 4 and 4.5 must differ.
     rng = np.random.default_rng([settings.seed, size, round(acceleration * 1000)])
     count = settings.bank if settings.per_slice else 1
@@ -204,37 +207,39 @@ def load_masks(path: Path) -> Masks:
     ------
     UnimriError : when the file is missing or is not a mask artifact.
     """
+    arrays = read_npz(path, ("masks", "about"))
     try:
-        with np.load(path, allow_pickle=False) as content:
-            about = json.loads(str(content["about"]))
-            return Masks(content["masks"].astype(bool), about["acceleration"], about["axis"], about["name"])
-    except (OSError, EOFError, ValueError, KeyError, BadZipFile, ValidationError) as fault:
+        about = json.loads(str(arrays["about"]))
+        masks, axis = as_bool(arrays["masks"]), about["axis"]
+        if masks.ndim != 2 or not masks.any(-1).all() or axis not in PHASE_AXES:
+            raise ValueError("its masks are of another shape, or empty")
+        return Masks(masks, float(about["acceleration"]), axis, str(about["name"]))
+    except (ValueError, KeyError, TypeError, RecursionError, UnimriError) as fault:
         raise UnimriError(
             f"{path}: not a mask that unimri wrote ({fault}); make it again with `unimri masks draw`"
         ) from None
 
 
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """Read which lines are kept, from a file as its user has it: bool (N,) or (K, N), DC at N // 2.
+def read_mask(path: Path) -> tuple[NDArray[np.bool_], PhaseEncoding | None]:
+    """Read which lines are kept, from a file as its user has it: bool (N,) or (K, N), DC at N // 2; and what they are.
 
     Parameters
     ----------
     path : `.npy` of bools or of numbers (0: not sampled), with axes of one beside the lines' if need be, or `.npz` as
-        `save_masks` writes it.
+        `save_masks` writes it, which alone says whether lines are columns or rows.
 
     Raises
     ------
     UnimriError : when the file is missing or holds no mask.
     """
-    check_file(path)
-    if path.suffix == ".npz":
-        return load_masks(path).masks
+    if path.suffix.lower() == ".npz":
+        masks = load_masks(path)
+        return masks.masks, masks.axis
+    stored = read_npy(path)
     try:
-        stored = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as fault:
-        raise UnimriError(f"{path}: cannot be read as a mask ({fault}); give .npy of (N,)") from None
-    squeezed = np.squeeze(stored)
-    if stored.dtype.kind not in "bfiu" or squeezed.ndim not in (1, 2):
+        kept = np.squeeze(as_bool(stored))
+    except UnimriError as fault:
+        raise UnimriError(f"{path}: {fault}") from None
+    if kept.ndim not in (1, 2):
         raise UnimriError(f"{path}: holds {stored.dtype} of shape {stored.shape}; give bool (N,)")
-    kept: NDArray[np.bool_] = squeezed != 0
-    return kept
+    return kept, None
