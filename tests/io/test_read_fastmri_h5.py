@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scan_files import noise, write_fastmri
 
+import unimri
 from unimri.core.errors import ReadError, UnimriError
 from unimri.data.layouts import FastmriReader
 from unimri.io.fastmri import read_slices
@@ -26,6 +27,7 @@ HEADER = """<?xml version="1.0" encoding="utf-8"?>
     <trajectory>cartesian</trajectory>
   </encoding>
 </ismrmrdHeader>"""
+LINES = np.arange(10) % 3 != 1
 BOMB = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><ismrmrdHeader>&b;</ismrmrdHeader>'
 
 
@@ -53,6 +55,31 @@ def image_of(kspace: NDArray[np.complex64]) -> NDArray[np.float64]:
         for n in kspace.shape[-2:]
     )
     return np.abs(rows @ kspace.astype(complex) @ columns.T)
+
+
+@pytest.mark.parametrize("use", ["reconstruction", "kspace"])
+@pytest.mark.parametrize("coils", [(), (3,)])
+def test_whole_kspace_beside_a_mask_is_whole(write, use, coils):
+    kspace = noise(3, *coils, 16, 10)
+    # Zeros around are padding.
+    kspace[..., [0, 9]] = 0
+    path = write(kspace=kspace, mask=LINES)
+    images = image_of(kspace)[..., 4:12, 2:8]
+    np.testing.assert_allclose(read_slices(path, use), np.sqrt((images**2).sum(1)) if coils else images, rtol=1e-5)
+    rss = np.random.default_rng(1).random((3, 8, 6), np.float32)
+    if use == "reconstruction":
+        np.testing.assert_array_equal(read_slices(write(kspace=kspace, mask=LINES, reconstruction_rss=rss)), rss)
+
+
+def test_pixels_that_the_scanner_interpolates_are_not_wanted(write):
+    def view(x):
+        return f"<fieldOfView_mm><x>{x}</x><y>200</y><z>5</z></fieldOfView_mm>"
+
+    header = HEADER.format(x=16, y=20).replace("</encodedSpace>", f"{view(400)}</encodedSpace>")
+    kspace = noise(2, 16, 10)
+    path = write(kspace=kspace, ismrmrd_header=header.replace("</reconSpace>", f"{view(200)}</reconSpace>"))
+    np.testing.assert_allclose(read_slices(path), image_of(kspace)[:, 4:12], rtol=1e-5)
+    assert unimri.load_kspace(path).size == (8, 10)
 
 
 def test_single_coil_kspace_becomes_the_magnitude_of_the_centre(write):
@@ -202,8 +229,11 @@ def test_a_file_that_is_no_hdf5_is_told(write, tmp_path):
         ({"kspace": noise(3, 16, 10) * np.float32(np.nan)}, "NaN or infinite"),
         ({"kspace": 1e300 * noise(3, 16, 10).astype(complex)}, "NaN or infinite"),
         ({"kspace": 0 * noise(3, 16, 10)}, "equal"),
-        ({"mask": np.ones(10, bool)}, "undersampled"),
-        ({"mask": np.ones(10, bool), "reconstruction_rss": np.ones((3, 8, 6))}, "undersampled"),
+        ({"mask": LINES, "kspace": noise(3, 16, 10) * LINES}, "undersampled"),
+        ({"mask": LINES, "kspace": noise(3, 16, 10) * LINES, "reconstruction_rss": np.ones((3, 8, 6))}, "undersampled"),
+        ({"kspace": noise(3, 16, 10) * LINES}, "undersampled"),
+        ({"kspace": noise(3, 16, 10) * (np.arange(10) > 3)}, "undersampled"),
+        ({"kspace": noise(3, 16, 10) * (np.arange(160).reshape(16, 10) % 7 < 3)}, "points of its k-space"),
         ({"reconstruction_esc": np.ones((8, 6))}, "reconstruction has 2 axes"),
         ({"reconstruction_esc": noise(3, 8, 6)}, "reconstruction holds no real numbers"),
         ({"ismrmrd_header": "no XML"}, "header is no XML"),

@@ -13,9 +13,11 @@ from ismrmrd import xsd
 from numpy.typing import NDArray
 from scan_files import image_of, line, noise, write_lines
 
+import unimri
 from unimri.core.errors import ReadError, UnimriError
 from unimri.data.layouts import IsmrmrdReader
 from unimri.io.ismrmrd import read_slices
+from unimri.io.notes import heard
 
 Write = Callable[..., Path]
 Kspace = NDArray[np.complex64]
@@ -45,12 +47,13 @@ def header_of(
     limits: tuple[int, int, int] | None = (0, Y - 1, Y // 2),
     trajectory: str = "cartesian",
     patient: str | None = "p1",
+    views: tuple[tuple[float, float], ...] = ((300, 300), (300, 300)),
 ) -> str:
     spaces = {
         name: xsd.encodingSpaceType(
-            matrixSize=xsd.matrixSizeType(x=x, y=y, z=z), fieldOfView_mm=xsd.fieldOfViewMm(x=300, y=300, z=5)
+            matrixSize=xsd.matrixSizeType(x=x, y=y, z=z), fieldOfView_mm=xsd.fieldOfViewMm(x=view[0], y=view[1], z=5)
         )
-        for name, (x, y, z) in {"encodedSpace": encoded, "reconSpace": recon}.items()
+        for (name, (x, y, z)), view in zip({"encodedSpace": encoded, "reconSpace": recon}.items(), views, strict=True)
     }
     steps = limits and xsd.limitType(minimum=limits[0], maximum=limits[1], center=limits[2])
     header = xsd.ismrmrdHeader(
@@ -155,6 +158,51 @@ def test_an_image_that_the_scanner_interpolates_keeps_its_own_pixels(write, kspa
     np.testing.assert_allclose(
         read_slices(write(lines_of(kspace), recon=(6, 12, 1))), image_of(kspace)[:, *CENTRE], rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("views", "recon", "rows", "columns"),
+    [
+        # Twice as many points as were measured of that part of the field of view, along one axis or both.
+        (((600, 300), (300, 300)), (X, 2 * Y), CENTRE[0], CENTRE[1]),
+        (((600, 300), (300, 150)), (X, Y), CENTRE[0], slice(1, 4)),
+        # Fewer points than were measured of it, and headers that do not say.
+        (((600, 300), (300, 300)), (4, 6), slice(4, 8), CENTRE[1]),
+        (((0, 300), (300, 300)), (6, 6), *CENTRE),
+        (((float("nan"), 300), (300, float("inf"))), (6, 6), *CENTRE),
+    ],
+)
+def test_oversampling_is_told_by_the_fields_of_view(write, kspace, views, recon, rows, columns):
+    path = write(lines_of(kspace), recon=(*recon, 1), views=views)
+    expected = image_of(kspace)[:, rows, columns]
+    np.testing.assert_allclose(read_slices(path), expected, rtol=1e-5)
+    read = unimri.load_kspace(path)
+    np.testing.assert_allclose(read.truth, expected, rtol=1e-5)
+    assert read.size == expected.shape[1:]
+
+
+@pytest.mark.parametrize("missing", [(), (1, 5)])
+def test_an_asymmetric_echo_is_reconstructed_and_no_ground_truth(write, kspace, missing):
+    lines = _without(kspace[:, :, 4:], *missing)
+    for acquisition in lines:
+        acquisition.center_sample = X // 2 - 4
+    path = write(lines, recon=(X, Y, 1))
+    with pytest.raises(ReadError, match="partial echo"):
+        read_slices(path)
+    with heard() as notes:
+        read = unimri.load_kspace(path)
+    (said,) = notes
+    assert said.startswith(f"4 of {X} points of the readout were not measured (asymmetric echo)")
+    assert (read.kspace.shape, read.size, read.complete, read.truth) == ((SLICES, COILS, X, Y), (X, Y), False, None)
+    expected = kspace * (np.arange(X) >= 4)[:, None]
+    if missing:
+        assert said.endswith("and stay zero")
+        assert (read.axis, np.flatnonzero(~read.mask[0]).tolist()) == ("columns", [1, 5])
+        expected[..., missing] = 0
+    else:
+        assert said.endswith("taken for rows left out")
+        assert (read.axis, np.flatnonzero(~read.mask[0]).tolist()) == ("rows", [0, 1, 2, 3])
+    np.testing.assert_array_equal(read.measured(), expected)
 
 
 def test_patients_are_those_of_the_header_else_the_files(write, kspace, tmp_path):

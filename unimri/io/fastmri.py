@@ -22,6 +22,7 @@ from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.core.hdf5 import hdf5_file
 from unimri.io.isolated import isolated
+from unimri.io.notes import note
 from unimri.io.volume import (
     APART,
     MAX_DEFLATE_RATIO,
@@ -37,8 +38,9 @@ from unimri.io.volume import (
     has_suffix,
     magnitude,
     name_below,
+    sampled,
 )
-from unimri.physics.acquisition import Acquisition, image_of
+from unimri.physics.acquisition import Acquisition, Sampling, image_of
 
 ENDS = (".hdf5", ".h5")
 
@@ -154,8 +156,8 @@ def read_slices(path: Path, use: Use = "reconstruction", negatives: Negatives | 
     """Read the images of a file, one at a time: the k-space of all coils and slices is never in memory.
 
     From k-space: the centred orthonormal inverse transform, cropped to the centre that the header's
-    reconSpace says, then magnitude or root sum of squares, as fastMRI's own code does. Where the scan has
-    fewer columns than that, both axes are cropped to the columns. Without a header half the readout is kept,
+    reconSpace says (see `pixels_wanted`), then magnitude or root sum of squares, as fastMRI's own code does. Where the
+    scan has fewer columns than that, both axes are cropped to the columns. Without a header half the readout is kept,
     since fastMRI's readouts are sampled twice as densely as the image needs.
 
     Returns
@@ -165,22 +167,40 @@ def read_slices(path: Path, use: Use = "reconstruction", negatives: Negatives | 
 
     Raises
     ------
-    ReadError : when the file is damaged or cut short, is undersampled (has a `mask`), lacks what `use` needs, takes
+    ReadError : when the file is damaged or cut short, is undersampled (lines of its k-space are zero; a file with a
+        `mask` may be whole), lacks what `use` needs, takes
         values from other files, has another number of axes, or when `magnitude` refuses its values.
     """
     with open_hdf5(path) as file:
-        if dataset(file, "mask", path) is not None:
-            raise ReadError(
-                path, "is undersampled (it has a `mask`)", "remove it: only fully sampled files have a ground truth"
-            )
+        masked = dataset(file, "mask", path) is not None
         volume = _reconstruction(file, path) if use == "reconstruction" else None
         if volume is None:
-            found = _kspace_dataset(file, path)
-            rows, columns = found.shape[-2:]
-            size = _image_size(file, rows, columns, path)
-            slices = (as_complex64(slice_).reshape(-1, rows, columns) for slice_ in found)
-            volume = np.stack([image_of(slice_, size) for slice_ in slices])
+            volume = _whole(file, path, images=True)
+        # A mask tells of lines that are left out, and not whether the file's k-space lacks them.
+        elif masked:
+            _whole(file, path, images=False)
     return magnitude(volume, path, negatives)
+
+
+def _whole(file: Any, path: Path, images: bool) -> NDArray[np.float32]:
+    """Check, slice by slice, that no line of k-space is missing; give the `images`, where they are wanted."""
+    found, sampling, made = _kspace_dataset(file, path), Sampling(), []
+    rows, columns = found.shape[-2:]
+    size = _image_size(file, rows, columns, path)
+    for stored in found:
+        slice_ = as_complex64(stored).reshape(-1, rows, columns)
+        sampling.add(slice_)
+        if images:
+            made.append(image_of(slice_, size))
+    padded = any(dataset(file, name, path) is not None for name in RECONSTRUCTIONS)
+    lines = sampled(sampling, path, padded)
+    if not lines.kept.all():
+        raise ReadError(
+            path, "is undersampled (lines of its k-space are zero)", "remove it: only whole scans have a ground truth"
+        )
+    if lines.word:
+        note(path, lines.word)
+    return np.stack(made) if images else np.empty(0, np.float32)
 
 
 def _reconstruction(file: Any, path: Path) -> NDArray[np.float32] | None:
@@ -222,7 +242,10 @@ def _image_size(file: Any, rows: int, columns: int, path: Path) -> tuple[int, in
     stored = dataset(file, "ismrmrd_header", path)
     if stored is None:
         return (rows + 1) // 2, columns
-    x, y = matrix(parse_header(stored, path), "reconSpace", path)
+    header = parse_header(stored, path)
+    (x, y), own = matrix(header, "reconSpace", path), pixels_wanted(header, (rows, columns), path)
+    if own[0] < x:
+        return own
     return (x, y) if y <= columns else (columns, columns)
 
 
@@ -401,6 +424,37 @@ def matrix(root: Element, space: str, path: Path) -> tuple[int, int]:
     if min(x, y) < 1:
         raise ReadError(path, f"its header declares an empty {space}", "export the file again")
     return x, y
+
+
+def pixels_wanted(root: Element, grid: tuple[int, int], path: Path) -> tuple[int, int]:
+    """Pixels, along readout and phase encoding, of the image that the header asks for.
+
+    They are reconSpace's, but for those that a scanner interpolates: of the field of view of encodedSpace, which has
+    `grid` points, reconSpace keeps a part, and no more points than that part of them were measured.
+
+    Raises
+    ------
+    ReadError : see `matrix`.
+    """
+    wanted = matrix(root, "reconSpace", path)
+    places = (f"encoding/{{}}/fieldOfView_mm/{axis}" for axis in "xy")
+    parts = (
+        _length(root, place.format("reconSpace")) / _length(root, place.format("encodedSpace")) for place in places
+    )
+    x, y = (
+        min(length, max(1, round(points * part))) if np.isfinite(part) else length
+        for length, points, part in zip(wanted, grid, parts, strict=True)
+    )
+    return x, y
+
+
+def _length(root: Element, place: str) -> float:
+    """Millimetres > 0 at `place`; NaN where the header does not say."""
+    try:
+        stated = float(text_at(root, place))
+    except ValueError:
+        return np.nan
+    return stated if 0 < stated < np.inf else np.nan
 
 
 def is_complex(dtype: np.dtype[Any]) -> bool:

@@ -27,12 +27,14 @@ from unimri.io.fastmri import (
     number_at,
     open_hdf5,
     parse_header,
+    pixels_wanted,
     text_at,
 )
 from unimri.io.fastmri import (
     write as write,
 )
 from unimri.io.isolated import isolated
+from unimri.io.notes import note
 from unimri.io.volume import Found, check_kspace, check_size, magnitude
 from unimri.physics.acquisition import Acquisition, image_of
 
@@ -78,12 +80,14 @@ def read(paths: tuple[Path, ...]) -> Acquisition:
 def read_file(path: Path) -> Acquisition:
     """Read the k-space of a file, fully sampled or not; images, averages and what is left out as in `read_slices`.
 
-    A grid that is larger than what the scan was to measure has lines of zeros that are padding: it is complete when
-    every line between the encoding's limits was measured, and these lie around the centre. Call it by way of `read`.
+    Of an asymmetric echo, the points of the readout that are missing are rows left out where no line of phase encoding
+    is, and else stay zero; a note says so. A grid that is larger than what the scan was to measure has lines of zeros
+    that are padding: it is complete when every line between the encoding's limits was measured, and these lie around
+    the centre. Call it by way of `read`.
 
     Raises
     ------
-    ReadError : as `read_slices` does, but for lines of phase encoding that are missing; and when a slice is empty.
+    ReadError : as `read_slices` does, but for lines and points that are missing; and when a slice is empty.
     """
     with open_hdf5(path) as file:
         lines, header, size = _parts(file, path)
@@ -94,10 +98,20 @@ def read_file(path: Path) -> Acquisition:
             kspace[index] = image
     check_kspace(kspace, path)
     rows, columns = layout.grid
+    size = (min(rows, size[0]), min(columns, size[1]))
     mask = np.ones_like(layout.sampled) if layout.complete else layout.sampled
     if (mask == mask[0]).all():
         mask = mask[:1]
-    return Acquisition(kspace, mask, "columns", (min(rows, size[0]), min(columns, size[1])))
+    if layout.whole_echo:
+        return Acquisition(kspace, mask, "columns", size)
+    missing = f"{rows - layout.readout.length} of {rows} points of the readout were not measured (asymmetric echo)"
+    if not layout.complete:
+        note(path, f"{missing}, and stay zero")
+        return Acquisition(kspace, mask, "columns", size)
+    note(path, f"{missing}: taken for rows left out")
+    measured = np.zeros((1, rows), np.bool_)
+    measured[0, layout.readout.place] = True
+    return Acquisition(kspace, measured, "rows", size)
 
 
 def patient_of(path: Path) -> str:
@@ -117,8 +131,8 @@ def read_slices(path: Path) -> NDArray[np.float32]:
     Each slice, heart phase, contrast, set and repetition is an image, ordered by these counters. Lines that
     were measured several times (averages) are averaged. Lines that are no image (noise, navigators, phase
     correction, calibration alone) and those of a second encoding are left out. K-space is filled with zeros
-    to the header's encodedSpace; the image is cropped to its reconSpace, which takes the oversampling of the
-    readout away, and coils are combined by root sum of squares.
+    to the header's encodedSpace; the image is cropped to its reconSpace (see `pixels_wanted`), which takes the
+    oversampling of the readout away, and coils are combined by root sum of squares.
 
     Returns
     -------
@@ -146,7 +160,7 @@ def _parts(file: Any, path: Path) -> tuple[Any, Element, tuple[int, int]]:
     lines = dataset(_group(file, path), "data", path)
     if lines is None or lines.ndim != 1:
         raise ReadError(path, "has no acquisitions", "check the folder and the format")
-    return lines, header, matrix(header, "reconSpace", path)
+    return lines, header, pixels_wanted(header, matrix(header, "encodedSpace", path), path)
 
 
 def _groups(file: Any, path: Path) -> list[str]:
@@ -218,6 +232,7 @@ class _Layout:
     readout : where the samples go.
     sampled : (images, phase encoding), the lines that were measured.
     complete : see `read_file`.
+    whole_echo : whether as many points were read on either side of the readout's centre.
     """
 
     numbers: NDArray[np.intp]
@@ -229,10 +244,11 @@ class _Layout:
     readout: _Span
     sampled: NDArray[np.bool_]
     complete: bool
+    whole_echo: bool
 
 
 def _layout(stored: Any, header: Element, path: Path, partial: bool = False) -> _Layout:
-    """Lay out the lines; ones that are missing raise ReadError unless `partial`."""
+    """Lay out the lines; ones that are missing, or parts of them, raise ReadError unless `partial`."""
     numbers, heads = _imaging(stored, path)
     first = heads[0]
     for name in ("number_of_samples", "active_channels", "center_sample", "discard_pre", "discard_post"):
@@ -244,7 +260,8 @@ def _layout(stored: Any, header: Element, path: Path, partial: bool = False) -> 
     x, y = matrix(header, "encodedSpace", path)
     # Converters that do not know the centre leave 0, which no full echo can have.
     centre = int(first["center_sample"]) or samples // 2
-    readout = _span(int(first["discard_pre"]), samples - 1 - int(first["discard_post"]), centre, x, path)
+    begin, end = int(first["discard_pre"]), samples - 1 - int(first["discard_post"])
+    readout, whole_echo = _span(begin, end, centre, x, path, partial), _is_centred(begin, end, centre)
     steps = heads["idx"]["kspace_encode_step_1"].astype(int)
     phase, centred = _phase(header, steps, y, path, partial)
     keys = np.stack([heads["idx"][name] for name in COUNTERS], axis=1)
@@ -260,7 +277,8 @@ def _layout(stored: Any, header: Element, path: Path, partial: bool = False) -> 
     columns = phase.start + steps - phase.first
     sampled = np.zeros((len(images), y), np.bool_)
     sampled[image_of_line, columns] = True
-    return _Layout(numbers, image_of_line, columns, coils, samples, (x, y), readout, sampled, complete and centred)
+    complete = complete and centred
+    return _Layout(numbers, image_of_line, columns, coils, samples, (x, y), readout, sampled, complete, whole_echo)
 
 
 def _kspaces(stored: Any, layout: _Layout, path: Path) -> Iterator[NDArray[np.complex64]]:

@@ -564,7 +564,9 @@ def acquired(
     except AxesError as error:
         raise ReadError(path, error.reason, error.mend) from error
     if mask is None:
-        lines, axis, _ = sampled(Sampling.of(kspace), path, padded)
+        lines, axis, word = sampled(Sampling.of(kspace), path, padded)
+        if word:
+            note(path, word)
         return Acquisition(kspace, lines, axis, size, truth)
     slices, _, rows, columns = kspace.shape
     kept = mask if mask.shape in ((slices, rows, columns), (rows, columns)) else mask.squeeze()
@@ -580,19 +582,16 @@ def acquired(
 
 
 def sampled(sampling: Sampling, path: Path, padded: bool = False) -> Lines:
-    """`Sampling.lines` of a file; a note says what zeros at its edges are taken for.
+    """`Sampling.lines` of a file.
 
     Raises
     ------
     ReadError : when points and not whole lines were measured.
     """
     try:
-        lines = sampling.lines(padded=padded)
+        return sampling.lines(padded=padded)
     except MaskError as error:
         raise ReadError(path, *_POINTS) from error
-    if lines.word:
-        note(path, lines.word)
-    return lines
 
 
 def describe(affine: NDArray[Any]) -> str:

@@ -324,7 +324,7 @@ class Sampling:
         for axis in sorted(axes, key=lambda axis: not gaps[axis]):
             lines = sampled[axis]
             missing = f"{int((~lines).sum(1).max())} of its {lines.shape[1]} {axis}"
-            edges = not (lines[:, 0] & lines[:, -1]).all()
+            edges = bool(lines.any() and not (lines[:, 0] & lines[:, -1]).all())
             if gaps[axis]:
                 word = f"zeros tell its mask: {missing} are taken for lines left out"
                 edged = ", those at the edges, too: give a mask if they are padding" if edges else ""
