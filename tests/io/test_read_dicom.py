@@ -2,6 +2,9 @@
 
 import random
 import shutil
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,7 @@ from scan_files import ramp, write_image, write_nifti, write_series
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
 from unimri.data.layouts import DicomReader, ReaderSettings
+from unimri.io.dicom.series import read_header
 from unimri.io.nifti import read_slices, slice_orientation
 from unimri.io.notes import heard
 
@@ -111,6 +115,27 @@ def test_what_is_no_image_is_passed_over(tmp_path):
         write_image(tmp_path / f"{kind.name}.dcm", pixels, SOPClassUID=kind, SeriesInstanceUID="1.9")
     (scan,) = SETTINGS.find(tmp_path)
     assert _values(SETTINGS.read_scan(scan)) == [1, 2, 3]
+
+
+def test_a_deflated_file_that_would_fill_the_memory_is_told_and_the_others_are_read(tmp_path):
+    write_series(tmp_path / "good", PatientID="P2")
+    path = write_image(tmp_path / "bad/bomb", ramp(8, 8), syntax=DeflatedExplicitVRLittleEndian)
+    content = path.read_bytes()
+    start = 144 + int.from_bytes(content[140:144], "little")
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    padding = struct.pack("<HH2sHI", 0xFFFC, 0xFFFC, b"OB", 0, 2**27)
+    packed = packer.compress(zlib.decompress(content[start:], -15) + padding)
+    packed += b"".join(packer.compress(bytes(2**20)) for _ in range(2**7)) + packer.flush()
+    path.write_bytes(content[:start] + packed)
+    good, bad = sorted(SETTINGS.find(tmp_path), key=lambda scan: len(scan.paths), reverse=True)
+    assert _values(SETTINGS.read_scan(good)) == [1, 2, 3]
+    tracemalloc.start()
+    with pytest.raises(UnimriError, match="bomb: would unpack to more than an image can"):
+        SETTINGS.read_scan(bad)
+    with pytest.raises(UnimriError, match="bomb: would unpack to more than an image can"):
+        read_header(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
 
 
 def test_files_without_preamble_or_extension_are_found(tmp_path):

@@ -1,7 +1,11 @@
 """DICOM out: what a new series has of the old one, what it has of its own, and what it must not have."""
 
 import shutil
+import struct
 import subprocess
+import tomllib
+from pathlib import Path
+from time import perf_counter
 
 import gdcm
 import nibabel as nib
@@ -11,11 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, RLELossless
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, RLELossless
 from pydicom.valuerep import PersonName
-from scan_files import MADE, PRIVATE, write_enhanced, write_oblique
+from scan_files import MADE, PRIVATE, item, write_enhanced, write_oblique
 
 from unimri.core.errors import ReadError, UnimriError
+from unimri.io.dicom import derived
 from unimri.io.dicom.derived import FrameScale, choose_scale
 from unimri.io.formats import find_sources
 
@@ -207,7 +213,7 @@ def plant(dataset):
     dataset.RequestAttributesSequence[0].RequestedProcedureDescription = ""
     dataset.private_block(0x0009, "PLANTED", create=True).add_new(1, "LO", "")
     for element in dataset.iterall():
-        if element.VR in TEXTS - {"DS", "IS"} and element.keyword != "PhotometricInterpretation":
+        if element.VR in TEXTS - {"DS", "IS"} and element.keyword not in ("Modality", "PhotometricInterpretation"):
             element._value = PersonName("PLANTED") if element.VR == "PN" else "PLANTED"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "M", "PLANTED"]
 
@@ -237,6 +243,114 @@ def test_a_deidentified_enhanced_file_keeps_its_frames_places_and_no_text(tmp_pa
     images, again, (new,) = reconstructed(tmp_path / "in", tmp_path / "out", PRIVATE)
     np.testing.assert_array_equal(again, images)
     assert "StackID" not in new.PerFrameFunctionalGroupsSequence[0].FrameContentSequence[0]
+
+
+# Table E.1-1 of DICOM PS3.15, 2026c: the keywords of all elements that the Basic Profile removes or replaces.
+PROFILE = set((Path(__file__).parents[1] / "files" / "confidentiality_profile.txt").read_text().split())
+
+
+def test_nothing_that_the_basic_profile_lists_is_kept():
+    table = tomllib.loads(Path(derived.__file__).with_suffix(".toml").read_text())
+    kept = {name for key in ("numbers", "sequences") for name in table[key].split()} | set(
+        table["terms"] | table["most"]
+    )
+    assert len(PROFILE) > 600
+    assert not kept & PROFILE
+    # Emptied, as the profile allows.
+    assert set(table["empty"].split()) >= PROFILE & {"PatientName", "PatientID", "StudyDate", "AccessionNumber"}
+
+
+SAFE = {"SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_no_value_of_a_listed_element_reaches_a_deidentified_series(tmp_path):
+    values = dict.fromkeys(TEXTS - {"DS", "IS"}, "JANE")
+    values |= {"UI": "2.25.19570314", "DA": "19570314", "TM": "195703", "DT": "19570314", "AS": "057Y", "SQ": None}
+
+    def plant(dataset):
+        for keyword in sorted(PROFILE - SAFE):
+            kind = dictionary_VR(keyword).split(" or ")[0]
+            if tag_for_keyword(keyword) >> 16 > 2 and kind in values:
+                value = [item(CodeMeaning="JANE")] if kind == "SQ" else values[kind]
+                dataset.add_new(keyword, kind, value)
+        dataset.StudyInstanceUID, dataset.FrameOfReferenceUID = "2.25.19570314.1", "2.25.19570314.2"
+
+    write_oblique(tmp_path / "in", pixels(2, 4, 4), plant)
+    _, _, new = reconstructed(tmp_path / "in", tmp_path / "out", PRIVATE)
+    listed = {element.keyword: element.value for element in new[0] if element.keyword in PROFILE - SAFE}
+    ours = {"SeriesDescription", "DerivationDescription", "ContributingEquipmentSequence"}
+    assert {name for name, value in listed.items() if value} <= ours
+    for path in (tmp_path / "out").iterdir():
+        content = path.read_bytes()
+        assert not [one for one in (b"JANE", b"19570314", b"195703", b"057Y") if one in content]
+
+
+NUMBERS = (
+    *("AcquisitionNumber", "ImagesInAcquisition", "EchoNumbers", "TemporalPositionIdentifier", "SliceLocation"),
+    *("NumberOfTemporalPositions", "InStackPositionNumber", "EchoTime", "RepetitionTime", "NumberOfAverages"),
+    *("EchoTrainLength", "TriggerTime", "SeriesNumber", "InstanceNumber"),
+)
+
+
+def test_no_free_number_reaches_a_deidentified_series(tmp_path):
+    planted = dict.fromkeys(NUMBERS, 19570314) | {"SOPClassUID": "2.25.19570314"}
+    write_oblique(tmp_path / "in", pixels(3, 4, 4), **planted | {"ImagePositionPatient": [0, 0, 0]})
+    _, _, new = reconstructed(tmp_path / "in", tmp_path / "out", PRIVATE)
+    assert {image.SOPClassUID for image in new} == {image.file_meta.MediaStorageSOPClassUID for image in new}
+    assert new[0].SOPClassUID == MRImageStorage
+    assert sorted(image.InstanceNumber for image in new) == [1, 2, 3]
+    number = (19570314).to_bytes(4, "little")
+    assert not [path for path in (tmp_path / "out").iterdir() if b"19570314" in path.read_bytes()]
+    assert not [path for path in (tmp_path / "out").iterdir() if number in path.read_bytes()]
+
+
+def test_numbers_of_the_acquisition_are_kept(tmp_path):
+    stated = {"EchoTime": 90, "RepetitionTime": 4000, "FlipAngle": 150, "AcquisitionMatrix": [0, 320, 256, 0]}
+    write_oblique(tmp_path / "in", pixels(2, 4, 4), **stated)
+    _, _, new = reconstructed(tmp_path / "in", tmp_path / "out", PRIVATE)
+    assert {name: new[0][name].value for name in stated} == stated
+
+
+@pytest.mark.parametrize("deidentify", [False, True])
+def test_a_series_without_a_class_becomes_one_of_mr(tmp_path, deidentify):
+    for path in write_oblique(tmp_path / "in", pixels(3, 4, 4)):
+        dataset = pydicom.dcmread(path)
+        del dataset.SOPClassUID
+        if deidentify:
+            del dataset.file_meta.MediaStorageSOPClassUID
+        dataset.save_as(path, enforce_file_format=False)
+    images, again, new = reconstructed(tmp_path / "in", tmp_path / "out", PRIVATE if deidentify else MADE)
+    np.testing.assert_array_equal(again, images)
+    assert {image.SOPClassUID for image in new} == {MRImageStorage}
+
+
+def nested(depth, open_ended):
+    """Bytes of a public sequence that holds itself `depth` deep, with explicit representations."""
+    inner = b""
+    for _ in range(depth):
+        if open_ended:
+            inner = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + inner + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+            end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+            inner = struct.pack("<HH2sHI", 0x0010, 0x1002, b"SQ", 0, 0xFFFFFFFF) + inner + end
+        else:
+            inner = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
+            inner = struct.pack("<HH2sHI", 0x0010, 0x1002, b"SQ", 0, len(inner)) + inner
+    return inner
+
+
+@pytest.mark.parametrize("open_ended", [False, True])
+@pytest.mark.parametrize("depth", [14, 400, 5000])
+def test_sequences_without_end_are_a_fault_within_seconds(tmp_path, depth, open_ended):
+    (path,) = write_oblique(tmp_path / "in", pixels(1, 4, 4))
+    content = path.read_bytes()
+    after = content.index(struct.pack("<HH2sH", 0x0010, 0x0020, b"LO", 2)) + 10
+    path.write_bytes(content[:after] + nested(depth, open_ended) + content[after:])
+    started = perf_counter()
+    with pytest.raises(ReadError, match=r"nests sequences|cannot be (parsed|read)"):
+        reconstructed(tmp_path / "in", tmp_path / "out", MADE)
+    assert perf_counter() - started < 30
+    assert not (tmp_path / "out").exists()
 
 
 def test_burned_in_texts_are_refused_where_names_must_go(tmp_path):

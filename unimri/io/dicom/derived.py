@@ -20,10 +20,15 @@ from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     UID,
+    EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
+    LegacyConvertedEnhancedMRImageStorage,
+    MRImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
     generate_uid,
 )
 
@@ -35,6 +40,18 @@ from unimri.io.volume import Provenance
 _NUMBER_OFFSET = 1000
 
 _LOSSY = {JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K}
+
+# Classes that images of MR are stored in.
+_STORAGE = {
+    EnhancedMRImageStorage,
+    LegacyConvertedEnhancedMRImageStorage,
+    MRImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+}
+
+# Of sequences in each other: enhanced images have four.
+_DEPTH = 12
 
 # Curves and overlays, drawn on the input: groups 5000 to 50FF and 6000 to 60FF.
 _DRAWN = (0x50, 0x60)
@@ -49,6 +66,7 @@ _TABLE = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="u
 _DROPPED, _NUMBERS, _SEQUENCES, _EMPTY = (
     {Tag(keyword) for keyword in _TABLE[name].split()} for name in ("dropped", "numbers", "sequences", "empty")
 )
+_MOST = {Tag(keyword): float(most) for keyword, most in _TABLE["most"].items()}
 _TERMS = {Tag(keyword): set(terms.split()) for keyword, terms in _TABLE["terms"].items()}
 
 # Of this program's run: the same study gets the same new UID in all that it writes, and nobody can find the old one.
@@ -141,6 +159,16 @@ def choose_scale(images: NDArray[np.float32], frames: Sequence[FrameScale]) -> S
     return Scale(np.full(len(images), slope), np.zeros(len(images)), 16, signed=False, kept=False)
 
 
+def check_depth(dataset: Any, path: Path, left: int = _DEPTH) -> None:
+    """Raise ReadError when sequences lie deeper in each other than in any image: writing doubles its work each time."""
+    for element in dataset:
+        if element.VR == "SQ":
+            if not left:
+                raise ReadError(path, f"nests sequences more than {_DEPTH} deep", "remove them: no image needs them")
+            for item in element.value:
+                check_depth(item, path, left - 1)
+
+
 def derived(source: Any, provenance: Provenance, series: str, now: datetime) -> Dataset:
     """The header of a reconstruction of `source`, without pixels: in the series of that UID, made `now`.
 
@@ -155,9 +183,7 @@ def derived(source: Any, provenance: Provenance, series: str, now: datetime) -> 
     dataset.remove_private_tags()
     dataset.SOPInstanceUID, dataset.SeriesInstanceUID = generate_uid(), series
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = source.get(
-        "SOPClassUID", source.file_meta.get("MediaStorageSOPClassUID")
-    )
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID = _storage_class(source, provenance.deidentify)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     if source.file_meta.get("TransferSyntaxUID") in _LOSSY and "LossyImageCompression" not in source:
@@ -171,9 +197,9 @@ def derived(source: Any, provenance: Provenance, series: str, now: datetime) -> 
     dataset.SeriesNumber = int(source.get("SeriesNumber") or 0) + _NUMBER_OFFSET
     dataset.DerivationDescription = provenance.sentence[:1024]
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = f"{now:%Y%m%d}", f"{now:%H%M%S}"
-    if "SOPInstanceUID" in source and dataset.SOPClassUID:
+    if source.get("SOPInstanceUID"):
         item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = source.SOPClassUID, source.SOPInstanceUID
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = dataset.SOPClassUID, source.SOPInstanceUID
         purpose = Code("121322", "DCM", "Source image for image processing operation")
         item.PurposeOfReferenceCodeSequence = [_coded(purpose)]
         dataset.SourceImageSequence = [item]
@@ -182,6 +208,14 @@ def derived(source: Any, provenance: Provenance, series: str, now: datetime) -> 
         _equipment(provenance),
     ]
     return dataset
+
+
+def _storage_class(source: Any, deidentify: bool) -> UID:
+    """The input's SOP class; MR's where it has none, or one that could say anything and nothing may be told."""
+    stated = source.get("SOPClassUID") or source.file_meta.get("MediaStorageSOPClassUID")
+    if stated and not (deidentify and stated not in _STORAGE):
+        return UID(stated)
+    return EnhancedMRImageStorage if is_enhanced(source) else MRImageStorage
 
 
 def _equipment(provenance: Provenance) -> Dataset:
@@ -193,18 +227,19 @@ def _equipment(provenance: Provenance) -> Dataset:
     return item
 
 
-def deidentified(dataset: Any, source: Any, path: Path, provenance: Provenance) -> Dataset:
+def deidentified(dataset: Any, source: Any, path: Path, provenance: Provenance, number: int) -> Dataset:
     """A header of what is known to name nobody.
 
-    Kept are numbers of the image plane, the pixels and the acquisition, terms that DICOM defines, and of enhanced
-    images the functional groups with these. Patient and study are empty; study and frame of reference have new UIDs,
-    the same for all that one run of the program writes of them; dates, references to other images, and every free text
-    are gone.
+    Kept are numbers of the image plane and the pixels, those of the acquisition that can be such, terms that DICOM
+    defines, and of enhanced images the functional groups with these. Images are counted anew. Patient and study are
+    empty; study and frame of reference have new UIDs, the same for all that one run of the program writes of them;
+    dates, references to other images, and every free text and count are gone.
 
     Parameters
     ----------
     dataset : from `derived`.
     source, path : the image that it was derived from, and its file.
+    number : of the image in its new series, from 1.
 
     Raises
     ------
@@ -218,9 +253,9 @@ def deidentified(dataset: Any, source: Any, path: Path, provenance: Provenance) 
     result.SeriesInstanceUID = dataset.SeriesInstanceUID
     result.StudyInstanceUID = _new_uid(source.get("StudyInstanceUID"))
     result.FrameOfReferenceUID = _new_uid(source.get("FrameOfReferenceUID"))
-    result.SeriesNumber = _NUMBER_OFFSET
+    result.SeriesNumber, result.InstanceNumber = _NUMBER_OFFSET, number
     if "Modality" not in result:
-        result.Modality = "OT"
+        result.Modality = "MR"
     for tag in _EMPTY:
         result.add_new(tag, dictionary_VR(tag), "")
     result.SeriesDescription, result.DerivationDescription = provenance.short[:64], provenance.sentence[:1024]
@@ -235,8 +270,10 @@ def _kept(dataset: Any) -> Dataset:
     for element in dataset:
         if element.tag in _SEQUENCES and element.VR == "SQ":
             result.add_new(element.tag, "SQ", [_kept(item) for item in element.value])
-        elif element.tag in _NUMBERS and element.VR in _NUMERIC and not element.is_empty:
-            result.add(element)
+        elif element.VR in _NUMERIC and not element.is_empty:
+            most = np.inf if element.tag in _NUMBERS else _MOST.get(element.tag, -1.0)
+            if np.abs(np.array(element.value, np.float64)).max() <= most:
+                result.add(element)
         elif element.tag in _TERMS:
             values = [value for value in _values(element.value) if value in _TERMS[element.tag]]
             if values:

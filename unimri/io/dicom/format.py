@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError
-from unimri.io.dicom.derived import FrameScale, choose_scale, deidentified, derived, encode
+from unimri.io.dicom.derived import FrameScale, check_depth, choose_scale, deidentified, derived, encode
 from unimri.io.dicom.pixels import read_series
 from unimri.io.dicom.series import Header, find_series, functional_group, ordered, read_header
 from unimri.io.volume import FOREIGN, Found, Images, Provenance, Scan, has_suffix, name_below
@@ -83,9 +83,10 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
                 source = pydicom.dcmread(path, force=True)
                 if (source.Rows, source.Columns) != images.shape[1:]:
                     raise ReadError(path, "has another size than its reconstruction", _CHANGED)
+                check_depth(source, path)
                 dataset = derived(source, provenance, series, now)
                 if provenance.deidentify:
-                    dataset = deidentified(dataset, source, path, provenance)
+                    dataset = deidentified(dataset, source, path, provenance, order[0] + 1)
                 encode(dataset, scale, images[order], order)
                 dataset.save_as(temporary / new, enforce_file_format=True)
     return [target / new for new in names]

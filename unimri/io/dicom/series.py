@@ -3,6 +3,7 @@
 import os
 import re
 import warnings
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -69,6 +70,9 @@ _TAGS = [
 _EACH, _SHARED = Tag("PerFrameFunctionalGroupsSequence"), Tag("SharedFunctionalGroupsSequence")
 
 _NOTHING = pydicom.Dataset()
+
+# Deflated images shrink to a third, and masked ones to a few hundredths: bytes that any may become, and for each byte.
+_INFLATED, _MAX_INFLATED = 2**26, 32
 
 # That a compressed frame takes: every encoding needs as much for its headers.
 _LEAST_BYTES = 32
@@ -156,16 +160,14 @@ def _read_header(path: Path, file: BinaryIO) -> Header | None:
     if not says_dicom and start[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"):
         return None
     try:
+        deflated = _is_deflated(file, path)
+        # Deferring leaves the pixels unread and still shows that there are some; of a deflated file they would be
+        # looked for as if it were not.
+        defer = None if deflated else 4096
         file.seek(0)
         # pydicom's warnings repeat the values of the header.
         with warnings.catch_warnings(action="ignore"):
-            # Deferring leaves the pixels unread and still shows that there are some.
-            dataset: Any = pydicom.dcmread(file, force=True, defer_size=4096, specific_tags=_TAGS)
-            deflated = dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
-            if deflated:
-                # What was deferred would be looked for in the file as if it were not deflated.
-                file.seek(0)
-                dataset = pydicom.dcmread(file, force=True, specific_tags=_TAGS)
+            dataset: Any = pydicom.dcmread(file, force=True, defer_size=defer, specific_tags=_TAGS)
             kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
             name = UID(kind or "").name
             if kind and name != kind and "Image Storage" not in name:
@@ -178,15 +180,42 @@ def _read_header(path: Path, file: BinaryIO) -> Header | None:
         if says_dicom:
             raise ReadError(path, "cannot be parsed as DICOM", AGAIN) from error
         return None
-    if not kind:
-        if says_dicom:
+    if "PixelData" not in dataset or not (kind or says_dicom):
+        if says_dicom and not kind:
             raise ReadError(path, "cannot be parsed as DICOM", AGAIN)
-        return None
-    if "PixelData" not in dataset:
         if says_dicom and name != kind:
             raise ReadError(path, "has no pixel data", AGAIN)
         return None
     return header
+
+
+def _is_deflated(file: BinaryIO, path: Path) -> bool:
+    """Whether a file is deflated as a whole, as its meta information says.
+
+    Raises
+    ------
+    ReadError : when more would come out of it than of any image: pydicom inflates all that there is.
+    """
+    file.seek(128)
+    at, syntax = (132 if file.read(4) == b"DICM" else 0), b""
+    # Elements of group 2 have explicit representations, and those of bytes a length of four bytes.
+    while file.seek(at) == at and (head := file.read(12))[:2] == b"\x02\x00":
+        long = head[4:6] in (b"OB", b"OW", b"SQ", b"UN", b"UT")
+        length = int.from_bytes(head[8:12] if long else head[6:8], "little")
+        at += 12 if long else 8
+        if head[2:4] == b"\x10\x00":
+            file.seek(at)
+            syntax = file.read(min(length, 64)).strip(b"\x00 ")
+        at += length
+    if syntax != DeflatedExplicitVRLittleEndian.encode():
+        return False
+    file.seek(at)
+    inflater, left = zlib.decompressobj(-zlib.MAX_WBITS), _INFLATED + _MAX_INFLATED * os.fstat(file.fileno()).st_size
+    while packed := inflater.unconsumed_tail or file.read(2**16):
+        left -= len(inflater.decompress(packed, 2**20))
+        if left < 0:
+            raise ReadError(path, "would unpack to more than an image can", "remove it, or store it uncompressed")
+    return True
 
 
 def is_enhanced(dataset: Any) -> bool:
