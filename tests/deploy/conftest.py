@@ -41,11 +41,13 @@ def make_model(folder: Path, seed: int = 0) -> Path:
         acceleration=4,
         mask=Gaussian1D(sigma=0.09, seed=3),
         image_size=32,
+        smoothing=None,
         metrics=MetricSettings(),
         anatomies={
             name: AnatomyDescription(
                 origin="simulated",
                 role="base" if name == "brain" else "new",
+                crop=None,
                 scale_factor=factor,
                 # Far from any image: nothing is like one of them.
                 features=[100.0] * FEATURES,

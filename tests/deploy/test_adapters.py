@@ -29,6 +29,7 @@ from unimri.models.instance_norm import InstanceNorm
 ABOUT = AnatomyDescription(
     origin="real",
     role="new",
+    crop=32,
     scale_factor=1.2,
     training_patients=3,
     features=[0.0] * FEATURES,

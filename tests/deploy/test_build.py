@@ -6,20 +6,25 @@ import sys
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import nibabel
 import numpy as np
+import pandas as pd
 import pytest
-from stores import make_store
+from stores import make_store, smooth
 
 import unimri
 from unimri.cli.__main__ import main
 from unimri.core.errors import UnimriError
+from unimri.data.index import Entry, Index
+from unimri.data.layouts import parse_reader
 from unimri.data.store import PreparedData
-from unimri.deploy.build import build_model
+from unimri.deploy.build import Scans, build_model
 from unimri.deploy.card import origin_of
 from unimri.deploy.estimates import scale_factor
 from unimri.deploy.library import AnatomyTask, ModelDescription, ModelTask, digests, pack
 from unimri.metrics.base import MetricSettings
 from unimri.metrics.score import AS_TRAINED, write_scores
+from unimri.physics.acquisition import acquisition
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks, save_masks
 
 MASK = Gaussian1D(sigma=0.09, seed=3)
@@ -31,6 +36,7 @@ class Parts(NamedTuple):
     model: Path
     mask: Path
     data: dict[str, Path]
+    scans: dict[str, Scans]
     scores: Path
     seed: int = 7
 
@@ -43,14 +49,39 @@ def score(
     return (*where, psnr, 2 * psnr, *own)
 
 
+def write_scans(folder: Path, anatomy: str, slices: int) -> Scans:
+    """A NIfTI file of each patient, of 48 x 40 pixels; the training patients' are not there any more."""
+    folder.mkdir(parents=True)
+    for number, patient in enumerate(PATIENTS):
+        if PATIENTS[patient] == "test":
+            volume = 500 * smooth(slices, 48, 40, seed=number)
+            nibabel.save(nibabel.Nifti1Image(volume.transpose(2, 1, 0), np.eye(4)), folder / f"{patient}.nii")
+    entries = [
+        Entry(
+            volume=f"{patient}-a",
+            patient=patient,
+            split=None,
+            patient_name=patient,
+            name=patient,
+            sources=[f"{patient}.nii"],
+            fault=None,
+        )
+        for patient in PATIENTS
+    ]
+    Index(anatomy=anatomy, entries=entries).save(folder / "index.json")
+    reader = parse_reader("nifti")
+    return Scans(folder=folder, indices=[folder / "index.json"], reader=reader)
+
+
 @pytest.fixture(scope="module")
 def parts(shared_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Parts:
     folder = tmp_path_factory.mktemp("experiment")
     save_masks(draw_masks(MASK, 32, 4), folder / "4x.npz")
-    data = {}
+    data, scans = {}, {}
     for anatomy, count in (("brain", 2), ("knee", 3)):
         volumes = {f"{patient}-a": (patient, split, count) for patient, split in PATIENTS.items()}
         data[anatomy] = make_store(folder / anatomy, anatomy, volumes)
+        scans[anatomy] = write_scans(folder / f"raw/{anatomy}", anatomy, count)
         rows = [
             score(anatomy, method, patient, k, psnr + count + k)
             for method, psnr in (("proposed", 33.0), ("undersampled", 25.0))
@@ -61,14 +92,17 @@ def parts(shared_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Parts
         rows += [score(anatomy, "shared", "p5", 0, 1), score(anatomy, "proposed", "p5", 0, 2, seed=8)]
         rows += [score(anatomy, "proposed", "p5", 0, 3, "8x")]
         write_scores(folder / f"scores/{anatomy}.csv", rows, MetricSettings())
-    return Parts(shared_model, folder / "4x.npz", data, folder / "scores")
+    return Parts(shared_model, folder / "4x.npz", data, scans, folder / "scores")
 
 
 def task(brain: Origin = "simulated", knee: Origin = "simulated", **changes: Any) -> ModelTask:
-    anatomies = {"brain": AnatomyTask(origin=brain, role="base"), "knee": AnatomyTask(origin=knee, role="new")}
+    anatomies = {
+        "brain": AnatomyTask(origin=brain, role="base", crop=40),
+        "knee": AnatomyTask(origin=knee, role="new", crop=None),
+    }
     settings = {"training": {"seeds": [7]}}
-    own = {"name": "unimri-4x", "acceleration": 4, "mask": MASK, "metrics": MetricSettings(), "settings": settings}
-    return ModelTask(**{**own, "anatomies": anatomies, **changes})
+    own = {"name": "unimri-4x", "acceleration": 4, "mask": MASK, "smoothing": 1.0, "metrics": MetricSettings()}
+    return ModelTask(**{**own, "settings": settings, "anatomies": anatomies, **changes})
 
 
 def test_it_holds_the_network_and_what_the_artifacts_say(parts: Parts, tmp_path: Path) -> None:
@@ -97,6 +131,30 @@ def test_it_holds_the_network_and_what_the_artifacts_say(parts: Parts, tmp_path:
     assert np.abs(found["brain"] - found["knee"]).max() > 1e-3
     for name in ("model.safetensors", "aspin/brain.safetensors", "aspin/knee.safetensors"):
         assert digests(tmp_path / "4x")[name] == digests(parts.model)[name]
+
+
+def test_the_choice_is_tried_on_files_of_their_own_size(parts: Parts, tmp_path: Path) -> None:
+    build_model(task(), *parts, tmp_path / "4x")
+    rows = pd.read_csv(tmp_path / "4x/choice.csv")
+    assert rows[["anatomy", "volume", "slices", "rows", "columns"]].values.tolist() == [
+        [anatomy, number, slices, 40, 48] for anatomy, slices in (("brain", 2), ("knee", 3)) for number in (1, 2)
+    ]
+    assert (rows.loc[rows["chosen"] == rows["anatomy"], "loss_db"] == 0).all()
+    found = unimri.load(tmp_path / "4x").description.choice
+    assert found is not None
+    right = (rows["chosen"] == rows["anatomy"]) & ~rows["unlike"]
+    assert (found.volumes, found.right, found.refused) == (4, right.sum(), rows["unlike"].sum())
+    # The command chooses the same.
+    model = unimri.load(tmp_path / "4x")
+    for row in rows.itertuples():
+        scan = parts.scans[row.anatomy].folder / f"p{row.volume + 4}.nii"
+        volume = unimri.load_kspace(scan).images
+        kspace, mask = model.undersample(volume)
+        found_again = model.reconstruct_volume(
+            acquisition(kspace, mask, None, "columns"), "auto", fallback="knee"
+        ).choice
+        assert found_again is not None
+        assert (found_again.anatomy, bool(found_again.unlike)) == (row.chosen, row.unlike)
 
 
 def test_the_same_again_is_the_same_bytes(parts: Parts, tmp_path: Path) -> None:
@@ -137,7 +195,7 @@ def test_an_old_model_is_replaced_as_a_whole(parts: Parts, tmp_path: Path) -> No
     (output / "aspin/hip.safetensors").touch()
     build_model(task(), *parts, output)
     assert unimri.load(output).anatomies == ["brain", "knee"]
-    only = {"brain": AnatomyTask(origin="real", role="base")}
+    only = {"brain": AnatomyTask(origin="real", role="base", crop=None)}
     build_model(task(anatomies=only), *parts, output)
     assert unimri.load(output).anatomies == ["brain"]
 
@@ -152,14 +210,17 @@ def test_a_fault_leaves_the_old_model(parts: Parts, tmp_path: Path) -> None:
     output = tmp_path / "4x"
     build_model(task(), *parts, output)
     before = digests(output)
-    hip = {"hip": AnatomyTask(origin="real", role="new")}
+    hip = {"hip": AnatomyTask(origin="real", role="new", crop=None)}
     save_masks(draw_masks(MASK, 16, 4), tmp_path / "16.npz")
-    stranger = make_store(tmp_path / "only", "knee", {"a": ("p1", "train", 2)})
     faults: list[tuple[ModelTask, Parts, str]] = [
         (task(), parts._replace(scores=lacking(parts, tmp_path, "knee.csv")), r"scores/knee\.csv"),
         (task(), parts._replace(seed=9), r"scores/brain\.csv: holds no scores of the model of seed 9 .*; score again"),
-        (task(), parts._replace(data={"brain": parts.data["brain"]}), "no prepared data of knee; .* --data"),
-        (task(), parts._replace(data=parts.data | {"knee": stranger}), "validation split has no volume"),
+        (
+            task(),
+            parts._replace(data={"brain": parts.data["brain"]}),
+            "no prepared data, or no scans, of knee; give both",
+        ),
+        (task(), parts._replace(scans={"brain": parts.scans["brain"]}), "no scans, of knee"),
         (task(), parts._replace(mask=tmp_path / "16.npz"), "the mask is for 16 pixels"),
         (task(), parts._replace(mask=tmp_path / "missing.npz"), r"missing\.npz"),
         (task(), parts._replace(model=tmp_path / "missing"), r"missing/model\.json"),
@@ -174,9 +235,11 @@ def test_a_fault_leaves_the_old_model(parts: Parts, tmp_path: Path) -> None:
 
 def test_the_command_of_the_workflow(parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_model(task(), *parts, tmp_path / "a/4x")
+    scans = json.dumps({name: own.model_dump(mode="json") for name, own in parts.scans.items()})
     pairs = [word for name, folder in parts.data.items() for word in ("--data", f"{name}={folder}")]
     text = json.dumps(task().model_dump(mode="json"))
-    options = ["--task", text, "--scores", str(parts.scores), "--seed", "7", "--output", str(tmp_path / "b/4x"), *pairs]
+    options = ["--task", text, "--scores", str(parts.scores), "--seed", "7", "--scans", scans, *pairs]
+    options += ["--output", str(tmp_path / "b/4x")]
     monkeypatch.setattr(sys, "argv", ["unimri", "models", "build", str(parts.model), str(parts.mask), *options])
     with pytest.raises(SystemExit) as stop:
         main()

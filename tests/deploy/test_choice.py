@@ -12,9 +12,12 @@ from stores import smooth
 
 import unimri
 from unimri.core.errors import UnimriError
-from unimri.deploy.estimates import choose, distance, features, inverse_covariance, largest_distance
+from unimri.data.prepare import SliceSettings, to_size
+from unimri.deploy.estimates import Grid, choose, distance, features, inverse_covariance, largest_distance
 from unimri.deploy.library import FEATURES
 from unimri.deploy.model import Model
+from unimri.physics.fourier import lines, undersample
+from unimri.physics.masks import Masks
 
 FAR_OFF = {"brain": 100.0, "knee": 100.0}
 
@@ -26,7 +29,12 @@ def noisy(slices: int, seed: int) -> np.ndarray:
 
 
 def features_of(images: np.ndarray) -> np.ndarray:
-    return features(torch.from_numpy(images), 32)
+    return features(torch.from_numpy(images))
+
+
+def every(size: int) -> Masks:
+    """A mask that leaves nothing out."""
+    return Masks(np.ones((1, size), np.bool_), 1.0, "columns")
 
 
 @settings(deadline=None, max_examples=25)
@@ -40,12 +48,32 @@ def test_features_have_no_scale_and_no_empty_slices(factor: float) -> None:
     np.testing.assert_allclose(features_of(with_empty), expected, rtol=1e-5)
 
 
-def test_a_larger_scan_has_the_features_of_the_models_size() -> None:
-    images = smooth(2, 32, 32)
-    larger = images.repeat(5, 1).repeat(5, 2)
-    np.testing.assert_allclose(features_of(larger), features_of(images), rtol=1e-4, atol=1e-4)
-    # Not square, and smaller than the model's.
-    assert features_of(smooth(2, 96, 48)).shape == features_of(smooth(2, 12, 9)).shape == (2, FEATURES)
+@pytest.mark.parametrize(("rows", "columns"), [(96, 64), (70, 50), (33, 47)])
+def test_the_grid_is_that_of_preparation(rows: int, columns: int) -> None:
+    # Bodies with details on black.
+    details = 0.7 + 0.3 * np.random.default_rng(1).random((3, rows, columns))
+    truth = smooth(3, rows, columns) * details * np.hanning(rows)[:, None] * np.hanning(columns)
+    truth = truth.astype(np.float32)
+    volume = torch.from_numpy(truth)[:, None].to(torch.complex64)
+    for geometry, crop in (("resize", None), ("crop", 40)):
+        prepared = to_size(truth, geometry, SliceSettings(image_size=32, crop=40, smoothing=1.0))
+        found, sharp = (Grid(32, sigma, every(32)).bring(volume, "columns", crop) for sigma in (1.0, 0.0))
+        assert np.abs(found.numpy() / found.sum().item() * prepared.sum() - prepared).max() < 0.1
+        expected = features_of(prepared)
+        assert np.abs(features(found) - expected).max() < 0.4
+        # What preparation takes off tells.
+        assert np.abs(features(sharp) - expected).max() > 3
+
+
+def test_the_grid_keeps_the_lines_of_the_models_mask_and_its_own_size() -> None:
+    truth = torch.from_numpy(smooth(3, 32, 32))
+    kept = np.random.default_rng(0).random((2, 32)) < 0.4
+    kept[:, 16] = True
+    for axis, dimension in (("columns", -1), ("rows", -2)):
+        sampled = lines(torch.from_numpy(kept[[0, 1, 0]]), dimension)
+        expected = undersample(truth, sampled, dimension)[0]
+        found = Grid(32, 1.0, Masks(kept, 4.0, "columns")).bring(truth[:, None].to(torch.complex64), axis, None)
+        torch.testing.assert_close(found, expected.abs(), atol=1e-5, rtol=0)
 
 
 def test_the_distance_is_that_of_mahalanobis() -> None:
@@ -60,19 +88,24 @@ def test_the_distance_is_that_of_mahalanobis() -> None:
     assert distance(slices[1], slices[1].mean(0), inverse) == pytest.approx(1, rel=0.1)
 
 
+def alike(value: float) -> dict[str, np.ndarray]:
+    """Three slices, whose features are the same however they came to the grid."""
+    return {name: np.full((3, FEATURES), value) for name in ("brain", "knee")}
+
+
 def test_the_nearest_is_chosen_and_a_tie_is_unsure() -> None:
     means = {"brain": np.zeros(FEATURES), "knee": np.ones(FEATURES)}
     inverse = np.eye(FEATURES)
-    found = choose(np.full((3, FEATURES), 0.9), means, inverse, FAR_OFF)
+    found = choose(alike(0.9), means, inverse, FAR_OFF)
     assert (found.anatomy, found.unlike) == ("knee", "")
     assert found.confidence == pytest.approx(1 / (1 + np.exp(-0.5 * FEATURES * (0.81 - 0.01))))
     assert found.distances == pytest.approx({"brain": 0.81, "knee": 0.01})
-    assert choose(np.full((3, FEATURES), 0.5), means, inverse, FAR_OFF).confidence == pytest.approx(0.5)
+    assert choose(alike(0.5), means, inverse, FAR_OFF).confidence == pytest.approx(0.5)
 
 
 def test_farther_than_its_own_scans_is_like_none() -> None:
     means = {"brain": np.zeros(FEATURES), "knee": np.ones(FEATURES)}
-    stranger = np.full((2, FEATURES), 3.0)
+    stranger = alike(3.0)
     found = choose(stranger, means, np.eye(FEATURES), {"brain": 100.0, "knee": 3.9})
     assert found.anatomy == "knee"
     assert "like none of the anatomies (the nearest, knee, is at a distance of 4, " in found.unlike

@@ -13,6 +13,7 @@ import unimri
 from unimri.core.errors import UnimriError
 from unimri.deploy.model import Model
 from unimri.models.folder import load_model
+from unimri.physics.acquisition import acquisition
 from unimri.physics.fourier import lines, to_image, to_kspace, undersample
 
 
@@ -126,6 +127,16 @@ def test_coils_are_reconstructed_one_by_one_and_combined_by_root_sum_of_squares(
     close(silent, parts[0])
 
 
+@pytest.mark.parametrize("shape", [(3, 32, 32), (2, 40, 25)])
+def test_a_constant_phase_of_each_slice_and_coil_means_nothing(model: Model, shape: tuple[int, int, int]) -> None:
+    kspace, mask = model.undersample(volume(*shape))
+    coils = np.stack([kspace, kspace[:, ::-1] * np.float32(0.5)], 1)
+    phases = np.exp(1j * np.random.default_rng(0).uniform(0, 7, (shape[0], 2, 1, 1))).astype(np.complex64)
+    plain = model.reconstruct(coils, mask, "knee", magnitude=False)
+    turned = model.reconstruct(coils * phases, mask, "knee", magnitude=False)
+    np.testing.assert_allclose(turned / phases, plain, atol=2e-5 * np.abs(plain).max())
+
+
 def test_slices_of_one_batch_are_those_of_many(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     kspace, mask = model.undersample(volume(7))
     whole = model.reconstruct(kspace, mask, "brain")
@@ -160,6 +171,27 @@ def test_an_anatomy_must_be_known(model: Model) -> None:
     for anatomy in (None, "elbow"):
         with pytest.raises(UnimriError, match="allowed: brain, knee, auto"):
             model.reconstruct(kspace, mask, anatomy)
+
+
+@pytest.mark.parametrize("acceleration", [0, 0.5, 1, 33, float("nan"), float("inf")])
+def test_an_acceleration_leaves_lines_out_and_one_at_least(model: Model, acceleration: float) -> None:
+    with pytest.raises(UnimriError, match=r"^acceleration: .*; allowed: above 1 and at most 32, the number of lines"):
+        model.undersample(volume(), acceleration)
+    with pytest.raises(UnimriError, match=r"1 phase-encoding line\(s\): cannot be undersampled"):
+        model.undersample(volume(2, 7, 1))
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:x", "mps", "meta"])
+def test_a_device_is_one_that_is_known(shared_model: Path, device: str) -> None:
+    with pytest.raises(UnimriError, match="is not known; allowed: auto, cpu, cuda"):
+        unimri.load(shared_model, device=device)
+
+
+def test_models_and_acquisitions_say_what_they_are_in_a_short_line(model: Model) -> None:
+    assert repr(model) == "Model(tiny-4x, 4x, brain, knee, on cpu)"
+    kspace, mask = model.undersample(volume())
+    found = acquisition(kspace, mask, None, "columns")
+    assert repr(found) == "Acquisition(3 slices, 1 coils, 32 x 32, 4.00x, lines are columns)"
 
 
 def test_a_whole_mask_changes_nothing(model: Model) -> None:

@@ -118,6 +118,7 @@ def own_files(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     about = AnatomyDescription(
         origin="real",
         role="new",
+        crop=32,
         scale_factor=1.2,
         training_patients=4,
         features=[0.0] * FEATURES,

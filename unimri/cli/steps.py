@@ -213,11 +213,13 @@ def build(
     task: Json,
     scores: Annotated[Path, typer.Option(help="Folder of the anatomies' scores.")],
     seed: Annotated[int, typer.Option(help="Of the model's training.")],
+    scans: Annotated[str, typer.Option(help="Of each anatomy: folder, indices and reader, as JSON.")],
     output: Output,
     data: Pairs = None,
 ) -> None:
     """Make a model of a finished experiment; the workflow calls it."""
-    from unimri.deploy.build import build_model
+    from unimri.deploy.build import Scans, build_model
     from unimri.deploy.library import ModelTask
 
-    build_model(parse_settings(ModelTask, task, "--task"), model, mask, pairs(data), scores, seed, output)
+    found = parse_settings(dict[str, Scans], scans, "--scans")
+    build_model(parse_settings(ModelTask, task, "--task"), model, mask, pairs(data), found, scores, seed, output)

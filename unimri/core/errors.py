@@ -1,9 +1,14 @@
 """Faults that the user can mend: in what was given, and in one source file."""
 
 import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 from typing import Self
+
+log = logging.getLogger(__name__)
 
 # The mend of most faults of files.
 AGAIN = "the file is damaged or cut short: copy or download it again"
@@ -88,3 +93,24 @@ def check_file(path: Path) -> None:
         raise unreadable(path, error, "cannot be read", "check the path") from error
     if not regular:
         raise ReadError(path, "is no file", "give a file, and no folder, pipe or device")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Make whatever a library raises while it reads a file the file's own fault.
+
+    Raises
+    ------
+    ReadError : in place of any other exception; the log has that one at level debug.
+    """
+    try:
+        yield
+    except UnimriError:
+        raise
+    except MemoryError:
+        raise ReadError(path, "needs more memory than there is", "divide it, or read it on a larger machine") from None
+    except Exception as fault:
+        log.debug("%s", path, exc_info=True)
+        # Not what it says: that may hold a header's value.
+        reason = f"cannot be read ({type(fault).__name__})"
+        raise ReadError(path, reason, "open it with another program and save it anew, or remove it") from fault

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -91,14 +92,18 @@ def choose_device(device: str) -> str:
 
     Raises
     ------
-    UnimriError : when a GPU is asked for and there is none.
+    UnimriError : when it has another name, or a GPU is asked for and there is none.
     """
+    if re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device) is None:
+        raise UnimriError(f"device: {device!r} is not known; allowed: auto, cpu, cuda, or one GPU such as cuda:1")
     import torch
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UnimriError("device: cuda, but there is no GPU that torch can use; set cpu or auto, or install its build")
+    if ":" in device and int(device[5:]) >= torch.cuda.device_count():
+        raise UnimriError(f"device: {device}, but there are {torch.cuda.device_count()} GPUs, the first is cuda:0")
     return device
 
 

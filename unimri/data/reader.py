@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
+from unimri.core.errors import reading
 from unimri.core.plugins import Extensible
 from unimri.io.volume import Found, Negatives, Passed, Scan, Walk, nothing_found, walk
 
@@ -76,9 +77,10 @@ class Reader(Extensible):
         raise NotImplementedError
 
     def read_scan(self, scan: Scan) -> NDArray[np.float32]:
-        """Read a scan that `find` gave; raises ReadError as `read` does, and for what finding has shown already."""
+        """Read a scan that `find` gave; raises ReadError for whatever `read` raises, and what finding has shown."""
         scan.check()
-        return self.read(scan.paths)
+        with reading(scan.paths[0]):
+            return self.read(scan.paths)
 
     def orientation(self, paths: tuple[Path, ...]) -> str:
         """How the slices that `read` gives lie in the body; see `unimri.io.volume.describe`. Blank: not known."""

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from unimri.core.artifacts import remove, sha256, write_text
 from unimri.core.errors import UnimriError
+from unimri.core.locks import NO_LOCKS, try_lock
 from unimri.core.machine import choose_device, use_threads
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
@@ -121,7 +123,7 @@ def adapt(
     for path in (adapter,) if work.exists() else (adapter, report, picture):
         if path.exists():
             raise UnimriError(f"{path}: is there already; remove it, or give another name or folder")
-    with opened(model) as base:
+    with _at_work(work), opened(model) as base:
         description = ModelDescription.load(base).check_files(base)
         if name in description.anatomies:
             raise UnimriError(f"anatomy {name!r}: the model has it already; give another name")
@@ -162,13 +164,14 @@ def adapt(
             code=code_digest("unimri.deploy.adapt", *training_modules(task.recipe)),
             versions=versions(),
         )
+        grid = Model(description, network).grid
         about = describe_anatomy(
-            AnatomyTask(origin=settings.origin, role="new"),
+            AnatomyTask(origin=settings.origin, role="new", crop=size),
             data,
             masks,
-            split_features(data, masks, "train", description.image_size),
+            grid,
+            split_features(data, masks, "train", grid),
             np.array(description.inverse_covariance),
-            description.image_size,
         ).model_copy(update={"adaptation": adaptation})
         fitted = work / f"{name}{ENDING}"
         save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, fitted)
@@ -177,8 +180,33 @@ def adapt(
         about = about.model_copy(update={"quality": Quality.of(*tested, scores[name], scores[_ZERO_FILLING])})
         write_text(report, _report(name, description, about, scores))
         save_adapter(network.conditioning.of(name), name, sha256(base / WEIGHTS), about, adapter)
-    remove(work)
     return Adapted(name, adapter, report, scores)
+
+
+@contextmanager
+def _at_work(work: Path) -> Iterator[None]:
+    """Have a work folder for oneself. Patients' slices in it are removed in the end, and checkpoints when all is done.
+
+    Raises
+    ------
+    UnimriError : when another process has it.
+    """
+    work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        lock = try_lock(work / ".lock")
+        if lock is None:
+            raise UnimriError(f"{work}: another `unimri adapt` is at work there; wait for it, or give another folder")
+    except OSError as fault:
+        if fault.errno not in NO_LOCKS:
+            raise
+    done = False
+    try:
+        yield
+        done = True
+    finally:
+        remove(work / "data")
+        if done or not (work / "checkpoints").exists():
+            remove(work)
 
 
 def guess_reader(folder: Path) -> Reader:
@@ -212,7 +240,7 @@ def _check_scans(found: list[Finding], settings: AdaptationSettings, log: Callab
     if len(patients) < 3:
         raise UnimriError(
             f"{len(patients)} patient(s) with usable scans, but three at least are needed: to train, validate and test "
-            "on; give more scans, or say with --reader what makes a patient"
+            "on; give more scans, or a reader that says what makes a patient"
         )
     largest = max(max(one.shape[1:]) for one in usable if one.shape)
     return settings.size or min(_LARGEST_SIDE, largest + largest % 2)

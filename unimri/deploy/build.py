@@ -15,10 +15,13 @@ from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
 from unimri.core.machine import use_threads
 from unimri.core.provenance import versions
+from unimri.core.settings import Settings
 from unimri.core.text import write_csv
+from unimri.data.index import Entry, Index
+from unimri.data.layouts import ReaderSettings
 from unimri.data.store import PreparedData, Split
 from unimri.deploy.card import write_texts
-from unimri.deploy.estimates import distance, inverse_covariance, largest_distance, scale_factor, split_features
+from unimri.deploy.estimates import Grid, distance, inverse_covariance, largest_distance, scale_factor, split_features
 from unimri.deploy.library import (
     AnatomyDescription,
     AnatomyTask,
@@ -31,6 +34,7 @@ from unimri.deploy.model import Model
 from unimri.metrics.base import MetricSettings, psnr
 from unimri.metrics.score import AS_TRAINED, read_scores
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
+from unimri.physics.fourier import to_image
 from unimri.physics.masks import Masks, load_masks
 
 PROPOSED, ZERO_FILLED = "proposed", "undersampled"
@@ -40,8 +44,23 @@ CHOICE = "choice.csv"
 """What `--anatomy auto` made of every test volume, a file of the model."""
 
 
+class Scans(Settings):
+    """The scans that an anatomy's data were prepared from."""
+
+    folder: Path
+    indices: list[Path]
+    reader: ReaderSettings
+
+
 def build_model(
-    task: ModelTask, model: Path, mask: Path, data: Mapping[str, Path], scores: Path, seed: int, output: Path
+    task: ModelTask,
+    model: Path,
+    mask: Path,
+    data: Mapping[str, Path],
+    scans: Mapping[str, Scans],
+    scores: Path,
+    seed: int,
+    output: Path,
 ) -> None:
     """Write a model's folder: base, ASPINs, description and card.
 
@@ -51,6 +70,7 @@ def build_model(
     model : folder of the universal network, with an ASPIN of each anatomy.
     mask : the mask artifact that it was trained with.
     data : prepared data of each anatomy.
+    scans : of each anatomy; those of test patients show how good the choice of the anatomy is.
     scores : folder with the scores of each anatomy, `{anatomy}.csv`.
     seed : of the model's training, by which its scores are known.
     output : the folder; it is replaced as a whole.
@@ -65,21 +85,22 @@ def build_model(
     if not network.conditioning.adaptable:
         raise UnimriError(f"{model}: its network has no ASPIN; only a universal one can be given to others")
     prepared = {name: PreparedData(folder) for name, folder in data.items()}
-    if missing := set(task.anatomies) - set(prepared):
-        raise UnimriError(f"no prepared data of {', '.join(sorted(missing))}; give them with --data")
-    size = next(iter(prepared.values())).image_size
-    train = {name: split_features(prepared[name], masks, "train", size) for name in task.anatomies}
+    if missing := set(task.anatomies) - (set(prepared) & set(scans)):
+        raise UnimriError(f"no prepared data, or no scans, of {', '.join(sorted(missing))}; give both")
+    grid = Grid(next(iter(prepared.values())).image_size, task.smoothing, masks)
+    train = {name: split_features(prepared[name], masks, "train", grid) for name in task.anatomies}
     inverse = inverse_covariance([np.concatenate(volumes) for volumes in train.values()])
     inverse = np.array([[_six_digits(value) for value in row] for row in inverse])
     anatomies = {}
     for name, anatomy in task.anatomies.items():
-        found = describe_anatomy(anatomy, prepared[name], masks, train[name], inverse, size)
+        found = describe_anatomy(anatomy, prepared[name], masks, grid, train[name], inverse)
         anatomies[name] = found.model_copy(update={"quality": _quality(scores / f"{name}.csv", seed, task.metrics)})
     description = ModelDescription(
         name=task.name,
         acceleration=task.acceleration,
         mask=task.mask,
-        image_size=size,
+        image_size=grid.size,
+        smoothing=task.smoothing,
         metrics=task.metrics,
         anatomies=anatomies,
         inverse_covariance=inverse.tolist(),
@@ -93,7 +114,7 @@ def build_model(
             shutil.copyfile(model / name, temporary / name)
         for name in anatomies:
             shutil.copyfile(aspin_path(model, name), aspin_path(temporary, name))
-        chosen = try_choice(Model(description, network), {name: prepared[name] for name in anatomies})
+        chosen = try_choice(Model(description, network), {name: (prepared[name], scans[name]) for name in anatomies})
         write_csv(temporary / CHOICE, pd.DataFrame(chosen, columns=list(Chosen._fields)))
         description = description.model_copy(update={"choice": summary(chosen)})
         write_texts(temporary, description)
@@ -103,27 +124,28 @@ def describe_anatomy(
     task: AnatomyTask,
     data: PreparedData,
     masks: Masks,
+    grid: Grid,
     train: Sequence[NDArray[np.float64]],
     inverse: NDArray[np.float64],
-    size: int,
 ) -> AnatomyDescription:
     """What a model says of an anatomy that its data tell: scale, features, number of patients; not its quality.
 
     Parameters
     ----------
-    task : origin and role.
+    task : origin, role and crop.
     data : its prepared data.
     masks : for slices of their size.
+    grid : the model's.
     train : `split_features` of its training split.
     inverse : the model's `inverse_covariance`, (FEATURES, FEATURES).
-    size : side of the slices that the model was trained on, in pixels.
     """
     mean = np.concatenate(train).mean(0)
-    validation = split_features(data, masks, "validation", size)
+    validation = split_features(data, masks, "validation", grid)
     distances = [distance(volume, mean, inverse) for volume in (*train, *validation)]
     return AnatomyDescription(
         origin=task.origin,
         role=task.role,
+        crop=task.crop,
         scale_factor=scale_factor(data, masks),
         features=[_six_digits(value) for value in mean],
         largest_distance=_six_digits(largest_distance(distances)),
@@ -155,66 +177,78 @@ class Chosen(NamedTuple):
     """One test volume, by its number: a model goes to others, and keys of volumes stay.
 
     `chosen`, `confidence` and `unlike` (whether it was found to be like none) are of the choice among all anatomies,
-    `chosen_else` and `unlike_else` of that among all but its own. PSNR in dB is the mean over slices: by its own
-    anatomy's ASPIN, by the chosen one's, and without the network.
+    `chosen_else` and `unlike_else` of that among all but its own. `loss_db` is what the mean PSNR of its slices loses
+    by the chosen ASPIN.
     """
 
     anatomy: str
     volume: int
     slices: int
+    rows: int
+    columns: int
     chosen: str
     confidence: float
     unlike: bool
     chosen_else: str
     unlike_else: bool
-    psnr_db: float
-    chosen_psnr_db: float
-    zero_filled_psnr_db: float
+    loss_db: float
 
 
-def try_choice(model: Model, data: Mapping[str, PreparedData]) -> list[Chosen]:
-    """Let a model choose the ASPIN of every test volume of each anatomy."""
+def try_choice(model: Model, data: Mapping[str, tuple[PreparedData, Scans]]) -> list[Chosen]:
+    """Let a model choose the ASPIN of every test volume of each anatomy: of its files, at their own size."""
     volumes = [
-        (anatomy, number, prepared.split("test"), numbers)
-        for anatomy, prepared in data.items()
-        for number, (_, _, numbers) in enumerate(prepared.split("test").volumes(), start=1)
+        (anatomy, number, scans, entry)
+        for anatomy, (prepared, scans) in data.items()
+        for number, entry in enumerate(_entries(prepared, scans, "test"), start=1)
     ]
     rows = []
-    for anatomy, number, slices, numbers in tqdm(volumes, desc="choose", unit="volume", disable=None):
-        truth = slices.batch(numbers)
+    for anatomy, number, scans, entry in tqdm(volumes, desc="choose", unit="volume", disable=None):
+        truth = scans.reader.read_scan(entry.scan(scans.folder))
         kspace, mask = model.undersample(truth)
-        images = {"": model.zero_fill(kspace)}
-        zero_filled = torch.from_numpy(images[""])[:, None]
-        choice = model.choose(zero_filled)
-        otherwise = model.choose(zero_filled, leaving_out=anatomy) if len(model.anatomies) > 1 else choice
-        # Mostly they are one.
-        images |= {name: model.reconstruct(kspace, mask, name) for name in {anatomy, choice.anatomy}}
-        scores = {
-            name: float(np.mean([psnr(one, own, 1.0) for one, own in zip(truth, volume, strict=True)]))
-            for name, volume in images.items()
-        }
+        zero_filled = to_image(torch.from_numpy(kspace))[:, None]
+        choice = model.choose(zero_filled, model.description.mask.axis)
+        otherwise = choice
+        if len(model.anatomies) > 1:
+            otherwise = model.choose(zero_filled, model.description.mask.axis, leaving_out=anatomy)
+        loss = 0.0
+        if choice.anatomy != anatomy:
+            own, other = (model.reconstruct(kspace, mask, name) for name in (anatomy, choice.anatomy))
+            loss = _mean_psnr(truth, own) - _mean_psnr(truth, other)
         rows.append(
             Chosen(
                 anatomy,
                 number,
-                len(numbers),
+                len(truth),
+                truth.shape[1],
+                truth.shape[2],
                 choice.anatomy,
                 round(choice.confidence, 4),
                 bool(choice.unlike),
                 otherwise.anatomy,
                 bool(otherwise.unlike),
-                scores[anatomy],
-                scores[choice.anatomy],
-                scores[""],
+                round(loss, 4),
             )
         )
     return rows
 
 
+def _entries(prepared: PreparedData, scans: Scans, split: Split) -> list[Entry]:
+    """Scans of a split that were prepared, in the order of their keys."""
+    manifest = prepared.manifest
+    keys = set(manifest.loc[manifest["split"] == split, "volume"])
+    entries = [entry for index in scans.indices for entry in Index.load(index).entries]
+    return sorted((entry for entry in entries if entry.volume in keys), key=lambda entry: entry.volume)
+
+
+def _mean_psnr(truth: NDArray[np.float32], images: NDArray[np.float32]) -> float:
+    largest = float(truth.max())
+    return float(np.mean([psnr(one / largest, own / largest, 1.0) for one, own in zip(truth, images, strict=True)]))
+
+
 def summary(rows: list[Chosen]) -> ChoiceQuality:
     """Count them."""
     used = [row for row in rows if not row.unlike]
-    losses = [row.psnr_db - row.chosen_psnr_db for row in used]
+    losses = [row.loss_db for row in used]
     return ChoiceQuality(
         volumes=len(rows),
         right=sum(row.chosen == row.anatomy for row in used),

@@ -79,10 +79,11 @@ def _origin(model: ModelDescription) -> str:
 
 def _choice(found: ChoiceQuality) -> str:
     return (
-        f"`--anatomy auto` chose the right ASPIN for {found.right} of {found.volumes} test volumes and refused "
-        f"{found.refused}. Where it chose, PSNR was {found.loss_db:.2f} dB below knowing the anatomy, in the mean, and "
-        f"{found.largest_loss_db:.2f} dB at most. With their own ASPIN taken away, {found.strangers_refused} of the "
-        f"{found.volumes} were found to be like none of the others. `choice.csv` has them one by one."
+        f"`--anatomy auto` chose the right ASPIN for {found.right} of {found.volumes} test volumes, files at their own "
+        f"size, and refused {found.refused}. Where it chose, PSNR was {found.loss_db:.2f} dB below knowing the anatomy "
+        f"in the mean and {found.largest_loss_db:.2f} dB at most. With their own ASPIN taken away, "
+        f"{found.strangers_refused} of the {found.volumes} were found to be like none of the others. `choice.csv` has "
+        "them one by one."
     )
 
 
@@ -142,8 +143,9 @@ def _limits(model: ModelDescription) -> str:
     lines = [
         "- Not a medical device; not for diagnosis. Structures that were not measured can be invented or lost.",
         f"- Trained for {model.acceleration:g}x with its own mask: other accelerations and masks lose quality.",
-        "- Trained on magnitude images, whose phase is zero, of one coil. Phase in measured k-space, and coils that "
-        "are reconstructed one by one, are unlike what it learnt.",
+        "- Trained on magnitude images, whose phase is zero, of one coil. One constant phase of each slice and "
+        "coil is taken off and put back; a phase that varies, and coils that are reconstructed one by one, are unlike "
+        "what it learnt.",
         f"- Trained at {model.image_size} x {model.image_size} pixels. Other sizes work; how well is for their user "
         "to check.",
     ]

@@ -1,9 +1,9 @@
 """A network with data consistency as one file for other programs: ONNX, or a program of `torch.export`.
 
-The exported graph takes k-space as scanners' files have it and gives the image; transforms, mask, ASPIN of one anatomy
-and data consistency are inside. Few runtimes have a complex FFT, so the graph has none: a transform is a product with
-the real and imaginary part of its matrix, which the graph makes from the size of its input. Batch, height and width may
-be any.
+The exported graph takes k-space as scanners' files have it and gives the image; transforms, mask, constant phase, ASPIN
+of one anatomy and data consistency are inside. Few runtimes have a complex FFT, so the graph has none: a transform is a
+product with the real and imaginary part of its matrix, which the graph makes from the size of its input. Batch, height
+and width may be any.
 """
 
 import copy
@@ -27,6 +27,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.provenance import DISTRIBUTION
 from unimri.models.cascade import D5C5
 from unimri.physics.fourier import lines, to_image, to_kspace, undersample
+from unimri.physics.phase import constant_phase
 
 TOLERANCE = 1e-4
 """Largest difference to PyTorch's own result that an export may have, on images in [0, 1]."""
@@ -77,11 +78,34 @@ class CentredCascade(nn.Module):
         kept = mask[:, None, None, :] if phase == -1 else mask[:, None, :, None]
         measured = _apply(kspace * kept, *_transform(kspace.shape[readout]), readout, forward=False)
         image = _apply(measured, cosines, sines, phase, forward=False)
+        turn = _constant_phase(image)
+        back = turn * torch.tensor([1.0, -1.0]).reshape(1, 2, 1, 1)
+        measured, image = _product(measured, back), _product(image, back)
         for number, block in enumerate(self.blocks):
             refined, _ = block(image, self.condition.of_cascade(number), None)
             spectrum = _apply(refined, cosines, sines, phase, forward=True)
             image = _apply(torch.where(kept > 0.5, measured, spectrum), cosines, sines, phase, forward=False)
-        return image
+        return _product(image, turn)
+
+
+def _constant_phase(image: Tensor) -> Tensor:
+    """`unimri.physics.phase.constant_phase` of (B, 2, H, W): (B, 2, 1, 1)."""
+    magnitude = image.square().sum(1, keepdim=True).sqrt()
+    total = (magnitude * image).sum((2, 3), keepdim=True)
+    size = total.square().sum(1, keepdim=True).sqrt()
+    return torch.where(size > 0, total / size.clamp_min(1e-30), torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1))
+
+
+def _product(channels: Tensor, number: Tensor) -> Tensor:
+    """The product of complex numbers, (B, 2, H, W) times (B, 2, 1, 1)."""
+    real, imaginary = number[:, :1], number[:, 1:]
+    return torch.cat(
+        [
+            channels[:, :1] * real - channels[:, 1:] * imaginary,
+            channels[:, 1:] * real + channels[:, :1] * imaginary,
+        ],
+        dim=1,
+    )
 
 
 def _transform(size: int) -> tuple[Tensor, Tensor]:
@@ -244,9 +268,10 @@ def _check(network: D5C5, anatomy: str | None, axis: int, run: _Run, output: Pat
     for kspace, mask in _cases(max(size, 16), axis):
         kept = lines(mask > 0.5, axis)
         zero_filled, measured = undersample(to_image(torch.complex(kspace[:, 0], kspace[:, 1])), kept, axis)
-        expected, _ = network(zero_filled, measured, kept, axis, anatomy)
+        turn = constant_phase(zero_filled)
+        expected, _ = network(zero_filled * turn.conj(), measured * turn.conj(), kept, axis, anatomy)
         image = run(kspace, mask)
-        difference = (torch.complex(image[:, 0], image[:, 1]) - expected).abs().max().item()
+        difference = (torch.complex(image[:, 0], image[:, 1]) - expected * turn).abs().max().item()
         # A NaN is larger than anything.
         largest = max(largest, difference if difference == difference else float("inf"))
         shapes.append("x".join(map(str, (len(kspace), *kspace.shape[2:]))))

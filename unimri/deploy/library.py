@@ -47,6 +47,7 @@ class AnatomyTask(Settings):
 
     origin: Literal["simulated", "real"]
     role: Literal["base", "new"]
+    crop: int | None
 
 
 class ModelTask(Settings):
@@ -55,6 +56,7 @@ class ModelTask(Settings):
     name: str
     acceleration: float
     mask: MaskSettings
+    smoothing: float | None
     metrics: MetricSettings
     anatomies: dict[str, AnatomyTask]
     settings: dict[str, Any]
@@ -116,14 +118,16 @@ class Adaptation(Settings):
 class AnatomyDescription(Settings):
     """One anatomy that a model has an ASPIN for.
 
-    `scale_factor` is the largest intensity of a volume over the largest of its zero-filled image, the median over the
-    validation split: how the scale of a scan that is not known fully sampled is estimated. `features` are the means of
-    its training slices', and `largest_distance` where scans stop to be like them, see `unimri.deploy.estimates`.
+    `scale_factor` is the largest intensity of a volume over the largest of its zero-filled image, the upper quartile
+    over training volumes: how the scale of a scan that is not known fully sampled is estimated. `features` are means
+    of its training slices, and `largest_distance` where scans stop to be like them, see `unimri.deploy.estimates`.
+    `crop` is the side, in the scanner's pixels, of the centre that its slices were cut from; None: whole slices.
     `adaptation` is None for those that the experiment itself trained.
     """
 
     origin: Literal["simulated", "real"]
     role: Literal["base", "new"]
+    crop: int | None = Field(ge=8)
     scale_factor: float = Field(gt=0)
     features: list[float] = Field(min_length=FEATURES, max_length=FEATURES)
     largest_distance: float = Field(gt=0)
@@ -140,6 +144,7 @@ class ModelDescription(Settings):
     acceleration: float = Field(gt=1)
     mask: MaskSettings
     image_size: int = Field(description="side of the slices that it was trained on, in pixels")
+    smoothing: float | None = Field(ge=0, description="with which they were made smaller; see `preparation.smoothing`")
     metrics: MetricSettings
     anatomies: dict[str, AnatomyDescription]
     inverse_covariance: list[list[float]] = Field(description="of features, see `unimri.deploy.estimates`")
@@ -270,9 +275,7 @@ def find_model(name: Path | str | None = None, acceleration: float | None = None
     if not models or name is not None:
         places = ", ".join(map(str, search_path()))
         what = "no model is there" if name is None else f"{name}: no such model"
-        raise UnimriError(
-            f"{what}; looked in {places}: run `make reproduce` in a checkout, or name a model's folder with -m"
-        )
+        raise UnimriError(f"{what}; looked in {places}: run `make reproduce` in a checkout, or name a model's folder")
     if acceleration is None:
         return models[0]
     return min(models, key=lambda path: abs(ModelDescription.load(path).acceleration - acceleration))

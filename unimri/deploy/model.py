@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from unimri.core.errors import UnimriError
 from unimri.core.machine import choose_device
-from unimri.deploy.estimates import Choice, choose, estimated_scale, features
+from unimri.deploy.estimates import Choice, Grid, choose, estimated_scale, features
 from unimri.deploy.library import ModelDescription, opened
 from unimri.models.cascade import D5C5
 from unimri.models.folder import list_anatomies, load_model
@@ -20,6 +21,7 @@ from unimri.physics.acquisition import Acquisition, acquisition
 from unimri.physics.fourier import combine_coils, from_hybrid, lines, to_hybrid, to_image, to_kspace
 from unimri.physics.mask import PHASE_AXES, PhaseEncoding
 from unimri.physics.masks import Masks, draw_masks
+from unimri.physics.phase import constant_phase
 
 Array = TypeVar("Array", NDArray[Any], Tensor)
 
@@ -63,6 +65,10 @@ class Model:
         self.description = description
         self.network = network
 
+    def __repr__(self) -> str:
+        own = self.description
+        return f"Model({own.name}, {own.acceleration:g}x, {', '.join(own.anatomies)}, on {self.device})"
+
     @property
     def anatomies(self) -> list[str]:
         """The anatomies that it has an ASPIN for."""
@@ -104,8 +110,19 @@ class Model:
         ----------
         size : phase-encoding lines N.
         acceleration : the model's own when None.
+
+        Raises
+        ------
+        UnimriError : when the acceleration is not above 1 and at most `size`, or its centre leaves no lines to draw.
         """
-        return draw_masks(self.description.mask, size, acceleration or self.acceleration)
+        wanted = self.acceleration if acceleration is None else acceleration
+        if size < 2:
+            raise UnimriError(
+                f"{size} phase-encoding line(s): cannot be undersampled; give images of two lines or more"
+            )
+        if not 1 < wanted <= size:
+            raise UnimriError(f"acceleration: {wanted:g}; allowed: above 1 and at most {size}, the number of lines")
+        return draw_masks(self.description.mask, size, wanted)
 
     def undersample(self, images: Array, acceleration: float | None = None) -> tuple[Array, NDArray[np.bool_]]:
         """Undersample magnitude images as the model's training did.
@@ -205,7 +222,7 @@ class Model:
         zero_filled = to_image(samples)  # (slices, coils, rows, columns)
         choice = None
         if anatomy == AUTO:
-            choice = self.choose(zero_filled)
+            choice = self.choose(zero_filled, given.axis)
             if choice.unlike and fallback is None:
                 raise UnimriError(f"anatomy: {choice.unlike}; name one of {', '.join(self.anatomies)}, or a fallback")
             anatomy = fallback if choice.unlike else choice.anatomy
@@ -220,10 +237,11 @@ class Model:
             numbers, of_coils = (list(column) for column in zip(*pairs[first : first + step], strict=True))
             own = scale[of_coils]  # (b, 1, 1)
             shown = (sampled[numbers] if len(sampled) > 1 else sampled).to(self.device)
-            filled = (zero_filled[numbers, of_coils] / own).to(self.device)  # (b, rows, columns)
-            measured = to_hybrid(filled, axis) * shown
+            filled = zero_filled[numbers, of_coils] / own  # (b, rows, columns)
+            phase = constant_phase(filled)  # (b, 1, 1)
+            measured = to_hybrid((filled * phase.conj()).to(self.device), axis) * shown
             image, _ = self.network(from_hybrid(measured, axis), measured, shown, axis, name)
-            images[numbers, of_coils] = image.cpu() * own.cpu()
+            images[numbers, of_coils] = image.cpu() * (phase * own)
             if progress is not None:
                 progress(numbers[-1] + 1 if of_coils[-1] == coils - 1 else numbers[-1])
         return Reconstruction(images, zero_filled.cpu(), name, choice, given.acceleration)
@@ -242,18 +260,26 @@ class Model:
             raise UnimriError(f"anatomy: {said}; allowed: {', '.join(self.anatomies)}, {AUTO}")
         return anatomy
 
-    def choose(self, zero_filled: Tensor, leaving_out: str | None = None) -> Choice:
+    @cached_property
+    def grid(self) -> Grid:
+        """What its training slices lay on."""
+        own = self.description
+        return Grid(own.image_size, own.smoothing, self.masks(own.image_size))
+
+    def choose(self, zero_filled: Tensor, axis: PhaseEncoding, leaving_out: str | None = None) -> Choice:
         """Choose the anatomy of a volume; see `unimri.deploy.estimates`.
 
         Parameters
         ----------
-        zero_filled : complex or real (slices, coils, rows, columns).
+        zero_filled : complex (slices, coils, rows, columns), any size.
+        axis : of phase encoding.
         leaving_out : an anatomy that is not to be chosen.
         """
         others = {name: own for name, own in self.description.anatomies.items() if name != leaving_out}
-        slices = features(combine_coils(zero_filled), self.description.image_size)
+        crops = {own.crop for own in others.values()}
+        slices = {crop: features(self.grid.bring(zero_filled, axis, crop)) for crop in crops}
         return choose(
-            slices,
+            {name: slices[own.crop] for name, own in others.items()},
             {name: np.array(own.features) for name, own in others.items()},
             np.array(self.description.inverse_covariance),
             {name: own.largest_distance for name, own in others.items()},

@@ -1,5 +1,6 @@
 """Whole scans: each volume in, its reconstruction out in the format that it came in."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from unimri.physics.mask import PHASE_AXES, PhaseEncoding
 if TYPE_CHECKING:
     # Without the truth, nothing is scored.
     from unimri.metrics.score import Score
+
+log = logging.getLogger(__name__)
 
 _METRICS = ["zero_filled_psnr_db", "zero_filled_ssim_percent", "psnr_db", "ssim_percent"]
 _COLUMNS = ["volume", "slice", "model", "anatomy", "acceleration", *_METRICS]
@@ -128,12 +131,18 @@ def reconstruct(
     for one in tqdm(sources, desc="reconstruct", unit="volume", disable=True if len(sources) == 1 else None):
         try:
             yield _reconstruct(one, output, models, wanted)
-        except UnimriError as fault:
+        # Whatever a library raises ends this volume, and no other.
+        except Exception as fault:
             yield Outcome(one.name, one.number, fault=_reason(one, fault, wanted.deidentify))
 
 
-def _reason(source: Source, fault: UnimriError, deidentify: bool) -> str:
+def _reason(source: Source, fault: Exception, deidentify: bool) -> str:
     """Say what is wrong with a volume; not by its files' names where they must not be told."""
+    if not isinstance(fault, UnimriError):
+        log.debug("%s", source.paths[0], exc_info=True)
+        # What a library says may hold a header's value.
+        said = "" if deidentify else f": {fault}"
+        fault = UnimriError(f"{source.paths[0]}: cannot be reconstructed ({type(fault).__name__}{said})")
     if not deidentify:
         return str(fault)
     if isinstance(fault, ReadError):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
-from unimri.core.errors import UnimriError, check_file
+from unimri.core.errors import UnimriError, check_file, reading
 from unimri.io.volume import (
     APART,
     FOREIGN,
@@ -135,7 +135,8 @@ class Source(Scan):
         ReadError : when it cannot be read, or holds values that no reconstruction can use.
         """
         self.check()
-        return self.format.load().read(self.paths)
+        with reading(self.paths[0]):
+            return self.format.load().read(self.paths)
 
     def target(self, output: Path, deidentify: bool = False, as_png: bool = False) -> Path:
         """The file or folder that `write` makes.

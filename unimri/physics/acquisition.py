@@ -45,6 +45,12 @@ class Acquisition:
     size: tuple[int, int] | None = None
     truth: NDArray[np.float32] | None = None
 
+    def __repr__(self) -> str:
+        slices, coils, rows, columns = self.kspace.shape
+        lines = "complete" if self.complete else f"{self.acceleration:.2f}x, lines are {self.axis}"
+        truth = "" if self.truth is None else ", with truth"
+        return f"Acquisition({slices} slices, {coils} coils, {rows} x {columns}, {lines}{truth})"
+
     @property
     def complete(self) -> bool:
         """Whether the scan is fully sampled."""

@@ -6,6 +6,7 @@ a mask of whole lines both give the same data consistency, because the transform
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from unimri.physics.mask import PHASE_AXES as PHASE_AXES
@@ -21,6 +22,19 @@ def to_image(kspace: Tensor) -> Tensor:
     """Inverse (and adjoint) of `to_kspace`, (..., H, W) complex to (..., H, W) complex."""
     shifted = torch.fft.ifftshift(kspace, dim=(-2, -1))
     return torch.fft.fftshift(torch.fft.ifft2(shifted, norm="ortho"), dim=(-2, -1))
+
+
+def centre(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """The centre of images or centred k-space (..., H, W), zeros around where it is smaller: (..., *size).
+
+    Of images that is the crop of `unimri.data.prepare.centre_crop`, of k-space another resolution: the pixel, or line,
+    n // 2 stays in the middle.
+    """
+    (above, below), (left, right) = (
+        (new // 2 - old // 2, new - old - (new // 2 - old // 2))
+        for old, new in zip(values.shape[-2:], size, strict=True)
+    )
+    return F.pad(values, (left, right, above, below))
 
 
 def combine_coils(images: Tensor) -> Tensor:

@@ -137,12 +137,30 @@ class WorkflowPlan(TrainingPlan):
             # A model is the same whichever metrics Table 1 shows.
             metrics=self.config.metrics.model_copy(update={"table": None}),
             anatomies={
-                name: AnatomyTask(origin="simulated" if part.simulated else "real", role=part.role)
+                name: AnatomyTask(
+                    origin="simulated" if part.simulated else "real",
+                    role=part.role,
+                    crop=self.config.preparation.crop if part.fit == "crop" else None,
+                )
                 for name, part in self.config.anatomies.items()
             },
+            smoothing=self.config.preparation.smoothing,
             settings=shown_settings(self._that_trains()),
         )
         return as_json(task)
+
+    def scans(self) -> str:
+        """The scans of all anatomies, whose test patients a model is tried on: `unimri.deploy.build.Scans` of each."""
+        # As plain values, because that module loads torch.
+        scans = {
+            name: {
+                "folder": self.raw(name),
+                "indices": [f"{self.private}/{name}/{shard}.json" for shard in self.shards],
+                "reader": own.reader.model_dump(mode="json"),
+            }
+            for name, own in self.config.anatomies.items()
+        }
+        return json.dumps(scans, sort_keys=True)
 
     def _that_trains(self) -> dict[str, Any]:
         """The part of the configuration that a network depends on: changing the rest makes no model again."""

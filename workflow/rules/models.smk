@@ -5,6 +5,12 @@ rule model:
         mask=f"{RESULTS}/masks/{{sampling}}.npz",
         base=lambda wildcards: plan.released_files(wildcards.sampling),
         scores=lambda wildcards: plan.scores([wildcards.sampling], plan.anatomies),
+        raw=[raw_folder(anatomy) for anatomy in plan.anatomies],
+        indices=expand(
+            f"{PRIVATE}/{{anatomy}}/{{shard}}.json",
+            anatomy=plan.anatomies,
+            shard=plan.shards,
+        ),
     output:
         directory(f"{RESULTS}/models/{{sampling}}"),
     log:
@@ -21,7 +27,8 @@ rule model:
         seed=plan.seeds[0],
         data=data_options(plan.anatomies),
         task=lambda wildcards: plan.model_task(wildcards.sampling),
+        scans=plan.scans(),
         code=code("unimri.deploy.build", *plan.conditionings(["proposed"])),
     shell:
         "python -m unimri.cli models build {params.model:q} {input.mask:q} --task {params.task:q} {params.data:q}"
-        " --scores {params.scores:q} --seed {params.seed} --output {output:q} > {log:q} 2>&1"
+        " --scores {params.scores:q} --seed {params.seed} --scans {params.scans:q} --output {output:q} > {log:q} 2>&1"
