@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from unimri.classical.settings import ClassicalSettings
 from unimri.core.errors import UnimriError
-from unimri.core.settings import Settings, parse_settings
+from unimri.core.settings import AnatomyName, Settings, parse_settings
 from unimri.core.settings_file import read_yaml
 from unimri.data.layouts import ReaderSettings
 from unimri.data.prepare import Geometry, PreparationSettings
@@ -24,8 +24,6 @@ from unimri.physics.mask import Acceleration
 from unimri.physics.masks import MaskSettings, draw_masks
 from unimri.training.methods import ADAPTATIONS, METHODS, Method, budgets
 from unimri.training.settings import Budget, Distillation, Optimisation, Running
-
-AnatomyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
 
 
 def _place(given: Path) -> Path:

@@ -207,7 +207,7 @@ def test_a_whole_mask_changes_nothing(model: Model) -> None:
     [
         (lambda folder: (folder / "description.json").unlink(), "is no model"),
         (lambda folder: (folder / "description.json").write_text("{"), "copy the model again"),
-        (lambda folder: (folder / "aspin/knee.safetensors").unlink(), "is missing"),
+        (lambda folder: (folder / "aspin/knee.safetensors").unlink(), "no such file; copy the model"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"0"), "is not the file that was made"),
         (lambda folder: shutil.copy(folder / "README.md", folder / "more.md"), "does not belong to the model"),
     ],

@@ -1,15 +1,22 @@
 """What all typed settings share. Each section's settings stand beside the code that they steer."""
 
+import json
 from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 
 from unimri.core.errors import UnimriError
 
 T = TypeVar("T")
+
+AnatomyName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]*$", max_length=60)]
+"""Names an anatomy, its files and its parts of a network."""
+
+# More than any number that is measured, and less than what a float holds.
+_LARGEST = 1e300
 
 # A value in an error; the whole of it may be a file's.
 _SHORT = Repr()
@@ -26,6 +33,39 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def parse_json(text: str) -> Any:
+    """JSON that others wrote.
+
+    Raises
+    ------
+    ValueError : when it is none, is nested deeper than Python's stack, or has numbers of more digits than that reads.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def check_plain(content: Any, place: str = "") -> Any:
+    """Give content that others wrote back, if it can be shown and computed with.
+
+    Raises
+    ------
+    ValueError : when a text in it has control characters, or a number is not finite or too large for a float. It names
+        the place.
+    """
+    if isinstance(content, str) and not content.isprintable():
+        raise ValueError(f"{place}: a text with control characters")
+    if isinstance(content, int | float) and not -_LARGEST < content < _LARGEST:
+        raise ValueError(f"{place}: a number that is not finite")
+    if isinstance(content, dict | list):
+        parts = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, part in parts:
+            check_plain(key, place)
+            check_plain(part, f"{place}.{key}".removeprefix("."))
+    return content
 
 
 def parse_settings(kind: type[T], content: str | dict[str, Any], source: str) -> T:

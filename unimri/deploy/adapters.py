@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 from unimri.core.artifacts import sha256
 from unimri.core.errors import UnimriError
-from unimri.core.settings import parse_settings
+from unimri.core.settings import check_plain, parse_settings
 from unimri.deploy.card import write_texts
-from unimri.deploy.library import AnatomyDescription, ModelDescription
+from unimri.deploy.library import SNAKEMAKES, AnatomyDescription, ModelDescription
 from unimri.models.cascade import D5C5
 from unimri.models.conditioning.base import Condition
 from unimri.models.folder import WEIGHTS, aspin_path, fill_aspin, load_model, load_tensors, save_tensors
 
 ENDING = ".aspin.safetensors"
 
-# Snakemake puts it into folders that a rule makes.
-_SNAKEMAKES = ".snakemake_timestamp"
+# One has a few kB.
+_LARGEST = 2**27
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ def load_adapter(path: Path) -> Adapter:
     ------
     UnimriError : when the file is missing, damaged, or no adapter.
     """
+    if path.is_file() and path.stat().st_size > _LARGEST:
+        raise UnimriError(f"{path}: is larger than any adapter; `unimri adapt` and `unimri aspins export` write them")
     tensors, note = load_tensors(path)
     if not isinstance(note, dict) or set(note) != {"anatomy", "base_sha256", "description"}:
         raise UnimriError(f"{path}: is no adapter; `unimri adapt` and `unimri aspins export` write them")
@@ -80,6 +82,10 @@ def load_adapter(path: Path) -> Adapter:
     if not (isinstance(anatomy, str) and isinstance(base, str)):
         raise UnimriError(f"{path}: is no adapter; its note is damaged")
     check_name(anatomy)
+    try:
+        check_plain(note)
+    except ValueError as fault:
+        raise UnimriError(f"{path}: is no adapter; of its note, {fault}") from None
     return Adapter(anatomy, base, parse_settings(AnatomyDescription, note["description"], str(path)), tensors)
 
 
@@ -101,7 +107,7 @@ def changeable(folder: Path) -> ModelDescription:
     """
     if not folder.is_dir():
         raise UnimriError(f"{folder}: is one file; unpack it with `unimri models add`, and name the folder")
-    if (folder / _SNAKEMAKES).exists():
+    if (folder / SNAKEMAKES).exists():
         raise UnimriError(
             f"{folder}: is the workflow's, which may make it again; copy it first: `unimri models add {folder}`"
         )

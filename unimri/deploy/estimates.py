@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scipy.fft import dct
 from torch import Tensor
 
+from unimri.core.errors import UnimriError
 from unimri.deploy.library import LEVELS
 from unimri.physics.fourier import centre, combine_coils, lines, to_image, to_kspace, undersample
 from unimri.physics.mask import PHASE_AXES, PhaseEncoding
@@ -226,8 +227,14 @@ def choose(
     means : of the anatomies to choose from, at least one, (FEATURES,) each.
     inverse : from `inverse_covariance`.
     largest : distance of each from which on a volume is unlike it.
+
+    Raises
+    ------
+    UnimriError : when the statistics give no distances.
     """
     distances = {name: distance(slices[name], mean, inverse) for name, mean in means.items()}
+    if not all(0 <= far < np.inf for far in distances.values()):
+        raise UnimriError("the model's statistics tell no anatomies apart; give the anatomy, or copy the model again")
     best = min(distances, key=lambda name: distances[name])
     # As one observation, since the slices of a volume are not independent.
     weights = np.exp(-0.5 * len(inverse) * (np.array(list(distances.values())) - distances[best]))

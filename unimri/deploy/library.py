@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from platformdirs import user_data_path
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from unimri.core.artifacts import check_made, remove, replacing, sha256, write_json
-from unimri.core.errors import UnimriError
-from unimri.core.settings import Settings, read_settings
+from unimri.core.errors import UnimriError, check_file
+from unimri.core.settings import AnatomyName, Settings, check_plain, read_settings
 from unimri.metrics.base import MetricSettings
+from unimri.physics.mask import Acceleration
 from unimri.physics.masks import MaskSettings
 
 DESCRIPTION = "description.json"
@@ -38,8 +39,17 @@ SUFFIX = ".unimri"
 # A time that ZIP can write; the real one would change the bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
-# A base with its ASPINs has under a megabyte at the paper's size.
-_LARGEST = 2**30
+# A base with its ASPINs has under a megabyte at the paper's size, and its description 20 kB.
+_LARGEST, _LONGEST, _MOST_FILES = 2**30, 10_000_000, 10_000
+
+# Snakemake puts it into folders that a rule makes.
+SNAKEMAKES = ".snakemake_timestamp"
+
+
+def _inside(name: str) -> str:
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or name != PurePosixPath(name).as_posix():
+        raise ValueError(f"{name!r} is no name of a file inside the model's folder")
+    return name
 
 
 class AnatomyTask(Settings):
@@ -127,7 +137,7 @@ class AnatomyDescription(Settings):
 
     origin: Literal["simulated", "real"]
     role: Literal["base", "new"]
-    crop: int | None = Field(ge=8)
+    crop: int | None = Field(ge=8, le=8192)
     scale_factor: float = Field(gt=0)
     features: list[float] = Field(min_length=FEATURES, max_length=FEATURES)
     largest_distance: float = Field(gt=0)
@@ -140,18 +150,25 @@ class ModelDescription(Settings):
     """A model's conventions and scores. `files` holds the SHA-256 of every other file of the folder, by its name."""
 
     format: Literal[1] = 1
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    acceleration: float = Field(gt=1)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
+    acceleration: Acceleration
     mask: MaskSettings
-    image_size: int = Field(description="side of the slices that it was trained on, in pixels")
+    image_size: int = Field(ge=1, le=4096, description="side of the slices that it was trained on, in pixels")
     smoothing: float | None = Field(ge=0, description="with which they were made smaller; see `preparation.smoothing`")
     metrics: MetricSettings
-    anatomies: dict[str, AnatomyDescription]
-    inverse_covariance: list[list[float]] = Field(description="of features, see `unimri.deploy.estimates`")
+    anatomies: dict[AnatomyName, AnatomyDescription]
+    inverse_covariance: list[Annotated[list[float], Field(min_length=FEATURES, max_length=FEATURES)]] = Field(
+        min_length=FEATURES, max_length=FEATURES, description="of features, see `unimri.deploy.estimates`"
+    )
     choice: ChoiceQuality | None = None
     settings: dict[str, Any] = Field(description="the experiment's, without folders and files")
     versions: dict[str, str]
-    files: dict[str, str]
+    files: dict[Annotated[str, AfterValidator(_inside)], str]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_plain(cls, content: Any) -> Any:
+        return check_plain(content)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -165,6 +182,8 @@ class ModelDescription(Settings):
             raise UnimriError(
                 f"{folder}: is no model (it has no {DESCRIPTION}); `unimri models list` says which there are"
             )
+        if (folder / DESCRIPTION).stat().st_size > _LONGEST:
+            raise UnimriError(f"{folder / DESCRIPTION}: is larger than any model's description; copy the model again")
         return read_settings(cls, folder / DESCRIPTION, "copy the model again, or make anew what an older unimri made")
 
     def save(self, folder: Path) -> None:
@@ -195,7 +214,13 @@ class ModelDescription(Settings):
         UnimriError : when one is missing, differs, or is there without being described.
         """
         for name, digest in self.files.items():
-            check_made(folder / name, digest, "copy the model again")
+            path = folder / name
+            # Of the workflow's own models `unimri reuse` makes links.
+            if not (folder / SNAKEMAKES).exists() and not path.resolve().is_relative_to(folder.resolve()):
+                raise UnimriError(f"{path}: is a link that leads out of the model; copy the model with `cp -rL`")
+            if path.exists():
+                check_file(path)
+            check_made(path, digest, "copy the model again")
         strangers = sorted(set(list_files(folder)) - set(self.files))
         if strangers:
             raise UnimriError(f"{folder / strangers[0]}: does not belong to the model; remove it")
@@ -325,11 +350,14 @@ def unpack(path: Path, folder: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive, replacing(folder) as temporary:
             entries = archive.infolist()
-            if sum(entry.file_size for entry in entries) > _LARGEST:
-                raise UnimriError(f"{path}: holds more than {_LARGEST >> 20} MB; it is no model")
+            if len(entries) > _MOST_FILES or sum(entry.file_size for entry in entries) > _LARGEST:
+                raise UnimriError(
+                    f"{path}: holds more than {_LARGEST >> 20} MB, or {_MOST_FILES} files; it is no model"
+                )
             for entry in entries:
                 place = PurePosixPath(entry.filename)
-                if place.is_absolute() or ".." in place.parts or entry.is_dir():
+                # What is hidden would not be compared with a digest.
+                if place.is_absolute() or place.name.startswith(".") or ".." in place.parts or entry.is_dir():
                     raise UnimriError(f"{path}: holds {entry.filename!r}, which no model does")
                 target = temporary / place
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from unimri.core.artifacts import check_made, make_again, replacing, sha256
 from unimri.core.errors import UnimriError, check_file
+from unimri.core.settings import parse_json
 from unimri.models.cascade import D5C5
 from unimri.models.conditioning.base import Condition
 from unimri.models.registry import read_network
@@ -20,6 +21,7 @@ WEIGHTS = "model.safetensors"
 ABOUT = "model.json"
 # One key only: safetensors writes several in an order that changes from run to run.
 _NOTE = "unimri"
+_OTHERS = "its weights do not fit the network's width, cascades and convolutions"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) -> None:
@@ -30,17 +32,23 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], note: object = None) ->
         temporary.write_bytes(save(contiguous, {_NOTE: json.dumps(note)}))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], object]:
+def load_tensors(path: Path, shapes: dict[str, list[int]] | None = None) -> tuple[dict[str, Tensor], object]:
     """Read what `save_tensors` wrote.
+
+    Parameters
+    ----------
+    shapes : of the tensors that a network wants, compared before any is read; None: any.
 
     Raises
     ------
-    UnimriError : when the file is missing or is not a whole safetensors file.
+    UnimriError : when the file is missing, is not a whole safetensors file, or holds others.
     """
     check_file(path)
     try:
         with safe_open(path, framework="pt") as file:
-            note = json.loads((file.metadata() or {}).get(_NOTE, "null"))
+            note = parse_json((file.metadata() or {}).get(_NOTE, "null"))
+            if shapes is not None and {name: file.get_slice(name).get_shape() for name in file.keys()} != shapes:  # noqa: SIM118
+                raise UnimriError(f"{path}: {_OTHERS}")
         return load_file(path), note
     except (OSError, SafetensorError, ValueError) as fault:
         raise UnimriError(f"{path}: not a whole safetensors file ({fault}); make it again") from None
@@ -86,15 +94,17 @@ def check_trained(path: Path) -> None:
     ------
     UnimriError : when it is not the file that was made. A file that no training noted is taken as it is.
     """
+    # What is no longer below the experiment's results cannot be made again where it lies.
+    given = any((folder / "description.json").exists() for folder in path.parents[:2])
     for about, name in (
         (path.with_suffix(".json"), path.name),
         (path.parents[1] / ABOUT, f"{path.parent.name}/{path.name}"),
     ):
         try:
-            noted = json.loads(about.read_text(encoding="utf-8"))["files"][name]
+            noted = parse_json(about.read_text(encoding="utf-8"))["files"][name]
         except (OSError, ValueError, KeyError, TypeError):
             continue
-        check_made(path, noted, make_again(path))
+        check_made(path, noted, "copy the model again" if given else make_again(path))
 
 
 def insert_aspin(network: D5C5, anatomy: str, path: Path, base: Path) -> None:
@@ -105,7 +115,7 @@ def insert_aspin(network: D5C5, anatomy: str, path: Path, base: Path) -> None:
     UnimriError : when the file belongs to another base or another anatomy, or has other shapes.
     """
     check_trained(path)
-    tensors, note = load_tensors(path)
+    tensors, note = load_tensors(path, _shapes(network.conditioning.new()) if network.conditioning.adaptable else None)
     expected = {"anatomy": anatomy, "base_sha256": sha256(base / WEIGHTS)}
     # An adapter's note says more; see `unimri.deploy.adapters`.
     if not isinstance(note, dict) or any(note.get(key) != value for key, value in expected.items()):
@@ -137,7 +147,7 @@ def read_about(folder: Path) -> tuple[dict[str, Any], str]:
     UnimriError : when its description is missing or damaged.
     """
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = parse_json((folder / ABOUT).read_text(encoding="utf-8"))
         return dict(about["network"]), str(about["conditioning"])
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise UnimriError(f"{folder / ABOUT}: not a model's description ({fault}); train it again") from None
@@ -156,19 +166,33 @@ def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
     UnimriError : when a file is missing, torn, or does not fit the network.
     """
     trained, conditioning = read_about(folder)
-    network = D5C5(read_network(trained, f"{folder / ABOUT}: network"), conditioning)
-    check_trained(folder / WEIGHTS)
-    tensors, _ = load_tensors(folder / WEIGHTS)
+    settings, path = read_network(trained, f"{folder / ABOUT}: network"), folder / WEIGHTS
+    check_trained(path)
+    try:
+        # Without memory: a stranger's description may ask for any width.
+        with torch.device("meta"):
+            wanted = base_tensors(D5C5(settings, conditioning))
+    except (RuntimeError, ValueError) as fault:
+        raise UnimriError(f"{folder / ABOUT}: its network cannot be built ({fault}); train it again") from None
+    tensors, _ = load_tensors(path, {name: list(tensor.shape) for name, tensor in wanted.items()})
+    network = D5C5(settings, conditioning)
     own = {name if name.startswith("blocks.") else f"conditioning.{name}": tensor for name, tensor in tensors.items()}
-    _load(network, own, folder / WEIGHTS)
+    _load(network, own, path)
     if network.conditioning.adaptable:
         for anatomy in list_anatomies(folder) if anatomies is None else anatomies:
             insert_aspin(network, anatomy, aspin_path(folder, anatomy), folder)
     return network.eval()
 
 
+def _shapes(module: torch.nn.Module) -> dict[str, list[int]]:
+    return {name: list(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
 def _load(module: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UnimriError(f"{path}: {name} has NaN or infinite values; copy the file again, or train it again")
     try:
         module.load_state_dict(tensors)
     except RuntimeError:
-        raise UnimriError(f"{path}: its weights do not fit the network's width, cascades and convolutions") from None
+        raise UnimriError(f"{path}: {_OTHERS}") from None

@@ -17,7 +17,7 @@ class BackboneSettings(Extensible):
     """
 
     name: str
-    cascades: int = Field(5, ge=1, description="blocks, each followed by data consistency")
+    cascades: int = Field(5, ge=1, le=100, description="blocks, each followed by data consistency")
 
     @property
     def layers(self) -> int:
@@ -44,8 +44,8 @@ class CascadeSettings(BackboneSettings):
     """Shape and initialisation of a cascade; the defaults are the paper's D5C5."""
 
     name: Literal["d5c5"] = "d5c5"
-    cascades: int = Field(5, ge=1, description="blocks, each followed by data consistency")
-    convolutions: int = Field(5, ge=2, description="3x3 convolutions in a block")
+    cascades: int = Field(5, ge=1, le=100, description="blocks, each followed by data consistency")
+    convolutions: int = Field(5, ge=2, le=100, description="3x3 convolutions in a block")
     width: int = Field(32, ge=1, description="feature maps of the inner convolutions")
     last_convolution: Literal["zero", "default"] = Field(
         "zero",

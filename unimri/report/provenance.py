@@ -4,7 +4,6 @@ Made from: digests of models and data, versions, code, and the machine without i
 summed by step.
 """
 
-import json
 import os
 import platform
 import re
@@ -18,6 +17,7 @@ import yaml
 
 from unimri.core.artifacts import sha256
 from unimri.core.errors import UnimriError
+from unimri.core.settings import parse_json
 from unimri.report.experiment import shown_settings
 from unimri.report.tables import read_rows
 
@@ -113,7 +113,7 @@ def _models(results: Path) -> tuple[list[Model], dict[str, str]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         content = None
     if not isinstance(content, dict):

@@ -4,7 +4,6 @@ Builds what the engine needs for any stage.
 """
 
 import importlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from unimri.core.artifacts import remove_leftovers, sha256, write_json, write_te
 from unimri.core.errors import UnimriError
 from unimri.core.machine import use_threads
 from unimri.core.provenance import versions
+from unimri.core.settings import parse_json
 from unimri.data.store import PreparedData
 from unimri.models.cascade import D5C5
 from unimri.models.folder import (
@@ -80,7 +80,7 @@ class Files:
 def base_anatomies(base: Path) -> list[str]:
     """The anatomies that the base itself was trained on, not those that S4 has added since."""
     try:
-        about = json.loads((base / ABOUT).read_text(encoding="utf-8"))
+        about = parse_json((base / ABOUT).read_text(encoding="utf-8"))
         inputs = list(about["inputs"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnimriError(f"{base / ABOUT}: cannot be read; train the base first, or correct the path") from error
@@ -297,7 +297,7 @@ def is_trained(output: Path, only: str | None, origin: Mapping[str, Any]) -> boo
 def read_record(path: Path) -> dict[str, Any] | None:
     """Provenance of a model; None when it is not there, or no JSON."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
