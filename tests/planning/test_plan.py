@@ -79,6 +79,23 @@ def test_a_listing_changes_with_names_and_sizes_and_not_with_times(default, tmp_
     assert plan.raw_listing("knee") == fourth
 
 
+def test_a_listing_sees_what_links_lead_to(default, tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "kept/deep").mkdir(parents=True)
+    (tmp_path / "kept/deep/one").write_bytes(b"1")
+    (tmp_path / "raw/patient").symlink_to(tmp_path / "kept")
+    default["anatomies"]["knee"]["path"] = str(tmp_path / "raw")
+    plan = WorkflowPlan(parse_config(default))
+    first = plan.raw_listing("knee")
+    (tmp_path / "kept/deep/one").write_bytes(b"12")
+    second = plan.raw_listing("knee")
+    (tmp_path / "kept/deep/two").write_bytes(b"1")
+    third = plan.raw_listing("knee")
+    (tmp_path / "kept/circle").symlink_to(tmp_path / "raw")
+    assert plan.raw_listing("knee") == third
+    assert len({first, second, third}) == 3
+
+
 def test_every_method_has_a_model_and_new_anatomies_their_aspin(default):
     default["studies"] = {
         "controls": ["without_distillation_longer", "shared_instance_norm", "shared_all"],

@@ -239,7 +239,7 @@ def search(path: Path, format: str | None = None) -> tuple[list[Source], list[Pa
         raise UnimriError(f"{path}: no such file or folder; check the path")
     if not path.is_dir():
         check_file(path)
-    walked = walk(path) if path.is_dir() else Walk(path, [path])
+    walked = walk(path) if path.is_dir() else Walk(path, [str(path)])
     files = walked.files
     found: list[tuple[Scan, Format]] = []
     passed = {one.path: one for one in walked.passed}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
+from functools import cached_property
 from math import prod
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -202,15 +203,20 @@ class Walk:
     Attributes
     ----------
     root : the folder.
-    files : sorted by path.
+    names : paths of the files as text, sorted: a data set may have half a million.
     faults : links that lead nowhere, and folders that cannot be opened.
     passed : what is hidden, no file, or reached a second time.
     """
 
     root: Path
-    files: list[Path] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     faults: list[ReadError] = field(default_factory=list)
     passed: list[Passed] = field(default_factory=list)
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """The files."""
+        return [Path(name) for name in self.names]
 
     def places(self) -> Iterable[tuple[Path, Path]]:
         """Each file, and its path below the root."""
@@ -270,8 +276,9 @@ def walk(folder: Path) -> Walk:
                 # Some file systems number nothing.
                 if identity[1]:
                     seen.add(identity)
-                walked.files.append(Path(name))
-    walked.files.sort()
+                walked.names.append(name)
+    # As paths are sorted, folder by folder.
+    walked.names.sort(key=lambda name: name.replace(os.sep, "\0"))
     walked.faults.sort(key=lambda fault: fault.path)
     walked.passed.sort(key=lambda one: one.path)
     return walked

@@ -16,6 +16,7 @@ from unimri.data.store import shard_name
 from unimri.deploy.library import AnatomyTask, ModelTask
 from unimri.evaluation.reconstructions import Reconstruction, write_list
 from unimri.evaluation.scores import after_learning, with_aspin_of
+from unimri.io.volume import walk
 from unimri.metrics.base import metric_modules, table_metrics
 from unimri.metrics.score import AS_TRAINED
 from unimri.physics.masks import MaskTask
@@ -68,18 +69,22 @@ class WorkflowPlan(TrainingPlan):
         return f"{self.results}/simulated/{anatomy}" if path is None else path.as_posix()
 
     def raw_listing(self, anatomy: str) -> str:
-        """Digest of real raw files' names and sizes: an added file prepares again, a touched one does not."""
+        """Digest of real raw files' names and sizes: an added file prepares again, a touched one does not.
+
+        It sees what the readers see: links are followed, hidden files are passed over.
+        """
         path = self.config.anatomies[anatomy].path
         if path is None:
             return ""
-        # Text and not Path, and a folder at a time: a data set may have half a million files.
-        digest = hashlib.sha256()
-        waiting = ["."]
-        while waiting:
-            below = waiting.pop()
-            files, folders = _listed(f"{path}/{below}")
-            digest.update(os.fsencode("".join([f"{below}/{name}\0{size}\0" for name, size in files])))
-            waiting += [name if below == "." else f"{below}/{name}" for name in reversed(folders)]
+        try:
+            walked = walk(path)
+        # Empty, or no folder any more: whoever reads it tells.
+        except UnimriError:
+            return ""
+        names = [*walked.names, *(os.fspath(fault.path) for fault in walked.faults)]
+        start = len(os.path.join(path, ""))  # noqa: PTH118
+        listed = [f"{name[start:]}\0{_size(name)}\0" for name in names]
+        digest = hashlib.sha256(os.fsencode("".join(listed)))
         return digest.hexdigest()[:16]
 
     def index(self, anatomy: str) -> str:
@@ -375,25 +380,9 @@ def _reconstruction(method: str, seed: str, condition: str, model: str | None, *
     return Reconstruction.model_validate(named | how)
 
 
-def _listed(folder: str) -> tuple[list[tuple[str, int]], list[str]]:
-    """Files of a folder with their bytes, -1 where they cannot be known, and folders in it, both by name.
-
-    Hidden ones are passed over as the readers pass them over: a file manager writes some unasked. Links to folders are
-    not followed. What cannot be opened holds nothing.
-    """
-    files, folders = [], []
+def _size(path: str) -> int:
+    """Bytes of a file; -1 where they cannot be known."""
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                try:
-                    if not entry.is_dir():
-                        files.append((entry.name, entry.stat().st_size))
-                    elif not entry.is_symlink():
-                        folders.append(entry.name)
-                except OSError:
-                    files.append((entry.name, -1))
+        return os.stat(path).st_size  # noqa: PTH116
     except OSError:
-        return [], []
-    return sorted(files), sorted(folders)
+        return -1
