@@ -14,6 +14,7 @@ from pydicom.uid import (
     BasicTextSRStorage,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
+    EnhancedMRImageStorage,
     ExplicitVRBigEndian,
     GrayscaleSoftcopyPresentationStateStorage,
     ImplicitVRLittleEndian,
@@ -21,10 +22,11 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
-from scan_files import ramp, write_image, write_nifti, write_series
+from scan_files import item, ramp, write_image, write_nifti, write_series
 
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
+from unimri.data.index import IndexTask, index_scans
 from unimri.data.layouts import DicomReader, ReaderSettings
 from unimri.io.dicom.series import read_header
 from unimri.io.nifti import read_slices, slice_orientation
@@ -254,6 +256,49 @@ def test_only_mr_is_read(tmp_path, header, says):
     else:
         with pytest.raises(UnimriError, match=says):
             SETTINGS.read_scan(scan)
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]}, "is a mosaic of slices"),
+        ({"edit": private(0x0019, "SIEMENS MR HEADER", 0x0A, "US", 9)}, "is a mosaic of slices"),
+        ({"Modality": "CT"}, "is of modality CT"),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "P"]}, "its header says phase"),
+    ],
+)
+def test_what_the_header_says_of_a_series_is_told_before_any_pixel_is_read(tmp_path, caplog, header, says):
+    for number in (1, 2, 3):
+        write_series(
+            tmp_path / "set" / str(number), PatientID=f"PLANTED{number}", SeriesInstanceUID=f"1.{number}", **header
+        )
+    assert [says in scan.fault.reason for scan in SETTINGS.find(tmp_path / "set")] == [True] * 3
+    index_scans("knee", tmp_path / "set", IndexTask(reader=SETTINGS), seed=0)
+    told = [record.getMessage() for record in caplog.records]
+    assert len([line for line in told if says in line]) == 3
+    assert "PLANTED" not in "".join(told)
+
+
+def _enhanced(places, **header):
+    """An enhanced file's header with this place for each frame, whose type says that it is a mosaic."""
+    frames = [item(PlanePositionSequence=[item(ImagePositionPatient=place)]) for place in places]
+    return {
+        "SOPClassUID": EnhancedMRImageStorage,
+        "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"],
+        "PerFrameFunctionalGroupsSequence": frames,
+        "SharedFunctionalGroupsSequence": [
+            item(PlaneOrientationSequence=[item(ImageOrientationPatient=[1, 0, 0, 0, 1, 0])])
+        ],
+    }
+
+
+def test_frames_with_places_of_their_own_are_no_mosaics_whatever_the_type_says(tmp_path):
+    write_image(tmp_path / "a", ramp(4, 5, 6), **_enhanced([[0, 0, 3.0 * k] for k in range(4)]))
+    write_image(tmp_path / "b", ramp(4, 5, 6), **_enhanced([[0, 0, 0]] * 4), SeriesInstanceUID="1.9")
+    slices, mosaics = SETTINGS.find(tmp_path)
+    np.testing.assert_array_equal(SETTINGS.read_scan(slices), ramp(4, 5, 6))
+    with pytest.raises(UnimriError, match="mosaic"):
+        SETTINGS.read_scan(mosaics)
 
 
 def _padded(tmp_path, value, kind=np.uint16, **header):

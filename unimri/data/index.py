@@ -192,6 +192,9 @@ def index_scans(anatomy: str, folder: Path, task: IndexTask, seed: int) -> list[
         ),
         key=lambda one: one.key,
     )
+    for entry in entries:
+        if entry.fault is not None:
+            log.warning("volume %s cannot be used: %s; %s", entry.volume, entry.fault.reason, entry.fault.mend)
     _log(passed, [one for one in others if one.companion], folder)
     return [
         Index(anatomy=anatomy, entries=entries[number :: task.shards], passed=passed[number :: task.shards])

@@ -33,7 +33,7 @@ from pydicom.uid import (
 )
 
 from unimri.core.errors import ReadError
-from unimri.io.dicom.series import is_enhanced
+from unimri.io.dicom.groups import is_enhanced
 from unimri.io.volume import Provenance
 
 # Of the series' number, so that it stands behind the scanner's own.

@@ -15,8 +15,9 @@ from pydicom.uid import generate_uid
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError
 from unimri.io.dicom.derived import FrameScale, check_depth, choose_scale, deidentified, derived, encode
+from unimri.io.dicom.groups import functional_group
 from unimri.io.dicom.pixels import read_series
-from unimri.io.dicom.series import Header, find_series, functional_group, ordered, read_header
+from unimri.io.dicom.series import Header, find_series, ordered, read_header
 from unimri.io.volume import FOREIGN, Found, Images, Provenance, Scan, has_suffix, name_below
 
 _CHANGED = "leave the input as it is while it is read"

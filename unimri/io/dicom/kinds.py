@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from unimri.core.errors import ReadError
-from unimri.io.dicom.series import functional_group, is_enhanced
+from unimri.io.dicom.groups import functional_group, is_enhanced
 
 # Of DICOM's modalities, those that are met beside MR: no others are repeated, since anything may stand there.
 _MODALITIES = {"CR", "CT", "DX", "ES", "MG", "NM", "OT", "PT", "RF", "RTIMAGE", "SC", "SM", "US", "XA", "XC"}

@@ -33,8 +33,9 @@ from pydicom.uid import (
 )
 
 from unimri.core.errors import AGAIN, ReadError, unreadable
+from unimri.io.dicom.groups import functional_group
 from unimri.io.dicom.kinds import check_kind
-from unimri.io.dicom.series import Header, affine_of, functional_group, header_of, ordered
+from unimri.io.dicom.series import Header, affine_of, header_of, ordered
 from unimri.io.isolated import isolated
 from unimri.io.notes import note
 from unimri.io.volume import Negatives, Plane, as_float32, check_size, magnitude, turn

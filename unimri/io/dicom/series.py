@@ -16,12 +16,13 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.tag import Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 from tqdm import tqdm
 
 from unimri.core import artifacts
 from unimri.core.errors import AGAIN, ReadError, unreadable
+from unimri.io.dicom.groups import functional_group, is_enhanced
+from unimri.io.dicom.kinds import check_kind
 from unimri.io.volume import MAX_DEFLATE_RATIO, Passed, Plane, describe, excluded, turn_affine
 
 Key = TypeVar("Key", bound=Hashable)
@@ -65,11 +66,6 @@ _TAGS = [
     "PerFrameFunctionalGroupsSequence",
     "PixelData",
 ]
-
-# By number: asked of every file, and pydicom takes longer to look a name up.
-_EACH, _SHARED = Tag("PerFrameFunctionalGroupsSequence"), Tag("SharedFunctionalGroupsSequence")
-
-_NOTHING = pydicom.Dataset()
 
 # Deflated images shrink to a third, and masked ones to a few hundredths: bytes that any may become, and for each byte.
 _INFLATED, _MAX_INFLATED = 2**26, 32
@@ -216,29 +212,6 @@ def _is_deflated(file: BinaryIO, path: Path) -> bool:
         if left < 0:
             raise ReadError(path, "would unpack to more than an image can", "remove it, or store it uncompressed")
     return True
-
-
-def is_enhanced(dataset: Any) -> bool:
-    """Whether functional groups describe the frames of a file."""
-    return _EACH in dataset or _SHARED in dataset
-
-
-def functional_group(dataset: Any, index: int, keyword: str) -> Any:
-    """The item that describes a frame of an enhanced image in one respect, or an empty dataset.
-
-    Parameters
-    ----------
-    dataset : of the file.
-    index : of the frame.
-    keyword : of the group's sequence; what is said of the frame goes before what is said of all.
-    """
-    if not is_enhanced(dataset):
-        return _NOTHING
-    each, shared = dataset.get("PerFrameFunctionalGroupsSequence"), dataset.get("SharedFunctionalGroupsSequence")
-    for groups in (each[index] if each else None, shared[0] if shared else None):
-        if groups is not None and groups.get(keyword):
-            return groups[keyword].value[0]
-    return _NOTHING
 
 
 def header_of(path: Path, dataset: Any, size: int) -> Header:
@@ -465,12 +438,29 @@ def _in_order(headers: list[Header]) -> Series:
     if headers[0].frames[0].position is not None and max(places.values(), default=0) > 1:
         what = "begins a series with different images of one UID, position and number"
         return Series(paths, fault=ReadError(paths[0], what, "give each patient, or each echo, a folder of its own"))
+    fault = _kind_fault(paths[0])
+    if fault is not None:
+        return Series(paths, fault=fault)
     notes = [next((header.note for header in headers if header.note), "")]
     distances = _distances(frames) or [0.0] * len(frames)
     ties = pairwise(zip(distances, frames, strict=True))
     if any((a, one.number) == (b, two.number) and one.path != two.path for (a, one), (b, two) in ties):
         notes.append(_BY_NAME)
     return Series(paths, "; ".join(note for note in notes if note))
+
+
+def _kind_fault(path: Path) -> ReadError | None:
+    """What `check_kind` finds wrong with an image, so that it is told before any pixel is read."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            dataset: Any = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+            check_kind(dataset, int(dataset.get("NumberOfFrames") or 1), path)
+    except ReadError as fault:
+        return fault
+    # Whoever reads the image tells what is wrong.
+    except Exception:
+        pass
+    return None
 
 
 def ordered(headers: Iterable[Header]) -> list[Frame]:
