@@ -196,6 +196,18 @@ def test_one_subject_is_one_patient_wherever_its_files_lie(tmp_path):
     assert [scan.patient for scan in NiftiReader().find(tmp_path)] == ["a.nii"] * 2 + ["sub-1"] * 2 + ["sub-2"] * 2
 
 
+def test_a_copy_of_another_patients_file_is_noted(tmp_path):
+    rng = np.random.default_rng(0)
+    for patient in "abc":
+        write_nifti(tmp_path / patient / "t1.nii", rng.uniform(1, 9, (20, 20, 30)).astype(np.float32))
+    write_nifti(tmp_path / "d" / "t1.nii", np.zeros((20, 20, 30), np.float32))
+    shutil.copy(tmp_path / "a/t1.nii", tmp_path / "c/other.nii")
+    shutil.copy(tmp_path / "b/t1.nii", tmp_path / "b/copy.nii")
+    scans = NiftiReader().find(tmp_path)
+    assert [scan.name for scan in scans if scan.note] == ["a/t1.nii", "c/other.nii"]
+    assert "the same bytes as another patient's" in call("inspect", str(tmp_path), "--reader", "nifti").out
+
+
 @pytest.fixture
 def bids(tmp_path):
     """Four patients, with derivatives, masks and a note."""
@@ -328,7 +340,7 @@ def test_two_patients_with_all_ids_equal_are_never_joined(tmp_path):
     first, second = DicomReader().find(tmp_path)
     assert (first.patient, slices_of(first)) == ("p1", [10, 11, 12])
     assert (second.patient, slices_of(second)) == ("p2", [20, 21, 22])
-    assert "in several folders" in first.note
+    assert "they were kept apart" in first.note
     assert [(source.name, len(source.paths)) for source in find_sources(tmp_path)] == [("p1", 3), ("p2", 3)]
     with pytest.raises(UnimriError, match="holds 2 volumes"):
         load_kspace(tmp_path)
@@ -362,6 +374,16 @@ def test_patients_with_equal_uids_are_told_apart_by_their_id(tmp_path):
             path.rename(path.with_name(f"{number}-{path.name}"))
     assert [len(source.paths) for source in find_sources(tmp_path)] == [3, 3]
     assert [scan.patient for scan in DicomReader().find(tmp_path)] == ["P1", "P2"]
+
+
+def test_two_persons_with_equal_ids_in_one_folder_are_volumes_each(tmp_path):
+    for number in (1, 2):
+        uid = f"1.7.{number}"
+        write_patient(tmp_path, 10 * number, PatientID="", SOPInstanceUID=uid, PatientName=f"Person {number}")
+        for path in tmp_path.glob("IM*"):
+            path.rename(path.with_name(f"{number}-{path.name}"))
+    assert sorted(slices_of(scan) for scan in DicomReader().find(tmp_path)) == [[10, 11, 12], [20, 21, 22]]
+    assert [len(source.paths) for source in find_sources(tmp_path)] == [3, 3]
 
 
 def test_sessions_with_one_series_uid_are_volumes_each(tmp_path):

@@ -4,6 +4,10 @@ A reader from outside the package is written with this module, which loads no su
 """
 
 import re
+from collections import defaultdict
+from collections.abc import Hashable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -11,9 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from unimri.core.errors import reading
+from unimri.core.artifacts import sha256
+from unimri.core.errors import UnimriError, reading
 from unimri.core.plugins import Extensible
 from unimri.io.volume import Found, Negatives, Passed, Scan, Walk, nothing_found, walk
+
+_TWIN = "its file has the same bytes as another patient's: remove the copy, or say who is a patient"
+
+# Bytes of a file's ends that are compared first.
+_END = 4096
 
 # How BIDS names what belongs to one subject.
 _SUBJECT = re.compile(r"(sub-[A-Za-z0-9]+)(?:_.*)?", re.DOTALL)
@@ -134,6 +144,7 @@ def find_scans(reader: Reader, folder: Path) -> Found:
             scans = [*scans, Scan(place.as_posix(), (fault.path,), fault, reader.patient_at(place))]
         else:
             passed[fault.path] = Passed(fault.path, fault.reason)
+    scans = _twins_noted(scans)
     used = {path for scan in scans for path in scan.paths}
     for path in walked.files:
         if path not in used:
@@ -143,6 +154,40 @@ def find_scans(reader: Reader, folder: Path) -> Found:
         wanted = reader.wanted if isinstance(reader, BuiltIn) else f"scan of {type(reader).__name__}"
         raise nothing_found(folder, wanted, found.passed)
     return found
+
+
+def _twins_noted(scans: list[Scan]) -> list[Scan]:
+    """Note scans of one file whose bytes are those of another patient's: a copy would be in training and in test."""
+    alike = [[scan for scan in scans if scan.fault is None and len(scan.paths) == 1]]
+    # Sizes, then ends of files tell nearly all apart: reading all would take as long as preparing them.
+    for tell in (_size, _ends, sha256):
+        apart: defaultdict[Hashable, list[Scan]] = defaultdict(list)
+        for number, those in enumerate(alike):
+            for scan in those:
+                # Whoever reads it tells what is wrong.
+                with suppress(OSError, UnimriError):
+                    apart[number, tell(scan.paths[0])].append(scan)
+        alike = [those for those in apart.values() if len({scan.patient for scan in those}) > 1]
+    twins = {scan.name for those in alike for scan in those}
+    return [
+        replace(scan, note=f"{scan.note}; {_TWIN}" if scan.note else _TWIN) if scan.name in twins else scan
+        for scan in scans
+    ]
+
+
+def _size(path: Path) -> Hashable:
+    return path.stat().st_size
+
+
+def _ends(path: Path) -> Hashable:
+    """Bytes of a file's start, middle and end."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        parts = []
+        for place in (0, size // 2, max(0, size - _END)):
+            file.seek(place)
+            parts.append(file.read(_END))
+    return tuple(parts)
 
 
 def _compiles(pattern: str) -> str:

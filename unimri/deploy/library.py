@@ -287,7 +287,7 @@ def find_model(name: Path | str | None = None, acceleration: float | None = None
     models = list_models()
     if name is not None:
         given = Path(name)
-        if (given / DESCRIPTION).is_file() or (given.is_file() and given.suffix == SUFFIX):
+        if (given / DESCRIPTION).is_file() or (given.is_file() and given.suffix.lower() == SUFFIX):
             return given
         if given.is_file():
             raise UnimriError(f"{name}: is no model; give its folder, or its one file (*{SUFFIX})")
@@ -330,7 +330,7 @@ def pack(folder: Path, output: Path) -> None:
     """
     if output.exists():
         raise UnimriError(f"{output}: is there already; remove it, or give another name")
-    if output.suffix != SUFFIX:
+    if output.suffix.lower() != SUFFIX:
         raise UnimriError(f"{output}: a model's one file must end in {SUFFIX}")
     description = ModelDescription.load(folder).check_files(folder)
     with replacing(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:

@@ -44,7 +44,7 @@ _NO_IMAGES = (
 _BY_NAME = "images without a position or number of their own are in the order of their file names"
 _JOINED = "each image has a series UID of its own: they were taken for one stack"
 _SINGLE = "is one of several series of one image in its folder, which may be one stack"
-_DIVIDED = "a series UID is that of different images in several folders: each folder was taken for a volume"
+_DIVIDED = "its series UID is that of other images, too, of another folder, session or person: they were kept apart"
 
 # What finding reads of a header.
 _TAGS = [
@@ -53,6 +53,8 @@ _TAGS = [
     "StudyInstanceUID",
     "SeriesInstanceUID",
     "PatientID",
+    "PatientName",
+    "PatientBirthDate",
     "SeriesNumber",
     "SeriesDescription",
     "InstanceNumber",
@@ -102,6 +104,7 @@ class Header:
     ----------
     shape : rows and columns.
     title : number and description of the series.
+    person : name and date of birth. They never make a patient, since spellings differ, but show a series to be of two.
     note : what was assumed of the series.
     """
 
@@ -113,6 +116,7 @@ class Header:
     frames: tuple[Frame, ...]
     shape: tuple[Any, Any] = (None, None)
     title: tuple[str, str] = ("", "")
+    person: tuple[str, str] = ("", "")
     note: str = ""
 
     @property
@@ -260,6 +264,7 @@ def header_of(path: Path, dataset: Any, size: int) -> Header:
         frames=tuple(frames),
         shape=(dataset.get("Rows"), dataset.get("Columns")),
         title=(_text(dataset, "SeriesNumber"), _text(dataset, "SeriesDescription")),
+        person=(_text(dataset, "PatientName"), _text(dataset, "PatientBirthDate")),
     )
 
 
@@ -393,24 +398,23 @@ def _joined(headers: list[Header]) -> list[Header]:
 
 
 def _divided(root: Path, headers: list[Header]) -> list[Header]:
-    """Give series of their own to folders that have different images at the same places of one."""
-    series: defaultdict[Hashable, list[Header]] = defaultdict(list)
-    studies: defaultdict[Hashable, set[str]] = defaultdict(set)
+    """Give series of their own to sessions and persons with the series UID of another, and to folders that have
+    different images at the same places of one.
+    """
+    series: defaultdict[tuple[str, str], defaultdict[Hashable, list[Header]]] = defaultdict(lambda: defaultdict(list))
     for header in headers:
-        series[header.patient, header.study, header.series].append(header)
-        studies[header.patient, header.series].add(header.study)
+        series[header.patient, header.series][header.study, header.person].append(header)
     found: list[Header] = []
     distrusted = False
-    for own in series.values():
-        # Sessions of one patient may have been given the same UID.
-        shared = len(studies[own[0].patient, own[0].series]) > 1
-        apart = _apart(own)
-        for number, part in enumerate(apart, start=1):
-            ends = [header.study for header in part[:1] if shared] + [str(number)] * (len(apart) > 1)
-            note = _DIVIDED if len(apart) > 1 else ""
-            name = ":".join([part[0].series, *ends])
-            found += [replace(header, series=name, note=note or header.note) if ends else header for header in part]
-        distrusted |= len({header.path.relative_to(root).parts[:1] for part in apart for header in part[:1]}) > 1
+    for sharing in series.values():
+        divided = [_apart(own) for own in sharing.values()]
+        parts = [part for apart in divided for part in apart]
+        for number, part in enumerate(parts, start=1):
+            name = part[0].series if len(parts) == 1 else f"{part[0].series}:{number}"
+            note = part[0].note if len(parts) == 1 else _DIVIDED
+            found += [replace(header, series=name, note=note) for header in part]
+        for apart in divided:
+            distrusted |= len({part[0].path.relative_to(root).parts[:1] for part in apart}) > 1
     if distrusted and len({header.patient for header in headers}) == 1:
         found = [replace(header, patient="") for header in found]
     return found
