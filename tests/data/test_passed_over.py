@@ -88,6 +88,29 @@ def test_links_are_followed_in_what_is_reconstructed(tmp_path):
             one.read()
 
 
+@pytest.mark.parametrize(
+    "start", [b"/annex/objects/MD5E-s1234--abc.nii.gz\n", b"version https://git-lfs.github.com/spec/v1\n"]
+)
+@pytest.mark.parametrize(
+    ("reader", "name"),
+    [(NiftiReader(), "a.nii.gz"), (FastmriReader(), "a.h5"), (DicomReader(), "a.dcm"), (DicomReader(), "a")],
+)
+def test_files_whose_content_was_not_fetched_are_told(tmp_path, start, reader, name):
+    (tmp_path / name).write_bytes(start)
+    (scan,) = reader.find(tmp_path)
+    with pytest.raises(ReadError, match=r"is a placeholder: its content was not fetched; fetch it"):
+        reader.read_scan(scan)
+
+
+def test_names_that_a_terminal_would_obey_are_spelt_out(tmp_path):
+    write_nifti(tmp_path / "a\x1b[31m.nii", ramp(4, 5, 3))
+    (tmp_path / "b\x1b[31m\n.txt").write_text("")
+    result = call("inspect", str(tmp_path), "--reader", "nifti")
+    assert "\x1b" not in result.out
+    assert "a\\x1b[31m.nii" in result.out
+    assert "b\\x1b[31m .txt" in result.out
+
+
 def test_case_of_endings_does_not_matter_to_any_reader(tmp_path):
     write_nifti(tmp_path / "one.nii.gz", ramp(4, 5, 3)).rename(tmp_path / "ONE.NII.GZ")
     write_nifti(tmp_path / "two.nii", ramp(4, 5, 3)).rename(tmp_path / "TWO.NII")

@@ -181,12 +181,14 @@ def test_refusals_come_before_work(scans: Path, model_folder: Path, tmp_path: Pa
         shutil.copytree(scans / name, two / name)
     (two / "Cleo").mkdir()
     (two / "Cleo/t1.nii.gz").write_bytes(b"no scan")
+    (two / "Cleo/t1_mask.nii.gz").write_bytes(b"no scan")
     told: list[str] = []
     with pytest.raises(UnimriError, match=r"2 patient\(s\) with usable scans, but three at least are needed"):
         adapt(two, "shoulder", model_folder, NIFTI, output, SETTINGS, told.append)
-    assert told[0].startswith("left out: ")
-    assert "Cleo/t1.nii.gz" in told[0]
-    assert told[1] == "2 patients, 2 volumes, 10 slices; 1 volumes left out"
+    assert told[0] == "passed over: 1 file (is a mask or label map by its name): Cleo/t1_mask.nii.gz"
+    assert told[1].startswith("left out: ")
+    assert "Cleo/t1.nii.gz" in told[1]
+    assert told[2] == "2 patients, 2 volumes, 10 slices; 1 volumes left out"
     refused("no such folder", folder=tmp_path / "missing")
 
     output.mkdir()
@@ -228,6 +230,9 @@ def test_the_reader_is_told_by_the_files(tmp_path: Path) -> None:
         ("a", ["1.nii", "2.nii.gz", "3.h5", "notes.txt"], "nifti"),
         ("b", ["1.nii.gz", "2.h5", "p/3.h5"], "fastmri-h5"),
         ("c", ["IM0001", "IM0002.dcm", ".nii.gz"], "dicom"),
+        ("e", ["1.NII", "2.Nii.GZ", "3.H5"], "nifti"),
+        ("f", ["1.H5", "2.HDF5", "3.nii"], "fastmri-h5"),
+        ("g", ["1.mrd"], "ismrmrd"),
     ):
         for file in files:
             (tmp_path / name / file).parent.mkdir(parents=True, exist_ok=True)

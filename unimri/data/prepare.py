@@ -19,7 +19,7 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from unimri.core.artifacts import replacing, sha256
-from unimri.core.errors import ReadError, UnimriError
+from unimri.core.errors import ReadError, UnimriError, printable
 from unimri.core.settings import Settings
 from unimri.data.index import Entry, Fractions, Index, IndexTask, index_scans, split_patients
 from unimri.data.layouts import ReaderSettings
@@ -369,14 +369,22 @@ def inspect(folder: Path, reader: Reader, tell: Callable[[str], None] = lambda l
 def findings_table(findings: Sequence[Finding]) -> str:
     """What `inspect` found as plain text: a row a scan, and how many there are of what can be used."""
     rows = [
-        (one.patient, one.volume, one.files, *(one.shape or ("", "", "")), one.orientation, one.largest, one.fault)
+        (
+            printable(one.patient),
+            printable(one.volume),
+            one.files,
+            *(one.shape or ("", "", "")),
+            one.orientation,
+            one.largest,
+            one.fault,
+        )
         for one in findings
     ]
     sizes = ["files", "slices", "rows", "columns"]
     header = ["patient", "volume", *sizes, "orientation", "largest value", "left out because"]
     table = tabulate(rows, header, tablefmt="plain", floatfmt="g", disable_numparse=[0, 1, 8])
     usable = [one for one in findings if one.shape is not None]
-    told = [f"{one.volume}: {text}" for one in findings for text in one.notes]
+    told = [f"{printable(one.volume)}: {text}" for one in findings for text in one.notes]
     return "\n".join(
         [
             *(table, ""),

@@ -210,7 +210,7 @@ def _at_work(work: Path) -> Iterator[None]:
 
 
 def guess_reader(folder: Path) -> Reader:
-    """The reader of what most files of a folder are: NIfTI, fastMRI's HDF5, or else DICOM.
+    """The reader of what most files of a folder are: NIfTI, fastMRI's HDF5, ISMRMRD by its own ending, or else DICOM.
 
     Raises
     ------
@@ -220,6 +220,7 @@ def guess_reader(folder: Path) -> Reader:
     counts = {
         "nifti": sum(has_suffix(path, nifti.ENDS) for path in files),
         "fastmri-h5": sum(has_suffix(path, fastmri.ENDS) for path in files),
+        "ismrmrd": sum(has_suffix(path, (".mrd",)) for path in files),
     }
     best = max(counts, key=lambda name: counts[name])
     return parse_reader(best if counts[best] else "dicom")

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.arrays import MAX_DEFLATE_RATIO as MAX_DEFLATE_RATIO
-from unimri.core.errors import ReadError, UnimriError
+from unimri.core.errors import ReadError, UnimriError, printable
 from unimri.io.notes import note
 from unimri.physics.acquisition import Acquisition, AxesError, Lines, MaskError, Sampling, check_axes, check_whole
 
@@ -103,6 +104,11 @@ class Scan:
 
     def check(self) -> None:
         """Raise the fault that finding has shown, or give its note; whoever reads calls it first."""
+        # Whoever reads it tells of other faults.
+        with suppress(OSError):
+            if len(self.paths) == 1:
+                with self.paths[0].open("rb") as file:
+                    check_fetched(self.paths[0], file.read(64))
         if self.fault is not None:
             raise self.fault
         if self.note:
@@ -154,6 +160,13 @@ class Provenance:
             f"Reconstructed by unimri {self.version} (model {self.model}, anatomy {self.anatomy}) "
             f"from k-space {undersampled}, acceleration {self.acceleration:.3g}"
         )
+
+
+def check_fetched(path: Path, start: bytes) -> None:
+    """Raise ReadError for a file that, as it starts, stands for content which git-annex or Git LFS has to fetch."""
+    if start.startswith((b"/annex/objects/", b"version https://git-lfs.")):
+        mend = "fetch it, with `datalad get` or `git lfs pull`"
+        raise ReadError(path, "is a placeholder: its content was not fetched", mend)
 
 
 def check_folder(folder: Path) -> None:
@@ -387,7 +400,7 @@ def passed_lines(passed: Iterable[Passed], root: Path, private: bool = False) ->
     lines = []
     for reason, those in reasons.items():
         line = f"passed over: {len(those)} {'file' if len(those) == 1 else 'files'} ({reason})"
-        names = list(dict.fromkeys(name_below(root, one.shown or one.path) for one in those))
+        names = list(dict.fromkeys(printable(name_below(root, one.shown or one.path)) for one in those))
         more = f", and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
         lines.append(line if private else f"{line}: {', '.join(names[:_NAMES])}{more}")
     return lines

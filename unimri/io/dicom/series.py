@@ -23,7 +23,17 @@ from unimri.core import artifacts
 from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.io.dicom.groups import functional_group, is_enhanced
 from unimri.io.dicom.kinds import check_kind
-from unimri.io.volume import MAX_DEFLATE_RATIO, Passed, Plane, describe, excluded, turn_affine
+from unimri.io.volume import (
+    FOREIGN,
+    MAX_DEFLATE_RATIO,
+    Passed,
+    Plane,
+    check_fetched,
+    describe,
+    excluded,
+    has_suffix,
+    turn_affine,
+)
 
 Key = TypeVar("Key", bound=Hashable)
 
@@ -155,6 +165,8 @@ def read_header(path: Path) -> Header | None:
 
 def _read_header(path: Path, file: BinaryIO) -> Header | None:
     start, size = file.read(132), os.fstat(file.fileno()).st_size
+    if not has_suffix(path, FOREIGN):
+        check_fetched(path, start)
     says_dicom = start[128:] == b"DICM" or path.suffix.lower() == ".dcm"
     # Groups 0002 and 0008 come first in a data set: without the check, any file would be parsed to its end.
     if not says_dicom and start[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"):
