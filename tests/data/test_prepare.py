@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import zlib
 from pathlib import Path
+from typing import Any
 
 import h5py
 import nibabel as nib
@@ -11,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from pydantic import ValidationError
-from scan_files import write_nifti, write_series
+from scan_files import ramp, write_nifti, write_series
 
 from unimri.core.errors import UnimriError
-from unimri.data.layouts import DicomReader, NiftiReader
-from unimri.data.prepare import PreparationSettings, PreparationTask, centre_crop, prepare, to_size
+from unimri.data.layouts import DicomReader, NiftiReader, parse_reader
+from unimri.data.prepare import PreparationSettings, PreparationTask, centre_crop, inspect, prepare, to_size
 from unimri.data.store import TEXT, PreparedData
 
 SMALL = PreparationSettings(image_size=16, crop=16)
@@ -287,3 +288,21 @@ def test_unknown_settings_are_refused():
         PreparationSettings(size=3)
     with pytest.raises(ValidationError, match="shards"):
         PreparationSettings(shards=0)
+
+
+def test_whatever_a_library_raises_on_a_scan_is_that_scans_fault(tmp_path: Path, monkeypatch: Any) -> None:
+    for name in ("a", "b"):
+        write_nifti(tmp_path / f"{name}.nii", ramp(3, 4, 5))
+    reader = parse_reader("nifti")
+    read = type(reader).read
+
+    def failing(self: Any, paths: tuple[Path, ...]) -> Any:
+        if paths[0].name == "a.nii":
+            raise AttributeError("DOE^JANE has no such thing")
+        return read(self, paths)
+
+    monkeypatch.setattr(type(reader), "read", failing)
+    first, second = inspect(tmp_path, reader)
+    mend = "open it with another program and save it anew, or remove it"
+    assert first.fault.endswith(f"a.nii: cannot be read (AttributeError); {mend}")
+    assert second.shape is not None

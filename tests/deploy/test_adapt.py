@@ -144,7 +144,11 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     watch = Stop(at=5)
     with pytest.raises(RuntimeError, match="the power went"):
         adapt(scans, "shoulder", shared_model, NIFTI, tmp_path, SETTINGS, callbacks=[watch])
-    assert [path.name for path in tmp_path.iterdir()] == [".shoulder-work"]
+    work = tmp_path / ".shoulder-work"
+    assert list(tmp_path.iterdir()) == [work]
+    # No patient's pixels stay behind.
+    assert work.stat().st_mode & 0o777 == 0o700
+    assert not list(work.rglob("*.h5"))
     watch.at = None
     # Also after what was killed in the middle of the report.
     (tmp_path / "shoulder.png").touch()
@@ -153,6 +157,19 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
     assert watch.begun == [0, 3]
     assert digests(tmp_path) == digests(whole[0])
     assert not (tmp_path / ".shoulder-work").exists()
+
+
+def test_two_at_once_do_not_disturb_each_other(scans: Path, shared_model: Path, tmp_path: Path) -> None:
+    class Second(Callback):
+        told = ""
+
+        def on_start(self, course: Course) -> None:
+            arguments = ("adapt", scans, "--name", "shoulder", "-m", shared_model, "-o", tmp_path, "--threads", 1)
+            Second.told = call(*arguments).err
+
+    adapt(scans, "shoulder", shared_model, NIFTI, tmp_path, SETTINGS, callbacks=[Second()])
+    assert ".shoulder-work: another `unimri adapt` is at work there; wait for it" in Second.told
+    assert (tmp_path / "shoulder.aspin.safetensors").exists()
 
 
 def test_ctrl_c_is_one_line(scans: Path, shared_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import nibabel as nib
@@ -236,6 +237,34 @@ def test_scores_are_not_written_over(shared_model: Path, images: NDArray[np.floa
     fails("scores.csv: is there already", "reconstruct", *arguments)
     assert Path("scores.csv").read_text() == "mine"
     assert not Path("out").exists()
+
+
+def test_whatever_is_raised_on_a_volume_ends_no_other(
+    shared_model: Path, images: NDArray[np.float32], nowhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        write_nifti(nowhere / f"in/{NAME}-{name}.nii.gz", images)
+    whole = Model.reconstruct_volume
+    done: list[int] = []
+
+    def failing(self: Model, *arguments: Any, **options: Any) -> Any:
+        done.append(len(done))
+        if done[-1] % 3 == 1:
+            raise ZeroDivisionError(f"of {NAME}")
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(Model, "reconstruct_volume", failing)
+    arguments = ("reconstruct", "in", "-m", shared_model, "-a", "brain", "--threads", 1)
+    result = call(*arguments, "-o", "out")
+    assert (result.status, sorted(path.name for path in Path("out").iterdir())) == (
+        1,
+        [f"{NAME}-{k}.nii.gz" for k in "ac"],
+    )
+    assert f"in/{NAME}-b.nii.gz: cannot be reconstructed (ZeroDivisionError: of {NAME})" in result.err
+    assert "2 of 3 volumes" in result.out
+    result = call(*arguments, "-o", "private", "--deidentify")
+    assert "volume 2: left out: the input: cannot be reconstructed (ZeroDivisionError)" in result.err
+    assert NAME not in result.err + result.out
 
 
 def test_a_damaged_volume_is_left_out(shared_model: Path, images: NDArray[np.float32], nowhere: Path) -> None:

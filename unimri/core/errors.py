@@ -113,4 +113,5 @@ def reading(path: Path) -> Iterator[None]:
         log.debug("%s", path, exc_info=True)
         # Not what it says: that may hold a header's value.
         reason = f"cannot be read ({type(fault).__name__})"
-        raise ReadError(path, reason, "open it with another program and save it anew, or remove it") from fault
+        mend = "open it with another program and save it anew, or remove it"
+        raise unreadable(path, fault, reason, mend) from fault

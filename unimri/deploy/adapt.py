@@ -191,6 +191,7 @@ def _at_work(work: Path) -> Iterator[None]:
     ------
     UnimriError : when another process has it.
     """
+    new = not work.parent.exists()
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         lock = try_lock(work / ".lock")
@@ -207,6 +208,8 @@ def _at_work(work: Path) -> Iterator[None]:
         remove(work / "data")
         if done or not (work / "checkpoints").exists():
             remove(work)
+        if new and not any(work.parent.iterdir()):
+            work.parent.rmdir()
 
 
 def guess_reader(folder: Path) -> Reader:

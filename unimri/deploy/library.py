@@ -84,14 +84,15 @@ class Quality(Settings):
 
     @classmethod
     def of(cls, slices: int, patients: int, own: tuple[float, float], zero_filled: tuple[float, float]) -> Self:
-        """From PSNR and SSIM of the model and of zero filling, rounded to four decimals."""
+        """From PSNR and SSIM of the model and of zero filling."""
         return cls(
             slices=slices,
             patients=patients,
-            psnr_db=round(own[0], 4),
-            ssim_percent=round(own[1], 4),
-            zero_filled_psnr_db=round(zero_filled[0], 4),
-            zero_filled_ssim_percent=round(zero_filled[1], 4),
+            # Not rounded: whoever prints them rounds once.
+            psnr_db=own[0],
+            ssim_percent=own[1],
+            zero_filled_psnr_db=zero_filled[0],
+            zero_filled_ssim_percent=zero_filled[1],
         )
 
 

@@ -113,15 +113,15 @@ class Model:
 
         Raises
         ------
-        UnimriError : when the acceleration is not above 1 and at most `size`, or its centre leaves no lines to draw.
+        UnimriError : when the acceleration is below 1 or above `size`, or its centre leaves no lines to draw.
         """
         wanted = self.acceleration if acceleration is None else acceleration
         if size < 2:
             raise UnimriError(
                 f"{size} phase-encoding line(s): cannot be undersampled; give images of two lines or more"
             )
-        if not 1 < wanted <= size:
-            raise UnimriError(f"acceleration: {wanted:g}; allowed: above 1 and at most {size}, the number of lines")
+        if not 1 <= wanted <= size:
+            raise UnimriError(f"acceleration: {wanted:g}; allowed: 1 to {size}, the number of lines")
         return draw_masks(self.description.mask, size, wanted)
 
     def undersample(self, images: Array, acceleration: float | None = None) -> tuple[Array, NDArray[np.bool_]]:

@@ -1,6 +1,7 @@
 """Whole scans: each volume in, its reconstruction out in the format that it came in."""
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,10 +148,8 @@ def _reason(source: Source, fault: Exception, deidentify: bool) -> str:
         return str(fault)
     if isinstance(fault, ReadError):
         return f"{fault.reason}; {fault.mend}"
-    text = str(fault)
-    for path in (*source.paths, source.root):
-        text = text.replace(str(path), "the input")
-    return text
+    paths = sorted({str(path) for path in (*source.paths, source.root)}, key=len, reverse=True)
+    return re.sub(rf"(?<![\w/.-])({'|'.join(map(re.escape, paths))})(?![\w/.-])", "the input", str(fault))
 
 
 def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) -> Outcome:
