@@ -299,6 +299,9 @@ def test_a_damaged_file_is_told(inputs, tmp_path, damage, says):
     path = tmp_path / "tuned.json"
     tune(TotalVariation(iterations=2), "head", inputs / "data", inputs / "mask.npz", MetricSettings(), 1, path)
     path.write_text(damage(path.read_text()))
+    with pytest.raises(UnimriError, match=r"tuned\.json: is not the file that was made"):
+        load_reconstructor(path, "head")
+    path.with_name("tuned.json.sha256").unlink()
     with pytest.raises(UnimriError, match=says) as fault:
         load_reconstructor(path, "head")
     assert "\n" not in str(fault.value)

@@ -46,6 +46,7 @@ def note_digests(store):
     manifest = pd.read_csv(store / "manifest.csv", dtype=TEXT)
     manifest["shard_sha256"] = [sha256(store / name) for name in manifest["shard"]]
     manifest.to_csv(store / "manifest.csv", index=False)
+    (store / "manifest.csv.sha256").unlink(missing_ok=True)
 
 
 def damage(shard):
@@ -140,6 +141,18 @@ def test_a_shard_with_other_bytes_than_the_manifest_says_is_refused(store):
     assert len(PreparedData(store).split("train").batch(range(8))) == 8
 
 
+def test_an_edited_manifest_is_refused(store):
+    path = store / "manifest.csv"
+    PreparedData(store)
+    path.write_text(path.read_text().replace(",train,", ",test,", 1))
+    with pytest.raises(UnimriError, match=rf"^{path}: is not the file that was made .*`snakemake --force {path}`"):
+        PreparedData(store)
+    content = store / "shard-000.json"
+    content.write_text(content.read_text().replace('"start": 0', '"start": 1', 1))
+    with pytest.raises(UnimriError, match=rf"^{content}: is not the file that was made"):
+        ShardContent.load(content)
+
+
 def test_a_shard_is_digested_once_a_process(store, monkeypatch):
     PreparedData(store)
     monkeypatch.setattr("unimri.core.artifacts.sha256", lambda path: pytest.fail(f"{path} is read once more"))
@@ -173,6 +186,7 @@ def test_a_slice_set_can_go_to_a_worker_process(store):
 def test_a_missing_or_strange_manifest_is_reported(tmp_path, store):
     with pytest.raises(UnimriError, match=r"manifest\.csv: no such file; run prepare"):
         PreparedData(tmp_path / "none")
+    (store / "manifest.csv.sha256").unlink()
     for content in ("", "a,b\n1,2\n", (store / "manifest.csv").read_text().splitlines()[0]):
         (store / "manifest.csv").write_text(content)
         with pytest.raises(UnimriError, match="run prepare again"):

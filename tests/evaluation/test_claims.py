@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from scores import METRICS, row, write_scores, write_tables
 from typer.testing import CliRunner
 
 from unimri.cli.__main__ import app
+from unimri.config import load_config
 from unimri.core.artifacts import write_json
 from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import averages
@@ -21,6 +23,8 @@ from unimri.evaluation.claims import (
 )
 from unimri.evaluation.paper import parameter_table, published
 from unimri.evaluation.statistics import Pair, StatisticsSettings, compare
+from unimri.evaluation.tables import note_tables
+from unimri.report.experiment import made_from
 
 ROOT = Path(__file__).parents[2]
 ANATOMIES = ["brain", "knee", "cardiac", "abdomen", "prostate"]
@@ -235,6 +239,45 @@ def test_show_says_how_many_claims_held(tmp_path):
     result = CliRunner().invoke(app, ["show", str(ROOT / "config.yaml"), str(overlay)])
     assert result.exit_code == 0
     assert f"{read_summary(tables)} {tables}/claims.md says which." in result.output
+
+
+def test_show_refuses_the_table_of_another_configuration(tmp_path):
+    write_scores(tmp_path / "a.csv", papers_scores((4,), ["brain"], patients=2))
+    tables = tmp_path / "results/tables"
+    write_tables([tmp_path / "a.csv"], {"brain": "simulated"}, tables)
+    write_json(tables / "origins.json", {"brain": "simulated"})
+    overlay = tmp_path / "overlay.yaml"
+    configs = [ROOT / "config.yaml", overlay]
+
+    def show(**changes):
+        overlay.write_text(yaml.safe_dump({"results": f"{tmp_path}/results"} | changes))
+        result = CliRunner().invoke(app, ["show", *map(str, configs)])
+        return result.exit_code, result.output + str(result.exception)
+
+    def note():
+        note_tables(tables, **made_from(load_config(*configs).model_dump(mode="json")))
+
+    show()
+    note()
+    assert show()[0] == 0
+    # How a training is run changes no table.
+    assert show(training={"checkpoint_minutes": 1, "processes": 2})[0] == 0
+    status, said = show(anatomies={"brain": {"simulation": {"noise": 0.5}}}, seed=7)
+    assert status == 1
+    assert f"{tables}/table1.csv: was made with another configuration: anatomies.brain.simulation.noise was " in said
+    assert "now 0.5; seed was 2021, now 7; run `snakemake` with this one" in said
+    # Of paths, which no artifact names, a digest tells that they differ.
+    scans = {"anatomies": {"brain": {"path": str(tmp_path)}}}
+    assert "anatomies.brain.path was None, now (not shown)" in show(**scans)[1]
+    note()
+    scans["anatomies"]["brain"]["path"] = str(tables)
+    assert "paths, which are not shown, were others" in show(**scans)[1]
+    assert str(tmp_path) not in (tables / "made.json").read_text()
+    show()
+    note()
+    path = tables / "table1.csv"
+    path.write_text(path.read_text().replace("3", "4", 1))
+    assert f"{path}: is not the file that was made" in show()[1]
 
 
 def test_the_line_counts_each_claim_once():

@@ -184,7 +184,9 @@ def test_a_file_that_is_damaged_or_of_other_data_is_refused(evaluated):
     (folder / "torn.h5").write_bytes((folder / "kept.h5").read_bytes()[:-500])
     with pytest.raises(UnimriError, match=r"torn\.h5: "):
         score(folder / "torn.h5", folder, MetricSettings(), output)
+    # That of another preparation.
     manifest = (folder / "manifest.csv").read_text()
+    (folder / "manifest.csv.sha256").unlink()
     (folder / "manifest.csv").write_text(manifest.replace(",p2,", ",p3,"))
     with pytest.raises(UnimriError, match=r"kept\.h5: was made from other data than .*; reconstruct again"):
         score(folder / "kept.h5", folder, MetricSettings(), output)

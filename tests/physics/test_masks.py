@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from unimri.core.errors import UnimriError
-from unimri.physics.masks import PRESETS, Masks, MaskSettings, draw_masks, load_masks, read_mask, save_masks
+from unimri.physics.masks import (
+    PRESETS,
+    Gaussian1D,
+    Masks,
+    MaskSettings,
+    draw_masks,
+    load_masks,
+    read_mask,
+    save_masks,
+)
 
 ADAPTER: TypeAdapter[MaskSettings] = TypeAdapter(MaskSettings)
 
@@ -103,3 +112,19 @@ def test_a_mask_has_finite_numbers(tmp_path, values):
 def test_one_line_cannot_be_undersampled(preset):
     with pytest.raises(UnimriError, match="one phase-encoding line cannot be undersampled"):
         draw_masks(ADAPTER.validate_python({"preset": preset}), 1, 4.0)
+
+
+def test_masks_whose_lines_were_rolled_are_refused(tmp_path):
+    path = tmp_path / "4x.npz"
+    save_masks(draw_masks(Gaussian1D(), 32, 4), path)
+    masks = load_masks(path)
+    with np.load(path) as content:
+        np.savez(path, masks=np.roll(masks.masks, 1, axis=-1), about=content["about"])
+    for read in (load_masks, read_mask):
+        with pytest.raises(
+            UnimriError, match=rf"^{path}: is not the file that was made .*make it again: `unimri masks draw`"
+        ):
+            read(path)
+    # A mask of somebody's own, of which nothing is noted.
+    (tmp_path / "4x.npz.sha256").unlink()
+    assert load_masks(path).masks.sum() == masks.masks.sum()

@@ -12,9 +12,13 @@ from safetensors.torch import load_file
 from unimri.core.artifacts import sha256
 from unimri.core.errors import UnimriError
 from unimri.data.store import PreparedData
+from unimri.evaluation.reconstruct import reconstruct_test_split
+from unimri.evaluation.reconstructions import Reconstruction
+from unimri.metrics.score import AS_TRAINED
 from unimri.models import conditioning
 from unimri.models.folder import load_model
 from unimri.physics.fourier import lines, undersample
+from unimri.physics.masks import Gaussian1D, draw_masks, save_masks
 from unimri.training import run
 from unimri.training.checkpoints import Checkpoints
 from unimri.training.run import run_training
@@ -286,3 +290,29 @@ def test_a_network_that_is_not_what_was_trained_is_refused(experiment, pretraine
                 experiment.train(stage, tmp_path / "x", "head", "hand", **given)
         turn_a_bit_over(path)
     load_model(base)
+
+
+def test_what_a_network_was_not_trained_with_is_refused(experiment, pretrained, tmp_path) -> None:
+    teachers = {name: experiment.train("independent", tmp_path / name, name) for name in ("head", "hand")}
+    other = shutil.copytree(experiment.folder / "data/head", tmp_path / "data/head")
+    manifest = other / "manifest.csv"
+    rows = manifest.read_text()
+    splits = rows.replace(",train,", ",test,", 1)
+    save_masks(draw_masks(Gaussian1D(seed=1), 16, 4), tmp_path / "other.npz")
+    files, wanted = experiment.files("head", "hand", base=pretrained, teachers=teachers), {"method": "m", "seed": 1}
+    given = {"condition": AS_TRAINED, "model": teachers["head"]}
+    one = Reconstruction.model_validate(wanted | given)
+    for data, mask, changed in (
+        (experiment.folder / "data/head", tmp_path / "other.npz", tmp_path / "other.npz"),
+        (other, files.mask, manifest),
+    ):
+        # Of another preparation, and so without a note that would give it away.
+        manifest.write_text(splits)
+        manifest.with_name("manifest.csv.sha256").unlink(missing_ok=True)
+        says = rf"^{changed}: is not the file that was made .*model.json was made from another: `snakemake --force .*"
+        with pytest.raises(UnimriError, match=says):
+            replace(files, data={**files.data, "head": data}, mask=mask).digests()
+        with pytest.raises(UnimriError, match=says):
+            reconstruct_test_split("head", data, mask, [one], tmp_path / "x.h5")
+    manifest.write_text(rows)
+    reconstruct_test_split("head", other, files.mask, [one], tmp_path / "x.h5")

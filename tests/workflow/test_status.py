@@ -76,6 +76,76 @@ def test_what_a_change_makes_stale_is_said_with_the_reason(copy: Path, tmp_path:
     assert (state, detail) == ("stale", "its input results-tiny/data/prostate/manifest.csv is gone")
 
 
+def damage(path: Path) -> None:
+    times, content = path.stat(), bytearray(path.read_bytes())
+    content[-2] ^= 64
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_what_is_gone_or_changed_is_named_with_the_mend(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.parent, tmp_path / "copy", symlinks=True)
+    results = tmp_path / "copy" / finished.name
+
+    def status(*overlays: Path) -> tuple[int, list[str], list[str]]:
+        run = subprocess.run(
+            [sys.executable, "-m", "unimri.cli", "status", *map(str, [*CONFIGS, *overlays])],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path / "copy",
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        return run.returncode, run.stdout.splitlines(), run.stderr.splitlines()
+
+    code, out, err = status()
+    assert (code, err) == (0, [])
+    assert out[-1] == "34 trainings: 34 done"
+    lost = [
+        "data/brain/shard-000.h5",
+        "data/knee/manifest.csv",
+        "4x/seed2021/pretrained/last/model.safetensors",
+        "4x/seed2021/shared/model.safetensors",
+    ]
+    changed = [
+        "data/cardiac/shard-000.h5",
+        "data/brain/skipped.csv",
+        "masks/4x.npz",
+        "4x/seed2021/independent/brain/model.safetensors",
+        "4x/seed2021/pretrained/aspin/prostate.safetensors",
+        "4x/scores/brain.csv",
+        "tables/table1.csv",
+    ]
+    for name in lost:
+        (results / name).unlink()
+    for name in changed:
+        damage(results / name)
+    code, out, err = status()
+    assert code == 1
+    for names, says in ((lost, "no such file"), (changed, "is not the file that was made (SHA-256)")):
+        for name in names:
+            path = f"{finished.name}/{name}"
+            assert f"unimri: {path}: {says}; make it again: `snakemake --force {path}` with your configuration" in err
+    assert len(err) == len(lost) + len(changed)
+    states = {tuple(line.split()[2:4]): line for line in out if line.startswith("4x ")}
+    assert "damaged" in states["pretrained", "pretrained"]
+    assert "damaged" in states["independent", "brain"]
+
+
+def test_what_snakemake_makes_again_is_not_called_done(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished.parent, tmp_path / "copy", symlinks=True)
+    overlay = tmp_path / "noise.yaml"
+    overlay.write_text("anatomies: {prostate: {simulation: {noise: 0.1}}}\n")
+    command = [sys.executable, "-m", "unimri.cli", "status", *map(str, [*CONFIGS, overlay])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path / "copy", env=environment)
+    (line,) = [line for line in run.stdout.splitlines() if "independent" in line and "prostate" in line]
+    assert "stale" in line
+    (line,) = [line for line in run.stdout.splitlines() if "independent" in line and "brain" in line]
+    assert "done" in line
+    assert "simulate (1)" in run.stdout.splitlines()[-1]
+
+
 def test_a_training_under_way_is_reported_from_its_checkpoint(copy: Path) -> None:
     class Stop(Callback):
         def on_step(self, step: int, loss: float, learning_rate: float) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from unimri.classical.settings import TotalVariation, Tuned, Wavelet
-from unimri.core.artifacts import sha256, write_json
+from unimri.core.artifacts import as_json, check_noted, noting, sha256
 from unimri.core.errors import UnimriError
 from unimri.core.machine import use_threads
 from unimri.core.provenance import code_digest, versions
@@ -68,10 +68,11 @@ def tune(
     }
     earlier = None
     with suppress(UnimriError):
+        check_noted(output)
         earlier = read_settings(Tuned, output, "tune again")
     if earlier is not None and all(getattr(earlier, name) == value for name, value in follows_from.items()):
         # Written anew all the same: its time says that it is up to date.
-        write_json(output, earlier.model_dump())
+        _write(output, earlier)
         return
     # Here, because sigpy takes seconds to import.
     from unimri.classical.reconstruction import classical_reconstructor
@@ -103,7 +104,12 @@ def tune(
         tried[0.0],
     )
     found = {"weight": best, "psnr_db": tried[best], "tried": list(tried.items())}
-    write_json(output, Tuned.model_validate(follows_from | found).model_dump())
+    _write(output, Tuned.model_validate(follows_from | found))
+
+
+def _write(path: Path, tuned: Tuned) -> None:
+    with noting(path) as temporary:
+        temporary.write_text(as_json(tuned.model_dump()), encoding="utf-8")
 
 
 def mean_psnr(

@@ -364,25 +364,41 @@ def show(config: Configs = None) -> None:
     """Print Table 1 of a finished experiment, and say where everything lies."""
     from unimri.config import load_config
     from unimri.evaluation.tables import show_tables
+    from unimri.report.experiment import made_from
 
-    typer.echo(show_tables(load_config(*(config or DEFAULT)).results))
+    loaded = load_config(*(config or DEFAULT))
+    typer.echo(show_tables(loaded.results, **made_from(loaded.model_dump(mode="json"))))
 
 
 @app.command(rich_help_panel=EXPERIMENT)
 def status(config: Configs = None) -> None:
-    """Say which trainings are done, stale, under way with how far, or waiting, from the artifacts alone."""
+    """Say which trainings are done, stale, under way with how far, or waiting, and which files are gone or changed.
+
+    Ends with status 1 if any is.
+    """
     from collections import Counter
 
     from tabulate import tabulate
 
     from unimri.config import load_config
     from unimri.workflow.plan import WorkflowPlan
-    from unimri.workflow.status import Standing, standings
+    from unimri.workflow.status import Standing, faults, snakemake_plan, standings
 
-    found = list(standings(WorkflowPlan(load_config(*(config or DEFAULT)))))
+    plan, files = WorkflowPlan(load_config(*(config or DEFAULT))), snakemake_plan(config or DEFAULT)
+    found = list(standings(plan, files))
     typer.echo(tabulate(found, [*Standing._fields], tablefmt="plain", disable_numparse=True))
     counts = Counter(standing.state for standing in found)
     typer.echo(f"\n{len(found)} trainings: {', '.join(f'{number} {state}' for state, number in counts.items())}")
+    if files is None:
+        typer.echo("what Snakemake would make again is not known: it cannot be asked; `snakemake -n` says why")
+    elif pending := Counter(file.rule for file in files.values() if file.pending):
+        rules = ", ".join(f"{rule} ({number})" for rule, number in pending.items())
+        typer.echo(f"files that `snakemake` makes or makes again, by rule: {rules}")
+    wrong = faults(plan, files)
+    for line in wrong:
+        typer.echo(f"unimri: {' '.join(line.split())}", err=True)
+    if wrong:
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=EXPERIMENT)

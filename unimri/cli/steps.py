@@ -172,13 +172,14 @@ def tables(
     output: Output,
     studies: Annotated[str, typer.Option(help="The studies' columns, as JSON: anatomies by study.")] = "{}",
     other_mask: Annotated[list[Path] | None, typer.Option(help="Scores with a mask of the study of masks.")] = None,
+    made_from: Annotated[str, typer.Option(help="The configuration that they depend on and its digest, as JSON.")] = "",
 ) -> None:
     """Write Tables 1 and S2, comparisons, conventions, the paper's claims, the parameter table and the studies'."""
     from unimri.core.artifacts import write_json
     from unimri.evaluation.paper import parameter_table, write_parameters
     from unimri.evaluation.statistics import StatisticsSettings
     from unimri.evaluation.study_tables import StudyName
-    from unimri.evaluation.tables import ORIGINS, write_tables
+    from unimri.evaluation.tables import ORIGINS, note_tables, write_tables
     from unimri.metrics.base import MetricSettings
     from unimri.models.cascade import D5C5
     from unimri.models.folder import base_tensors
@@ -196,6 +197,8 @@ def tables(
     write_tables(scores, method, origins, metrics, resampling, parameters, layer, output, tried, other_mask or [])
     write_parameters(base, aspin, len(origins), output)
     write_json(output / ORIGINS, origins)
+    if made_from:
+        note_tables(output, **parse_settings(dict[str, Any], made_from, "--made-from"))
 
 
 @app.command(rich_help_panel=STEPS)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unimri.core.errors import UnimriError, unreadable
+from unimri.core.settings import parse_json
 
 
 @contextmanager
@@ -75,7 +76,12 @@ def write_private(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` to `path` as JSON with sorted keys, so that equal content is equal bytes."""
-    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    write_text(path, as_json(content))
+
+
+def as_json(content: Any) -> str:
+    """The text of `write_json`."""
+    return json.dumps(content, indent=2, sort_keys=True) + "\n"
 
 
 def sha256(path: Path) -> str:
@@ -106,6 +112,60 @@ def check_made(path: Path, digest: str, mend: str) -> None:
 @lru_cache(4096)
 def _sha256(path: Path, *_: int) -> str:
     return sha256(path)
+
+
+@contextmanager
+def noting(path: Path) -> Iterator[Path]:
+    """As `replacing` for a file, and note its SHA-256 beside it, as `sha256sum --check` reads it; see `check_noted`."""
+    note = _note(path)
+    with replacing(path) as temporary:
+        yield temporary
+        digest = sha256(temporary)
+        # Killed before the new one is written, it has none, and passes for what it is: a file to be made again.
+        note.unlink(missing_ok=True)
+    write_text(note, f"{digest}  {path.name}\n")
+
+
+def check_noted(path: Path, again: str = "") -> None:
+    """Compare a file with the SHA-256 that was noted when it was made: beside it, or in the record of its training.
+
+    Parameters
+    ----------
+    again : how to make it again; blank for what the workflow alone makes.
+
+    Raises
+    ------
+    UnimriError : when it is not the file that was made. A file of which nothing is noted is taken as it is.
+    """
+    digest = _noted(path)
+    if digest is not None:
+        # What is no longer below the experiment's results cannot be made again where it lies.
+        given = any((folder / "description.json").exists() for folder in path.parents[:2])
+        check_made(path, digest, again or ("copy the model again" if given else make_again(path)))
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _noted(path: Path) -> str | None:
+    try:
+        return _note(path).read_text(encoding="ascii").partition(" ")[0]
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError):
+        return ""
+    model, own = "model.json", f"{path.name.partition('.')[0]}.json"
+    for record, name in (
+        (path.with_name(own), path.name),
+        (path.with_name(model), path.name),
+        (path.parent.parent / model, f"{path.parent.name}/{path.name}"),
+    ):
+        try:
+            return str(parse_json(record.read_text(encoding="utf-8"))["files"][name])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
 
 
 def make_again(path: Path) -> str:

@@ -1,6 +1,7 @@
 """What all typed settings share. Each section's settings stand beside the code that they steer."""
 
 import json
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from reprlib import Repr
@@ -112,6 +113,24 @@ def read_settings(kind: type[T], path: Path, again: str) -> T:
         return parse_settings(kind, text, str(path))
     except UnimriError as error:
         raise UnimriError(f"{error}; {again}") from None
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], but: Collection[str] = ()) -> list[str]:
+    """What differs between two dictionaries of settings, in words, but for some dotted keys."""
+    old, new = flat(before), flat(now)
+    return [
+        f"{key} was {old.get(key)}, now {new.get(key)}"
+        for key in sorted(old.keys() | new.keys())
+        if key not in but and old.get(key) != new.get(key)
+    ]
+
+
+def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Values of nested settings by their dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
 
 
 def _describe(error: Any, known: dict[str, Any]) -> str:

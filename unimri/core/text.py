@@ -7,19 +7,20 @@ from pathlib import Path
 import pandas as pd
 from tabulate import tabulate
 
-from unimri.core.artifacts import replacing
+from unimri.core.artifacts import noting, replacing
 
 
-def write_csv(path: Path, frame: pd.DataFrame, small: Iterable[str] = ()) -> None:
+def write_csv(path: Path, frame: pd.DataFrame, small: Iterable[str] = (), noted: bool = False) -> None:
     """Write a frame as CSV: six decimals, accelerations as short as can be, nothing for a missing value.
 
-    Columns that are `small` would show as zero what is not: they have six significant digits.
+    Columns that are `small` would show as zero what is not: they have six significant digits. What is computed with
+    later is `noted`, see `unimri.core.artifacts.noting`.
     """
     short = {column: ["" if math.isnan(value) else f"{value:.6g}" for value in frame[column]] for column in small}
     frame = frame.assign(**short)
     if "acceleration" in frame:
         frame = frame.assign(acceleration=[f"{value:g}" for value in frame["acceleration"]])
-    with replacing(path) as temporary:
+    with (noting if noted else replacing)(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
 
 

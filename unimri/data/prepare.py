@@ -32,7 +32,7 @@ from unimri.io.volume import Scan, passed_lines
 log = logging.getLogger(__name__)
 
 # What a store's folder may hold before it is replaced; a workflow adds its own hidden time stamp.
-OURS = ("shard-*.h5", "shard-*.json", "manifest.csv", "sources.csv", "skipped.csv", ".snakemake_timestamp")
+OURS = ("shard-*.h5", "shard-*.json", "manifest.csv", "sources.csv", "skipped.csv", "*.sha256", ".snakemake_timestamp")
 
 
 Geometry = Literal["crop", "resize"]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unimri.core.artifacts import replacing, sha256, write_json
+from unimri.core.artifacts import as_json, check_noted, noting, replacing, sha256
 from unimri.core.errors import UnimriError
 from unimri.core.hdf5 import hdf5_file
 from unimri.core.settings import Settings, read_settings
@@ -68,6 +68,7 @@ class ShardContent(Settings):
         UnimriError
             When the file is missing or damaged.
         """
+        check_noted(path)
         return read_settings(cls, path, "run prepare again")
 
 
@@ -103,7 +104,8 @@ def writing_shard(path: Path, anatomy: str, image_size: int) -> Iterator["ShardW
                 yield writer
             digest = sha256(temporary)
         content = ShardContent(anatomy=anatomy, sha256=digest, volumes=writer.volumes, skipped=writer.skipped)
-        write_json(path.with_suffix(".json"), content.model_dump(mode="json"))
+        with noting(path.with_suffix(".json")) as temporary:
+            temporary.write_text(as_json(content.model_dump(mode="json")), encoding="utf-8")
     except OSError as error:
         reason = os.strerror(error.errno).lower() if error.errno else "the disk refused it"
         raise UnimriError(f"{path}: cannot be written: {reason}; free some space or check permissions") from error
@@ -206,5 +208,5 @@ def write_manifest(shards: Mapping[str, ShardContent], splits: Mapping[str, Spli
         # Last: whoever finds a manifest finds everything that it tells of.
         ("manifest.csv", volumes, MANIFEST),
     ):
-        with replacing(folder / name) as temporary:
+        with noting(folder / name) as temporary:
             pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False, lineterminator="\n")

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from unimri.core.artifacts import check_made, make_again
+from unimri.core.artifacts import check_made, check_noted, make_again
 from unimri.core.errors import UnimriError, unreadable
 from unimri.core.hdf5 import hdf5_file
 
@@ -110,6 +110,7 @@ class PreparedData:
         self.folder = folder
         self._memory_limit = memory_limit
         path = folder / "manifest.csv"
+        check_noted(path)
         try:
             self.manifest = pd.read_csv(path, dtype=TEXT)
         except FileNotFoundError as error:

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from unimri.core.artifacts import write_text
+from unimri.core.artifacts import check_noted, write_text
 from unimri.core.text import markdown_table, write_csv
 from unimri.data.store import SPLITS, PreparedData
 from unimri.deploy.figure import FONT_SIZE, Grid, save_figure, show_image
@@ -41,6 +41,7 @@ def left_out(data: Mapping[str, PreparedData]) -> pd.DataFrame:
     """Count the volumes that were left out: columns anatomy, reason, volumes; no row when none was."""
     rows = []
     for anatomy, prepared in data.items():
+        check_noted(prepared.folder / "skipped.csv")
         reasons = pd.read_csv(prepared.folder / "skipped.csv", dtype=str)["reason"].value_counts().sort_index()
         rows += [(anatomy, reason, int(count)) for reason, count in reasons.items()]
     return pd.DataFrame(rows, columns=["anatomy", "reason", "volumes"])

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter1d
 
-from unimri.core.artifacts import replacing
+from unimri.core.artifacts import check_noted, replacing
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings
 from unimri.data.store import PreparedData
@@ -124,6 +124,7 @@ def picture_methods(task: FiguresTask, anatomy: str, output: Path) -> None:
 
 
 def _history(path: Path) -> pd.DataFrame:
+    check_noted(path)
     try:
         return pd.read_csv(path)
     except (OSError, ValueError) as fault:

@@ -3,14 +3,14 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from torch import Tensor
 from tqdm import tqdm
 
-from unimri.core.artifacts import sha256
+from unimri.core.artifacts import check_noted, sha256
 from unimri.core.errors import UnimriError
 from unimri.core.machine import use_threads
 from unimri.core.provenance import code_digest, versions
@@ -18,7 +18,7 @@ from unimri.core.settings import read_settings
 from unimri.data.store import PreparedData
 from unimri.evaluation.reconstructions import MANIFEST, About, Earlier, Reconstruction, writing_reconstructions
 from unimri.models.cascade import D5C5
-from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, insert_aspin, load_model, read_about
+from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, check_inputs, insert_aspin, load_model, read_about
 from unimri.models.registry import conditioning_module
 from unimri.physics.masks import Masks, load_masks
 from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices, zero_filling
@@ -57,6 +57,8 @@ def reconstruct_test_split(
     unique = [reconstructions[images.index(number)] for number in range(len(origins))]
     numbers = [one.numbers(slices) for one in unique]
     masks = [trained if one.mask is None else one.mask.draw(slices.image_size) for one in unique]
+    for model, aspin in dict.fromkeys((one.model, one.aspin) for one in reconstructions):
+        _check_trained(model, aspin, anatomy, {"mask": mask, f"data/{anatomy}": data / "manifest.csv"})
     digest, files = cache(sha256), [_files(one, anatomy, data, mask) for one in unique]
     keys = [_key(one, drawn, own, digest) for one, drawn, own in zip(unique, masks, files, strict=True)]
     about = About(
@@ -129,6 +131,7 @@ def load_reconstructor(
         from unimri.classical.reconstruction import classical_reconstructor
         from unimri.classical.settings import Tuned
 
+        check_noted(model)
         tuned = read_settings(Tuned, model, "tune again to write it")
         return classical_reconstructor(tuned.settings, tuned.weight)
     network = load_model(model, [*([anatomy] if aspin is None else []), *added])
@@ -151,6 +154,13 @@ def _files(one: Reconstruction, anatomy: str, data: Path, mask: Path) -> dict[st
         paths += [] if one.aspin is None else [one.aspin]
     # A plain network has no ASPIN; that another file is missing is said by what loads it.
     return {MANIFEST: data / "manifest.csv"} | {path.as_posix(): path for path in paths if path.is_file()}
+
+
+def _check_trained(model: Path | None, aspin: Path | None, anatomy: str, given: Mapping[str, Path]) -> None:
+    """Raise UnimriError when networks, or their ASPINs, were trained with other files than these."""
+    if model is not None and model.suffix != ".json":
+        for about in (model / ABOUT, (aspin or aspin_path(model, anatomy)).with_suffix(".json")):
+            check_inputs(about, given)
 
 
 def _key(one: Reconstruction, masks: Masks, files: dict[str, Path], digest: Callable[[Path], str]) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_serializer
 
-from unimri.core.artifacts import replacing, sha256
+from unimri.core.artifacts import check_noted, noting, replacing, sha256
 from unimri.core.errors import UnimriError
 from unimri.core.hdf5 import hdf5_file
 from unimri.core.settings import Settings, parse_settings
@@ -133,7 +133,7 @@ def writing_reconstructions(path: Path, about: About, counts: Sequence[int], ima
     UnimriError : when the disk is full or the folder cannot be written to.
     """
     try:
-        with replacing(path) as temporary, hdf5_file(temporary, "w") as file:
+        with noting(path) as temporary, hdf5_file(temporary, "w") as file:
             text = json.dumps(about.model_dump(mode="json"), sort_keys=True)
             # No attribute, which 64 kB would bound; no times: equal content must be equal bytes.
             file.create_dataset("about", data=np.frombuffer(text.encode(), np.uint8), track_times=False)
@@ -160,6 +160,7 @@ class Kept:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        check_noted(path)
         try:
             self._file = hdf5_file(path)
             text = self._file["about"][()].tobytes().decode()

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from tabulate import tabulate
 
-from unimri.core.artifacts import write_text
+from unimri.core.artifacts import check_made, make_again, sha256, write_json, write_text
 from unimri.core.errors import UnimriError
-from unimri.core.settings import read_settings
+from unimri.core.settings import Settings, differences, read_settings
 from unimri.core.text import spread_number, write_csv
 from unimri.evaluation import paper
 from unimri.evaluation.averages import (
@@ -44,6 +44,53 @@ DEVIATION = "table1_deviation.csv"
 
 ORIGINS = "origins.json"
 """Beside the tables: which anatomies in them are simulated and which real."""
+
+MADE = "made.json"
+"""Beside them: what they were made from, and their SHA-256."""
+
+
+class Made(Settings):
+    """What tables were made from: the configuration that they depend on, and a digest of it with what it hides.
+
+    `files` has the SHA-256 of each table.
+    """
+
+    settings: dict[str, Any]
+    digest: str
+    files: dict[str, str]
+
+
+def note_tables(tables: Path, settings: dict[str, Any], digest: str) -> None:
+    """Write what tables were made from, and their SHA-256; see `check_tables`."""
+    # Another step writes those of the data.
+    own = [path for path in sorted(tables.iterdir()) if path.is_file() and path.stem not in ("data", "made")]
+    files = {path.name: sha256(path) for path in own if not path.name.startswith(".")}
+    write_json(tables / MADE, Made(settings=settings, digest=digest, files=files).model_dump())
+
+
+def check_tables(tables: Path, settings: dict[str, Any], digest: str | None = None) -> None:
+    """Raise UnimriError unless tables are those that were made, and from these settings.
+
+    Parameters
+    ----------
+    settings, digest : as in `note_tables`; without a digest paths are not compared. Tables without a note are taken as
+        they are.
+    """
+    path = tables / MADE
+    if not path.is_file():
+        return
+    made = read_settings(Made, path, make_again(path))
+    differs = differences(made.settings, settings) or (
+        ["paths, which are not shown, were others"] if digest not in (None, made.digest) else []
+    )
+    if differs:
+        more = f" (and {len(differs) - 3} more)" if len(differs) > 3 else ""
+        raise UnimriError(
+            f"{tables / 'table1.csv'}: was made with another configuration: {'; '.join(differs[:3])}{more}; run "
+            "`snakemake` with this one to make it again, or give the configuration that it was made with"
+        )
+    for name, noted in made.files.items():
+        check_made(tables / name, noted, make_again(tables / name))
 
 
 def write_tables(
@@ -169,12 +216,16 @@ def format_table1_for_terminal(folder: Path, anatomies: Mapping[str, str]) -> st
     return "\n\n".join(blocks)
 
 
-def show_tables(results: Path) -> str:
+def show_tables(results: Path, settings: dict[str, Any], digest: str) -> str:
     """Table 1 of a finished experiment as plain text, how many claims hold, and where everything lies.
+
+    Parameters
+    ----------
+    settings, digest : of the configuration, see `check_tables`.
 
     Raises
     ------
-    UnimriError : when the tables are not there, or damaged.
+    UnimriError : when the tables are not there, damaged, or of another configuration.
     """
     tables = results / "tables"
     # What the table was made from, and not what the configuration says by now.
@@ -183,6 +234,7 @@ def show_tables(results: Path) -> str:
             f"{tables / 'table1.csv'}: not there yet; run `make reproduce`, or `snakemake` with the same "
             "configuration, first"
         )
+    check_tables(tables, settings, digest)
     origins = read_settings(dict[str, str], tables / ORIGINS, "make the tables again")
     return (
         f"{format_table1_for_terminal(tables, origins)}\n\n"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from unimri.core.artifacts import check_noted
 from unimri.core.errors import UnimriError
 from unimri.core.text import write_csv
 from unimri.metrics.base import (
@@ -189,7 +190,7 @@ def write_volume_scores(path: Path, rows: Iterable[Any], settings: MetricSetting
 def _write(path: Path, rows: Iterable[Any], columns: list[str]) -> None:
     frame = pd.DataFrame(list(rows), columns=columns)
     small = [metric.column for metric in metrics().values() if metric.relative]
-    write_csv(path, frame, small=[column for column in (*small, CHANGE) if column in frame])
+    write_csv(path, frame, small=[column for column in (*small, CHANGE) if column in frame], noted=True)
 
 
 def read_scores(paths: Iterable[Path], settings: MetricSettings | None = None) -> pd.DataFrame:
@@ -242,6 +243,7 @@ def _read_file(path: Path, names: Sequence[str], metric_columns: dict[str, bool]
     """A file's frame; of each metric's column whether values may be missing."""
     columns = [*names, *metric_columns]
     mend = "score again to write it"
+    check_noted(path)
     try:
         # As text first: pandas would make a number of a volume named 001 and a missing value of one named NA.
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)

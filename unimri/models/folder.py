@@ -1,7 +1,7 @@
 """A model on disk: a folder with `model.safetensors` (the base), `model.json`, and `aspin/{anatomy}.safetensors`."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from unimri.core.artifacts import check_made, make_again, replacing, sha256
+from unimri.core.artifacts import check_made, check_noted, replacing, sha256
 from unimri.core.errors import UnimriError, check_file
 from unimri.core.settings import parse_json
 from unimri.models.cascade import D5C5
@@ -87,26 +87,6 @@ def list_anatomies(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / "aspin").glob("*.safetensors") if not path.name.startswith("."))
 
 
-def check_trained(path: Path) -> None:
-    """Compare weights or an ASPIN with the digest that their training noted: beside them, or in the model's folder.
-
-    Raises
-    ------
-    UnimriError : when it is not the file that was made. A file that no training noted is taken as it is.
-    """
-    # What is no longer below the experiment's results cannot be made again where it lies.
-    given = any((folder / "description.json").exists() for folder in path.parents[:2])
-    for about, name in (
-        (path.with_suffix(".json"), path.name),
-        (path.parents[1] / ABOUT, f"{path.parent.name}/{path.name}"),
-    ):
-        try:
-            noted = parse_json(about.read_text(encoding="utf-8"))["files"][name]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        check_made(path, noted, "copy the model again" if given else make_again(path))
-
-
 def insert_aspin(network: D5C5, anatomy: str, path: Path, base: Path) -> None:
     """Load an ASPIN into a network.
 
@@ -114,7 +94,7 @@ def insert_aspin(network: D5C5, anatomy: str, path: Path, base: Path) -> None:
     ------
     UnimriError : when the file belongs to another base or another anatomy, or has other shapes.
     """
-    check_trained(path)
+    check_noted(path)
     tensors, note = load_tensors(path, _shapes(network.conditioning.new()) if network.conditioning.adaptable else None)
     expected = {"anatomy": anatomy, "base_sha256": sha256(base / WEIGHTS)}
     # An adapter's note says more; see `unimri.deploy.adapters`.
@@ -153,6 +133,27 @@ def read_about(folder: Path) -> tuple[dict[str, Any], str]:
         raise UnimriError(f"{folder / ABOUT}: not a model's description ({fault}); train it again") from None
 
 
+def check_inputs(about: Path, given: Mapping[str, Path]) -> None:
+    """Compare files with those that a training noted as its inputs.
+
+    Parameters
+    ----------
+    about : the training's record; without one there is nothing to compare.
+    given : files by what they are to a training, such as `mask` and `data/brain`.
+
+    Raises
+    ------
+    UnimriError : when one is not the file that the network was trained with.
+    """
+    try:
+        noted = parse_json(about.read_text(encoding="utf-8"))["inputs"]
+        digests = {name: str(noted[name]) for name in given if noted.get(name)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    for name, digest in digests.items():
+        check_made(given[name], digest, f"{about} was made from another: `snakemake --force {about}` makes it again")
+
+
 def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
     """Rebuild a network from its folder, in evaluation mode.
 
@@ -167,7 +168,7 @@ def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
     """
     trained, conditioning = read_about(folder)
     settings, path = read_network(trained, f"{folder / ABOUT}: network"), folder / WEIGHTS
-    check_trained(path)
+    check_noted(path)
     try:
         # Without memory: a stranger's description may ask for any width.
         with torch.device("meta"):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field
 
 from unimri.core.arrays import read_npy, read_npz
-from unimri.core.artifacts import replacing
+from unimri.core.artifacts import check_noted, noting
 from unimri.core.errors import UnimriError
 from unimri.core.plugins import MASK_GROUP, load_plugins, one_of
 from unimri.core.settings import Settings
@@ -196,7 +196,7 @@ def draw_masks(settings: MaskSettings, size: int, acceleration: float) -> Masks:
 def save_masks(masks: Masks, path: Path) -> None:
     """Write masks as `.npz`: `masks` bool (K, N) and `about`, a JSON text."""
     about = json.dumps({"acceleration": masks.acceleration, "axis": masks.axis, "name": masks.name}, sort_keys=True)
-    with replacing(path) as temporary:
+    with noting(path) as temporary:
         np.savez(temporary, masks=masks.masks, about=np.array(about))
 
 
@@ -207,6 +207,7 @@ def load_masks(path: Path) -> Masks:
     ------
     UnimriError : when the file is missing or is not a mask artifact.
     """
+    check_noted(path, f"make it again: `unimri masks draw`, or `snakemake --force {path}` with your configuration")
     arrays = read_npz(path, ("masks", "about"))
     try:
         about = json.loads(str(arrays["about"]))

@@ -1,5 +1,7 @@
 """The experiment: what the page reads of its configuration, how it shows it, and how to rerun it."""
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from unimri.training.methods import Method, method
 from unimri.training.methods import trained as trainings
+from unimri.training.settings import Running
 
 
 class _Section(BaseModel):
@@ -72,6 +75,23 @@ def shown_settings(config: Any) -> Any:
     if isinstance(config, str) and (config.startswith(("/", "~", "\\")) or ".." in config or config[1:3] == ":\\"):
         return HIDDEN
     return config
+
+
+def made_from(config: dict[str, Any]) -> dict[str, Any]:
+    """What tables are made from: `settings` and `digest` of `unimri.evaluation.tables.note_tables`."""
+    text = json.dumps(_of_tables(config), sort_keys=True)
+    return {"settings": of_tables(config), "digest": hashlib.sha256(text.encode()).hexdigest()[:16]}
+
+
+def of_tables(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a configuration that tables depend on, as `shown_settings` gives it."""
+    return {key: _shown(key, value) for key, value in _of_tables(config).items()}
+
+
+def _of_tables(config: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in config.items() if key not in ("results", "private", "container")}
+    own = {key: value for key, value in kept.get("training", {}).items() if key not in Running.model_fields}
+    return kept | {"training": own}
 
 
 def _shown(key: str, value: Any) -> Any:

@@ -14,8 +14,9 @@ from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings, read_settings
 from unimri.core.text import listed
 from unimri.evaluation.averages import AVERAGE
+from unimri.evaluation.tables import check_tables
 from unimri.report.catalogue import FIGURES, TABLES, Figure, Table
-from unimri.report.experiment import CHANGES, Experiment, commands
+from unimri.report.experiment import CHANGES, Experiment, commands, of_tables
 from unimri.report.images import Picture, comparison, forest, picture_file
 from unimri.report.provenance import clock, costs, left_out, provenance, total
 from unimri.report.tables import (
@@ -107,6 +108,7 @@ def write_report(results: Path, config: dict[str, Any], output: Path) -> None:
     if not (tables / "table1.csv").is_file():
         raise UnimriError(f"{tables / 'table1.csv'}: not there yet; run `snakemake` with the same configuration first")
     experiment = parse_settings(Experiment, config, "--config")
+    check_tables(tables, of_tables(config))
     origins = _origins(tables, experiment)
     shown = [_shown(entry, tables, origins) for entry in TABLES if (tables / entry.file).is_file()]
     figures = _figures(results, experiment)

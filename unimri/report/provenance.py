@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 import yaml
 
-from unimri.core.artifacts import sha256
+from unimri.core.artifacts import check_noted, sha256
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_json
 from unimri.report.experiment import shown_settings
@@ -95,6 +95,7 @@ def _models(results: Path) -> tuple[list[Model], dict[str, str]]:
     for path in sorted(results.glob("*x*/**/*.safetensors")):
         if "last" in path.relative_to(results).parts:
             continue
+        check_noted(path)
         # A base anatomy's ASPIN was trained with its network, whose JSON speaks for both.
         own = path.with_suffix(".json")
         about = own if own.is_file() else path.parent.parent / "model.json"
@@ -124,6 +125,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _data(results: Path) -> list[DataSet]:
     found = []
     for path in sorted(results.glob("data/*/manifest.csv")):
+        check_noted(path)
         _, rows = read_rows(path, ["shard", "shard_sha256"])
         shards = {row["shard"]: row["shard_sha256"] for row in rows}
         found.append(DataSet(path.parent.name, sha256(path), dict(sorted(shards.items()))))
@@ -134,6 +136,7 @@ def left_out(results: Path) -> list[tuple[str, str, int]]:
     """Count the volumes that were left out: anatomy, reason, how many."""
     counts: dict[tuple[str, str], int] = {}
     for path in sorted(results.glob("data/*/skipped.csv")):
+        check_noted(path)
         for row in read_rows(path, ["reason"])[1]:
             place = (path.parent.name, row["reason"])
             counts[place] = counts.get(place, 0) + 1

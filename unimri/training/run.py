@@ -28,6 +28,7 @@ from unimri.models.folder import (
     ABOUT,
     WEIGHTS,
     aspin_path,
+    check_inputs,
     is_base,
     list_anatomies,
     load_model,
@@ -70,6 +71,8 @@ class Files:
         """
         named = {f"data/{anatomy}": folder / "manifest.csv" for anatomy, folder in self.data.items()}
         named["mask"] = self.mask
+        for trained in (*([] if self.base is None else [self.base]), *(self.teachers or {}).values()):
+            check_inputs(trained / ABOUT, named)
         if self.base is not None:
             named["base"] = self.base / WEIGHTS
             named |= {f"base/aspin/{name}": aspin_path(self.base, name) for name in base_anatomies(self.base)}

@@ -21,7 +21,7 @@ from unimri.metrics.base import metric_modules, table_metrics
 from unimri.metrics.score import AS_TRAINED
 from unimri.physics.masks import MaskTask
 from unimri.report.catalogue import TABLES
-from unimri.report.experiment import shown_settings
+from unimri.report.experiment import made_from, shown_settings
 from unimri.training.methods import method
 from unimri.workflow.trainings import ALL_PATIENTS, TrainingPlan, as_json
 
@@ -256,6 +256,10 @@ class WorkflowPlan(TrainingPlan):
     def whole(self) -> str:
         """The whole configuration as the page may show it; Snakemake's report shows it too, as the rule's parameter."""
         return json.dumps(shown_settings(self.config.model_dump(mode="json")))
+
+    def made_from(self) -> str:
+        """What tables note that they are made from."""
+        return json.dumps(made_from(self.config.model_dump(mode="json")))
 
     def studies(self) -> list[str]:
         """The studies that are made, each with a table."""

@@ -116,5 +116,10 @@ def shards(anatomies):
     ]
 
 
+def notes(*files):
+    # The files' SHA-256, which lie beside them (unimri.core.artifacts.noting).
+    return [f"{file}.sha256" for file in files]
+
+
 def data_options(anatomies):
     return [f"--data={anatomy}={RESULTS}/data/{anatomy}" for anatomy in anatomies]

@@ -50,6 +50,7 @@ rule shard:
     output:
         shard=f"{RESULTS}/data/{{anatomy}}/{{shard}}.h5",
         content=f"{RESULTS}/data/{{anatomy}}/{{shard}}.json",
+        notes=notes(f"{RESULTS}/data/{{anatomy}}/{{shard}}.json"),
     log:
         f"{LOGS}/shard/{{anatomy}}/{{shard}}.log",
     benchmark:
@@ -75,6 +76,11 @@ rule manifest:
         manifest=f"{RESULTS}/data/{{anatomy}}/manifest.csv",
         sources=f"{RESULTS}/data/{{anatomy}}/sources.csv",
         skipped=f"{RESULTS}/data/{{anatomy}}/skipped.csv",
+        notes=notes(
+            f"{RESULTS}/data/{{anatomy}}/manifest.csv",
+            f"{RESULTS}/data/{{anatomy}}/sources.csv",
+            f"{RESULTS}/data/{{anatomy}}/skipped.csv",
+        ),
     log:
         f"{LOGS}/manifest/{{anatomy}}.log",
     benchmark:
@@ -95,7 +101,8 @@ rule manifest:
 
 rule mask:
     output:
-        f"{RESULTS}/masks/{{sampling}}.npz",
+        mask=f"{RESULTS}/masks/{{sampling}}.npz",
+        notes=notes(f"{RESULTS}/masks/{{sampling}}.npz"),
     log:
         f"{LOGS}/mask/{{sampling}}.log",
     benchmark:
@@ -109,4 +116,4 @@ rule mask:
         settings=lambda wildcards: plan.mask(wildcards.sampling),
         code=code("unimri.physics.masks"),
     shell:
-        "python -m unimri.cli masks draw {params.acceleration} --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+        "python -m unimri.cli masks draw {params.acceleration} --settings {params.settings:q} --output {output.mask:q} > {log:q} 2>&1"

@@ -35,6 +35,7 @@ rule tables:
                 "claims_orderings.csv",
                 "parameters.md",
                 "origins.json",
+                "made.json",
                 *(f"{study}.csv" for study in plan.studies()),
             ],
         ),
@@ -61,6 +62,7 @@ rule tables:
             f"--other-mask={file}" for file in plan.scores(OTHER_MASKS, plan.anatomies)
         ],
         published=plan.published(),
+        made_from=plan.made_from(),
         code=metric_code(
             "unimri.evaluation.tables",
             "unimri.evaluation.paper",
@@ -70,7 +72,7 @@ rule tables:
     shell:
         "python -m unimri.cli tables {input.scores:q} {params.methods:q} --anatomies {params.anatomies:q} --network {params.network:q}"
         " --settings {params.settings:q} --statistics {params.statistics:q} --layer {params.layer}"
-        " --studies {params.studies:q} {params.other_masks:q} --output {params.folder:q} > {log:q} 2>&1"
+        " --studies {params.studies:q} {params.other_masks:q} --made-from {params.made_from:q} --output {params.folder:q} > {log:q} 2>&1"
 
 
 # Curves are drawn again when a method or metric alone is added: they are pictured with the rest.

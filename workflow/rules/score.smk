@@ -6,6 +6,12 @@ def metric_code(*modules):
     return lambda wildcards: plan.code(*modules, *metric_modules(plan.config.metrics))
 
 
+TUNED = expand(
+    f"{RESULTS}/{{{{sampling}}}}/classical/{{method}}/{{{{anatomy}}}}.json",
+    method=plan.tuned,
+)
+
+
 rule reconstruct:
     input:
         manifest=lambda wildcards: manifests([wildcards.anatomy]),
@@ -15,11 +21,9 @@ rule reconstruct:
     # What is in them already, and follows from the same, is not reconstructed or tuned again.
     output:
         images=update(f"{RESULTS}/{{sampling}}/reconstructions/{{anatomy}}.h5"),
-        tuned=update(
-            expand(
-                f"{RESULTS}/{{{{sampling}}}}/classical/{{method}}/{{{{anatomy}}}}.json",
-                method=plan.tuned,
-            )
+        tuned=update(TUNED),
+        notes=update(
+            notes(f"{RESULTS}/{{sampling}}/reconstructions/{{anatomy}}.h5", *TUNED)
         ),
     log:
         f"{LOGS}/{{sampling}}/reconstructions/{{anatomy}}.log",
@@ -59,6 +63,10 @@ rule score:
     output:
         slices=f"{RESULTS}/{{sampling}}/scores/{{anatomy}}.csv",
         volumes=f"{RESULTS}/{{sampling}}/scores/{{anatomy}}.volumes.csv",
+        notes=notes(
+            f"{RESULTS}/{{sampling}}/scores/{{anatomy}}.csv",
+            f"{RESULTS}/{{sampling}}/scores/{{anatomy}}.volumes.csv",
+        ),
     log:
         f"{LOGS}/{{sampling}}/scores/{{anatomy}}.log",
     benchmark:
