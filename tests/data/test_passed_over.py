@@ -140,6 +140,10 @@ def test_ismrmrd_has_other_names_of_files_and_groups(tmp_path):
     with pytest.raises(ReadError, match=r"three\.h5: has 2 scans, each in a group; save each"):
         IsmrmrdReader().read_scan(three)
     assert [source.format.name for source in find_sources(tmp_path)] == ["ismrmrd"] * 3
+    write_ismrmrd(tmp_path / "two.h5", noise(2, 1, 16, 10), header)
+    write_ismrmrd(tmp_path / "two.h5", noise(2, 1, 16, 10), header, group="measurement_2")
+    with pytest.warns(ReadNote, match=r"its group `dataset` is read, and 1 other\(s\)"):
+        IsmrmrdReader().read_scan(two)
 
 
 @pytest.mark.parametrize("end", [".nii", ".NII.GZ"])
@@ -378,15 +382,16 @@ def test_images_of_patients_that_other_ids_tell_apart_are_volumes_of_the_same_pa
     assert sorted(slices_of(scan) for scan in scans) == [[10, 11, 12], [20, 21, 22], [30, 31, 32]]
 
 
-def test_two_patients_in_one_folder_with_all_ids_equal_are_refused(tmp_path):
-    write_patient(tmp_path, 10)
+@pytest.mark.parametrize("header", [{}, {"SOPInstanceUID": "1.8"}, {"InstanceNumber": None}])
+def test_two_patients_in_one_folder_with_all_ids_equal_are_refused(tmp_path, header):
+    write_patient(tmp_path, 10, **header)
     for path in tmp_path.glob("*.dcm"):
         path.rename(path.with_name(f"a-{path.name}"))
-    write_patient(tmp_path, 20)
+    write_patient(tmp_path, 20, **(header if "InstanceNumber" in header else {}))
     (scan,) = DicomReader().find(tmp_path)
-    with pytest.raises(ReadError, match="different images of one UID, position and number; give each patient"):
+    with pytest.raises(ReadError, match="different images of one position and number; give each patient"):
         DicomReader().read_scan(scan)
-    with pytest.raises(ReadError, match="different images of one UID"):
+    with pytest.raises(ReadError, match="different images of one position"):
         load_kspace(tmp_path)
 
 

@@ -160,12 +160,14 @@ def _parts(file: Any, path: Path) -> tuple[Any, Element, tuple[int, int]]:
     lines = dataset(_group(file, path), "data", path)
     if lines is None or lines.ndim != 1:
         raise ReadError(path, "has no acquisitions", "check the folder and the format")
+    if others := len(_groups(file, path, every=True)) - 1:
+        note(path, f"its group `{GROUP}` is read, and {others} other(s) with a scan of their own are passed over")
     return lines, header, pixels_wanted(header, matrix(header, "encodedSpace", path), path)
 
 
-def _groups(file: Any, path: Path) -> list[str]:
-    """Names of the groups with a header of ISMRMRD's: the one that its library makes, else all others."""
-    own = [GROUP] if member(file, GROUP, path) is not None else []
+def _groups(file: Any, path: Path, every: bool = False) -> list[str]:
+    """Names of the groups with a header of ISMRMRD's: the one that its library makes, else, or for `every`, all."""
+    own = [GROUP] if member(file, GROUP, path) is not None and not every else []
     names = own or [name for name in file if isinstance(file.get(name, getlink=True), h5py.HardLink)]
     groups = ((name, member(file, name, path)) for name in names)
     return [name for name, group in groups if isinstance(group, h5py.Group) and member(group, "xml", path) is not None]

@@ -415,7 +415,8 @@ def _divided(root: Path, headers: list[Header]) -> list[Header]:
     """
     series: defaultdict[tuple[str, str], defaultdict[Hashable, list[Header]]] = defaultdict(lambda: defaultdict(list))
     for header in headers:
-        series[header.patient, header.series][header.study, header.person].append(header)
+        uid = header.series or str(header.path.parent)
+        series[header.patient, uid][header.study, header.person].append(header)
     found: list[Header] = []
     distrusted = False
     for sharing in series.values():
@@ -450,9 +451,12 @@ def _in_order(headers: list[Header]) -> Series:
     frames = ordered(headers)
     # An image may be in several files, and a file hold several.
     paths = tuple(dict.fromkeys(frame.path for frame in frames))
-    places = Counter((header.instance, header.spot) for header in headers if header.instance)
-    if headers[0].frames[0].position is not None and max(places.values(), default=0) > 1:
-        what = "begins a series with different images of one UID, position and number"
+    placed = [header for header in headers if header.frames[0].position is not None]
+    # Echoes and times have a number of their own, or none and at least a UID. Else they may be two patients' images.
+    numbered = len({header.frames[0].number for header in placed}) > 1
+    alike = Counter(header.spot if numbered else (header.instance, header.spot) for header in placed)
+    if max(alike.values(), default=0) > 1:
+        what = "begins a series with different images of one position and number"
         return Series(paths, fault=ReadError(paths[0], what, "give each patient, or each echo, a folder of its own"))
     fault = _kind_fault(paths[0])
     if fault is not None:
