@@ -454,7 +454,7 @@ def _in_order(headers: list[Header]) -> Series:
     placed = [header for header in headers if header.frames[0].position is not None]
     # Echoes and times have a number of their own, or none and at least a UID. Else they may be two patients' images.
     numbered = len({header.frames[0].number for header in placed}) > 1
-    alike = Counter(header.spot if numbered else (header.instance, header.spot) for header in placed)
+    alike = Counter(header.spot if numbered else (header.instance or header.path, header.spot) for header in placed)
     if max(alike.values(), default=0) > 1:
         what = "begins a series with different images of one position and number"
         return Series(paths, fault=ReadError(paths[0], what, "give each patient, or each echo, a folder of its own"))
