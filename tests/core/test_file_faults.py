@@ -15,7 +15,7 @@ import pytest
 from scan_files import noise, write_fastmri
 
 from unimri.core.errors import AGAIN, ReadError, check_file, unreadable
-from unimri.core.hdf5 import hdf5_file
+from unimri.core.hdf5 import hdf5_file, writing_hdf5
 from unimri.io.formats import load_kspace
 from unimri.models.folder import load_tensors
 from unimri.physics.masks import read_mask
@@ -120,7 +120,7 @@ def test_files_are_read_and_written_where_there_are_no_locks(tmp_path, number):
 
 
 def test_hdf5_is_written_and_read_while_the_program_has_it_open_with_locks(tmp_path):
-    with hdf5_file(tmp_path / "a.h5", "w") as file:
+    with writing_hdf5(tmp_path / "a.h5") as file:
         file["a"] = np.arange(3)
     with h5py.File(tmp_path / "a.h5"), hdf5_file(tmp_path / "a.h5") as file:
         assert file["a"][2] == 2

@@ -192,11 +192,18 @@ def test_a_command_that_fails_before_a_pipe_fails_its_rule(tmp_path: Path) -> No
     (tmp_path / "scans").mkdir()
     overlay = tmp_path / "real.yaml"
     overlay.write_text("anatomies: {brain: {path: scans, reader: {format: dicom}}}\n")
+    # And what killed jobs had begun to write is gone.
+    left = [tmp_path / place for place in ("results-tiny/data/.partial-7-a.csv", "private-tiny/.partial-7-b/c.json")]
+    for path in left:
+        path.parent.mkdir(parents=True)
+        path.touch()
     run = snakemake(tmp_path / "results-tiny", "--cores", "1", "private-tiny/brain/shard-000.json", overlays=(overlay,))
     assert run.returncode == 1
     assert "Error in rule index" in run.stderr
     assert "completed successfully" not in run.stderr
     assert "unimri: scans: " in run.stderr
+    assert not any(path.exists() for path in (left[0], left[1].parent))
+    assert left[0].parent.exists()
 
 
 def test_a_bad_scan_stops_the_run_and_keeps_what_was_made(finished: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from unimri.cli import commands, steps
-from unimri.core.errors import UnimriError
+from unimri.core.errors import UnimriError, unwritable
 
 PANELS = [commands.SCANS, commands.EXPERIMENT, steps.STEPS]
 """Of `unimri --help`, in their order."""
@@ -49,6 +49,8 @@ def _start(
     # Standard output goes to the rules' logs, which stay with the results: what we log names no patient and no file.
     # What pydicom and nibabel say repeats values of headers, and goes nowhere.
     handler = logging.StreamHandler(sys.stdout)
+    # A log on a full disk is no reason for a traceback in it.
+    handler.handleError = lambda record: None  # type: ignore[method-assign]
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     ours = logging.getLogger("unimri")
     ours.addHandler(handler)
@@ -64,7 +66,13 @@ def main() -> None:
     try:
         app()
     except UnimriError as fault:
-        sys.exit(f"unimri: {' '.join(str(fault).split())}")
+        sys.exit(f"unimri: {fault}")
+    except OSError as fault:
+        # What cannot be read has been told by those who read.
+        told = unwritable(fault)
+        if told is None:
+            raise
+        sys.exit(f"unimri: {told}")
 
 
 if __name__ == "__main__":

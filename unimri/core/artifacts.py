@@ -20,8 +20,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
     When the body raises, the temporary is removed and whatever stood at `path` is untouched. On return file and name
     are on the disk, and not only in the system's memory.
+
+    Raises
+    ------
+    OSError : when it cannot be written; it names `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as fault:
+        raise UnimriError(f"{fault.filename}: is no folder; give another place for {path.name}") from None
     # The suffix stays last: libraries such as nibabel and matplotlib choose the format by it.
     temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
@@ -33,8 +40,11 @@ def replacing(path: Path) -> Iterator[Path]:
             _sync(temporary)
         temporary.replace(path)
         _sync(path.parent)
-    except BaseException:
+    except BaseException as fault:
         remove(temporary)
+        # A full disk names no file, or the temporary one.
+        if isinstance(fault, OSError) and (fault.filename is None or str(fault.filename).startswith(str(temporary))):
+            fault.filename = str(path)
         raise
 
 
@@ -58,6 +68,15 @@ def remove_leftovers(folder: Path, name: str) -> None:
     """Remove what a killed process left of what it was writing to `folder` under names that match the pattern."""
     for temporary in folder.glob(f".partial-*-{name}"):
         remove(temporary)
+
+
+def remove_all_leftovers(folder: Path) -> None:
+    """Remove what killed processes left of what they were writing below `folder`, in which nobody may write now."""
+    for inside, folders, files in os.walk(folder):
+        for name in [*folders, *files]:
+            if name.startswith(".partial-"):
+                remove(Path(inside) / name)
+        folders[:] = [name for name in folders if not name.startswith(".partial-")]
 
 
 def write_text(path: Path, text: str) -> None:

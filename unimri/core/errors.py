@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,22 @@ class ReadError(UnimriError):
     def __reduce__(self) -> tuple[type[Self], tuple[Path, str, str]]:
         """For pickling: what an exception does by itself is to be made again of its message alone."""
         return type(self), (self.path, self.reason, self.mend)
+
+
+# What the system says of a disk that takes no file, and not of our code.
+_TAKES_NONE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+
+
+def unwritable(error: OSError, path: Path | str | None = None) -> UnimriError | None:
+    """The fault of a file that could not be written, `path` or the one that the error names.
+
+    None where the disk and its permissions are not to blame.
+    """
+    if error.errno not in _TAKES_NONE:
+        return None
+    reason = os.strerror(error.errno).lower()
+    place = path or error.filename or "standard output"
+    return UnimriError(f"{place}: cannot be written: {reason}; free some space or check permissions")
 
 
 # What the system says of a file that it does not give, which says nothing of the file's content.

@@ -4,7 +4,6 @@ The layout is that of `unimri.data.store`. A shard knows nothing of its neighbou
 be written on different machines.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import as_json, check_noted, noting, replacing, sha256
-from unimri.core.errors import UnimriError
-from unimri.core.hdf5 import hdf5_file
+from unimri.core.errors import unwritable
+from unimri.core.hdf5 import check_room, writing_hdf5
 from unimri.core.settings import Settings, read_settings
 from unimri.data.store import MANIFEST, SKIPPED, SOURCES, Split, encode
 
@@ -89,7 +88,7 @@ def writing_shard(path: Path, anatomy: str, image_size: int) -> Iterator["ShardW
     """
     try:
         with replacing(path) as temporary:
-            with hdf5_file(temporary, "w") as file:
+            with writing_hdf5(temporary) as file:
                 file.attrs["anatomy"] = anatomy
                 slices = file.create_dataset(
                     "slices",
@@ -107,8 +106,7 @@ def writing_shard(path: Path, anatomy: str, image_size: int) -> Iterator["ShardW
         with noting(path.with_suffix(".json")) as temporary:
             temporary.write_text(as_json(content.model_dump(mode="json")), encoding="utf-8")
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else "the disk refused it"
-        raise UnimriError(f"{path}: cannot be written: {reason}; free some space or check permissions") from error
+        raise (unwritable(error, path) or error) from None
 
 
 class ShardWriter:
@@ -152,6 +150,7 @@ class ShardWriter:
         digest : SHA-256 over the sorted digests of `sources`.
         """
         start = self._slices.shape[0]
+        check_room(self._slices.file, 2 * slices.size)
         self._slices.resize(start + len(slices), axis=0)
         self._slices[start:] = encode(slices, scale)
         self.volumes.append(

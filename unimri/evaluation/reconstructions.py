@@ -9,7 +9,6 @@ A file of one anatomy and sampling holds
 """
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +19,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_serializer
 
 from unimri.core.artifacts import check_noted, noting, replacing, sha256
-from unimri.core.errors import UnimriError
-from unimri.core.hdf5 import hdf5_file
+from unimri.core.errors import UnimriError, unwritable
+from unimri.core.hdf5 import hdf5_file, writing_hdf5
 from unimri.core.settings import Settings, parse_settings
 from unimri.data.store import SliceSet, evenly_spaced
 from unimri.physics.masks import Masks, MaskSettings, draw_masks
@@ -133,7 +132,7 @@ def writing_reconstructions(path: Path, about: About, counts: Sequence[int], ima
     UnimriError : when the disk is full or the folder cannot be written to.
     """
     try:
-        with noting(path) as temporary, hdf5_file(temporary, "w") as file:
+        with noting(path) as temporary, writing_hdf5(temporary, 4 * sum(counts) * image_size**2) as file:
             text = json.dumps(about.model_dump(mode="json"), sort_keys=True)
             # No attribute, which 64 kB would bound; no times: equal content must be equal bytes.
             file.create_dataset("about", data=np.frombuffer(text.encode(), np.uint8), track_times=False)
@@ -142,8 +141,7 @@ def writing_reconstructions(path: Path, about: About, counts: Sequence[int], ima
                 for number, count in enumerate(counts)
             ]
     except OSError as error:
-        reason = os.strerror(error.errno).lower() if error.errno else "the disk refused it"
-        raise UnimriError(f"{path}: cannot be written: {reason}; free some space or check permissions") from error
+        raise (unwritable(error, path) or error) from None
 
 
 class Kept:

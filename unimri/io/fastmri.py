@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError, unreadable
-from unimri.core.hdf5 import hdf5_file
+from unimri.core.hdf5 import hdf5_file, writing_hdf5
 from unimri.io.isolated import isolated
 from unimri.io.notes import note
 from unimri.io.volume import (
@@ -125,7 +125,7 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
     Nothing is taken over from the input, whose header names the patient, so that it is the same with and without
     `provenance.deidentify`.
     """
-    with replacing(target) as temporary, hdf5_file(temporary, "w") as file:
+    with replacing(target) as temporary, writing_hdf5(temporary, images.nbytes) as file:
         file.create_dataset("reconstruction", data=images)
         file.attrs.update(
             {

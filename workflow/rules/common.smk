@@ -2,6 +2,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from unimri.core.artifacts import remove_all_leftovers
 from unimri.core.errors import UnimriError
 from unimri.core.machine import machine_resources
 from unimri.core.locks import lock_folders
@@ -47,6 +48,9 @@ onstart:
     try:
         LOCKS.extend(lock_folders(Path(RESULTS), Path(PRIVATE)))
         cancel_leftovers(Path.cwd())
+        # Nobody else writes there now.
+        for folder in (RESULTS, PRIVATE):
+            remove_all_leftovers(Path(folder))
     except UnimriError as fault:
         sys.exit(f"unimri: {fault}")
 
