@@ -169,9 +169,10 @@ def prepare_shard(index: Index, folder: Path, task: ShardTask, output: Path) -> 
                     raise
                 log.warning("volume %s is left out: %s", entry.volume, fault.reason)
                 shard.skip(entry.volume, _digest_or_blank(scan), fault.reason)
+        left_out = len(shard.skipped)
         for other in index.passed:
             shard.skip(other.key, "", other.reason)
-    log.info("%s: %d volumes, %d left out", output.name, len(shard.volumes), len(shard.skipped))
+    log.info("%s: %d volumes, %d left out", output.name, len(shard.volumes), left_out)
 
 
 def finish(shards: Mapping[str, ShardContent], fractions: Fractions, seed: int, folder: Path) -> None:
