@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -34,7 +33,7 @@ from unimri.deploy.model import Model
 from unimri.metrics.base import MetricSettings, psnr
 from unimri.metrics.score import AS_TRAINED, read_scores
 from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, load_model
-from unimri.physics.fourier import to_image
+from unimri.physics.acquisition import acquisition
 from unimri.physics.masks import Masks, load_masks
 
 PROPOSED, ZERO_FILLED = "proposed", "undersampled"
@@ -205,11 +204,12 @@ def try_choice(model: Model, data: Mapping[str, tuple[PreparedData, Scans]]) -> 
     for anatomy, number, scans, entry in tqdm(volumes, desc="choose", unit="volume", disable=None):
         truth = scans.reader.read_scan(entry.scan(scans.folder))
         kspace, mask = model.undersample(truth)
-        zero_filled = to_image(torch.from_numpy(kspace))[:, None]
-        choice = model.choose(zero_filled, model.description.mask.axis)
+        axis = model.description.mask.axis
+        given = acquisition(kspace, mask, axis, axis)
+        choice = model.choose(given)
         otherwise = choice
         if len(model.anatomies) > 1:
-            otherwise = model.choose(zero_filled, model.description.mask.axis, leaving_out=anatomy)
+            otherwise = model.choose(given, leaving_out=anatomy)
         loss = 0.0
         if choice.anatomy != anatomy:
             own, other = (model.reconstruct(kspace, mask, name) for name in (anatomy, choice.anatomy))

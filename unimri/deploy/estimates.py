@@ -40,20 +40,18 @@ _SHRINKAGE = 0.05
 _FAR, _LEAST = 3.0, 0.3
 
 
-def estimated_scale(zero_filled: Tensor, factor: float) -> Tensor:
+def estimated_scale(peak: Tensor, factor: float) -> Tensor:
     """Estimate the largest intensity of a volume that is not known fully sampled.
 
     Parameters
     ----------
-    zero_filled : complex (slices, coils, rows, columns).
+    peak : (coils,), the largest magnitude of the zero-filled volume of each coil.
     factor : of the anatomy, from `scale_factor`.
 
     Returns
     -------
-    (coils, 1, 1), > 0: the largest magnitude of the zero-filled volume of each coil, times the factor; 1 for a coil
-    that measured nothing.
+    (coils, 1, 1), > 0: the peak times the factor; 1 for a coil that measured nothing.
     """
-    peak = zero_filled.abs().amax((0, 2, 3))
     return torch.where(peak > 0, peak * factor, torch.ones_like(peak))[:, None, None]
 
 
@@ -115,7 +113,7 @@ class Grid:
     masks: Masks
 
     @torch.no_grad()
-    def bring(self, zero_filled: Tensor, axis: PhaseEncoding, crop: int | None) -> Tensor:
+    def bring(self, zero_filled: Tensor, axis: PhaseEncoding, crop: int | None, first: int = 0) -> Tensor:
         """Bring zero-filled images to the grid.
 
         The lines of k-space that the grid has are kept, with preparation's Gaussian low-pass, and of these the ones of
@@ -126,6 +124,7 @@ class Grid:
         zero_filled : complex (slices, coils, rows, columns), any size.
         axis : its phase encoding.
         crop : side, in pixels, of the centre that training's slices were cut from; None: the whole slice.
+        first : number of the first slice in its volume.
 
         Returns
         -------
@@ -137,7 +136,7 @@ class Grid:
         for dimension, length in zip((-2, -1), zero_filled.shape[-2:], strict=True):
             if length > self.size:
                 kspace = kspace * self._low_pass(length / self.size).unsqueeze(-1 if dimension == -2 else 0)
-        kept = torch.from_numpy(self.masks.of_slices(np.arange(len(kspace))))[:, None]  # (slices or 1, 1, N)
+        kept = torch.from_numpy(self.masks.of_slices(first + np.arange(len(kspace))))[:, None]  # (slices or 1, 1, N)
         kept = kept[:, :, None, :] if PHASE_AXES[axis] == -1 else kept[:, :, :, None]
         return combine_coils(to_image(kspace * kept))
 
@@ -149,21 +148,21 @@ class Grid:
 
 
 @torch.no_grad()
-def features(images: Tensor) -> NDArray[np.float64]:
+def features(images: Tensor, largest: float | None = None) -> NDArray[np.float64]:
     """Features of slices.
 
     Parameters
     ----------
     images : real (B, H, W), zero-filled magnitudes of one volume on the model's `Grid`, on any scale.
+    largest : of the volume, of which these are some slices; None: they are all.
 
     Returns
     -------
-    (B, FEATURES), of the slices that are not empty; at least one.
+    (B, FEATURES), of the slices that are not empty; of all where the volume is.
     """
     images = images.float().cpu()
-    scaled = images / images.max().clamp_min(1e-30)
-    bright = scaled.amax((1, 2)) > 0.05
-    scaled = scaled[bright if bright.any() else slice(None), None]  # (b, 1, h, w)
+    scaled = images / max(float(images.max()) if largest is None else largest, 1e-30)
+    scaled = scaled[scaled.amax((1, 2)) > 0.05 if largest != 0 else slice(None), None]  # (b, 1, h, w)
     details = F.conv2d(scaled, _filters())  # (b, 8, h - 2, w - 2)
     values = [
         (details.std((2, 3)) + 1e-5).log(),

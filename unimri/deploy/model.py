@@ -1,6 +1,6 @@
 """A model in use: k-space in, images out, in NumPy or PyTorch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -50,6 +50,22 @@ class Reconstruction:
     anatomy: str
     choice: Choice | None
     acceleration: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a volume before it is reconstructed.
+
+    Attributes
+    ----------
+    anatomy : whose ASPIN is used.
+    choice : how it was chosen, where the model chose.
+    scale : largest intensity of each coil, (coils, 1, 1).
+    """
+
+    anatomy: str
+    choice: Choice | None
+    scale: Tensor
 
 
 class Model:
@@ -205,7 +221,6 @@ class Model:
             return images.to(kspace.device)
         return images.cpu().numpy()
 
-    @torch.no_grad()
     def reconstruct_volume(
         self,
         given: Acquisition,
@@ -215,36 +230,62 @@ class Model:
         progress: Callable[[int], object] | None = None,
     ) -> Reconstruction:
         """Reconstruct one volume that has been brought into shape; parameters and errors as `reconstruct`."""
+        prepared = self.prepare_volume(given, anatomy, fallback=fallback)
+        images, zero_filled = (torch.empty(given.kspace.shape, dtype=torch.complex64) for _ in range(2))
+        for part, own, before in self.reconstruct_parts(given, prepared, progress=progress):
+            images[part], zero_filled[part] = own, before
+        return Reconstruction(images, zero_filled, prepared.anatomy, prepared.choice, given.acceleration)
+
+    @torch.no_grad()
+    def prepare_volume(self, given: Acquisition, anatomy: str | None = None, fallback: str | None = None) -> "Prepared":
+        """Choose the anatomy of a volume and estimate its intensity scale, from a few slices at a time.
+
+        Parameters and errors as `reconstruct`.
+        """
         if fallback is not None:
             self.checked_anatomy(fallback)
-        samples, axis = torch.from_numpy(given.measured()), PHASE_AXES[given.axis]
-        sampled = lines(torch.from_numpy(given.mask), axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
-        zero_filled = to_image(samples)  # (slices, coils, rows, columns)
         choice = None
         if anatomy == AUTO:
-            choice = self.choose(zero_filled, given.axis)
+            choice = self.choose(given)
             if choice.unlike and fallback is None:
                 raise UnimriError(f"anatomy: {choice.unlike}; name one of {', '.join(self.anatomies)}, or a fallback")
             anatomy = fallback if choice.unlike else choice.anatomy
         name = self.checked_anatomy(anatomy)
-        scale = estimated_scale(zero_filled, self.description.anatomies[name].scale_factor)  # (coils, 1, 1)
-        slices, coils, rows, columns = samples.shape
-        images = torch.empty(samples.shape, dtype=torch.complex64)
+        peaks = torch.stack([before.abs().amax((0, 2, 3)) for _, before in _zero_filled(given)]).amax(0)
+        return Prepared(name, choice, estimated_scale(peaks, self.description.anatomies[name].scale_factor))
+
+    @torch.no_grad()
+    def reconstruct_parts(
+        self, given: Acquisition, prepared: "Prepared", progress: Callable[[int], object] | None = None
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Reconstruct a volume a few slices at a time: memory does not grow with their number.
+
+        Gives which slices they are, their images and their zero-filled images: complex64 (b, coils, rows, columns), on
+        the input's own scale.
+        """
+        axis, scale, name = PHASE_AXES[given.axis], prepared.scale, prepared.anatomy
+        sampled = lines(torch.from_numpy(given.mask), axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
+        coils, rows, columns = given.kspace.shape[1:]
         step = max(1, _PIXELS // (rows * columns))
-        # A coil is an image of its own: (slice, coil) pairs in one row.
-        pairs = [(number, coil) for number in range(slices) for coil in range(coils)]
-        for first in range(0, len(pairs), step):
-            numbers, of_coils = (list(column) for column in zip(*pairs[first : first + step], strict=True))
-            own = scale[of_coils]  # (b, 1, 1)
-            shown = (sampled[numbers] if len(sampled) > 1 else sampled).to(self.device)
-            filled = zero_filled[numbers, of_coils] / own  # (b, rows, columns)
-            phase = constant_phase(filled)  # (b, 1, 1)
-            measured = to_hybrid((filled * phase.conj()).to(self.device), axis) * shown
-            image, _ = self.network(from_hybrid(measured, axis), measured, shown, axis, name)
-            images[numbers, of_coils] = image.cpu() * (phase * own)
-            if progress is not None:
-                progress(numbers[-1] + 1 if of_coils[-1] == coils - 1 else numbers[-1])
-        return Reconstruction(images, zero_filled.cpu(), name, choice, given.acceleration)
+        for part, zero_filled in _zero_filled(given):
+            images = torch.empty_like(zero_filled)
+            # A coil is an image of its own: (slice, coil) pairs in one row.
+            pairs = [(number, coil) for number in range(len(zero_filled)) for coil in range(coils)]
+            for first in range(0, len(pairs), step):
+                numbers, of_coils = (list(column) for column in zip(*pairs[first : first + step], strict=True))
+                own = scale[of_coils]  # (b, 1, 1)
+                shown = sampled
+                if len(sampled) > 1:
+                    shown = sampled[[part.start + number for number in numbers]]
+                shown = shown.to(self.device)
+                filled = zero_filled[numbers, of_coils] / own  # (b, rows, columns)
+                phase = constant_phase(filled)  # (b, 1, 1)
+                measured = to_hybrid((filled * phase.conj()).to(self.device), axis) * shown
+                image, _ = self.network(from_hybrid(measured, axis), measured, shown, axis, name)
+                images[numbers, of_coils] = image.cpu() * (phase * own)
+                if progress is not None:
+                    progress(part.start + numbers[-1] + (of_coils[-1] == coils - 1))
+            yield part, images, zero_filled
 
     def checked_anatomy(self, anatomy: str | None) -> str:
         """The anatomy itself, or the only one there is.
@@ -266,24 +307,38 @@ class Model:
         own = self.description
         return Grid(own.image_size, own.smoothing, self.masks(own.image_size))
 
-    def choose(self, zero_filled: Tensor, axis: PhaseEncoding, leaving_out: str | None = None) -> Choice:
+    def choose(self, given: Acquisition, leaving_out: str | None = None) -> Choice:
         """Choose the anatomy of a volume; see `unimri.deploy.estimates`.
 
         Parameters
         ----------
-        zero_filled : complex (slices, coils, rows, columns), any size.
-        axis : of phase encoding.
+        given : any size.
         leaving_out : an anatomy that is not to be chosen.
         """
         others = {name: own for name, own in self.description.anatomies.items() if name != leaving_out}
-        crops = {own.crop for own in others.values()}
-        slices = {crop: features(self.grid.bring(zero_filled, axis, crop)) for crop in crops}
+        slices = {}
+        for crop in {own.crop for own in others.values()}:
+
+            def brought(crop: int | None = crop) -> Iterator[Tensor]:
+                return (self.grid.bring(own, given.axis, crop, part.start) for part, own in _zero_filled(given))
+
+            largest = max(float(own.max()) for own in brought())
+            slices[crop] = np.concatenate([features(own, largest) for own in brought()])
         return choose(
             {name: slices[own.crop] for name, own in others.items()},
             {name: np.array(own.features) for name, own in others.items()},
             np.array(self.description.inverse_covariance),
             {name: own.largest_distance for name, own in others.items()},
         )
+
+
+def _zero_filled(given: Acquisition) -> Iterator[tuple[slice, Tensor]]:
+    """Zero-filled images of a batch of slices after the other: which they are, complex64 (b, coils, rows, columns)."""
+    slices, coils, rows, columns = given.kspace.shape
+    step = max(1, _PIXELS // (coils * rows * columns))
+    for first in range(0, slices, step):
+        part = slice(first, min(first + step, slices))
+        yield part, to_image(torch.from_numpy(given.measured(part)))
 
 
 def _array(values: NDArray[Any] | Tensor) -> NDArray[Any]:

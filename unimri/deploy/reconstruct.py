@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from unimri.core.errors import ReadError, UnimriError
 from unimri.core.provenance import versions
+from unimri.core.stacks import Mapped, Slices, extremes
 from unimri.deploy.estimates import Choice
 from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
@@ -115,9 +116,9 @@ def reconstruct(
 ) -> Iterator[Outcome]:
     """Reconstruct every volume of a file or folder, one after the other; give what became of each.
 
-    One volume is in memory at a time. One that cannot be read or reconstructed is left out, with the reason; the others
-    go on. They are written where `unimri.io.formats.Source.target` says. `tell` is called with each line about files
-    that are passed over.
+    A few slices are in memory at a time. A volume that cannot be read or reconstructed is left out, with the reason;
+    the others go on. They are written where `unimri.io.formats.Source.target` says. `tell` is called with each line
+    about files that are passed over.
 
     Raises
     ------
@@ -154,7 +155,7 @@ def _reason(source: Source, fault: Exception, deidentify: bool) -> str:
 
 def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) -> Outcome:
     with heard() as notes:
-        content = source.read()
+        content = source.open()
     if isinstance(content, Images) or content.complete:
         retrospective, model = True, models.of(wanted.acceleration)
         scan = _undersampled(content, model, wanted)
@@ -162,26 +163,37 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
         # A mask that is given may be of the other axis.
         scan = content if wanted.mask is None else content.undersampled(wanted.mask, wanted.mask_axis)
         retrospective, model = False, models.of(scan.acceleration)
-    slices = len(scan.kspace)
+    slices, settings = len(scan.kspace), model.description.metrics
+    prepared = model.prepare_volume(scan, wanted.anatomy, wanted.fallback)
+    scored = scan.truth is not None and scan.truth.shape[1:] == scan.image_size
+    largest = extremes(scan.truth)[1] if scored else 0.0
+    # Neither the volume nor its reconstruction need fit into the memory.
+    written, before, after = Slices.new((slices, *scan.image_size), np.float32), [], []
     with tqdm(total=slices, desc="slices", unit="slice", disable=None, leave=False) as bar:
-        found = model.reconstruct_volume(
-            scan, wanted.anatomy, fallback=wanted.fallback, progress=lambda done: bar.update(done - bar.n)
-        )
-    images, zero_filled = (scan.cropped(combine_coils(own).numpy()) for own in (found.images, found.zero_filled))
-    name, settings, version = model.description.name, model.description.metrics, versions()["unimri"]
-    provenance = Provenance(name, found.anatomy, found.acceleration, retrospective, version, wanted.deidentify)
-    source.write(images, output, provenance, wanted.as_png)
-    before, after = (_scores(scan.truth, own, settings) for own in (zero_filled, images))
+        for part, images, zero_filled in model.reconstruct_parts(scan, prepared, lambda done: bar.update(done - bar.n)):
+            own, without = (scan.cropped(combine_coils(one).numpy()) for one in (images, zero_filled))
+            for number, image in enumerate(own, part.start):
+                written[number] = image
+            # What is not finite is told where it would be written.
+            if largest and np.isfinite(own).all():
+                truth = scan.truth[part]
+                before += _scores(truth, without, largest, settings)
+                after += _scores(truth, own, largest, settings)
+    name, acceleration = model.description.name, scan.acceleration
+    provenance = Provenance(
+        name, prepared.anatomy, acceleration, retrospective, versions()["unimri"], wanted.deidentify
+    )
+    source.write(written, output, provenance, wanted.as_png)
     return Outcome(
         source.name,
         source.number,
         name,
-        found.anatomy,
-        found.choice,
-        found.acceleration,
+        prepared.anatomy,
+        prepared.choice,
+        acceleration,
         slices,
-        before,
-        after,
+        tuple(before),
+        tuple(after),
         notes=tuple(notes),
     )
 
@@ -189,7 +201,8 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
 def _undersampled(content: Images | Acquisition, model: Model, wanted: Request) -> Acquisition:
     """Leave lines of a whole scan out."""
     if isinstance(content, Images):
-        kspace = to_kspace(torch.from_numpy(content.images)).numpy()[:, None]
+        rows, columns = content.images.shape[1:]
+        kspace = Mapped(content.images, _one_coil, (1, rows, columns))
         axis = model.description.mask.axis
         every = np.ones((1, kspace.shape[PHASE_AXES[axis]]), np.bool_)
         content = Acquisition(kspace, every, axis, truth=content.images)
@@ -200,17 +213,20 @@ def _undersampled(content: Images | Acquisition, model: Model, wanted: Request) 
     return content.undersampled(masks.of_slices(np.arange(len(content.kspace))), content.axis)
 
 
+def _one_coil(image: NDArray[np.float32]) -> NDArray[np.complex64]:
+    kspace: NDArray[np.complex64] = to_kspace(torch.from_numpy(image)).numpy()[None]
+    return kspace
+
+
 def _scores(
-    truth: NDArray[np.float32] | None, images: NDArray[np.float32], settings: MetricSettings
-) -> tuple["Score", ...]:
-    if truth is None or truth.shape != images.shape or not (largest := float(truth.max())):
-        return ()
+    truth: NDArray[np.float32], images: NDArray[np.float32], largest: float, settings: MetricSettings
+) -> list["Score"]:
     from unimri.metrics.score import score_slice
 
     window = 11 if settings.gaussian else settings.ssim_window
     if min(truth.shape[1:]) < window:
-        return ()
-    return tuple(score_slice(one / largest, own / largest, settings) for one, own in zip(truth, images, strict=True))
+        return []
+    return [score_slice(one / largest, own / largest, settings) for one, own in zip(truth, images, strict=True)]
 
 
 def outcome_line(outcome: Outcome, deidentify: bool) -> str:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.core.hdf5 import hdf5_file, writing_hdf5
+from unimri.core.stacks import Stack
 from unimri.io.isolated import isolated
 from unimri.io.notes import note
 from unimri.io.volume import (
@@ -119,14 +120,16 @@ def read_file(path: Path) -> Acquisition:
     return acquired(kspace, mask, path, size, truth, padded=truth is not None)
 
 
-def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
+def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Provenance) -> list[Path]:
     """Write a file as fastMRI's tools exchange them: one dataset, `reconstruction`, and attributes that say what it is.
 
     Nothing is taken over from the input, whose header names the patient, so that it is the same with and without
     `provenance.deidentify`.
     """
-    with replacing(target) as temporary, writing_hdf5(temporary, images.nbytes) as file:
-        file.create_dataset("reconstruction", data=images)
+    with replacing(target) as temporary, writing_hdf5(temporary, 4 * prod(images.shape)) as file:
+        stored = file.create_dataset("reconstruction", images.shape, np.float32)
+        for number, image in enumerate(images):
+            stored[number] = image
         file.attrs.update(
             {
                 "made_by": f"unimri {provenance.version}",

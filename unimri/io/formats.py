@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError, check_file, reading
+from unimri.core.stacks import Stack, extremes
 from unimri.io.volume import (
     APART,
     FOREIGN,
@@ -43,9 +43,7 @@ class _Module(Protocol):
 
     def read(self, paths: tuple[Path, ...]) -> Acquisition | Images: ...
 
-    def write(
-        self, paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance
-    ) -> list[Path]: ...
+    def write(self, paths: tuple[Path, ...], images: Stack, target: Path, provenance: Provenance) -> list[Path]: ...
 
 
 @dataclass(frozen=True)
@@ -138,6 +136,13 @@ class Source(Scan):
         with reading(self.paths[0]):
             return self.format.load().read(self.paths)
 
+    def open(self) -> Acquisition | Images:
+        """The same volume, read slice by slice when they are asked for, if its format can; faults as `read`."""
+        self.check()
+        module = self.format.load()
+        with reading(self.paths[0]):
+            return getattr(module, "opened", module.read)(self.paths)
+
     def target(self, output: Path, deidentify: bool = False, as_png: bool = False) -> Path:
         """The file or folder that `write` makes.
 
@@ -165,9 +170,7 @@ class Source(Scan):
             raise UnimriError(f"{target}: lies outside {output}; remove the link or give another output")
         return target
 
-    def write(
-        self, images: NDArray[np.float32], output: Path, provenance: Provenance, as_png: bool = False
-    ) -> list[Path]:
+    def write(self, images: Stack, output: Path, provenance: Provenance, as_png: bool = False) -> list[Path]:
         """Write a reconstruction, whole or not at all; give the paths that were written.
 
         Parameters
@@ -179,28 +182,29 @@ class Source(Scan):
         ------
         UnimriError : when something is at that place already, or the images do not fit the input.
         """
-        if images.ndim != 3 or not np.isfinite(images).all() or images.min() < 0:
+        smallest, largest = extremes(images)
+        if len(images.shape) != 3 or not np.isfinite((smallest, largest)).all() or smallest < 0:
             raise UnimriError(f"{self.paths[0]}: its reconstruction is no magnitude image; check the model")
         target = self.target(output, provenance.deidentify, as_png)
         if (target.is_dir() and any(target.iterdir())) or target.is_file() or target.is_symlink():
             raise UnimriError(f"{target}: is there already; give another output")
         if as_png:
-            return write_png(images, target)
+            return write_png(images, target, largest)
         return self.format.load().write(self.paths, images, target, provenance)
 
 
-def write_png(images: NDArray[np.float32], folder: Path) -> list[Path]:
+def write_png(images: Stack, folder: Path, largest: float) -> list[Path]:
     """Write each slice as `slice-0001.png` of 16 bits, to be shown: the scale is lost. Whole or not at all.
 
     Parameters
     ----------
-    images : (slices, rows, columns), float32, >= 0; 0 becomes black and the volume's maximum white.
+    images : (slices, rows, columns), float32, >= 0; 0 becomes black, and `largest` white.
     folder : is made, or replaced.
     """
     # Here, since few write pictures.
     from PIL import Image
 
-    scale = 65535 / (float(images.max()) or 1.0)
+    scale = 65535 / (float(largest) or 1.0)
     names = [f"slice-{number:04d}.png" for number in range(1, len(images) + 1)]
     with replacing(folder) as temporary:
         temporary.mkdir()

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copyfileobj
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import nibabel as nib
@@ -10,12 +12,14 @@ import numpy as np
 from isal import igzip
 from isal.isal_zlib import IsalError
 from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import Opener
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError, unreadable
+from unimri.core.stacks import IN_MEMORY, Lazy, Stack, extremes
 from unimri.io.volume import (
     APART,
     LABELS,
@@ -31,11 +35,14 @@ from unimri.io.volume import (
     describe,
     excluded,
     has_suffix,
+    loaded,
     magnitude,
+    magnitudes,
     name_below,
     turn,
     turn_affine,
 )
+from unimri.physics.acquisition import Acquisition
 
 ENDS = (".nii", ".nii.gz")
 
@@ -76,9 +83,52 @@ def find(root: Path, files: Sequence[Path], exclude: Sequence[str] = (*LABELS, *
     return found
 
 
-def read(paths: tuple[Path, ...]) -> Images:
+def read(paths: tuple[Path, ...]) -> Acquisition | Images:
     """Read the slices as they are stored; see `read_slices`, and for faults."""
-    return Images(read_slices(paths[0]))
+    return loaded(opened(paths))
+
+
+def opened(paths: tuple[Path, ...]) -> Images:
+    """The same, slice by slice whenever they are asked for. What is packed is unpacked to the disk."""
+    path = paths[0]
+    with _read_errors(path):
+        file: Any = path.open("rb")
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if packed:
+            unpacked = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115
+            # At its end the checksum is compared.
+            with file, igzip.open(file) as content:
+                copyfileobj(content, unpacked, 2**20)
+            file = unpacked
+            file.seek(0)
+        image = _image(file)
+        _check(image, path)
+        return Images(magnitudes(_Stored(image, path), path))
+
+
+class _Stored(Lazy):
+    """Slices of an open file in the order of `read_slices`."""
+
+    def __init__(self, image: Any, path: Path) -> None:
+        shape = (*image.shape, 1) if len(image.shape) == 2 else image.shape
+        while len(shape) > 3 and shape[-1] == 1:
+            shape = shape[:-1]
+        if len(shape) not in (3, 4):
+            raise ReadError(path, f"has {len(shape)} axes", "give a 3D or 4D file")
+        self._image, self._path, self._axis = image, path, _slice_axis(shape)
+        self._times = shape[3] if len(shape) > 3 else 1
+        slices, (rows, columns) = shape[self._axis], np.delete(shape[:3], self._axis)
+        self.shape = slices * self._times, int(rows), int(columns)
+
+    def one(self, number: int) -> NDArray[Any]:
+        place, time = divmod(number, self._times)
+        index: list[Any] = [slice(None)] * 3
+        index[self._axis] = place
+        index = (index + [time] + [0] * len(self._image.shape))[: len(self._image.shape)]
+        with _read_errors(self._path):
+            data = np.asarray(self._image.dataobj[tuple(index)])
+        return np.ascontiguousarray(data if np.iscomplexobj(data) else as_float32(data))
 
 
 def read_slices(
@@ -158,7 +208,7 @@ def slice_orientation(path: Path, plane: Plane = "native") -> str:
     return describe(affine)
 
 
-def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
+def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Provenance) -> list[Path]:
     """Write a file with the input's shape, affine and header.
 
     The input's type and scale are kept, and integers rounded, where they can hold the values; else the next wider
@@ -172,26 +222,30 @@ def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, pr
     path = paths[0]
     with _read_errors(path), _opened(path, whole=False) as source:
         pass
-    volume = _stored_order(images, source.shape, path)
+    order = _stored_order(images, source.shape, path)
     header = _named_nobody(source.header) if provenance.deidentify else source.header.copy()
     slope, inter = float(source.dataobj.slope), float(source.dataobj.inter)
     present = header.get_data_dtype()
-    if present.kind in "iu":
-        stored = np.rint((volume.astype(np.float64) - inter) / slope)
-        dtype = _dtype(present, stored)
-    else:
-        dtype = np.dtype(np.float32) if present.kind == "c" else present
-        stored = (volume.astype(np.float64) - inter) / slope
+    whole = present.kind in "iu"
+    dtype = np.dtype(np.float32) if present.kind == "c" else present
+    if whole:
+        dtype = _dtype(present, np.rint((np.array(extremes(images), np.float64) - inter) / slope))
     if dtype.kind != present.kind and dtype.kind == "f":
-        slope, inter, stored = 1.0, 0.0, volume.astype(np.float64)
+        slope, inter, whole = 1.0, 0.0, False
     header.set_data_dtype(dtype)
     header["descrip"] = provenance.short.encode("ascii", "replace")[:79]
-    # None: the affine stays in the header as it was coded there.
-    image = type(source)(stored.astype(dtype), None, header)
+    # None: the affine stays in the header as it was coded there. An array of this shape takes no memory.
+    image = type(source)(np.broadcast_to(np.zeros((), dtype), source.shape), None, header)
     # An image forgets the scale of the header that it is given.
     image.header.set_slope_inter(slope, inter)
-    with replacing(target) as temporary:
-        nib.save(image, temporary)
+    image.update_header()
+    # As nibabel writes it, which would take all values at once.
+    with replacing(target) as temporary, Opener(str(temporary), "wb") as file:
+        image.header.write_to(file)
+        file.write(bytes(image.header.get_data_offset() - file.tell()))
+        for number in order:
+            stored = (images[number].astype(np.float64) - inter) / slope
+            file.write((np.rint(stored) if whole else stored).astype(dtype).tobytes("F"))
     return [target]
 
 
@@ -230,14 +284,19 @@ def _opened(path: Path, whole: bool = True) -> Iterator[Any]:
         stored.seek(0)
         # Gunzip is most of the time that a compressed file takes; this one is twice as fast as Python's.
         with igzip.open(stored) if packed else stored as file:
-            start = file.read(4)
-            file.seek(0)
-            # The header's size, which begins it, tells the two versions apart.
-            second = 540 in (int.from_bytes(start, order) for order in ("little", "big"))
-            # Not nibabel's choice by name and extensions: of CIFTI it makes something that is no volume.
-            yield (_Image2 if second else _Image1).from_file_map({"image": nib.FileHolder(fileobj=file)})
+            yield _image(file)
             while whole and packed and file.read(2**20):
                 pass
+
+
+def _image(file: Any) -> Any:
+    """An image of an open file that is not packed."""
+    start = file.read(4)
+    file.seek(0)
+    # The header's size, which begins it, tells the two versions apart.
+    second = 540 in (int.from_bytes(start, order) for order in ("little", "big"))
+    # Not nibabel's choice by name and extensions: of CIFTI it makes something that is no volume.
+    return (_Image2 if second else _Image1).from_file_map({"image": nib.FileHolder(fileobj=file)})
 
 
 def _named_nobody(header: Any) -> Any:
@@ -292,15 +351,15 @@ def _channel(image: Any, channel: int | None, path: Path) -> NDArray[Any]:
     return data if np.iscomplexobj(data) else as_float32(data)
 
 
-def _stored_order(images: NDArray[np.float32], shape: tuple[int, ...], path: Path) -> NDArray[np.float32]:
-    """Undo the order of `read_slices`: (slices and times, rows, columns) to the file's shape."""
+def _stored_order(images: Stack, shape: tuple[int, ...], path: Path) -> list[int]:
+    """Numbers of the slices of `read_slices`, position by position, as the file has them: one time after the other."""
     axis = _slice_axis(shape) if len(shape) > 2 else 2
     space = (*shape, 1)[:3]
     slices, (rows, columns) = space[axis], (length for place, length in enumerate(space) if place != axis)
     times = int(np.prod(shape[3:]))
     if images.shape != (slices * times, rows, columns):
         raise ReadError(path, "has another shape than its reconstruction", "leave the input as it is while it is read")
-    return np.moveaxis(images.reshape(slices, times, rows, columns), (0, 1), (axis, 3)).reshape(shape)
+    return [place * times + time for time in range(times) for place in range(slices)]
 
 
 def _dtype(present: np.dtype[Any], stored: NDArray[np.float64]) -> np.dtype[Any]:

@@ -4,7 +4,7 @@
 two axes are one slice, three are slices, four are slices and coils; of images two are one slice, three are slices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unimri.core.arrays import npy_header, npz_names, read_npy, read_npz
+from unimri.core.arrays import npy_header, npy_slices, npz_names, npz_slices, write_npy, write_npz
 from unimri.core.artifacts import replacing
 from unimri.core.errors import ReadError
+from unimri.core.stacks import Mapped, Stack
 from unimri.io.volume import (
     APART,
     LABELS,
@@ -27,7 +28,8 @@ from unimri.io.volume import (
     check_size,
     excluded,
     has_suffix,
-    magnitude,
+    loaded,
+    magnitudes,
     name_below,
 )
 from unimri.physics.acquisition import Acquisition
@@ -65,43 +67,57 @@ def read(paths: tuple[Path, ...]) -> Acquisition | Images:
     ReadError : when it is damaged or cut short, holds objects, has shapes that are not those of the module's docstring
         or do not fit each other, or values that are not finite or all equal.
     """
+    return loaded(opened(paths))
+
+
+def opened(paths: tuple[Path, ...]) -> Acquisition | Images:
+    """Read a file, slice by slice whenever they are asked for; faults as `read`."""
     path = paths[0]
-    arrays = _arrays(path)
+    if has_suffix(path, (".npz",)):
+        content = _content(path, npz_slices(path, ("kspace", "images", "truth"), ("mask",)))
+    else:
+        complex_ = npy_header(path)[1].kind == "c"
+        content = _content(path, {"kspace" if complex_ else "images": npy_slices(path)})
+    return content if isinstance(content, Images) else content.with_truth()
+
+
+def _content(path: Path, arrays: Mapping[str, Any]) -> Acquisition | Images:
     if "kspace" not in arrays and "images" not in arrays:
         raise ReadError(path, "has no array `kspace` or `images`", "name the array when it is saved")
-    values = arrays.get("kspace", arrays.get("images"))
-    assert values is not None
+    values = arrays["kspace" if "kspace" in arrays else "images"]
     if not _is_shape(values.shape, values.dtype):
-        raise ReadError(path, f"holds an array of {values.ndim} axes and type {values.dtype}", _AXES)
-    values = values[np.newaxis] if values.ndim == 2 else values
+        raise ReadError(path, f"holds an array of {len(values.shape)} axes and type {values.dtype}", _AXES)
     check_size(values.shape, path)
-    if not np.iscomplexobj(values):
-        return Images(magnitude(values, path))
-    with np.errstate(over="ignore"):
-        kspace = np.ascontiguousarray(values, np.complex64)
-    rows, columns = kspace.shape[-2:]
-    kspace = kspace.reshape(len(kspace), -1, rows, columns)
+    if values.dtype.kind != "c":
+        return Images(magnitudes(values, path))
+    rows, columns = values.shape[-2:]
+
+    def as_coils(slice_: NDArray[Any]) -> NDArray[np.complex64]:
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(slice_, np.complex64).reshape(-1, rows, columns)
+
+    coils = values.shape[1] if len(values.shape) > 3 else 1
+    kspace = Mapped(values, as_coils, (coils, rows, columns))
     read = acquired(kspace, arrays.get("mask"), path)
     if "truth" not in arrays:
-        return read.with_truth()
-    given = arrays["truth"]
-    truth = magnitude(given[np.newaxis] if given.ndim == 2 else given, path)
+        return read
+    truth = magnitudes(arrays["truth"], path)
     if truth.shape != (len(kspace), rows, columns):
         raise ReadError(path, "its truth has another shape than its k-space", "give (slices, rows, columns)")
     return replace(read, truth=truth)
 
 
-def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
+def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Provenance) -> list[Path]:
     """Write float32: an array of (slices, rows, columns), in an `.npz` named `reconstruction`.
 
     Where the input was one slice without an axis for it, so is the `.npy`.
     """
     with replacing(target) as temporary:
-        if target.suffix.lower() == ".npz":
-            np.savez_compressed(temporary, reconstruction=images)
+        if has_suffix(target, (".npz",)):
+            write_npz(temporary, "reconstruction", images)
         else:
-            flat = paths[0].suffix.lower() == ".npy" and len(npy_header(paths[0])[0]) == 2
-            np.save(temporary, images[0] if flat else images, allow_pickle=False)
+            flat = has_suffix(paths[0], (".npy",)) and len(npy_header(paths[0])[0]) == 2
+            write_npy(temporary, images, flat)
     return [target]
 
 
@@ -115,11 +131,3 @@ def _is_scan(path: Path) -> bool:
     if path.suffix.lower() == ".npy":
         return _is_shape(*npy_header(path))
     return bool({"kspace", "images"} & npz_names(path))
-
-
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays by name; of a `.npy` the name follows from its type."""
-    if path.suffix.lower() == ".npy":
-        array = read_npy(path)
-        return {"kspace" if np.iscomplexobj(array) else "images": array}
-    return read_npz(path, ("kspace", "images", "mask", "truth"))

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from functools import cached_property
 from math import prod
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from unimri.core.arrays import MAX_DEFLATE_RATIO as MAX_DEFLATE_RATIO
 from unimri.core.errors import ReadError, UnimriError, printable
+from unimri.core.stacks import Mapped, Stack, extremes, in_memory
 from unimri.io.notes import note
 from unimri.physics.acquisition import Acquisition, AxesError, Lines, MaskError, Sampling, check_axes, check_whole
 
@@ -121,10 +122,10 @@ class Images:
 
     Attributes
     ----------
-    images : (slices, rows, columns), float32, magnitude >= 0 on the scanner's own scale.
+    images : (slices, rows, columns), float32, magnitude >= 0 on the scanner's own scale. A `Stack` of an opened scan.
     """
 
-    images: NDArray[np.float32]
+    images: Any
 
 
 @dataclass(frozen=True)
@@ -437,6 +438,12 @@ def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def magnitude(volume: NDArray[Any], path: Path, negatives: Negatives | None = None) -> NDArray[np.float32]:
+    """Magnitude of a volume in memory; see `magnitudes`."""
+    levelled = magnitudes(volume, path, negatives)
+    return in_memory(levelled)
+
+
+def magnitudes(volume: Stack, path: Path, negatives: Negatives | None = None) -> Stack:
     """Magnitude of a volume: the one place that decides what is background, and what negative values are.
 
     Padding and air around the image become 0, and a note says so: NaN that reaches the edge of its slice; the smallest
@@ -446,105 +453,139 @@ def magnitude(volume: NDArray[Any], path: Path, negatives: Negatives | None = No
 
     Parameters
     ----------
-    volume : (slices, rows, columns), real or complex. It may be changed.
+    volume : (slices, rows, columns), real or complex.
     path : the file to name in a fault or a note.
     negatives : what many negative values are; None: as "refuse", where there is no setting to name in the fault.
 
     Returns
     -------
-    (slices, rows, columns), float32, finite, >= 0, on the scale of `volume`.
+    (slices, rows, columns), float32, finite, >= 0, on the scale of `volume`: an array where `volume` is one whose
+    values stay.
 
     Raises
     ------
     ReadError : when a value is not finite in float32, all values are equal, or many are negative.
     """
-    result = as_float32(np.abs(volume) if np.iscomplexobj(volume) else volume)
+    if isinstance(volume, np.ndarray):
+        result: Stack = as_float32(np.abs(volume) if np.iscomplexobj(volume) else volume)
+    else:
+        result = Mapped(volume, lambda own: as_float32(np.abs(own) if np.iscomplexobj(own) else own))
     # Each pass over a volume counts in the time of a preparation, and most scans need no other.
-    smallest, largest = result.min(), result.max()
+    smallest, largest = extremes(result)
     if np.isnan(smallest):
         result = _without_nan(result, path)
-        smallest, largest = result.min(), result.max()
+        smallest, largest = extremes(result)
     if not (np.isfinite(smallest) and np.isfinite(largest)):
         raise ReadError(path, "has NaN or infinite values", "mend or remove the file")
     if smallest < 0:
         result = _without_negatives(result, path, negatives)
-        largest = result.max()
-    if (result[:, *_CORNERS] == largest).all():
-        result = _without_bright_padding(result, path)
-    if result.min() == result.max():
+        smallest, largest = extremes(result)
+    if all((slice_[*_CORNERS] == largest).all() for slice_ in result):
+        result = _without_bright_padding(result, largest, path)
+        smallest, largest = extremes(result)
+    if smallest == largest:
         raise ReadError(path, "all values of the volume are equal", "remove the volume: it holds no image")
     return result
 
 
-def _without_nan(volume: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+def _without_nan(volume: Stack, path: Path) -> Stack:
     # Here, since few scans need it.
     from scipy.ndimage import label
 
-    unknown = np.isnan(volume)
-    inside = 0
-    for slice_ in unknown:
-        regions, _ = label(slice_)
+    outside = inside = known = 0
+    for slice_ in volume:
+        unknown = np.isnan(slice_)
+        regions, _ = label(unknown)
         at_edge = np.unique(np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]]))
-        inside += int(np.count_nonzero(slice_ & ~np.isin(regions, at_edge)))
-    if unknown.all():
+        own = int(np.count_nonzero(unknown & ~np.isin(regions, at_edge)))
+        inside += own
+        outside += int(np.count_nonzero(unknown)) - own
+        known += int(np.count_nonzero(~unknown))
+    if not known:
         return volume
     if inside:
         reason = f"has {inside} NaN or infinite values inside the image"
         raise ReadError(path, reason, "replace them, by 0 where there is no signal, or remove the file")
-    note(path, f"NaN outside the image ({_share(unknown)} of its values) is read as 0")
-    return np.where(unknown, np.float32(0), volume)
+    note(path, f"NaN outside the image ({_share(outside, volume)} of its values) is read as 0")
+    return Mapped(volume, lambda own: np.where(np.isnan(own), np.float32(0), own))
 
 
-def _without_negatives(volume: NDArray[np.float32], path: Path, negatives: Negatives | None) -> NDArray[np.float32]:
-    negative = volume < 0
+def _without_negatives(volume: Stack, path: Path, negatives: Negatives | None) -> Stack:
+    negative = sum(int(np.count_nonzero(own < 0)) for own in volume)
     if negatives == "magnitude":
-        note(path, f"{_share(negative)} of its values are negative, and lose their sign as `negatives` says")
-        return np.abs(volume)
+        note(path, f"{_share(negative, volume)} of its values are negative, and lose their sign as `negatives` says")
+        return Mapped(volume, np.abs)
+    clipped = Mapped(volume, lambda own: np.clip(own, 0, None))
     if negatives == "clip":
-        note(path, f"{_share(negative)} of its values are negative, and are read as 0 as `negatives` says")
-        return np.clip(volume, 0, None)
-    padding = np.zeros_like(negative)
+        note(path, f"{_share(negative, volume)} of its values are negative, and are read as 0 as `negatives` says")
+        return clipped
+    padding = rest = 0
+    light = bright = total = squares = lowest = 0.0
+    values: set[float] = set()
     # A scale of each slice's own gives padding a value of each slice's own.
-    for slice_, own in zip(volume, padding, strict=True):
-        least = slice_.min()
+    for slice_ in volume:
+        own, least = np.zeros(slice_.shape, np.bool_), slice_.min()
         if least < 0:
             np.equal(slice_, least, out=own)
             edges = own[0], own[-1], own[:, 0], own[:, -1]
             own &= any(edge.any() for edge in edges) and np.count_nonzero(own) > 1
-    rest = negative & ~padding
-    share, weight = rest.mean(), -volume[rest].sum(dtype=np.float64) / (volume.sum(where=volume > 0) or np.inf)
+        other = (slice_ < 0) & ~own
+        if own.any():
+            padding += int(np.count_nonzero(own))
+            values.add(float(least))
+        if other.any():
+            rest += int(np.count_nonzero(other))
+            light -= float(slice_[other].sum(dtype=np.float64))
+            lowest = min(lowest, float(slice_[other].min()))
+        bright += float(slice_.sum(where=slice_ > 0, dtype=np.float64))
+        total += float(slice_.sum(dtype=np.float64))
+        squares += float(np.square(slice_, dtype=np.float64).sum())
+    count = prod(volume.shape)
+    share, weight, mean = rest / count, light / (bright or np.inf), total / count
     few = (share <= _FEW and weight <= _LIGHT) or weight <= _LIGHT**2
     # Whole volumes of mean 0 were standardised: what looks like padding in them is their background.
-    if not few or not (volume > 0).any() or abs(volume.mean(dtype=np.float64)) < 1e-3 * volume.std(dtype=np.float64):
+    if not few or not bright or abs(mean) < 1e-3 * np.sqrt(max(squares / count - mean**2, 0)):
         mend = "give the scanner's own magnitude image, as it was before it was standardised or shifted"
         raise ReadError(
             path,
-            f"{_share(negative)} of its values are negative: it is no magnitude image",
+            f"{_share(negative, volume)} of its values are negative: it is no magnitude image",
             mend if negatives is None else f"{mend}, or set `negatives` of the reader to what they mean",
         )
-    if padding.any():
-        values = np.unique(volume[padding])
-        which = f"of {values[0]:g}" if len(values) == 1 else f"of {values[0]:g} to {values[-1]:g}"
-        note(path, f"padding {which} around the image ({_share(padding)} of its values) is read as 0")
-    if rest.any():
-        note(path, f"a few negative values ({_share(rest)}, down to {volume[rest].min():g}) are read as 0")
-    return np.where(negative, np.float32(0), volume)
+    if padding:
+        low, high = min(values), max(values)
+        which = f"of {low:g}" if low == high else f"of {low:g} to {high:g}"
+        note(path, f"padding {which} around the image ({_share(padding, volume)} of its values) is read as 0")
+    if rest:
+        note(path, f"a few negative values ({_share(rest, volume)}, down to {lowest:g}) are read as 0")
+    return clipped
 
 
-def _without_bright_padding(volume: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+def _without_bright_padding(volume: Stack, largest: float, path: Path) -> Stack:
     """Without the largest value, which the corners have, where nothing else comes near it."""
-    padding = volume == volume.max()
-    if padding.all() or volume[~padding].max() * 2 > volume.max():
+    padding, next_to = 0, -1.0
+    for slice_ in volume:
+        own = slice_ == largest
+        padding += int(np.count_nonzero(own))
+        next_to = max(next_to, float(slice_.max(where=~own, initial=-1)))
+    if next_to < 0 or next_to * 2 > largest:
         return volume
-    note(path, f"padding of {volume.max():g} around the image ({_share(padding)} of its values) is read as 0")
-    return np.where(padding, np.float32(0), volume)
+    note(path, f"padding of {largest:g} around the image ({_share(padding, volume)} of its values) is read as 0")
+    return Mapped(volume, lambda own: np.where(own == largest, np.float32(0), own))
 
 
-def _share(chosen: NDArray[np.bool_]) -> str:
-    return f"{100 * chosen.mean():.3g} %"
+def _share(count: int, volume: Stack) -> str:
+    return f"{100 * count / prod(volume.shape):.3g} %"
 
 
-def check_kspace(kspace: NDArray[np.complex64], path: Path) -> None:
+def loaded(content: Acquisition | Images) -> Acquisition | Images:
+    """An opened volume with all of it in memory."""
+    if isinstance(content, Images):
+        return Images(in_memory(content.images))
+    kspace, truth = in_memory(content.kspace), content.truth
+    return replace(content, kspace=kspace, truth=None if truth is None else in_memory(truth))
+
+
+def check_kspace(kspace: Stack, path: Path) -> None:
     """Raise ReadError when k-space (slices, ...) has values that are not finite, or a slice without any."""
     for slice_ in kspace:
         if not np.isfinite(slice_).all():
@@ -554,11 +595,11 @@ def check_kspace(kspace: NDArray[np.complex64], path: Path) -> None:
 
 
 def acquired(
-    kspace: NDArray[np.complex64],
+    kspace: Stack,
     mask: NDArray[Any] | None,
     path: Path,
     size: tuple[int, int] | None = None,
-    truth: NDArray[np.float32] | None = None,
+    truth: Stack | None = None,
     padded: bool = False,
 ) -> Acquisition:
     """What a file of raw data holds, from its k-space and its mask.

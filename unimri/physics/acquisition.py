@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.errors import UnimriError
+from unimri.core.stacks import Mapped, Stack, in_memory
 from unimri.physics.mask import PHASE_AXES, PhaseEncoding
 
 T = TypeVar("T")
@@ -37,13 +38,15 @@ class Acquisition:
     size : rows and columns of the image's centre that the file asks for; None keeps all.
     truth : float32 (slices, rows, columns), magnitude of the fully sampled scan, already of that size; None where it
         is not known.
+
+    Of an opened scan `kspace` and `truth` are a `Stack`, read when they are asked for; else they are arrays.
     """
 
-    kspace: NDArray[np.complex64]
+    kspace: Any
     mask: NDArray[np.bool_]
     axis: PhaseEncoding
     size: tuple[int, int] | None = None
-    truth: NDArray[np.float32] | None = None
+    truth: Any = None
 
     def __repr__(self) -> str:
         slices, coils, rows, columns = self.kspace.shape
@@ -61,12 +64,20 @@ class Acquisition:
         """Lines over lines kept, mean over the slices."""
         return self.mask.shape[-1] / float(self.mask.sum(-1, dtype=np.float64).mean())
 
-    def measured(self) -> NDArray[np.complex64]:
-        """K-space, zero where it was not sampled; itself where all of it was."""
+    def measured(self, part: slice = slice(None)) -> NDArray[np.complex64]:
+        """K-space of some slices, zero where it was not sampled; itself where all of it was."""
+        kspace: NDArray[np.complex64] = self.kspace[part]
         if self.complete:
-            return self.kspace
-        lines = self.mask[:, None, None, :] if self.axis == "columns" else self.mask[:, None, :, None]
-        return np.where(lines, self.kspace, np.complex64(0))
+            return kspace if part != slice(None) else self.kspace
+        mask = self.mask if len(self.mask) == 1 else self.mask[part]
+        lines = mask[:, None, None, :] if self.axis == "columns" else mask[:, None, :, None]
+        return np.where(lines, kspace, np.complex64(0))
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Rows and columns of what `cropped` gives."""
+        rows, columns = self.kspace.shape[-2:]
+        return (rows, columns) if self.size is None else (min(rows, self.size[0]), min(columns, self.size[1]))
 
     def cropped(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """The centre of images (..., rows, columns) that `size` asks for, pixel for pixel that of `truth`; a view."""
@@ -80,7 +91,8 @@ class Acquisition:
         """The same, with the truth that a complete scan tells by itself."""
         if self.truth is not None or not self.complete:
             return self
-        return replace(self, truth=np.stack([image_of(slice_, self.size) for slice_ in self.kspace]))
+        truth: Stack = Mapped(self.kspace, lambda slice_: image_of(slice_, self.size), self.image_size)
+        return replace(self, truth=in_memory(truth) if isinstance(self.kspace, np.ndarray) else truth)
 
     def undersampled(self, mask: NDArray[Any], axis: PhaseEncoding | None = None) -> Self:
         """The same with the lines of another mask instead; shapes and errors as `line_mask`.
@@ -284,7 +296,7 @@ class Sampling:
         self._holes = self._rounded = 0
 
     @classmethod
-    def of(cls, kspace: NDArray[np.complex64]) -> Self:
+    def of(cls, kspace: Stack) -> Self:
         """That of (slices, coils, rows, columns)."""
         sampling = cls()
         for slice_ in kspace:
@@ -342,7 +354,7 @@ class Sampling:
         return Lines(np.ones((1, sampled[axes[0]].shape[1]), np.bool_), axes[0], "; ".join(words))
 
 
-def check_whole(kspace: NDArray[np.complex64], lines: NDArray[np.bool_], axis: PhaseEncoding) -> None:
+def check_whole(kspace: Stack, lines: NDArray[np.bool_], axis: PhaseEncoding) -> None:
     """Raise MaskError when points are missing of lines that were measured; parameters as of `Acquisition`."""
     holes = rounded = 0
     for slice_, kept in zip(kspace, np.broadcast_to(lines, (len(kspace), lines.shape[-1])), strict=True):
@@ -356,7 +368,7 @@ def check_whole(kspace: NDArray[np.complex64], lines: NDArray[np.bool_], axis: P
         )
 
 
-def check_axes(kspace: NDArray[np.complex64]) -> None:
+def check_axes(kspace: Stack) -> None:
     """Look for k-space's energy, which is around DC, at n // 2 of rows and columns.
 
     Parameters

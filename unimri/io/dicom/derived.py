@@ -33,6 +33,7 @@ from pydicom.uid import (
 )
 
 from unimri.core.errors import ReadError
+from unimri.core.stacks import Stack, extremes
 from unimri.io.dicom.groups import is_enhanced
 from unimri.io.volume import Provenance
 
@@ -130,7 +131,7 @@ class Scale:
         return np.rint(stored).astype("<i2" if self.signed else "<u2")
 
 
-def choose_scale(images: NDArray[np.float32], frames: Sequence[FrameScale]) -> Scale:
+def choose_scale(images: Stack, frames: Sequence[FrameScale]) -> Scale:
     """Choose how a reconstruction is stored, so that no value is clipped.
 
     The input's slopes and intercepts are kept, with its bits and sign where they hold all values, else with 16 bits,
@@ -155,7 +156,7 @@ def choose_scale(images: NDArray[np.float32], frames: Sequence[FrameScale]) -> S
             if bits <= 16 and smallest <= low and high <= largest:
                 return Scale(slopes, intercepts, bits, sign, kept=True)
     # As DICOM's decimal strings hold it, so that whoever reads it has the same slope.
-    slope = float(f"{float(images.max()) / 65535 or 1.0:.9e}")
+    slope = float(f"{float(extremes(images)[1]) / 65535 or 1.0:.9e}")
     return Scale(np.full(len(images), slope), np.zeros(len(images)), 16, signed=False, kept=False)
 
 

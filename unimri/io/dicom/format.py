@@ -7,13 +7,12 @@ from datetime import datetime
 from os.path import commonpath
 from pathlib import Path
 
-import numpy as np
 import pydicom
-from numpy.typing import NDArray
 from pydicom.uid import generate_uid
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError
+from unimri.core.stacks import Stack
 from unimri.io.dicom.derived import FrameScale, check_depth, choose_scale, deidentified, derived, encode
 from unimri.io.dicom.groups import functional_group
 from unimri.io.dicom.pixels import read_series
@@ -54,7 +53,7 @@ def read(paths: tuple[Path, ...]) -> Images:
     return Images(read_series(paths))
 
 
-def write(paths: tuple[Path, ...], images: NDArray[np.float32], target: Path, provenance: Provenance) -> list[Path]:
+def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Provenance) -> list[Path]:
     """Write a new series: for each file of the input one, IMG00001.dcm and so on, in the order of the slices.
 
     Study, frame of reference, geometry and acquisition are the input's. Instances and the series have new UIDs and say
