@@ -244,7 +244,7 @@ def test_whatever_is_raised_on_a_volume_ends_no_other(
 ) -> None:
     for name in ("a", "b", "c"):
         write_nifti(nowhere / f"in/{NAME}-{name}.nii.gz", images)
-    whole = Model.reconstruct_volume
+    whole = Model.prepare_volume
     done: list[int] = []
 
     def failing(self: Model, *arguments: Any, **options: Any) -> Any:
@@ -253,7 +253,7 @@ def test_whatever_is_raised_on_a_volume_ends_no_other(
             raise ZeroDivisionError(f"of {NAME}")
         return whole(self, *arguments, **options)
 
-    monkeypatch.setattr(Model, "reconstruct_volume", failing)
+    monkeypatch.setattr(Model, "prepare_volume", failing)
     arguments = ("reconstruct", "in", "-m", shared_model, "-a", "brain", "--threads", 1)
     result = call(*arguments, "-o", "out")
     assert (result.status, sorted(path.name for path in Path("out").iterdir())) == (

@@ -67,6 +67,18 @@ class Mapped(Lazy):
         return self._function(self._stack[number])
 
 
+class Picked(Lazy):
+    """Slices of a stack in another order."""
+
+    def __init__(self, stack: Stack, order: Sequence[int]) -> None:
+        self._stack, self._order = stack, order
+        self.shape = (len(order), *stack.shape[1:])
+
+    def one(self, number: int) -> NDArray[Any]:
+        slice_: NDArray[Any] = self._stack[self._order[number]]
+        return slice_
+
+
 class Slices(Lazy):
     """Slices that lie one after the other in an open file.
 
@@ -84,6 +96,11 @@ class Slices(Lazy):
     def new(cls, shape: tuple[int, ...], dtype: Any) -> Self:
         """A stack to fill. Its file has no name, so that it is gone with the program, however that ends."""
         return cls(cast(IO[bytes], SpooledTemporaryFile(IN_MEMORY)), shape, dtype)
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Put a slice behind the others; the first tells how large they are."""
+        self.shape = (len(self) + 1, *values.shape)
+        self[len(self) - 1] = values
 
     def one(self, number: int) -> NDArray[Any]:
         size = self._place(number)

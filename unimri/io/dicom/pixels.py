@@ -2,9 +2,10 @@
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,13 @@ from pydicom.uid import (
 )
 
 from unimri.core.errors import AGAIN, ReadError, unreadable
+from unimri.core.stacks import Lazy, Picked, Slices, Stack, in_memory
 from unimri.io.dicom.groups import functional_group
 from unimri.io.dicom.kinds import check_kind
 from unimri.io.dicom.series import Header, affine_of, header_of, ordered
 from unimri.io.isolated import isolated
 from unimri.io.notes import note
-from unimri.io.volume import Negatives, Plane, as_float32, check_size, magnitude, turn
+from unimri.io.volume import Negatives, Plane, as_float32, check_size, magnitudes, turn
 
 # By implicit value representations and little-endian numbers.
 _PLAIN = {
@@ -209,45 +211,90 @@ def read_series(
     ReadError : when an image cannot be decoded, is in colour, holds no magnitudes or has another size than the first,
         when `magnitude` refuses the values, or when the images make up no volume that could be turned.
     """
+    kept: list[NDArray[np.float32]] = []
+    order, correct, affine = _decoded(paths, kept, plane)
+    volume = np.stack([kept[number] for number in order])
+    kept.clear()
+    volume = in_memory(magnitudes(correct(volume), paths[0], negatives))
+    return volume if affine is None else np.ascontiguousarray(turn(volume, affine, plane, paths[0]))
+
+
+def open_series(paths: Sequence[Path]) -> Stack:
+    """The same, with the images as they were acquired, decoded to the disk and read slice by slice."""
+    kept = Slices.new((0,), np.float32)
+    order, correct, _ = _decoded(paths, kept)
+    return magnitudes(correct(Picked(kept, order)), paths[0])
+
+
+def _decoded(
+    paths: Sequence[Path], kept: list[NDArray[np.float32]] | Slices, plane: Plane = "native"
+) -> tuple[list[int], Callable[[Stack], Stack], NDArray[np.float64] | None]:
+    """Decode the images of a series to the end of `kept`.
+
+    Returns
+    -------
+    The order of the slices; what is to be done with the volume in this order; and, unless `plane` is "native", the
+    directions of its axes.
+    """
     path = paths[0]
     files: list[Image] = []
-    images: dict[tuple[Path, int], NDArray[np.float32]] = {}
+    places: dict[tuple[Path, int], int] = {}
     # pydicom's warnings repeat the values of the header.
     with warnings.catch_warnings(action="ignore"):
         for source in paths:
             image = open_image(source)
-            first = next(iter(images.values()), None)
-            if first is not None and image.shape != first.shape:
+            first = files[0] if files else image
+            if image.shape != first.shape:
                 raise ReadError(
                     source,
                     f"has {image.shape[0]} x {image.shape[1]} pixels where its series began with {first.shape[0]} x "
                     f"{first.shape[1]}",
                     "move the images of another size to a series of their own, or remove them",
                 )
-            check_size((len(images) + image.frames, *image.shape), path)
+            check_size((len(places) + image.frames, *image.shape), path)
             files.append(image)
-            images |= {(source, index): pixels for index, pixels in enumerate(image.pixels())}
+            for index, pixels in enumerate(image.pixels()):
+                places[source, index] = len(places)
+                kept.append(pixels)
             # Decoded by now; both together would take half as much memory again.
             image.dataset.pop("PixelData")
-        places, affine = list(images), None
+        order, affine = list(places), None
         # Files of one image each are in order already, and parsing headers again would cost as much as decoding.
-        if plane != "native" or len(images) > len(files):
+        if plane != "native" or len(places) > len(files):
             frames = ordered(image.header() for image in files)
-            places = [(frame.path, frame.index) for frame in frames]
+            order = [(frame.path, frame.index) for frame in frames]
             affine = None if plane == "native" else affine_of(frames)
-    volume = np.stack([images.pop(place) for place in places])
-    padding = np.isnan(volume) if any("PixelPaddingValue" in image.dataset for image in files) else None
-    if padding is not None:
-        volume[padding] = volume.min(where=~padding, initial=np.inf)
     dark_files = {image.path for image in files if image.inverted}
-    if dark_files:
-        dark = np.array([path in dark_files for path, _ in places])[:, None, None]
-        np.subtract(volume.max(), volume, out=volume, where=dark)
-    if padding is not None and padding.any():
-        note(path, f"padding that the header declares ({100 * padding.mean():.3g} % of all values) is read as 0")
-        volume[padding] = 0
-    volume = magnitude(volume, path, negatives)
-    return volume if affine is None else np.ascontiguousarray(turn(volume, affine, plane, path))
+    dark = [path in dark_files for path, _ in order]
+    declared = any("PixelPaddingValue" in image.dataset for image in files)
+
+    def correct(volume: Stack) -> Stack:
+        """Without the padding that headers declare, and bright where the files are dark."""
+        if not (declared or dark_files):
+            return volume
+        padding, top = 0, -np.inf
+        for slice_ in volume:
+            unknown = np.isnan(slice_)
+            padding += int(np.count_nonzero(unknown))
+            top = max(top, float(slice_.max(where=~unknown, initial=-np.inf)))
+        if padding:
+            share = f"{100 * padding / prod(volume.shape):.3g} %"
+            note(path, f"padding that the header declares ({share} of all values) is read as 0")
+        return _Corrected(volume, dark, np.float32(top))
+
+    return [places[place] for place in order], correct, affine
+
+
+class _Corrected(Lazy):
+    """Slices without padding, which is NaN, and bright where they are dark: less than `top`."""
+
+    def __init__(self, volume: Stack, dark: list[bool], top: np.float32) -> None:
+        self._volume, self._dark, self._top, self.shape = volume, dark, top, volume.shape
+
+    def one(self, number: int) -> NDArray[np.float32]:
+        slice_ = self._volume[number]
+        bright = self._top - slice_ if self._dark[number] else slice_
+        return np.where(np.isnan(slice_), np.float32(0), bright)
 
 
 def _keeps_values(rescale: Any) -> bool:
