@@ -1,6 +1,7 @@
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -22,7 +23,7 @@ from unimri.evaluation.claims import (
     summary,
 )
 from unimri.evaluation.paper import parameter_table, published
-from unimri.evaluation.statistics import Pair, StatisticsSettings, compare
+from unimri.evaluation.statistics import Pair, StatisticsSettings, compare, verdict
 from unimri.evaluation.tables import note_tables
 from unimri.report.experiment import made_from
 
@@ -70,8 +71,9 @@ def test_the_papers_own_numbers_bear_out_what_its_tables_do(of_the_paper):
     assert len(found) == len(claims())
     # Everything that is stated can be checked, and comes out as in print.
     assert (found["orderings"] == found["stated"]).all()
-    assert (found["held"] == found["published_held"]).all()
-    assert (orderings["held"] == orderings["published_held"]).all()
+    # Every method spreads alike over the patients, so that each interval is the difference itself.
+    assert (found["supported"] == found["published_held"]).all()
+    assert ((orderings["verdict"] == "supported") == orderings["published_held"]).all()
     difference = (orderings["difference"] - orderings["published_difference"]).abs()
     assert difference[orderings["anatomy"] != "average"].max() < 1e-6
     # Of averages the paper prints rounded ones.
@@ -95,7 +97,7 @@ def test_where_the_papers_text_and_its_tables_disagree(of_the_paper):
         [4, "ssim_percent", "knee", "independent"],
     ]
     assert wrong["published_difference"].tolist() == [-0.34, 0, -0.03]
-    assert found.loc["aspin-below-a-thousandth", "verdict"] == "not held"
+    assert found.loc["aspin-below-a-thousandth", "verdict"] == "contradicted"
     limit = orderings[orderings["claim"] == "aspin-below-a-thousandth"].iloc[0]
     assert limit["difference"] == pytest.approx(0.1 - 100 * 1280 / 144650, abs=1e-6)
 
@@ -140,12 +142,13 @@ def test_an_interval_supports_contradicts_or_does_neither():
     scores.loc[brain, "ssim_percent"] += 0.5 + 3 * (scores.loc[brain, "volume"] == "v0") - 0.75
     found, orderings = checked(scores, ["brain"])
     base = found.loc["distillation-base"]
-    assert base[["orderings", "held", "supported", "contradicted", "stated"]].tolist() == [2, 0, 0, 1, 8]
-    assert base["verdict"] == "not held"
+    assert base[["orderings", "supported", "contradicted", "undecided", "stated"]].tolist() == [2, 0, 1, 1, 8]
+    assert base["verdict"] == "contradicted (0 supported, 1 contradicted, 1 undecided of 2)"
     highest = found.loc["proposed-highest"]
-    assert highest[["orderings", "held", "supported", "contradicted"]].tolist() == [8, 6, 6, 1]
-    assert highest["verdict"] == "held in part (6 of 8)"
-    rows = orderings[(orderings["claim"] == "distillation-base") & orderings["held"].notna()]
+    assert highest[["orderings", "supported", "contradicted", "undecided"]].tolist() == [8, 6, 1, 1]
+    assert highest["verdict"] == "contradicted (6 supported, 1 contradicted, 1 undecided of 8)"
+    rows = orderings[(orderings["claim"] == "distillation-base") & orderings["verdict"].notna()]
+    assert rows["verdict"].tolist() == ["contradicted", "undecided"]
     psnr, ssim = rows.to_dict("records")
     assert psnr["difference"] == pytest.approx(0.36 - 5, abs=1e-6)
     assert psnr["high"] < 0
@@ -153,13 +156,41 @@ def test_an_interval_supports_contradicts_or_does_neither():
     assert psnr["published_difference"] == pytest.approx(0.36)
 
 
-def test_a_tie_is_not_held_and_contradicts_nothing():
+def test_what_a_coin_decides_is_undecided():
+    # Proposed minus w/o MD is of either sign: half of the orderings come out by chance, no interval leaves zero out.
+    scores = papers_scores((4, 6), patients=8)
+    coin, own = np.random.default_rng(0), scores["method"] == "proposed"
+    other = scores[scores["method"] == "without_distillation"]
+    for metric in METRICS:
+        chance = np.tile([3, -3, 2, -2, 1, -1, 0.5, -0.5], len(other) // 8) + coin.choice([-0.01, 0.01], len(other))
+        scores.loc[own, metric] = other[metric].to_numpy() + chance
+    claim = checked(scores)[0].loc["distillation-new"]
+    assert claim[["orderings", "supported", "contradicted", "undecided"]].tolist() == [12, 0, 0, 12]
+    assert claim["verdict"] == "undecided (0 supported, 0 contradicted, 12 undecided of 12)"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.1, 0.2, "supported"),
+        (-0.2, -0.1, "contradicted"),
+        (-0.1, 0.2, "undecided"),
+        (0.0, 0.2, "undecided"),
+        (-0.2, 0.0, "undecided"),
+        (math.nan, math.nan, "undecided"),
+    ],
+)
+def test_the_three_verdicts(low, high, expected):
+    assert verdict(low, high) == expected
+
+
+def test_a_tie_is_undecided():
     scores = papers_scores((4,), ["brain"])
     scores.loc[scores["method"] == "without_distillation", list(METRICS)] = scores.loc[
         scores["method"] == "proposed", list(METRICS)
     ].to_numpy()
     base = checked(scores, ["brain"])[0].loc["distillation-base"]
-    assert base[["orderings", "held", "supported", "contradicted"]].tolist() == [2, 0, 0, 0]
+    assert base[["orderings", "supported", "contradicted", "undecided"]].tolist() == [2, 0, 0, 2]
 
 
 def test_other_anatomies_and_rates_leave_claims_unchecked():
@@ -170,10 +201,10 @@ def test_other_anatomies_and_rates_leave_claims_unchecked():
     assert verdicts["proposed-over-independent-new"] == "not checked here (its anatomies are others)"
     assert verdicts["artifacts-reduced"] == "not checked here (its accelerations are others)"
     assert verdicts["third-layer-best"] == "not checked here (its layers were not distilled)"
-    assert verdicts["aspin-brain"] == "held"
+    assert verdicts["aspin-brain"] == "supported"
     assert found.loc["shared-lowest", "orderings"] == 2 * 2 * 3
     unchecked = orderings[orderings["claim"] == "artifacts-reduced"]
-    assert unchecked[["difference", "low", "high", "held", "few_patients"]].isna().all(axis=None)
+    assert unchecked[["difference", "low", "high", "verdict", "few_patients"]].isna().all(axis=None)
     assert unchecked["published_difference"].notna().all()
     spine = scores.assign(anatomy=scores["anatomy"].replace({"brain": "spine", "knee": "hip"}))
     assert set(checked(spine, ["spine", "hip"])[0]["orderings"]) == {0, 1, 2}
@@ -188,9 +219,9 @@ def test_proposed_is_whichever_layer_it_distils():
     assert Pair("layer3", "proposed") in claimed_pairs(layer=2)
     found, orderings = checked(scores, layer=2)
     # Proposed stands for layer 2 here, and has the same numbers as layer 3.
-    best = orderings[(orderings["claim"] == "third-layer-best") & orderings["held"].notna()]
+    best = orderings[(orderings["claim"] == "third-layer-best") & orderings["verdict"].notna()]
     assert set(zip(best["above"], best["below"], strict=True)) == {("3", "2")}
-    assert found.loc["third-layer-best", ["orderings", "held", "contradicted"]].tolist() == [12, 0, 0]
+    assert found.loc["third-layer-best", ["orderings", "supported", "contradicted"]].tolist() == [12, 0, 0]
 
 
 def test_few_patients_are_counted():
@@ -200,9 +231,15 @@ def test_few_patients_are_counted():
     assert found.loc["proposed-highest", ["orderings", "few_patients"]].tolist() == [8, 0]
 
 
-def test_one_patient_supports_and_contradicts_nothing():
+def test_one_patient_leaves_all_undecided_and_says_so():
     found, _ = checked(papers_scores((4,), ["brain"], patients=1), ["brain"])
-    assert found.loc["proposed-highest", ["held", "supported", "contradicted"]].tolist() == [8, 0, 0]
+    columns = ["supported", "contradicted", "undecided", "without_interval"]
+    assert found.loc["proposed-highest", columns].tolist() == [0, 0, 8, 8]
+    assert found.loc["proposed-highest", "verdict"] == (
+        "undecided (0 supported, 0 contradicted, 8 undecided of 8); 8 without an interval"
+    )
+    # Parameters are counted, and need no patients.
+    assert found.loc["fewer-parameters", "verdict"] == "supported (2 supported, 0 contradicted, 0 undecided of 2)"
 
 
 def test_the_checklist_as_files(tmp_path):
@@ -213,7 +250,7 @@ def test_the_checklist_as_files(tmp_path):
     line = read_summary(tmp_path / "out")
     found = pd.read_csv(tmp_path / "out/claims.csv", keep_default_na=False)
     assert line == summary(found)
-    assert line.startswith("Of the paper's 18 claims ")
+    assert line.startswith("The paper's claims, by the intervals of their comparisons: ")
     page = (tmp_path / "out/claims.md").read_text()
     assert line in page
     assert "real data for others" in page
@@ -221,7 +258,7 @@ def test_the_checklist_as_files(tmp_path):
     # Stated by two claims, shown once.
     (failed,) = [text for text in page.splitlines() if "Proposed over Shared" in text and "knee" in text]
     assert "proposed-highest" in failed
-    assert math.isclose(float(failed.split("|")[5].split("[")[0]), 36.39 - 35.43 - 9, abs_tol=1e-3)
+    assert math.isclose(float(failed.split("|")[6].split("[")[0]), 36.39 - 35.43 - 9, abs_tol=1e-3)
     with pytest.raises(UnimriError, match=r"absent/claims\.csv: cannot be read"):
         read_summary(tmp_path / "absent")
     (tmp_path / "claims.csv").write_text("claim\nx\n")
@@ -229,7 +266,7 @@ def test_the_checklist_as_files(tmp_path):
         read_summary(tmp_path)
 
 
-def test_show_says_how_many_claims_held(tmp_path):
+def test_show_says_what_the_claims_are(tmp_path):
     write_scores(tmp_path / "a.csv", papers_scores((4,), ["brain"], patients=2))
     tables = tmp_path / "results/tables"
     write_tables([tmp_path / "a.csv"], {"brain": "simulated"}, tables)
@@ -281,7 +318,8 @@ def test_show_refuses_the_table_of_another_configuration(tmp_path):
 
 
 def test_the_line_counts_each_claim_once():
-    frame = pd.DataFrame({"orderings": [4, 4, 4, 0, 2], "held": [4, 1, 0, 0, 2]})
-    assert summary(frame) == (
-        "Of the paper's 5 claims 2 held, 1 held in part, 1 did not hold, and 1 could not be checked here."
+    verdicts = ["supported (4 of 4)", "undecided", "contradicted (1 of 2)", "not checked here (why)", "supported"]
+    assert summary(pd.DataFrame({"verdict": verdicts})) == (
+        "The paper's claims, by the intervals of their comparisons: 2 supported, 1 contradicted, 1 undecided of 4; "
+        "1 could not be checked here."
     )

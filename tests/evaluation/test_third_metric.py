@@ -89,19 +89,19 @@ def test_a_third_metric_stands_in_table_1_with_the_lowest_in_bold(how, tmp_path,
     assert bold(lines["Proposed"])[0][6] == f"**{means.loc['proposed', 'brain']:.{decimals}f}**"
     assert re.search(rf"PSNR in dB, SSIM in % and {title}[ ,].*{title}: .*, lower is better\), mean over", text)
     assert f"which has SSIM and {title} too" in text
-    assert re.search(r"the paper does not make, Proposed is better in \d+", text)
+    assert re.search(r"the paper does not make, Proposed better than the other: \d+ supported", text)
     terminal = format_table1_for_terminal(tmp_path, ORIGINS)
     assert re.search(rf"PSNR \(dB\) / SSIM \(%\) / {title}[ ,]", terminal)
     (line,) = [line for line in terminal.splitlines() if line.startswith("Proposed")]
     assert line.count("*") == 9
 
-    # Orderings: held where Proposed is lower.
+    # Orderings: supported where Proposed is lower.
     compared = pd.read_csv(tmp_path / "orderings.csv")
     own = compared[compared["metric"] == column]
     assert len(own) == 3 * 3
     assert (own["difference"] < 0).all()
-    assert own["held"].all()
-    assert (own["held_seeds"] == own["seeds"]).all()
+    assert (own["verdict"] == "supported").all()
+    assert (own["better_seeds"] == own["seeds"]).all()
     assert own["published_held"].isna().all()
     tested = pd.read_csv(tmp_path / "comparisons.csv")
     tested = tested[(tested["metric"] == column) & (tested["anatomy"] == "knee")]
@@ -132,7 +132,7 @@ def test_a_third_metric_stands_in_table_1_with_the_lowest_in_bold(how, tmp_path,
     assert list(conventions.loc[column].index.unique()) == kinds
 
 
-def test_an_ordering_that_a_lower_value_breaks_is_not_held(tmp_path):
+def test_an_ordering_that_a_lower_value_breaks_is_contradicted(tmp_path):
     settings = MetricSettings(table=["hfen", "psnr"])
     write_experiment(tmp_path, settings)
     for path in (tmp_path / "all.csv", volumes_file(tmp_path / "all.csv")):
@@ -142,9 +142,11 @@ def test_an_ordering_that_a_lower_value_breaks_is_not_held(tmp_path):
         path.with_name(f"{path.name}.sha256").unlink()
     write_tables([tmp_path / "all.csv"], ORIGINS, tmp_path, settings=settings)
     compared = pd.read_csv(tmp_path / "orderings.csv")
-    held = compared.groupby(["metric", "other"])["held"].agg(["all", "any"])
-    assert not held.loc[[("hfen", "shared"), ("psnr_db", "shared"), ("hfen", "without_distillation")]].any(axis=None)
-    assert held.loc[[("hfen", "undersampled"), ("psnr_db", "undersampled")]].all(axis=None)
+    judged = compared.set_index(["metric", "other"])["verdict"].sort_index()
+    broken = [("hfen", "shared"), ("psnr_db", "shared"), ("hfen", "without_distillation")]
+    assert not (judged.loc[broken] == "supported").any()
+    assert (judged.loc[("hfen", "shared")] == "contradicted").all()
+    assert (judged.loc[[("hfen", "undersampled"), ("psnr_db", "undersampled")]] == "supported").all()
     text = (tmp_path / "table1.md").read_text()
     # The first metric of the table, whichever it is.
     assert "HFEN of Proposed minus that of the other (lower is better), with its" in text

@@ -141,7 +141,7 @@ def test_everything_is_escaped(experiment: Experiment, config: dict[str, Any], e
     experiment.data()
     quoted = '"' + evil.replace('"', '""') + '"'
     write_table(experiment.results / "data/brain/skipped.csv", ["volume", "digest", "reason"], [("v", "d", quoted)])
-    columns = ["claim", "where", "statement", "orderings", "held", "supported", "contradicted", "verdict"]
+    columns = ["claim", "where", "statement", "orderings", "supported", "contradicted", "undecided", "verdict"]
     write_table(experiment.tables / "claims.csv", columns, [(quoted, quoted, quoted, 1, 0, 0, 0, quoted)])
     experiment.slices(experiment.results / "figures/4x/brain.npz", f"</script>{evil}", ["a", evil])
     config["network"]["name"] = evil
@@ -245,8 +245,8 @@ def test_a_third_metric_of_table_1_has_its_lowest_in_bold(experiment: Experiment
     spread = [(4, method, metric, 0.00123, 0.00123) for _, method, metric, *_ in rows]
     write_table(experiment.tables / "table1_deviation.csv", columns, spread)
     columns = ["acceleration", "metric", "anatomy", "other", "difference", "low", "high", "patients", "seeds"]
-    compared = (4, "hfen", "brain", "shared", -0.1, -0.15, -0.05, 7, 1, 0.01, 0.02)
-    write_table(experiment.tables / "comparisons.csv", [*columns, "p_value", "p_corrected"], [compared])
+    compared = (4, "hfen", "brain", "shared", -0.1, -0.15, -0.05, 7, 1, 0.01, 0.02, "supported")
+    write_table(experiment.tables / "comparisons.csv", [*columns, "p_value", "p_corrected", "verdict"], [compared])
     reader = Reader(written(experiment, config))
     summary = next(row for row in reader.rows if "4× HFEN" in row)
     assert summary == ["Method", "4× PSNR (dB)", "4× SSIM (%)", "4× HFEN"]
@@ -256,22 +256,44 @@ def test_a_third_metric_of_table_1_has_its_lowest_in_bold(experiment: Experiment
     assert not any("0.3123" in text for text in reader.bold)
     rows_read = [[cell.strip() for cell in row] for row in reader.rows]
     assert ["Shared", "0.3123 ± 0.0012", "0.3123 ± 0.0012"] in rows_read
-    assert ["brain", "Shared", "−0.1000", "−0.1500", "−0.0500", "7", "1", "0.010", "0.020"] in rows_read
+    assert ["brain", "Shared", "−0.1000", "−0.1500", "−0.0500", "7", "1", "0.010", "0.020", "supported"] in rows_read
 
 
 def test_claims_are_counted_and_the_others_named(page: Path) -> None:
     summary = " ".join(Reader(page.read_text(encoding="utf-8")).sections["summary"].split())
-    for text in ("1 held", "1 in part", "1 not held", "1 not checked"):
+    for text in ("1 contradicted", "1 undecided", "1 supported", "1 not checked"):
         assert text in summary
-    assert "Shared is above Independent (Table 1): not held" in summary
-    assert "Proposed is above w/o MD (Table 1): held in part (14 of 20)" in summary
+    refuted = summary.index("Shared is above Independent (Table 1): contradicted")
+    unsure = "Proposed is above w/o MD (Table 1): undecided (6 supported, 0 contradicted, 14 undecided of 20)"
+    assert refuted < summary.index(unsure)
     assert "Proposed is above every other method" not in summary
 
 
+def test_the_first_words_are_what_does_not_hold_and_then_what_was_measured(page: Path) -> None:
+    summary = " ".join(Reader(page.read_text(encoding="utf-8")).sections["summary"].split())
+    assert summary.startswith(
+        "Summary Of the paper's 4 claims 1 contradicted, 1 undecided and 1 supported by the intervals; 1 could not be "
+        "checked. Contradicted: “Shared is above Independent” (all). Measured: PSNR (dB) and SSIM (%) of 5 methods on "
+        "simulated scans of brain, knee and prostate (6 test patients). 4×: the best average is Proposed's, "
+    )
+    assert "dB [" in summary.split("6×:")[0]
+    assert "held in part" not in summary
+
+
+def test_one_patient_decides_nothing_and_the_first_words_say_so(experiment: Experiment, config: dict[str, Any]) -> None:
+    columns = ["acceleration", "metric", "anatomy", "other", "difference", "low", "high", "patients", "seeds"]
+    compared = (4, "psnr_db", "average", "shared", 1.5, "", "", 1, 1, "", "", "undecided")
+    write_table(experiment.tables / "comparisons.csv", [*columns, "p_value", "p_corrected", "verdict"], [compared])
+    summary = " ".join(Reader(written(experiment, config)).sections["summary"].split())
+    assert "+1.50 dB against Shared, undecided" in summary
+    assert "Without an interval (one test patient, or a seed that is missing) nothing is decided." in summary
+
+
 def test_the_papers_orderings_are_counted(experiment: Experiment, config: dict[str, Any]) -> None:
-    rows = [("True", "True"), ("False", "True"), ("True", "False"), ("True", ""), ("False", "")]
-    write_table(experiment.tables / "orderings.csv", ["held", "published_held"], rows)
-    assert "1 of 2 of the paper's orderings came out" in Reader(written(experiment, config)).sections["summary"]
+    rows = [("supported", "True"), ("undecided", "True"), ("supported", "False"), ("contradicted", "")]
+    write_table(experiment.tables / "orderings.csv", ["verdict", "published_held"], rows)
+    summary = Reader(written(experiment, config)).sections["summary"]
+    assert "Proposed above the other method: 1 supported, 0 contradicted, 1 undecided of 2." in summary
 
 
 def test_what_falls_short_follows_the_data(experiment: Experiment, config: dict[str, Any]) -> None:

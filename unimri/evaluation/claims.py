@@ -20,7 +20,19 @@ from unimri.core.text import interval_number, markdown_table, write_csv
 from unimri.evaluation.averages import AVERAGE, anatomies_of, cells, read_frame
 from unimri.evaluation.markdown import TITLES, heading_of
 from unimri.evaluation.paper import PAPERS_PARAMETERS, parameter_table, published
-from unimri.evaluation.statistics import FEW_PATIENTS, Pair, StatisticsSettings, rounded_difference
+from unimri.evaluation.statistics import (
+    CONTRADICTED,
+    FEW_PATIENTS,
+    NO_INTERVAL,
+    SUPPORTED,
+    UNDECIDED,
+    VERDICTS,
+    Pair,
+    StatisticsSettings,
+    rounded_difference,
+    tally,
+    verdict,
+)
 from unimri.evaluation.study_tables import layer_rows, published_s2
 from unimri.metrics.base import metric_of
 
@@ -29,9 +41,8 @@ CLAIM_COLUMNS = (
     "where",
     "statement",
     "orderings",
-    "held",
-    "supported",
-    "contradicted",
+    *VERDICTS,
+    "without_interval",
     "verdict",
     "few_patients",
     "stated",
@@ -50,15 +61,17 @@ CLAIM_ORDERING_COLUMNS = (
     "low",
     "high",
     "few_patients",
-    "held",
+    "verdict",
     "published_difference",
     "published_held",
 )
 
+NOT_CHECKED = "not checked"
+"""The beginning of what is said of a claim without a verdict."""
+
 # The row of a limit, in the table of parameters.
 _LIMIT = "limit"
 _ROWS = 40
-_COUNTS = ("held", "supported", "contradicted")
 _PLACE = ["acceleration", "metric", "anatomy", "above", "below"]
 
 
@@ -112,9 +125,10 @@ def check_claims(
     """Check every claim, and every single ordering that it implies.
 
     An ordering can be checked when its acceleration, metric, anatomy and methods are here; an average, when the
-    anatomies are the paper's own. It is held when the difference is above zero, supported when its whole interval is,
-    and contradicted when all of that is below zero; the other way round in a metric of which the lowest is the best.
-    Parameters are counted: they are supported or contradicted.
+    anatomies are the paper's own. It is supported when its whole interval is above zero, contradicted when all of that
+    is below, and else undecided; the other way round in a metric of which the lowest is the best. Parameters are
+    counted: they are supported or contradicted. A claim is contradicted when one of its orderings is, supported when
+    all are, and else undecided.
 
     Parameters
     ----------
@@ -126,8 +140,9 @@ def check_claims(
     Returns
     -------
     claims : frame with the columns `CLAIM_COLUMNS`: of the orderings that are `stated`, so many `orderings` could be
-        checked here, of which so many were `held`, `supported`, `contradicted`, and rest on `few_patients`; of those
-        stated the paper's own table bears out `published_held`. `verdict` and `size` are in words.
+        checked here, of which so many were `supported`, `contradicted`, `undecided`, of those so many
+        `without_interval`, and rest on `few_patients`; of those stated the paper's own table bears out
+        `published_held`. `verdict` and `size` are in words.
     orderings : frame with the columns `CLAIM_ORDERING_COLUMNS`, one row for each that is stated; what came out is
         missing where it could not be checked.
     """
@@ -151,18 +166,16 @@ def check_claims(
         },
     )
     sign = np.array([metric_of(name).gain(1) for name in stated["metric"].where(~counted, "psnr_db")])
-    gain, low, high = (sign * here[column] for column in ("difference", "low", "high"))
-    checked, held, published_held = here["difference"].notna(), gain > 0, sign * np.array(theirs) > 0
+    checked, published_held = here["difference"].notna(), sign * np.array(theirs) > 0
+    ends = zip(sign * here["low"], sign * here["high"], strict=True)
+    judged = pd.Series([verdict(*both) for both in ends], dtype=object).where(checked)
     orderings = stated[["claim", *_PLACE]].join(here)
-    orderings = orderings.assign(
-        held=held.astype("boolean").where(checked), published_difference=theirs, published_held=published_held
-    )
+    orderings = orderings.assign(verdict=judged, published_difference=theirs, published_held=published_held)
     counts = pd.DataFrame(
         {
             "orderings": checked,
-            "held": held,
-            "supported": (low > 0) & (high > 0),
-            "contradicted": (low < 0) & (high < 0),
+            **{name: judged == name for name in VERDICTS},
+            "without_interval": checked & here["low"].isna(),
             "few_patients": here["few_patients"].fillna(False).astype(bool),
             "stated": True,
             "published_held": published_held,
@@ -199,11 +212,8 @@ def _differences(stated: pd.DataFrame, values: Mapping[str, Mapping[Any, float]]
 
 
 def _verdict(claim: Mapping[Any, Any], own: pd.DataFrame, compared: pd.DataFrame, anatomies: Sequence[str]) -> str:
-    checked, held = claim["orderings"], claim["held"]
-    if checked:
-        if held in (0, checked):
-            return "held" if held else "not held"
-        return f"held in part ({held} of {checked})"
+    if claim["orderings"]:
+        return _judged(claim)
     accelerations, metrics, columns = (set(own[name]) for name in ("acceleration", "metric", "anatomy"))
     if not accelerations & set(compared["acceleration"]):
         return "not checked here (its accelerations are others)"
@@ -216,6 +226,14 @@ def _verdict(claim: Mapping[Any, Any], own: pd.DataFrame, compared: pd.DataFrame
     if claim["table"] == "table_s2":
         return "not checked here (its layers were not distilled)"
     return "not checked here (its methods are not in the table)"
+
+
+def _judged(claim: Mapping[Any, Any]) -> str:
+    """All orderings must be supported, and one that is contradicted refutes the claim; how many are which is said."""
+    found = [name for name in VERDICTS for _ in range(claim[name])]
+    state = next((name for name in (CONTRADICTED, UNDECIDED) if claim[name]), SUPPORTED)
+    text = state if len(found) == 1 else f"{state} ({tally(found)})"
+    return text + (f"; {claim['without_interval']} without an interval" if claim["without_interval"] else "")
 
 
 def _size(claim: Mapping[Any, Any], own: pd.DataFrame) -> str:
@@ -248,9 +266,10 @@ def write_claims(
         "# The paper's claims",
         f"## {heading_of(anatomies)}",
         summary(found),
-        "What the paper states (Liu et al., MICCAI 2021), as orderings of its tables' rows. An ordering is held when "
-        f"the difference is above zero; it is supported when its whole {statistics.percent} interval over patients is, "
-        "and contradicted when all of it is below. A claim that could be checked in part counts as far as it could.",
+        "What the paper states (Liu et al., MICCAI 2021), as orderings of its tables' rows. An ordering is supported "
+        f"when its whole {statistics.percent} interval over patients is on its side of zero, contradicted when all of "
+        "it is on the other, and undecided when it holds zero. A claim is contradicted when one of its orderings is, "
+        "supported when all are, and else undecided. One that could be checked in part counts as far as it could.",
         *_few(found),
         _claims_table(found),
         *_notes(found),
@@ -261,13 +280,15 @@ def write_claims(
 
 def summary(found: pd.DataFrame) -> str:
     """Say in one line how many of the claims came out; of a frame with the columns `CLAIM_COLUMNS`."""
-    checked = found[found["orderings"] > 0]
-    held = int((checked["held"] == checked["orderings"]).sum())
-    none = int((checked["held"] == 0).sum())
-    return (
-        f"Of the paper's {len(found)} claims {held} held, {len(checked) - held - none} held in part, {none} did not "
-        f"hold, and {len(found) - len(checked)} could not be checked here."
-    )
+    states = [state_of(text) for text in found["verdict"]]
+    unchecked = len(found) - sum(state in VERDICTS for state in states)
+    more = f"; {unchecked} could not be checked here" if unchecked else ""
+    return f"The paper's claims, by the intervals of their comparisons: {tally(states)}{more}."
+
+
+def state_of(text: str) -> str:
+    """The verdict at the beginning of a claim's words, or 'not checked'; other words as they are."""
+    return next((state for state in (*VERDICTS, NOT_CHECKED) if text.startswith(state)), text)
 
 
 def read_summary(folder: Path) -> str:
@@ -282,11 +303,14 @@ def read_summary(folder: Path) -> str:
 
 def _few(found: pd.DataFrame) -> list[str]:
     few, checked = int(found["few_patients"].sum()), int(found["orderings"].sum())
+    without = int(found["without_interval"].sum())
+    alone = [f"**No interval**: {without} of the {checked} orderings have none ({NO_INTERVAL}), and are undecided."]
     if not few:
-        return []
+        return alone if without else []
     return [
+        *(alone if without else []),
         f"**Few patients**: {few} of the {checked} orderings rest on fewer than {FEW_PATIENTS} test patients of an "
-        "anatomy. Their intervals are too narrow, and what they support or contradict here says little."
+        "anatomy. Their intervals are too narrow, and what they support or contradict here says little.",
     ]
 
 
@@ -296,7 +320,7 @@ def _claims_table(found: pd.DataFrame) -> str:
         "Where",
         "The paper states",
         "Verdict",
-        *map(str.capitalize, _COUNTS),
+        *map(str.capitalize, VERDICTS),
         "In the paper's own table",
     ]
     return markdown_table(
@@ -307,7 +331,7 @@ def _claims_table(found: pd.DataFrame) -> str:
                 row["where"],
                 row["statement"] + (f" ({row['size']})" if row["size"] else ""),
                 row["verdict"],
-                *(f"{row[name]} of {row['orderings']}" if row["orderings"] else "–" for name in _COUNTS),
+                *(f"{row[name]} of {row['orderings']}" if row["orderings"] else "–" for name in VERDICTS),
                 f"{row['published_held']} of {row['stated']}",
             ]
             for row in found.to_dict("records")
@@ -322,7 +346,9 @@ def _notes(found: pd.DataFrame) -> list[str]:
 
 
 def _failed(orderings: pd.DataFrame, statistics: StatisticsSettings) -> list[str]:
-    failed = orderings[~orderings["held"].fillna(True).astype(bool) & (orderings["anatomy"] != "")]
+    order = [CONTRADICTED, UNDECIDED]
+    failed = orderings[orderings["verdict"].isin(order) & (orderings["anatomy"] != "")]
+    failed = failed.sort_values("verdict", key=lambda column: column.map(order.index), kind="stable")
     names = failed.groupby(_PLACE, sort=False)["claim"].agg(", ".join)
     failed = failed.drop_duplicates(_PLACE)
     if failed.empty:
@@ -333,18 +359,19 @@ def _failed(orderings: pd.DataFrame, statistics: StatisticsSettings) -> list[str
             metric_of(row["metric"]).title,
             row["anatomy"],
             f"{_label(row['above'])} over {_label(row['below'])}",
+            row["verdict"],
             interval_number(row["difference"], row["low"], row["high"], 3) + ("°" if row["few_patients"] else ""),
             f"{row['published_difference']:+.2f}",
             names[tuple(row[key] for key in _PLACE)],
         ]
         for row in failed.head(_ROWS).to_dict("records")
     ]
-    header = ["", "Metric", "Anatomy", "Ordering", f"Here [{statistics.percent}]", "In the paper", "Claims"]
+    header = ["", "Metric", "Anatomy", "Ordering", "Verdict", f"Here [{statistics.percent}]", "In the paper", "Claims"]
     more = [f"{len(failed) - _ROWS} more are in `claims_orderings.csv`."] if len(failed) > _ROWS else []
     return [
-        "## Orderings that did not come out",
+        "## Orderings that are contradicted or undecided",
         f"° fewer than {FEW_PATIENTS} patients.",
-        markdown_table(header, rows, text_columns=4),
+        markdown_table(header, rows, text_columns=5),
         *more,
     ]
 

@@ -10,7 +10,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.text import interval_number, listed, markdown_table, number, spread_number
 from unimri.evaluation.averages import AVERAGE, KEYS, anatomies_of, best, cells
 from unimri.evaluation.paper import above_of, summary
-from unimri.evaluation.statistics import FEW_PATIENTS, StatisticsSettings
+from unimri.evaluation.statistics import FEW_PATIENTS, SUPPORTED, StatisticsSettings
 from unimri.metrics.base import MetricSettings, metric_of
 from unimri.training.methods import METHODS, method
 
@@ -107,7 +107,7 @@ def table1_markdown(
             [[anatomy, anatomies[anatomy], *map(str, counts)] for anatomy, *counts in sizes.itertuples(index=False)],
             text_columns=2,
         ),
-        "## Does the paper's ordering come out?",
+        "## Is the paper's ordering supported?",
         *_ordering_sections(compared, tested, statistics),
         *_certainty_sections(tested, column_names(anatomies), statistics),
         *beside_table(published, TITLES, anatomies),
@@ -157,10 +157,14 @@ def _ordering_sections(compared: pd.DataFrame, tested: pd.DataFrame, statistics:
     papers = compared["published_held"].fillna(False).astype(bool)
     extra = compared["published_held"].isna()
     for rows, title in (
-        (papers, "The paper's orderings that did not come out:"),
-        (extra, f"Comparisons that the paper does not make, in which Proposed is not {above_of(compared[extra])}:"),
+        (papers, "The paper's orderings that are contradicted or undecided:"),
+        (
+            extra,
+            "Comparisons that the paper does not make, in which it is not supported that Proposed is "
+            f"{above_of(compared[extra])} the other:",
+        ),
     ):
-        failed = compared[rows & ~compared["held"]]
+        failed = compared[rows & (compared["verdict"] != SUPPORTED)]
         if not failed.empty:
             sections += [title, _failed_table(failed.merge(tested, suffixes=("", "_tested"), **_SAME), statistics)]
     return sections
@@ -172,11 +176,12 @@ def _failed_table(failed: pd.DataFrame, statistics: StatisticsSettings) -> str:
         "Metric",
         "Anatomy",
         "Against",
+        "Verdict",
         "Proposed",
         "The other",
         f"Difference [{statistics.percent}]",
         "p, corrected",
-        "Seeds in which it held",
+        "Seeds in which Proposed is better",
         "The paper's difference",
     ]
     return markdown_table(
@@ -187,18 +192,19 @@ def _failed_table(failed: pd.DataFrame, statistics: StatisticsSettings) -> str:
                 metric.title,
                 row["anatomy"],
                 method(row["other"]).title,
+                row["verdict"],
                 number(row["proposed_value"], decimals=metric.decimals),
                 number(row["other_value"], decimals=metric.decimals),
                 # Two decimals would show the closest of the failures as 0.00.
                 interval_number(row["difference"], row["low"], row["high"], metric.decimals + 2) + _few(row),
                 "–" if pd.isna(row["p_corrected"]) else f"{row['p_corrected']:.3f}",
-                f"{row['held_seeds']} of {row['seeds']}",
+                f"{row['better_seeds']} of {row['seeds']}",
                 "–" if pd.isna(row["published_difference"]) else f"{row['published_difference']:+.{metric.decimals}f}",
             ]
             for _, row in failed.iterrows()
             for metric in [metric_of(row["metric"])]
         ],
-        text_columns=4,
+        text_columns=5,
     )
 
 

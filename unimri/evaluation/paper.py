@@ -11,7 +11,7 @@ import pandas as pd
 from unimri.core.artifacts import write_text
 from unimri.core.text import markdown_table, write_csv
 from unimri.evaluation.averages import AVERAGE, KEYS, Cell, anatomies_of, cells
-from unimri.evaluation.statistics import of_proposed, rounded_difference
+from unimri.evaluation.statistics import NO_INTERVAL, of_proposed, rounded_difference, tally, verdicts
 from unimri.metrics.base import metric_of
 from unimri.training.methods import method
 
@@ -23,8 +23,10 @@ ORDERING_COLUMNS = (
     "proposed_value",
     "other_value",
     "difference",
-    "held",
-    "held_seeds",
+    "low",
+    "high",
+    "verdict",
+    "better_seeds",
     "seeds",
     "published_difference",
     "published_held",
@@ -82,19 +84,19 @@ def beside(table: pd.DataFrame, paper: pd.DataFrame) -> pd.DataFrame:
 
 
 def orderings(found: pd.DataFrame, anatomies: Sequence[str], paper: pd.DataFrame) -> pd.DataFrame:
-    """Say whether the paper's ordering comes out: is Proposed better than each other method, where the paper has it so?
+    """Judge the paper's ordering: is Proposed better than each other method, where the paper has it so?
 
     Parameters
     ----------
-    found : from `unimri.evaluation.statistics.compare`, or `differences` there.
+    found : from `unimri.evaluation.statistics.compare`.
     anatomies : of our table.
     paper : the paper's Table 1, from `published`.
 
     Returns
     -------
-    frame with the columns `ORDERING_COLUMNS`. `published_difference` (float64, NaN) and `published_held` (boolean, NA)
-    are missing where the paper makes no such comparison: another anatomy or acceleration, a method or metric of ours,
-    an average over other anatomies.
+    frame with the columns `ORDERING_COLUMNS`; the verdict is by the interval. `published_difference` (float64, NaN)
+    and `published_held` (boolean, NA) are missing where the paper makes no such comparison: another anatomy or
+    acceleration, a method or metric of ours, an average over other anatomies.
     """
     own = of_proposed(found).rename(columns={"above_value": "proposed_value", "below_value": "other_value"})
     theirs = printed(paper, anatomies)
@@ -103,17 +105,18 @@ def orderings(found: pd.DataFrame, anatomies: Sequence[str], paper: pd.DataFrame
         pair = ((acceleration, name, metric, anatomy) for name in ("proposed", other))
         differences.append(rounded_difference(theirs, *pair))
         held.append(pd.NA if math.isnan(differences[-1]) else metric_of(metric).gain(differences[-1]) > 0)
-    own = own.assign(published_difference=differences, published_held=pd.Series(held, dtype="boolean"))
+    papers = pd.Series(held, dtype="boolean")
+    own = own.assign(verdict=verdicts(own), published_difference=differences, published_held=papers)
     return own[list(ORDERING_COLUMNS)].astype({"published_difference": "float64"})
 
 
 def above_of(frame: pd.DataFrame) -> str:
-    """What the first of a pair is when its ordering is held: above the other, or better where a lower metric is."""
-    return "better" if any(metric_of(column).lower_is_better for column in frame["metric"].unique()) else "above"
+    """What the first of a pair is when it is supported: above the other, or better than it where a lower metric is."""
+    return "better than" if any(metric_of(column).lower_is_better for column in frame["metric"].unique()) else "above"
 
 
 def summary(frame: pd.DataFrame) -> str:
-    """Say in one line how many of the paper's orderings came out.
+    """Say in one line what the intervals say of the paper's orderings.
 
     Parameters
     ----------
@@ -123,15 +126,14 @@ def summary(frame: pd.DataFrame) -> str:
         return "Nothing to compare: Proposed and another method must both be in the table."
     papers = frame["published_held"].fillna(False).astype(bool)
     others = frame["published_held"].isna()
-    line = (
-        f"{int(frame.loc[papers, 'held'].sum())} of {int(papers.sum())} of the paper's orderings came out "
-        "(Proposed strictly above)."
-    )
+    line = f"The paper's orderings, Proposed above the other: {tally(frame.loc[papers, 'verdict'])}."
     if others.any():
         line += (
-            f" Of {int(others.sum())} comparisons that the paper does not make, Proposed is "
-            f"{above_of(frame[others])} in {int(frame.loc[others, 'held'].sum())}."
+            f" Comparisons that the paper does not make, Proposed {above_of(frame[others])} the other: "
+            f"{tally(frame.loc[others, 'verdict'])}."
         )
+    if without := int(frame["low"].isna().sum()):
+        line += f" {without} of all {len(frame)} have no interval ({NO_INTERVAL}), and are undecided."
     return line
 
 

@@ -6,7 +6,8 @@ docs/why/statistics.md.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -36,8 +37,7 @@ DIFFERENCE_COLUMNS = (
     "above_value",
     "below_value",
     "difference",
-    "held",
-    "held_seeds",
+    "better_seeds",
     "seeds",
 )
 COMPARISON_COLUMNS = (
@@ -53,7 +53,12 @@ COMPARISON_COLUMNS = (
     "p_value",
     "p_corrected",
     "few_patients",
+    "verdict",
 )
+SUPPORTED, CONTRADICTED, UNDECIDED = VERDICTS = ("supported", "contradicted", "undecided")
+"""What an interval says of "the first is better": all of it does, all of it says the reverse, or it holds zero."""
+NO_INTERVAL = "one test patient, or a seed that is missing"
+"""Why there is none."""
 
 
 class StatisticsSettings(Settings):
@@ -115,9 +120,6 @@ class _Anatomy:
 def differences(table: pd.DataFrame, pairs: Sequence[Pair], by_seed: Sequence[pd.DataFrame] = ()) -> pd.DataFrame:
     """Take the differences of pairs of methods, in every column of a table.
 
-    A pair is held when the first is strictly better, in all decimals of the table, in the direction of the metric: a
-    tie is not held.
-
     Parameters
     ----------
     table : from `unimri.evaluation.averages.averages`.
@@ -128,7 +130,7 @@ def differences(table: pd.DataFrame, pairs: Sequence[Pair], by_seed: Sequence[pd
     -------
     frame with the columns `DIFFERENCE_COLUMNS`, one row for each acceleration, metric, pair, and anatomy or `average`
     for which the table has both values, in this order. `difference` is in the metric's unit, to six decimals; in
-    `held_seeds` of `seeds` (int64) the pair is held too.
+    `better_seeds` of `seeds` (int64) the first is strictly better, in the direction of the metric.
     """
     values, alone = cells(table), [cells(one) for one in by_seed]
     rows = []
@@ -141,11 +143,29 @@ def differences(table: pd.DataFrame, pairs: Sequence[Pair], by_seed: Sequence[pd
                     difference = rounded_difference(values, above, below)
                     if math.isnan(difference):
                         continue
-                    held_seeds = sum(metric.gain(rounded_difference(one, above, below)) > 0 for one in alone)
-                    held = metric.gain(difference) > 0, held_seeds, len(alone)
-                    row = acceleration, column, anatomy, *pair, values[above], values[below], difference, *held
-                    rows.append(row)
-    return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS)).astype({"difference": "float64", "held": "bool"})
+                    better = sum(metric.gain(rounded_difference(one, above, below)) > 0 for one in alone)
+                    both = values[above], values[below]
+                    rows.append((acceleration, column, anatomy, *pair, *both, difference, better, len(alone)))
+    return pd.DataFrame(rows, columns=list(DIFFERENCE_COLUMNS)).astype({"difference": "float64"})
+
+
+def verdict(low: float, high: float) -> str:
+    """Judge a gain by its interval: one of `VERDICTS`. What has no interval (NaN) is undecided."""
+    if low > 0 and high > 0:
+        return SUPPORTED
+    return CONTRADICTED if low < 0 and high < 0 else UNDECIDED
+
+
+def verdicts(found: pd.DataFrame) -> list[str]:
+    """The verdict on each row of a table of differences, in the direction of its metric."""
+    rows = found[["metric", "low", "high"]].itertuples(index=False, name=None)
+    return [verdict(*map(metric_of(metric).gain, ends)) for metric, *ends in rows]
+
+
+def tally(found: Iterable[str]) -> str:
+    """Count verdicts in words: 0 supported, 2 contradicted, 6 undecided of 8."""
+    counts = Counter(found)
+    return f"{', '.join(f'{counts[name]} {name}' for name in VERDICTS)} of {sum(counts[name] for name in VERDICTS)}"
 
 
 def rounded_difference(values: Mapping[Any, float], above: Any, below: Any) -> float:
@@ -224,7 +244,7 @@ def comparisons(compared: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     frame with the columns `COMPARISON_COLUMNS`: as those of `compare`, `other` being the method that Proposed is
-    compared with. Both p-values are NaN for one patient.
+    compared with. Both p-values are NaN for one patient. `verdict` is on "Proposed is better".
     """
     frame = of_proposed(compared)
     metrics, columns = list(frame["metric"].unique()), [name for name in frame["anatomy"].unique() if name != AVERAGE]
@@ -239,7 +259,7 @@ def comparisons(compared: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
                     found[(acceleration, metric, name, other)] = signed_rank_p(of_metric)
     keys = frame[["acceleration", "metric", "anatomy", "other"]].itertuples(index=False, name=None)
     p_values = np.array([found[key] for key in keys], dtype=np.float64)
-    frame = frame.assign(p_value=p_values, p_corrected=holm(p_values))
+    frame = frame.assign(p_value=p_values, p_corrected=holm(p_values), verdict=verdicts(frame))
     return frame[list(COMPARISON_COLUMNS)]
 
 

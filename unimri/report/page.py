@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -14,7 +14,10 @@ from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings, read_settings
 from unimri.core.text import listed
 from unimri.evaluation.averages import AVERAGE
+from unimri.evaluation.claims import NOT_CHECKED
+from unimri.evaluation.statistics import tally
 from unimri.evaluation.tables import check_tables
+from unimri.report.answer import STATES, Claim, answer, read_claims
 from unimri.report.catalogue import FIGURES, TABLES, Figure, Table
 from unimri.report.experiment import CHANGES, Experiment, commands, of_tables
 from unimri.report.images import Picture, comparison, forest, picture_file
@@ -31,7 +34,6 @@ from unimri.report.tables import (
     read_number,
     read_rows,
     read_table,
-    verdict_state,
 )
 from unimri.training.methods import method
 
@@ -42,9 +44,6 @@ _LIBRARIES = ("sortable-tablesort/sortable.js", "image-compare/image-compare.js"
 
 FEW_PATIENTS = 10
 """Fewer test patients of an anatomy than this are called few."""
-
-STATES = ("held", "in part", "not held", "not checked")
-"""Verdicts on a claim."""
 
 PAPER_SIZE = 320
 """Side of the paper's images, in pixels."""
@@ -73,20 +72,6 @@ class Averages:
 
     columns: list[str]
     rows: list[tuple[str, bool, list[tuple[str, bool]]]]
-
-
-@dataclass(frozen=True)
-class Claims:
-    """How many of the paper's claims came out, by verdict, and those that did not hold.
-
-    Attributes
-    ----------
-    counts : by verdict.
-    others : what the paper states, where, the verdict in full and in short.
-    """
-
-    counts: dict[str, int]
-    others: list[tuple[str, str, str, str]]
 
 
 def write_report(results: Path, config: dict[str, Any], output: Path) -> None:
@@ -181,8 +166,10 @@ def _summary(tables: Path, experiment: Experiment, origins: Mapping[str, str]) -
     splits: dict[str, dict[str, Any]] = {}
     for row in data:
         splits.setdefault(row["anatomy"], {})[row["split"]] = row
-    found = _claims(tables)
+    found = read_claims(tables)
+    counts = Counter(claim.state for claim in found)
     return {
+        "answer": answer(tables, table1, found, origins, data),
         "accelerations": [rate(text) for text in dict.fromkeys(row["acceleration"] for row in table1)],
         "methods": [method(key).title for key in dict.fromkeys(row["method"] for row in table1)],
         "seeds": experiment.seeds,
@@ -192,6 +179,8 @@ def _summary(tables: Path, experiment: Experiment, origins: Mapping[str, str]) -
         "splits": splits,
         "averages": averages(table1, path),
         "claims": found,
+        # The expected ones in their order, then whatever else there is.
+        "counts": {state: counts[state] for state in dict.fromkeys((*STATES, *counts)) if counts[state]},
         "orderings": _orderings(tables),
         "shortcomings": _shortcomings(tables, experiment, origins, data, found),
     }
@@ -223,35 +212,18 @@ def averages(table1: list[Row], path: Path) -> Averages:
     return Averages([f"{rate(acceleration)} {metric_title(metric)}" for acceleration, metric in places], rows)
 
 
-def _claims(tables: Path) -> Claims | None:
-    """Count the claims by verdict."""
-    path = tables / "claims.csv"
-    if not path.is_file():
-        return None
-    _, rows = read_rows(path, ["statement", "where", "verdict"])
-    found = Counter(verdict_state(row["verdict"]) for row in rows)
-    others = [
-        (row["statement"], row["where"], row["verdict"], state)
-        for row in rows
-        if (state := verdict_state(row["verdict"])) != "held"
-    ]
-    # The expected ones in their order, then whatever else there is.
-    return Claims({state: found[state] for state in dict.fromkeys((*STATES, *found)) if found[state]}, others)
-
-
 def _orderings(tables: Path) -> str:
-    """Say how many of the paper's orderings came out; nothing when they were not compared."""
+    """Say what the intervals say of the paper's orderings; nothing when they were not compared."""
     path = tables / "orderings.csv"
     if not path.is_file():
         return ""
-    _, rows = read_rows(path, ["held", "published_held"])
-    papers = [row for row in rows if row["published_held"] == "True"]
-    held = sum(row["held"] == "True" for row in papers)
-    return f"{held} of {len(papers)} of the paper's orderings came out: Proposed strictly above the other method."
+    _, rows = read_rows(path, ["verdict", "published_held"])
+    counts = tally(row["verdict"] for row in rows if row["published_held"] == "True")
+    return f"The paper's orderings, Proposed above the other method: {counts}."
 
 
 def _shortcomings(
-    tables: Path, experiment: Experiment, origins: Mapping[str, str], data: list[Row], found: Claims | None
+    tables: Path, experiment: Experiment, origins: Mapping[str, str], data: list[Row], found: Sequence[Claim]
 ) -> list[str]:
     """Say what these results cannot show, as far as it can be told from them."""
     said = []
@@ -273,9 +245,9 @@ def _shortcomings(
     size = experiment.preparation.image_size
     if size != PAPER_SIZE:
         said.append(f"Images of {size} × {size} pixels; the paper's are {PAPER_SIZE} × {PAPER_SIZE}.")
-    if found is None:
+    if not found:
         said.append("The paper's claims were not checked one by one.")
-    elif unchecked := found.counts.get("not checked", 0):
+    elif unchecked := sum(claim.state == NOT_CHECKED for claim in found):
         said.append(f"{unchecked} of the paper's claims could not be checked with this experiment.")
     missing = [entry.title.split(":")[0] for entry in TABLES if not (tables / entry.file).is_file()]
     if missing:

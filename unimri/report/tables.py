@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unimri.core.errors import UnimriError
 from unimri.evaluation.averages import AVERAGE
+from unimri.evaluation.claims import state_of
 from unimri.metrics.base import Metric, metrics
 from unimri.report.catalogue import COLUMNS, WORDS, Column, Table
 from unimri.training.methods import ADAPTATIONS, METHODS, method
@@ -153,13 +154,6 @@ def rate(text: str) -> str:
         return f"{float(text):g}×"
     except ValueError:
         return text
-
-
-def verdict_state(verdict: str) -> str:
-    """Sort a verdict, whose text may say more, into held, in part, not held and not checked."""
-    words = verdict.lower()
-    states = {"not checked": "not checked", "not held": "not held", "held in part": "in part", "held": "held"}
-    return next((state for start, state in states.items() if words.startswith(start)), words)
 
 
 def read_table(entry: Table, folder: Path, origins: Mapping[str, str]) -> list[Part]:
@@ -337,7 +331,7 @@ def _cell(name: str, column: Column, row: Row, path: Path) -> Cell:
     if column.kind in _TEXTS:
         shown = _word(name, column, text)
         number = column.kind == "acceleration"
-        return Cell(shown, text if number else shown, number, state=verdict_state(text) if name == "verdict" else "")
+        return Cell(shown, text if number else shown, number, state=state_of(text) if name == "verdict" else "")
     if name == "patients" and text == "all":
         return Cell("all", "Infinity", True)
     value = read_number(row, name, path)
