@@ -11,9 +11,11 @@ import torch
 
 from unimri.core.errors import UnimriError
 from unimri.deploy.adapters import load_adapter
+from unimri.deploy.card import models_table
 from unimri.deploy.estimates import choose
 from unimri.deploy.library import DESCRIPTION, FEATURES, ModelDescription, digests, pack, unpack
 from unimri.deploy.model import load
+from unimri.deploy.reconstruct import Outcome, outcome_line, summary
 from unimri.models.folder import load_tensors, save_tensors
 
 
@@ -176,3 +178,12 @@ def test_an_adapter_that_is_missing_or_endless_is_said_to_be(tmp_path: Path, sha
         file.truncate(10**12)
     with pytest.raises(UnimriError, match="is larger than any adapter"):
         load_adapter(tmp_path / "hip.aspin.safetensors")
+
+
+def test_names_of_files_send_the_terminal_no_codes(shared_model: Path) -> None:
+    bad = Outcome("scan \x1b[2J\n3 of 3 volumes", 1, fault="torn \x1b[31m", notes=("note \x1b]0;",))
+    for outcome in (bad, bad._replace(fault="")):
+        assert outcome_line(outcome, deidentify=False).isprintable()
+    assert summary([bad._replace(fault="")], Path("out\x1b[2J")).isprintable()
+    table = models_table({Path("models/\x1b[2J"): ModelDescription.load(shared_model)})
+    assert all(line.isprintable() for line in table.splitlines())

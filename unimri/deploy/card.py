@@ -7,6 +7,7 @@ from typing import Any
 from tabulate import tabulate
 
 from unimri.core.artifacts import write_text
+from unimri.core.errors import printable
 from unimri.deploy.library import AnatomyDescription, ChoiceQuality, ModelDescription, digests
 
 CARD = "README.md"
@@ -100,10 +101,12 @@ def quality_table(model: ModelDescription, layout: str = "pipe") -> str:
 def models_table(models: Mapping[Path, ModelDescription]) -> str:
     """What each model is for and was trained on, and the folder that it lies in."""
     rows = [
-        [own.name, f"{own.acceleration:g}x", ", ".join(own.anatomies), origin_of(own), path]
+        [own.name, f"{own.acceleration:g}x", ", ".join(own.anatomies), origin_of(own), printable(str(path))]
         for path, own in models.items()
     ]
-    return str(tabulate(rows, ["model", "for", "anatomies", "trained on", "folder"], tablefmt="plain"))
+    return str(
+        tabulate(rows, ["model", "for", "anatomies", "trained on", "folder"], tablefmt="plain", disable_numparse=True)
+    )
 
 
 def _role(own: AnatomyDescription) -> str:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from unimri.core.errors import ReadError, UnimriError
+from unimri.core.errors import ReadError, UnimriError, printable
 from unimri.core.provenance import versions
 from unimri.core.stacks import Mapped, Slices, extremes
 from unimri.deploy.estimates import Choice
@@ -234,14 +234,14 @@ def outcome_line(outcome: Outcome, deidentify: bool) -> str:
     # The name may be a patient's; that of a volume which is all of its input is a dot.
     name = f"volume {outcome.number}" if deidentify or outcome.name == "." else outcome.name
     if outcome.fault:
-        return f"{name}: left out: {' '.join(outcome.fault.split())}"
+        return printable(f"{name}: left out: {outcome.fault}")
     how, choice = "", outcome.choice
     if choice is not None:
         how = f" (fallback: {choice.unlike})" if choice.unlike else f" (auto, {choice.confidence:.0%} sure)"
     used = f"{outcome.acceleration:.2f}x, {outcome.model}, {outcome.anatomy}{how}"
     line = f"{name}: {outcome.slices} slices, {used}"
     gain = f": {_gain(outcome.zero_filled, outcome.own)}" if outcome.own else ""
-    return "; ".join([f"{line}{gain}", *outcome.notes])
+    return printable("; ".join([f"{line}{gain}", *outcome.notes]))
 
 
 def summary(outcomes: Sequence[Outcome], output: Path) -> str:
@@ -252,7 +252,7 @@ def summary(outcomes: Sequence[Outcome], output: Path) -> str:
     before = tuple(score for outcome in done for score in outcome.zero_filled)
     after = tuple(score for outcome in done for score in outcome.own)
     slices = sum(outcome.slices for outcome in done)
-    text = f"{len(done)} of {len(outcomes)} volumes, {slices} slices, written to {output}"
+    text = f"{len(done)} of {len(outcomes)} volumes, {slices} slices, written to {printable(str(output))}"
     return f"{text}; mean over {len(after)} slices: {_gain(before, after)}" if len(done) > 1 and after else text
 
 

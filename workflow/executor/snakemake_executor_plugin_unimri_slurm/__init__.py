@@ -17,8 +17,9 @@ from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
 
 __all__ = ["Executor", "ExecutorSettings", "common_settings"]
 
-# As squeue calls a job that is over: one that is put back is COMPLETING, then PENDING.
-TAKEN_AWAY = {"PREEMPTED", "NODE_FAIL"}
+# As squeue calls a job that is over, and the stock executor does not know or leaves to SLURM: one that is put back is
+# COMPLETING, then PENDING, or held for somebody to look at (SPECIAL_EXIT).
+TAKEN_AWAY = {"PREEMPTED", "NODE_FAIL", "REVOKED", "LAUNCH_FAILED", "RECONFIG_FAIL", "SPECIAL_EXIT"}
 
 
 class Executor(slurm.Executor):
