@@ -54,9 +54,10 @@ def test_wrong_usage_is_2_and_says_how_to_get_help(arguments, says):
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
 def test_what_is_stopped_ends_with_the_signals_status(number, status, tmp_path):
     # A pipe that nobody writes to: the command waits for it.
-    pipe = tmp_path / "overlay.yaml"
+    pipe = tmp_path / "wanted.json"
     os.mkfifo(pipe)
-    command = [sys.executable, "-m", "unimri.cli", "status", ROOT / "config.yaml", pipe]
+    command = [sys.executable, "-m", "unimri.cli", "reconstruct-test", "hip", tmp_path, tmp_path / "m.npz"]
+    command += ["--output", tmp_path / "kept.h5", "--wanted", pipe]
     # Tests that a shell runs in the background have Ctrl-C ignored, and would hand that on.
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -153,7 +153,6 @@ NIFTI = {
 }
 # These cannot be told from good files, or are mended by the reader.
 FINE = {
-    "negative": _voxels(np.negative),
     "big endian": _voxels(lambda array: array.astype(">f4")),
     "infinite scale, which means none": _header(112, struct.pack("<f", np.inf)),
     "integers": _voxels(lambda array: array.astype(np.int16)),

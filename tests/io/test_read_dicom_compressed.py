@@ -21,7 +21,7 @@ from unimri.io import isolated
 from unimri.io.dicom import pixels as dicom_pixels
 from unimri.io.dicom.pixels import decode, open_image
 
-SETTINGS = DicomReader()
+SETTINGS = DicomReader(negatives="magnitude")
 SYNTAXES = [RLELossless, JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless]
 
 

@@ -205,4 +205,5 @@ def test_a_missing_file_and_no_file_are_refused(tmp_path):
 def test_further_columns_are_left_out(tmp_path):
     write_scores(tmp_path / "a.csv", ROWS, SETTINGS)
     pd.read_csv(tmp_path / "a.csv", dtype=str).assign(extra="x").to_csv(tmp_path / "a.csv", index=False)
+    (tmp_path / "a.csv.sha256").unlink()
     assert tuple(read_scores([tmp_path / "a.csv"]).columns) == COLUMNS
