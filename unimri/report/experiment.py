@@ -90,7 +90,10 @@ def of_tables(config: dict[str, Any]) -> dict[str, Any]:
 
 def _of_tables(config: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in config.items() if key not in ("results", "private", "container")}
-    own = {key: value for key, value in kept.get("training", {}).items() if key not in Running.model_fields}
+    # A network that another device trains is another file, and makes tables again by that.
+    own = {
+        key: value for key, value in kept.get("training", {}).items() if key not in {*Running.model_fields, "device"}
+    }
     return kept | {"training": own}
 
 
