@@ -43,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException as fault:
         remove(temporary)
         # A full disk names no file, or the temporary one.
-        if isinstance(fault, OSError) and (fault.filename is None or str(fault.filename).startswith(str(temporary))):
+        if isinstance(fault, OSError) and fault.errno and str(fault.filename or temporary).startswith(str(temporary)):
             fault.filename = str(path)
         raise
 
