@@ -104,7 +104,7 @@ def test_inputs_that_are_missing_or_torn_are_told(tmp_path, scans):
     fails("nothing.npz: ", "reconstruct-test", "hip", data, tmp_path / "nothing.npz", *output)
     torn = tmp_path / "torn.npz"
     torn.write_bytes((tmp_path / "m.npz").read_bytes()[:-20])
-    fails("torn.npz: not a mask", "reconstruct-test", "hip", data, torn, *output)
+    fails("torn.npz: cannot be read as NumPy's arrays", "reconstruct-test", "hip", data, torn, *output)
     other = json.dumps({"mask": {"preset": "paper-like"}, "size": 32})
     assert call("masks", "draw", 4, "--settings", other, "--output", tmp_path / "other.npz").status == 0
     fails("for 32 pixels and the slices have 16", "reconstruct-test", "hip", data, tmp_path / "other.npz", *output)
