@@ -5,10 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from unimri.core.errors import UnimriError
-from unimri.deploy.figure import most_varied_patch, reconstruction_figure
+from unimri.deploy.figure import PAPER_INCHES, most_varied_patch, reconstruction_figure
 from unimri.evaluation.data_report import contact_sheet
 from unimri.evaluation.figures import adaptation_figure, curves_figure, mask_figure, matrix_figure
 from unimri.physics.masks import Masks
@@ -148,7 +149,7 @@ def test_curves_leave_out_what_is_missing(tmp_path, drawn):
 
 
 @pytest.mark.parametrize(("metric", "heading", "worse"), [("psnr_db", "PSNR (dB)", -1), ("hfen", "HFEN", 1)])
-def test_figures_of_studies_say_their_metric_and_what_is_worse_is_red(tmp_path, drawn, metric, heading, worse):
+def test_figures_of_studies_say_their_metric_and_what_is_worse_is_orange(tmp_path, drawn, metric, heading, worse):
     matrix = pd.DataFrame(
         [
             ("hand", "hand", 0.5, 0.0),
@@ -169,6 +170,42 @@ def test_figures_of_studies_say_their_metric_and_what_is_worse_is_red(tmp_path, 
     red, _, blue, _ = first.axes[0].images[0].cmap(0.0 if worse < 0 else 1.0)
     assert red > blue
     assert second.axes[0].get_ylabel() == f"test {heading}"
+
+
+MANY = {f"S{n}": {f"Proposed, layer 3, a{one}": HISTORY for one in range(4 + 2 * n)} for n in range(6)}
+STUDY = pd.DataFrame(
+    [("psnr_db", method, count, *range(7)) for method in ("aspin", "scratch") for count in ("1", "all")],
+    columns=["metric", "method", "patients", *(f"anatomy {one}" for one in range(7))],
+)
+MATRIX = pd.DataFrame(
+    [("psnr_db", f"a{row}", f"a{column}", 37.25, row - column) for row in range(7) for column in range(7)],
+    columns=["metric", "anatomy", "aspin", "value", "difference"],
+)
+LARGE = {
+    "reconstruction": lambda path: reconstruction_figure(
+        TRUTH,
+        {f"w/o MD, {n}": TRUTH for n in range(8)},
+        {f"w/o MD, {n}": (30.0, 90.0) for n in range(8)},
+        "a slice",
+        path,
+        simulated=True,
+    ),
+    "curves": lambda path: curves_figure(MANY, "run", path),
+    "adaptation": lambda path: adaptation_figure(STUDY, "few", path),
+    "matrix": lambda path: matrix_figure(MATRIX, "matrix", path),
+    "masks": lambda path: mask_figure(Masks(MASKS, 4.5, "columns"), "masks", path),
+    "contact sheet": lambda path: contact_sheet(np.stack([TRUTH] * 24), ["validation"] * 24, path),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_every_text_can_be_read_on_paper(tmp_path, drawn, name):
+    LARGE[name](tmp_path / "a.png")
+    figure = drawn[0]
+    # Its widest is the page's text; its highest, 24 cm, what the style sheet gives it.
+    scale = min(1, PAPER_INCHES / figure.get_figwidth(), 24 / 2.54 / figure.get_figheight())
+    sizes = {text.get_fontsize() * scale for text in figure.findobj(Text) if text.get_text()}
+    assert min(sizes) >= 7.9
 
 
 def test_a_mask_of_rows_is_drawn_as_rows(tmp_path, drawn):

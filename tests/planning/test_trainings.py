@@ -107,7 +107,12 @@ def test_a_new_control_is_a_row_and_its_budget(default, monkeypatch):
     assert '"budget": {"epochs": 7, "learning_rate": 0.5}' in after[f"{root}/history.csv"][0]
     assert plan.methods[plan.methods.index("shared") + 1] == "mixed"
     assert plan.model_files("mixed", "4x", "2021", "cardiac")[-1] == f"{root}/aspin/cardiac.safetensors"
-    assert plan.histories("4x", "2021")["Mixed"] == {"mixed": f"{root}/history.csv"}
+    assert plan.histories("4x", "2021")["Mixed"] == {"Mixed": f"{root}/history.csv"}
+    names = {panel: list(own) for panel, own in plan.histories("4x", "2021").items()}
+    assert names["S1, Independent"][0] == "Independent, brain"
+    assert {"Mixed, cardiac", "Proposed, layer 3, cardiac", "w/o MD, trained on, prostate"} <= set(
+        names["S4, ASPIN alone"]
+    )
     scored = PlannedReconstructions(plan, "4x", "cardiac").reconstructions
     assert [one.method for one in scored][: len(plan.methods)] == plan.methods
     rule = plan.training_rules["mixed"]

@@ -239,7 +239,8 @@ class Experiment:
 
     def models(self) -> None:
         """Weights, which here are any bytes, with their JSON."""
-        about = {"parameters": 144650, "best_validation_psnr_db": 38.25, "code": "c1c2e4904709519e"}
+        about: dict[str, Any] = {"parameters": 144650, "best_validation_psnr_db": 38.25, "code": "c1c2e4904709519e"}
+        about["task"] = {"optimisation": {"precision": "float32"}}
         folder = self.results / "4x" / "seed2021" / "shared"
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_bytes(b"weights")

@@ -35,13 +35,17 @@ def colours(browser: webdriver.Chrome, css: str) -> bytes:
     return base64.b64decode(browser.find_element(By.CSS_SELECTOR, css).screenshot_as_base64)
 
 
+def unfold(browser: webdriver.Chrome) -> None:
+    browser.execute_script("document.querySelectorAll('details').forEach((one) => one.open = true)")
+
+
 def wait_for(browser: webdriver.Chrome, condition: Any) -> None:
     WebDriverWait(browser, 10, poll_frequency=0.05).until(condition)
 
 
 def test_it_opens_from_disk_and_asks_for_nothing_else(opened: webdriver.Chrome, page: Path) -> None:
     # All of it is used, so that what loads late would load.
-    opened.execute_script("document.querySelectorAll('details').forEach((one) => one.open = true)")
+    unfold(opened)
     opened.execute_script("window.scrollTo(0, document.body.scrollHeight)")
     opened.find_element(By.CSS_SELECTOR, "#compare-errors").send_keys(Keys.SPACE)
     opened.find_element(By.CSS_SELECTOR, "button.enlarge").send_keys(Keys.ENTER)
@@ -106,6 +110,7 @@ def test_pixels_are_not_smoothed(opened: webdriver.Chrome) -> None:
 
 
 def test_a_figure_opens_large_and_closes(opened: webdriver.Chrome) -> None:
+    unfold(opened)
     dialog = opened.find_element(By.ID, "large")
     assert not dialog.is_displayed()
     button = opened.find_elements(By.CSS_SELECTOR, "button.enlarge")[1]
@@ -130,6 +135,7 @@ def column(browser: webdriver.Chrome, css: str, number: int) -> list[str]:
 
 
 def test_a_table_sorts_by_number_and_keeps_its_total_below(opened: webdriver.Chrome) -> None:
+    unfold(opened)
     heading = opened.find_elements(By.CSS_SELECTOR, "#cost th button")[4]
     heading.click()
     wait_for(opened, lambda one: column(one, "#cost", 5) == ["512", "310", "–"])
@@ -158,7 +164,7 @@ def test_the_page_does_not_scroll_sideways(opened: webdriver.Chrome, width: int)
     metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     opened.refresh()
-    opened.execute_script("document.querySelectorAll('details').forEach((one) => one.open = true)")
+    unfold(opened)
     assert opened.execute_script("return window.innerWidth") == width
     overflow = "const root = document.documentElement; return root.scrollWidth - root.clientWidth"
     assert opened.execute_script(overflow) == 0

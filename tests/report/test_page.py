@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -16,6 +17,7 @@ from experiment import CONFIG, Experiment, write_table
 from unimri.config import load_config
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings
+from unimri.deploy.figure import BETTER, WORSE
 from unimri.evaluation.paper import published
 from unimri.report.catalogue import COLUMNS, TABLES
 from unimri.report.experiment import Experiment as Configured
@@ -272,7 +274,7 @@ def test_claims_are_counted_and_the_others_named(page: Path) -> None:
 def test_the_first_words_are_what_does_not_hold_and_then_what_was_measured(page: Path) -> None:
     summary = " ".join(Reader(page.read_text(encoding="utf-8")).sections["summary"].split())
     assert summary.startswith(
-        "Summary Of the paper's 4 claims 1 contradicted, 1 undecided and 1 supported by the intervals; 1 could not be "
+        "Summary Of the paper's 4 claims the intervals contradict 1, leave 1 undecided and support 1; 1 could not be "
         "checked. Contradicted: “Shared is above Independent” (all). Measured: PSNR (dB) and SSIM (%) of 5 methods on "
         "simulated scans of brain, knee and prostate (6 test patients). 4×: the best average is Proposed's, "
     )
@@ -317,6 +319,56 @@ def test_what_falls_short_follows_the_data(experiment: Experiment, config: dict[
     assert "1 of the paper's claims could not be checked" in better
 
 
+def test_pictures_of_a_study_stand_with_its_table(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for name, other in (("aspin_matrix", "adaptation"), ("adaptation", "aspin_matrix")):
+        article = text.partition(f'<article id="table-{name}">')[2].partition("</article>")[0]
+        assert f'id="figures-4x-{name}"' in article
+        assert f'id="figures-4x-{other}"' not in article
+
+
+def test_a_picture_without_its_table_has_a_heading(experiment: Experiment, config: dict[str, Any]) -> None:
+    experiment.png(experiment.results / "figures/4x/aspin_matrix.png")
+    experiment.png(experiment.results / "figures/4x/adaptation.png")
+    text = written(experiment, config)
+    for title in ("Each anatomy with every anatomy's ASPIN", "Adding an anatomy with few patients"):
+        heading = f"<h3>{title.replace(chr(39), '&#39;')}</h3>"
+        assert "data-title" in text.partition(heading)[2].partition("<h3>")[0]
+
+
+def test_what_is_secondary_is_folded(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    outside, depth = "", 0
+    for piece in re.split(r"(</?details)", text):
+        depth += {"<details": 1, "</details": -1}.get(piece, 0)
+        outside += "" if depth else piece
+    assert depth == 0
+    # Averages, and Table 1 at two accelerations in two metrics.
+    assert outside.count("<table") == 5
+    assert "<details open" not in text
+
+
+def test_colours_of_better_and_worse_are_those_of_the_figures() -> None:
+    for name, colour in (("better", BETTER), ("worse", WORSE)):
+        assert f"--{name}: light-dark({colour}, " in style()
+
+
+def test_the_commit_is_named_and_no_date_of_the_page(
+    experiment: Experiment, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = {"ls-files": "provenance.py", "log": f"{'c0ffee' * 6}abcd 2026-01-31", "status": ""}
+    monkeypatch.setattr("unimri.report.provenance._git", lambda word, *_: answers[word])
+    said = Reader(written(experiment, config)).sections["provenance"]
+    assert f"{'c0ffee' * 6}abcd" in said
+    assert "2026-01-31" in said
+    assert "changed since" not in said
+    answers["status"] = " M unimri/report/page.py"
+    assert "abcd, and changed since" in Reader(written(experiment, config)).sections["provenance"]
+    # In the repository of something else, whose commit says nothing of this code.
+    answers["ls-files"] = ""
+    assert "it is no git checkout" in Reader(written(experiment, config)).sections["provenance"]
+
+
 def test_cost_is_summed_by_step(page: Path) -> None:
     reader = Reader(page.read_text(encoding="utf-8"))
     rows = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in reader.rows if len(row) == 5}
@@ -348,6 +400,7 @@ def test_provenance_names_digests_and_no_path_or_file_of_the_user(
     reader = Reader(text)
     assert hashlib.sha256(b"weights").hexdigest() in text
     assert "4x/seed2021/shared/model.safetensors" in text
+    assert "Networks trained infloat32" in reader.sections["provenance"]
     assert "omega: 1.0e-06" in reader.sections["provenance"]
     for secret in ("Zaphod", "/home/someone", str(experiment.results)):
         assert secret not in text

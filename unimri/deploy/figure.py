@@ -23,8 +23,18 @@ ERROR_MAP = "inferno"
 """One hue, even steps of lightness, black at zero: an error map that also reads in grey."""
 
 FONT_SIZE = 9
+SMALLEST = 8
+"""Of every text, in points, on paper: no figure is wider than `PAPER_INCHES`."""
+PAPER_INCHES = 7.3
+"""The width of a printed page's text: A4 without its margins."""
+
+BETTER, WORSE, UNDECIDED = "#0072b2", "#b34700", "#8a8f98"
+"""One pair of colours in all figures and on the page, told apart by those who confuse red and green."""
+
 _MARK = "#ffd23f"
-_PANEL_INCHES = 1.7
+_PANEL_INCHES = 1.25
+_COLUMNS = 5
+_ROWS = 3
 _MIN_PANEL_PIXELS = 320
 
 
@@ -68,13 +78,17 @@ def reconstruction_figure(
     error_max = (error_limit(list(errors.values())) if error_max is None else error_max) or 1e-6
     grey: dict[str, Any] = {"cmap": "gray", "vmin": 0.0, "vmax": grey_limit(truth)}
 
-    grid = Grid(columns=1 + len(errors), rows=3, side=max(truth.shape), top=0.55, right=0.75)
+    blocks = math.ceil((1 + len(errors)) / _COLUMNS)
+    columns = min(1 + len(errors), _COLUMNS)
+    grid = Grid(columns, _ROWS * blocks, max(truth.shape), top=0.55, right=0.68, block=_ROWS)
     figure = grid.figure
     write_title(figure, f"{title} (simulated)" if simulated else title)
     row, column, side = most_varied_patch(truth)
     patch = (slice(row, row + side), slice(column, column + side))
     for number, (label, image) in enumerate({"Truth": truth, **reconstructions}.items()):
-        whole, zoomed = grid.axes(0, number), grid.axes(1, number)
+        block, place = divmod(number, _COLUMNS)
+        first = _ROWS * block
+        whole, zoomed = grid.axes(first, place), grid.axes(first + 1, place)
         show_image(whole, image, **grey)
         whole.set_title(label, fontsize=FONT_SIZE, pad=3, parse_math=False)
         whole.add_patch(Rectangle((column - 0.5, row - 0.5), side, side, fill=False, edgecolor=_MARK, lw=1))
@@ -84,12 +98,14 @@ def reconstruction_figure(
         if number:
             psnr, ssim = scores[label]
             _corner_text(whole, f"{psnr:.2f} dB\n{ssim:.2f} %")
-            shown = grid.axes(2, number)
+            shown = grid.axes(first + 2, place)
             mappable = show_image(shown, errors[label], cmap=ERROR_MAP, vmin=0.0, vmax=error_max)
     if errors:
         clipped = any(float(error.max()) > error_max for error in errors.values())
-        bar = figure.colorbar(mappable, cax=grid.bar(2), extend="max" if clipped else "neither")
-        bar.ax.tick_params(labelsize=FONT_SIZE - 2)
+        for block in range(blocks):
+            axes = grid.bar(_ROWS * block + 2)
+            bar = figure.colorbar(mappable, cax=axes, extend="max" if clipped else "neither")
+            bar.ax.tick_params(labelsize=SMALLEST)
         grid.note(2, 0, "|reconstruction − truth|,\none scale for all")
     save_figure(figure, output)
 
@@ -126,7 +142,14 @@ class Grid:
     """Square panels, of such a size that each image pixel covers a whole number of the figure's pixels."""
 
     def __init__(
-        self, columns: int, rows: int, side: int, top: float, right: float = 0.06, gap_above: float = 0.0
+        self,
+        columns: int,
+        rows: int,
+        side: int,
+        top: float,
+        right: float = 0.06,
+        gap_above: float = 0.0,
+        block: int | None = None,
     ) -> None:
         dpi = math.ceil(_MIN_PANEL_PIXELS / side) * side / _PANEL_INCHES
 
@@ -136,13 +159,16 @@ class Grid:
         self.left, self.top = whole_pixels(0.06), whole_pixels(top)
         self.column_step = whole_pixels(_PANEL_INCHES + 0.06)
         self.row_step = whole_pixels(_PANEL_INCHES + 0.06 + gap_above)
+        # Each `block` of rows has titles of its own.
+        self.block, self.block_gap = block or rows, whole_pixels(0.25)
+        gaps = (rows - 1) // self.block * self.block_gap
         self.width = self.left + (columns - 1) * self.column_step + _PANEL_INCHES + whole_pixels(right)
-        self.height = self.top + (rows - 1) * self.row_step + _PANEL_INCHES + self.left
+        self.height = self.top + (rows - 1) * self.row_step + gaps + _PANEL_INCHES + self.left
         self.figure = Figure(figsize=(self.width, self.height), dpi=dpi)
 
     def _box(self, row: int, column: int) -> tuple[float, float]:
         x = self.left + column * self.column_step
-        y = self.height - self.top - _PANEL_INCHES - row * self.row_step
+        y = self.height - self.top - _PANEL_INCHES - row * self.row_step - row // self.block * self.block_gap
         return x, y
 
     def axes(self, row: int, column: int) -> Axes:
@@ -153,7 +179,7 @@ class Grid:
     def bar(self, row: int) -> Axes:
         """Axes of a colour bar to the right of a row."""
         _, y = self._box(row, 0)
-        x = self.width - 0.67
+        x = self.width - 0.62
         return self.figure.add_axes((x / self.width, y / self.height, 0.12 / self.width, _PANEL_INCHES / self.height))
 
     def note(self, row: int, column: int, text: str) -> None:
@@ -166,7 +192,7 @@ class Grid:
             text,
             ha="center",
             va="center",
-            fontsize=FONT_SIZE - 1,
+            fontsize=SMALLEST,
         )
 
 
@@ -187,7 +213,7 @@ def _corner_text(axes: Axes, text: str) -> None:
         transform=axes.transAxes,
         va="top",
         color="white",
-        fontsize=FONT_SIZE - 2,
+        fontsize=SMALLEST,
         linespacing=1.1,
         # Readable on bright tissue as well as on background.
         path_effects=[withStroke(linewidth=1.5, foreground="black")],

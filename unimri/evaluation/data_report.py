@@ -101,13 +101,13 @@ def contact_sheet(slices: NDArray[np.floating[Any]], titles: Sequence[str], outp
     """
     if len(slices) != len(titles) or not len(slices):
         raise ValueError(f"{len(slices)} slices need as many titles, and at least one; got {len(titles)}")
-    # About 3 : 2, which is near a page's width and a screen's.
-    columns = min(len(slices), math.ceil(math.sqrt(1.5 * len(slices))))
+    # As many as a page is wide.
+    columns = min(len(slices), 5)
     grid = Grid(columns, math.ceil(len(slices) / columns), max(slices.shape[1:]), top=0.3, gap_above=0.22)
     for number, (image, title) in enumerate(zip(slices, titles, strict=True)):
         axes = grid.axes(*divmod(number, columns))
         show_image(axes, image, cmap="gray", vmin=0.0, vmax=float(image.max()) or 1.0)
-        axes.set_title(title, fontsize=FONT_SIZE - 1, pad=3, parse_math=False)
+        axes.set_title(title, fontsize=FONT_SIZE, pad=3, parse_math=False)
     save_figure(grid.figure, output)
 
 

@@ -4,12 +4,15 @@
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter1d
 
@@ -17,7 +20,16 @@ from unimri.core.artifacts import check_noted, replacing
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings
 from unimri.data.store import PreparedData
-from unimri.deploy.figure import FONT_SIZE, reconstruction_figure, save_figure, write_title
+from unimri.deploy.figure import (
+    BETTER,
+    FONT_SIZE,
+    PAPER_INCHES,
+    SMALLEST,
+    WORSE,
+    reconstruction_figure,
+    save_figure,
+    write_title,
+)
 from unimri.evaluation.reconstructions import Kept
 from unimri.metrics.base import MetricSettings, metric_of
 from unimri.metrics.score import AS_TRAINED, score_slice
@@ -27,6 +39,9 @@ from unimri.training.methods import ADAPTATIONS, method
 HISTORY_COLUMNS = ("step", "train_loss", "validation_psnr_db")
 
 _DPI = 200
+
+# Side by side on a page's width.
+_PANELS = 3
 
 
 class Shown(Settings):
@@ -190,7 +205,7 @@ def mask_figure(masks: Masks, title: str, output: Path) -> None:
     picture.set_xlabel(labels[0 if columns else 1], fontsize=FONT_SIZE)
     picture.set_ylabel(labels[1 if columns else 0], fontsize=FONT_SIZE)
     (picture.set_yticks if columns else picture.set_xticks)([])
-    picture.tick_params(labelsize=FONT_SIZE - 1)
+    picture.tick_params(labelsize=SMALLEST)
 
     axes = figure.add_axes((0.53, 0.145, 0.44, 0.70))
     density = masks.masks.mean(axis=0, dtype=np.float64)
@@ -208,14 +223,14 @@ def mask_figure(masks: Masks, title: str, output: Path) -> None:
     axes.set_title("sampling density", fontsize=FONT_SIZE)
     axes.set_xlabel("phase-encoding line, relative to DC", fontsize=FONT_SIZE)
     axes.set_ylabel("fraction of lines kept", fontsize=FONT_SIZE)
-    axes.tick_params(labelsize=FONT_SIZE - 1)
-    axes.legend(fontsize=FONT_SIZE - 2, frameon=False, loc="upper right")
+    axes.tick_params(labelsize=SMALLEST)
+    axes.legend(fontsize=SMALLEST, frameon=False, loc="upper right")
     axes.spines[["top", "right"]].set_visible(False)
     save_figure(figure, output)
 
 
 def curves_figure(stages: Mapping[str, Mapping[str, pd.DataFrame]], title: str, output: Path) -> None:
-    """Draw the training curves of all stages side by side: training loss above, validation PSNR below, against steps.
+    """Draw the training curves of each stage, three side by side: loss above, validation PSNR below, against steps.
 
     Parameters
     ----------
@@ -230,36 +245,49 @@ def curves_figure(stages: Mapping[str, Mapping[str, pd.DataFrame]], title: str, 
         for name, history in histories.items():
             if missing := [column for column in HISTORY_COLUMNS if column not in history]:
                 raise UnimriError(f"history of {stage}, {name}: lacks the column(s) {', '.join(missing)}; train again")
-    longest = max(len(histories) for histories in stages.values())
-    figure = Figure(figsize=(2.3 * len(stages) + 0.5, 4.2 + 0.14 * longest), dpi=_DPI, layout="constrained")
-    grid = figure.subplots(2, len(stages), sharex="col", sharey="row", squeeze=False)
-    for column, (stage, histories) in enumerate(stages.items()):
-        for row, value in enumerate(HISTORY_COLUMNS[1:]):
-            axes = grid[row, column]
-            for number, history in enumerate(histories.values()):
-                known = history[["step", value]].dropna()
-                # A second round of the ten colours is dashed.
-                style, marker = ("-", "--", ":")[number // 10 % 3], "o" if len(known) == 1 else ""
-                axes.plot(known["step"], known[value], style, marker=marker, ms=3, color=f"C{number % 10}", lw=1.2)
-            axes.tick_params(labelsize=FONT_SIZE - 2, which="both")
-            axes.grid(visible=True, color="0.9", lw=0.6)
-            axes.set_axisbelow(True)
-            axes.spines[["top", "right"]].set_visible(False)
-        grid[0, column].set_title(stage, fontsize=FONT_SIZE, parse_math=False)
-        grid[1, column].set_xlabel("step", fontsize=FONT_SIZE - 1)
-        lower = grid[1, column]
-        # Below the axes, where it hides no curve.
-        place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.22), "borderaxespad": 0}
-        legend = lower.legend(lower.lines, list(histories), fontsize=FONT_SIZE - 2.5, frameon=False, **place)
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+    across = min(len(stages), _PANELS)
+    blocks = [list(stages.items())[start : start + across] for start in range(0, len(stages), across)]
+    lines = sum(max(len(histories) for _, histories in block) for block in blocks)
+    size = (PAPER_INCHES * max(across, 2) / _PANELS, 2.7 * len(blocks) + 0.16 * lines + 0.3)
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    grid = figure.subplots(2 * len(blocks), across, sharey="row", squeeze=False)
     every = [history for histories in stages.values() for history in histories.values()]
-    if all((history["train_loss"].dropna() > 0).all() for history in every):
-        grid[0, 0].set_yscale("log")
-    grid[0, 0].set_ylabel("training loss", fontsize=FONT_SIZE - 1)
-    grid[1, 0].set_ylabel("validation PSNR (dB)", fontsize=FONT_SIZE - 1)
+    logarithmic = all((history["train_loss"].dropna() > 0).all() for history in every)
+    for number, block in enumerate(blocks):
+        upper, lower = grid[2 * number], grid[2 * number + 1]
+        for above, below, (stage, histories) in zip(upper, lower, block, strict=False):
+            below.sharex(above)
+            _curves(above, below, stage, histories)
+        for axes in (*upper[len(block) :], *lower[len(block) :]):
+            axes.set_visible(False)
+        if logarithmic:
+            upper[0].set_yscale("log")
+        upper[0].set_ylabel("training loss", fontsize=SMALLEST)
+        lower[0].set_ylabel("validation PSNR (dB)", fontsize=SMALLEST)
     figure.suptitle(title, fontsize=FONT_SIZE + 1, parse_math=False)
     save_figure(figure, output)
+
+
+def _curves(above: Axes, below: Axes, stage: str, histories: Mapping[str, pd.DataFrame]) -> None:
+    """One stage: training loss above, validation below, and the names of the trainings under them."""
+    for axes, value in zip((above, below), HISTORY_COLUMNS[1:], strict=True):
+        for number, history in enumerate(histories.values()):
+            known = history[["step", value]].dropna()
+            # A second round of the ten colours is dashed.
+            style, marker = ("-", "--", ":")[number // 10 % 3], "o" if len(known) == 1 else ""
+            axes.plot(known["step"], known[value], style, marker=marker, ms=3, color=f"C{number % 10}", lw=1.2)
+        axes.tick_params(labelsize=SMALLEST, which="both")
+        axes.grid(visible=True, color="0.9", lw=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    above.tick_params(labelbottom=False)
+    above.set_title(stage, fontsize=FONT_SIZE, parse_math=False)
+    below.set_xlabel("step", fontsize=SMALLEST)
+    # Below the axes, where it hides no curve.
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, -0.26), "borderaxespad": 0}
+    legend = below.legend(below.lines, list(histories), fontsize=SMALLEST, frameon=False, handlelength=1.2, **place)
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
@@ -274,21 +302,26 @@ def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     ]
     counts = sorted({int(count) for count in table["patients"] if count != "all"})
     places = [*map(str, counts), "all"]
-    figure = Figure(figsize=(2.6 * len(anatomies) + 0.4, 3.3), dpi=_DPI, layout="constrained")
-    for axes, anatomy in zip(figure.subplots(1, len(anatomies), squeeze=False)[0], anatomies, strict=True):
+    across, down = min(len(anatomies), _PANELS), math.ceil(len(anatomies) / _PANELS)
+    size = (PAPER_INCHES * max(across, 2) / _PANELS, 2.5 * down + 0.8)
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes in panels[len(anatomies) :]:
+        axes.set_visible(False)
+    for axes, anatomy in zip(panels, anatomies, strict=False):
         for number, row in enumerate(ADAPTATIONS):
             values = table[table["method"] == row.key].set_index("patients")[anatomy].reindex(places)
             axes.plot(range(len(places)), values, marker="o", ms=4, lw=1.4, color=f"C{number}", label=row.title)
         axes.set_xticks(range(len(places)), places)
         axes.set_title(anatomy, fontsize=FONT_SIZE, parse_math=False)
-        axes.set_xlabel("training patients", fontsize=FONT_SIZE - 1)
-        axes.tick_params(labelsize=FONT_SIZE - 2)
+        axes.set_xlabel("training patients", fontsize=SMALLEST)
+        axes.tick_params(labelsize=SMALLEST)
         axes.grid(visible=True, color="0.9", lw=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-    figure.axes[0].set_ylabel(f"test {metric_of(table['metric'].iloc[0]).heading}", fontsize=FONT_SIZE - 1)
+    figure.axes[0].set_ylabel(f"test {metric_of(table['metric'].iloc[0]).heading}", fontsize=SMALLEST)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=FONT_SIZE - 1, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=SMALLEST, frameon=False)
     figure.suptitle(title, fontsize=FONT_SIZE + 1, parse_math=False)
     save_figure(figure, output)
 
@@ -296,7 +329,7 @@ def adaptation_figure(table: pd.DataFrame, title: str, output: Path) -> None:
 def matrix_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     """Draw a metric of each anatomy (rows) with each ASPIN (columns), coloured by the difference to the own one.
 
-    What is worse than the own one is red.
+    What is worse than the own one has the colour of what is worse.
 
     Parameters
     ----------
@@ -309,28 +342,29 @@ def matrix_figure(table: pd.DataFrame, title: str, output: Path) -> None:
         .to_numpy(np.float64)
         for column in ("value", "difference")
     )
-    figure = Figure(figsize=(0.85 * len(names) + 2.0, 0.7 * len(names) + 1.3), dpi=_DPI, layout="constrained")
+    size = (min(0.85 * len(names) + 2.0, PAPER_INCHES), 0.7 * len(names) + 1.3)
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     largest = max(float(np.nanmax(np.abs(losses))), 1e-6)
-    shown = axes.imshow(
-        losses, cmap="RdBu_r" if metric.lower_is_better else "RdBu", vmin=-largest, vmax=largest, aspect="auto"
-    )
+    ends = [WORSE, "white", BETTER]
+    colours = LinearSegmentedColormap.from_list("gain", ends[::-1] if metric.lower_is_better else ends)
+    shown = axes.imshow(losses, cmap=colours, vmin=-largest, vmax=largest, aspect="auto")
     for row in range(len(names)):
         for column in range(len(names)):
             loss = losses[row, column]
             digits = metric.decimals
             text = f"{numbers[row, column]:.{digits}f}" + ("" if row == column else f"\n({loss:+.{digits}f})")
-            dark = abs(loss) > 0.6 * largest
-            axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
-    axes.set_xticks(range(len(names)), names, fontsize=FONT_SIZE - 1)
-    axes.set_yticks(range(len(names)), names, fontsize=FONT_SIZE - 1)
+            ink = "white" if abs(loss) > 0.6 * largest else "black"
+            axes.text(column, row, text, ha="center", va="center", fontsize=SMALLEST, color=ink)
+    axes.set_xticks(range(len(names)), names, fontsize=SMALLEST)
+    axes.set_yticks(range(len(names)), names, fontsize=SMALLEST)
     axes.set_xlabel("ASPIN of", fontsize=FONT_SIZE)
     axes.set_ylabel("slices of", fontsize=FONT_SIZE)
     axes.set_title(title, fontsize=FONT_SIZE + 1, parse_math=False)
     bar = figure.colorbar(shown)
     bar.set_label(
         f"{metric.title} minus that of the own ASPIN{f' ({metric.unit})' if metric.unit else ''}",
-        fontsize=FONT_SIZE - 1,
+        fontsize=SMALLEST,
     )
-    bar.ax.tick_params(labelsize=FONT_SIZE - 2)
+    bar.ax.tick_params(labelsize=SMALLEST)
     save_figure(figure, output)

@@ -109,9 +109,11 @@ def _claims(claims: Sequence[Claim]) -> str:
     if not claims:
         return ""
     counts = {state: sum(claim.state == state for claim in claims) for state in STATES}
-    said = listed([f"{counts[state]} {state}" for state in WORST_FIRST])
     unchecked = f"; {counts[NOT_CHECKED]} could not be checked" if counts[NOT_CHECKED] else ""
-    return f"Of the paper's {len(claims)} claims {said} by the intervals{unchecked}."
+    return (
+        f"Of the paper's {len(claims)} claims the intervals contradict {counts[CONTRADICTED]}, leave "
+        f"{counts[UNDECIDED]} undecided and support {counts[SUPPORTED]}{unchecked}."
+    )
 
 
 def _measured(table1: Sequence[Row], origins: Mapping[str, str], data: Sequence[Row], tables: Path) -> str:

@@ -43,7 +43,7 @@ class Table(Settings):
     anatomies : whether columns of anatomies follow the keys; the best of each is bold.
     pivot : (column that becomes columns, shown value, value below it), or none.
     forest : whether a forest plot is drawn of each part.
-    folded : whether the parts are folded away.
+    folded : whether all of it is folded away below its title.
     of_data : whether its numbers depend on the data, which then must be said to be simulated or real.
     """
 
@@ -83,11 +83,13 @@ class Figure(Settings):
     ----------
     pattern : below the results' folder; a `*` is what the figure's title adds.
     section : where they stand.
+    table : file of the table that they are pictures of and stand with, where that is there.
     title, caption : what they are and what to look for.
     """
 
     pattern: str
     section: Section
+    table: str | None = None
     title: str
     caption: str
 

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unimri.core.errors import UnimriError
-from unimri.deploy.figure import ERROR_MAP, error_limit, grey_limit
+from unimri.deploy.figure import BETTER, ERROR_MAP, UNDECIDED, WORSE, error_limit, grey_limit
+from unimri.evaluation.statistics import CONTRADICTED, SUPPORTED
 from unimri.report.tables import Row, decimals, metric_of, metric_title, read_number
 from unimri.training.methods import method
 
 # A forest plot is as wide as the page's text, and no wider.
 _COLUMNS = 4
-_CLEAR, _OPEN = "#1b6ca8", "#8a8f98"
+_COLOURS = {SUPPORTED: BETTER, CONTRADICTED: WORSE}
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ def comparison(path: Path, key: str) -> dict[str, Any]:
 def forest(rows: Sequence[Row], path: Path) -> str:
     """Draw Proposed minus each other method, one panel a method, one line an anatomy, with a line at zero.
 
-    An interval that holds zero is grey; a dot is hollow when fewer than six patients stand behind it.
+    What is supported has the colour of what is better, what is contradicted that of what is worse, the rest is grey; a
+    dot is hollow when fewer than six patients stand behind it.
 
     Parameters
     ----------
@@ -130,7 +132,7 @@ def forest(rows: Sequence[Row], path: Path) -> str:
     anatomies = list(dict.fromkeys(row["anatomy"] for row in rows))
     columns = min(len(others), _COLUMNS)
     lines = math.ceil(len(others) / columns)
-    size = (1.9 * columns + 0.9, lines * (0.25 * len(anatomies) + 0.6) + 0.3)
+    size = (1.6 * columns + 0.9, lines * (0.25 * len(anatomies) + 0.6) + 0.3)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(lines, columns, sharey=True, squeeze=False)
     for axes in grid.flat[len(others) :]:
@@ -155,14 +157,14 @@ def _panel(axes: Axes, rows: Sequence[Row], anatomies: Sequence[str], path: Path
         place = anatomies.index(row["anatomy"])
         middle, low, high = (read_number(row, name, path) for name in ("difference", "low", "high"))
         known = not (math.isnan(low) or math.isnan(high))
-        colour = _CLEAR if known and not low <= 0 <= high else _OPEN
+        colour = _COLOURS.get(row.get("verdict", ""), UNDECIDED)
         if known:
             axes.plot([low, high], [place, place], color=colour, lw=1.6, solid_capstyle="butt")
         face = "white" if row.get("few_patients") == "True" else colour
         axes.plot([middle], [place], "o" if known else "x", color=colour, markerfacecolor=face, ms=4)
     axes.grid(visible=True, axis="x", color="0.92", lw=0.6)
     axes.set_axisbelow(True)
-    axes.tick_params(labelsize=7, length=2)
+    axes.tick_params(labelsize=8, length=2)
     axes.tick_params(axis="y", length=0)
     axes.margins(y=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(4))

@@ -7,6 +7,7 @@ summed by step.
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,9 @@ class Provenance:
     configuration : as YAML, without paths and patterns of file names.
     models, data : in the order of their files.
     versions : of libraries, with which the models were trained; several where they differ.
+    precision : in which the networks were trained; several where they differ, empty when nothing says it.
+    commit, date : of the code that made the page, with a note where the code was changed since; empty when it is no
+        checkout. The date is the commit's: the page's own would make each page differ from the last.
     machine : of the machine that made the page.
     """
 
@@ -74,6 +78,9 @@ class Provenance:
     models: list[Model]
     data: list[DataSet]
     versions: dict[str, str]
+    precision: str
+    commit: str
+    date: str
     machine: dict[str, str]
 
 
@@ -84,13 +91,33 @@ def provenance(results: Path, config: dict[str, Any]) -> Provenance:
     ------
     UnimriError : when a model's JSON or a manifest is damaged.
     """
-    models, versions = _models(results)
+    models, versions, precision = _models(results)
     configuration = yaml.safe_dump(shown_settings(config), sort_keys=False, allow_unicode=True, default_flow_style=None)
-    return Provenance(configuration, models, _data(results), versions, _machine())
+    return Provenance(configuration, models, _data(results), versions, precision, *_commit(), _machine())
 
 
-def _models(results: Path) -> tuple[list[Model], dict[str, str]]:
+def _git(*words: str) -> str:
+    """What git says of the folder of this file; empty when it says nothing."""
+    command = ["git", "-C", str(Path(__file__).parent), *words]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _commit() -> tuple[str, str]:
+    """Commit and date of the code. A package that was installed into the repository of something else has none."""
+    if not _git("ls-files", "--error-unmatch", "--", Path(__file__).name):
+        return "", ""
+    commit, _, date = _git("log", "-1", "--format=%H %cs").partition(" ")
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", str(Path(__file__).parents[1]))
+    return commit + (", and changed since" if changed else ""), date
+
+
+def _models(results: Path) -> tuple[list[Model], dict[str, str], str]:
     found: list[Model] = []
+    precisions: set[str] = set()
     versions: dict[str, set[str]] = {}
     for path in sorted(results.glob("*x*/**/*.safetensors")):
         if "last" in path.relative_to(results).parts:
@@ -105,11 +132,14 @@ def _models(results: Path) -> tuple[list[Model], dict[str, str]]:
             code = str(content["code"])
             for name, version in content["versions"].items():
                 versions.setdefault(str(name), set()).add(str(version))
+            if known := content.get("task", {}).get("optimisation", {}).get("precision"):
+                precisions.add(str(known))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise UnimriError(f"{about}: does not say what its model was made from; train it again") from None
         name = path.relative_to(results).as_posix()
         found.append(Model(name, parameters if about == own else None, best, sha256(path), code))
-    return found, {name: ", ".join(sorted(known)) for name, known in sorted(versions.items())}
+    named = {name: ", ".join(sorted(known)) for name, known in sorted(versions.items())}
+    return found, named, ", ".join(sorted(precisions))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -269,11 +269,20 @@ class TrainingPlan:
         return [str(layer) for layer in sorted({own, *further})]
 
     def histories(self, sampling: str, seed: str) -> dict[str, dict[str, str]]:
-        """`history.csv` of every training on all patients, by its panel of the figure of curves and its name."""
+        """`history.csv` of every training on all patients, by its panel of the figure of curves and its title there."""
         found: dict[str, dict[str, str]] = {}
+        titles: dict[str | None, str] = {}
         for training in self.trainings(sampling, seed):
+            row = training.method
+            title = titles.get(training.base, row.title) if row.learns_from == "new" else row.title
+            if row.learns_from in ("each", "new"):
+                title += f", {training.anatomies[0]}"
+            elif len(self.layers(row, sampling)) > 1:
+                title += f", layer {training.layer}"
+            if row.learns_from != "new":
+                titles[training.folder] = title
             if training.patients is None:
-                found.setdefault(training.method.curves or training.method.title, {})[training.name] = training.history
+                found.setdefault(row.curves or row.title, {})[title] = training.history
         return found
 
     def model(self, key: str, sampling: str, seed: str, anatomy: str) -> str | None:
