@@ -311,8 +311,12 @@ def test_what_a_network_was_not_trained_with_is_refused(experiment, pretrained, 
         manifest.with_name("manifest.csv.sha256").unlink(missing_ok=True)
         says = rf"^{changed}: is not the file that was made .*model.json was made from another: `snakemake --force .*"
         with pytest.raises(UnimriError, match=says):
-            replace(files, data={**files.data, "head": data}, mask=mask).digests()
+            replace(files, data={**files.data, "head": data}, mask=mask).check()
         with pytest.raises(UnimriError, match=says):
             reconstruct_test_split("head", data, mask, [one], tmp_path / "x.h5")
+    # A model that was given to others is adapted with masks of another size.
+    base = shutil.copytree(pretrained, tmp_path / "given")
+    (base / "description.json").write_text("{}")
+    replace(files, base=base, teachers=None, mask=tmp_path / "other.npz").check()
     manifest.write_text(rows)
     reconstruct_test_split("head", other, files.mask, [one], tmp_path / "x.h5")

@@ -71,13 +71,17 @@ class Files:
         """
         named = {f"data/{anatomy}": folder / "manifest.csv" for anatomy, folder in self.data.items()}
         named["mask"] = self.mask
-        for trained in (*([] if self.base is None else [self.base]), *(self.teachers or {}).values()):
-            check_inputs(trained / ABOUT, named)
         if self.base is not None:
             named["base"] = self.base / WEIGHTS
             named |= {f"base/aspin/{name}": aspin_path(self.base, name) for name in base_anatomies(self.base)}
         named |= {f"teacher/{anatomy}": folder / WEIGHTS for anatomy, folder in (self.teachers or {}).items()}
         return {name: _digest(path) for name, path in named.items()}
+
+    def check(self) -> None:
+        """Raise UnimriError when the networks that it starts from or learns from were trained with other files."""
+        given = {f"data/{anatomy}": folder / "manifest.csv" for anatomy, folder in self.data.items()}
+        for trained in (*([] if self.base is None else [self.base]), *(self.teachers or {}).values()):
+            check_inputs(trained / ABOUT, given | {"mask": self.mask})
 
 
 def base_anatomies(base: Path) -> list[str]:
@@ -133,6 +137,7 @@ def run_training(
     use_threads(task.threads)
     with noticing_signals() as interruption, join(task.device) as group:
         with group.agreeing():
+            files.check()
             digests = files.digests()
         name = fingerprint(task, digests)
         group.check_same(name, "other settings, inputs or code, or another precision,")

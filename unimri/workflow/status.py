@@ -32,8 +32,8 @@ class Standing(NamedTuple):
     ----------
     sampling, seed, stage, name : which.
     state : done; stale (made from other settings, inputs or code, or planned again by Snakemake); damaged (its files
-        are gone, or not those that were made); under way or stopped (a young or an old
-        checkpoint); ready (its inputs are there); waiting (they are not).
+        are gone, or not those that were made); under way or stopped (a young or an old checkpoint); ready (its inputs
+        are there); waiting (they are not).
     detail : what differs, how far it is, what is missing.
     """
 
@@ -69,7 +69,7 @@ def standings(plan: WorkflowPlan, files: Mapping[str, PlannedFile] | None = None
                 state, detail = _standing(plan, sampling, training)
                 planned = (files or {}).get(training.about)
                 if state == "done" and planned is not None and planned.pending:
-                    why = planned.status if planned.status != "ok" else "what it is made from is"
+                    why = planned.status if planned.status != "ok" else "so it does what it is made from"
                     state, detail = "stale", f"Snakemake makes it again: {why}"
                 yield Standing(sampling, seed, training.stage, training.name, state, detail)
 
