@@ -138,6 +138,7 @@ NIFTI = {
     "infinity": _with_value(np.inf),
     "constant": _voxels(np.ones_like),
     "zeros": _voxels(np.zeros_like),
+    "negative": _voxels(np.negative),
     "one pixel": _voxels(lambda array: array[:1, :1, :1]),
     "five axes": _voxels(lambda array: np.stack([np.stack([array, array], -1)] * 2, -1)),
     "one axis": _voxels(lambda array: array[:, 0, 0]),

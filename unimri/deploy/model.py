@@ -316,14 +316,17 @@ class Model:
         leaving_out : an anatomy that is not to be chosen.
         """
         others = {name: own for name, own in self.description.anatomies.items() if name != leaving_out}
-        slices = {}
-        for crop in {own.crop for own in others.values()}:
-
-            def brought(crop: int | None = crop) -> Iterator[Tensor]:
-                return (self.grid.bring(own, given.axis, crop, part.start) for part, own in _zero_filled(given))
-
-            largest = max(float(own.max()) for own in brought())
-            slices[crop] = np.concatenate([features(own, largest) for own in brought()])
+        crops = {own.crop for own in others.values()}
+        # Twice over the volume, whose slices are not kept: for its largest value, then for its features.
+        largest = dict.fromkeys(crops, 0.0)
+        for part, before in _zero_filled(given):
+            for crop in crops:
+                largest[crop] = max(largest[crop], float(self.grid.bring(before, given.axis, crop, part.start).max()))
+        found: dict[int | None, list[NDArray[np.float64]]] = {crop: [] for crop in crops}
+        for part, before in _zero_filled(given):
+            for crop in crops:
+                found[crop].append(features(self.grid.bring(before, given.axis, crop, part.start), largest[crop]))
+        slices = {crop: np.concatenate(own) for crop, own in found.items()}
         return choose(
             {name: slices[own.crop] for name, own in others.items()},
             {name: np.array(own.features) for name, own in others.items()},

@@ -80,6 +80,9 @@ def _standing(plan: WorkflowPlan, sampling: str, training: PlannedTraining) -> t
     try:
         digests = _files(plan, sampling, training).digests()
     except UnimriError as fault:
+        # Its own files come before those that it was made from.
+        if record is not None and (own := next(iter(_recorded_faults(Path(training.about))), None)):
+            return "damaged", own
         missing = str(fault).split(": ", 1)[0]
         return ("stale", f"its input {missing} is gone") if record else ("waiting", f"for {missing}")
     task = resolve(planned)
