@@ -1,6 +1,7 @@
 """A model of a finished experiment: from its artifacts alone, and always the same bytes."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from stores import make_store, smooth
 import unimri
 from unimri.cli.__main__ import main
 from unimri.core.errors import UnimriError
-from unimri.data.index import Entry, Index
+from unimri.data.index import IndexTask, index_scans
 from unimri.data.layouts import parse_reader
 from unimri.data.store import PreparedData
 from unimri.deploy.build import Scans, build_model
@@ -49,28 +50,21 @@ def score(
     return (*where, psnr, 2 * psnr, *own)
 
 
-def write_scans(folder: Path, anatomy: str, slices: int) -> Scans:
-    """A NIfTI file of each patient, of 48 x 40 pixels; the training patients' are not there any more."""
+def write_scans(folder: Path, slices: int) -> Scans:
+    """A NIfTI file of each patient, of 48 x 40 pixels; those of patients to train on are damaged by now."""
     folder.mkdir(parents=True)
     for number, patient in enumerate(PATIENTS):
-        if PATIENTS[patient] == "test":
-            volume = 500 * smooth(slices, 48, 40, seed=number)
-            nibabel.save(nibabel.Nifti1Image(volume.transpose(2, 1, 0), np.eye(4)), folder / f"{patient}.nii")
-    entries = [
-        Entry(
-            volume=f"{patient}-a",
-            patient=patient,
-            split=None,
-            patient_name=patient,
-            name=patient,
-            sources=[f"{patient}.nii"],
-            fault=None,
-        )
-        for patient in PATIENTS
-    ]
-    Index(anatomy=anatomy, entries=entries).save(folder / "index.json")
-    reader = parse_reader("nifti")
-    return Scans(folder=folder, indices=[folder / "index.json"], reader=reader)
+        volume = 500 * smooth(slices, 48, 40, seed=number)
+        nibabel.save(nibabel.Nifti1Image(volume.transpose(2, 1, 0), np.eye(4)), folder / f"{patient}.nii")
+        if PATIENTS[patient] != "test":
+            os.truncate(folder / f"{patient}.nii", 352)
+    return Scans(folder=folder, index=IndexTask(reader=parse_reader("nifti")), seed=3)
+
+
+def keys(anatomy: str, scans: Scans) -> dict[str, str]:
+    """The key of each patient's volume."""
+    (index,) = index_scans(anatomy, scans.folder, scans.index, scans.seed)
+    return {Path(entry.sources[0]).stem: entry.volume for entry in index.entries}
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +73,10 @@ def parts(shared_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Parts
     save_masks(draw_masks(MASK, 32, 4), folder / "4x.npz")
     data, scans = {}, {}
     for anatomy, count in (("brain", 2), ("knee", 3)):
-        volumes = {f"{patient}-a": (patient, split, count) for patient, split in PATIENTS.items()}
+        scans[anatomy] = write_scans(folder / f"raw/{anatomy}", count)
+        own = keys(anatomy, scans[anatomy])
+        volumes = {own[patient]: (patient, split, count) for patient, split in PATIENTS.items()}
         data[anatomy] = make_store(folder / anatomy, anatomy, volumes)
-        scans[anatomy] = write_scans(folder / f"raw/{anatomy}", anatomy, count)
         rows = [
             score(anatomy, method, patient, k, psnr + count + k)
             for method, psnr in (("proposed", 33.0), ("undersampled", 25.0))
@@ -147,7 +142,11 @@ def test_the_choice_is_tried_on_files_of_their_own_size(parts: Parts, tmp_path: 
     # The command chooses the same.
     model = unimri.load(tmp_path / "4x")
     for row in rows.itertuples():
-        scan = parts.scans[row.anatomy].folder / f"p{row.volume + 4}.nii"
+        own = keys(row.anatomy, parts.scans[row.anatomy])
+        patient = sorted((patient for patient in own if PATIENTS[patient] == "test"), key=own.__getitem__)[
+            row.volume - 1
+        ]
+        scan = parts.scans[row.anatomy].folder / f"{patient}.nii"
         volume = unimri.load_kspace(scan).images
         kspace, mask = model.undersample(volume)
         found_again = model.reconstruct_volume(
@@ -212,6 +211,9 @@ def test_a_fault_leaves_the_old_model(parts: Parts, tmp_path: Path) -> None:
     before = digests(output)
     hip = {"hip": AnatomyTask(origin="real", role="new", crop=None)}
     save_masks(draw_masks(MASK, 16, 4), tmp_path / "16.npz")
+    lost = parts.scans["knee"].model_copy(update={"folder": tmp_path / "lost"})
+    shutil.copytree(parts.scans["knee"].folder, lost.folder)
+    (lost.folder / "p6.nii").unlink()
     faults: list[tuple[ModelTask, Parts, str]] = [
         (task(), parts._replace(scores=lacking(parts, tmp_path, "knee.csv")), r"scores/knee\.csv"),
         (task(), parts._replace(seed=9), r"scores/brain\.csv: holds no scores of the model of seed 9 .*; score again"),
@@ -221,6 +223,11 @@ def test_a_fault_leaves_the_old_model(parts: Parts, tmp_path: Path) -> None:
             "no prepared data, or no scans, of knee; give both",
         ),
         (task(), parts._replace(scans={"brain": parts.scans["brain"]}), "no scans, of knee"),
+        (
+            task(),
+            parts._replace(scans=parts.scans | {"knee": lost}),
+            "lost: 1 of 2 test volumes are gone; prepare knee again",
+        ),
         (task(), parts._replace(mask=tmp_path / "16.npz"), "the mask is for 16 pixels"),
         (task(), parts._replace(mask=tmp_path / "missing.npz"), r"missing\.npz"),
         (task(), parts._replace(model=tmp_path / "missing"), r"missing/model\.json"),

@@ -216,7 +216,7 @@ def build(
     task: Json,
     scores: Annotated[Path, typer.Option(help="Folder of the anatomies' scores.")],
     seed: Annotated[int, typer.Option(help="Of the model's training.")],
-    scans: Annotated[str, typer.Option(help="Of each anatomy: folder, indices and reader, as JSON.")],
+    scans: Annotated[str, typer.Option(help="Of each anatomy: folder, settings of its index and seed, as JSON.")],
     output: Output,
     data: Pairs = None,
 ) -> None:

@@ -16,8 +16,7 @@ from unimri.core.machine import use_threads
 from unimri.core.provenance import versions
 from unimri.core.settings import Settings
 from unimri.core.text import write_csv
-from unimri.data.index import Entry, Index
-from unimri.data.layouts import ReaderSettings
+from unimri.data.index import Entry, IndexTask, index_scans
 from unimri.data.store import PreparedData, Split
 from unimri.deploy.card import write_texts
 from unimri.deploy.estimates import Grid, distance, inverse_covariance, largest_distance, scale_factor, split_features
@@ -44,11 +43,14 @@ CHOICE = "choice.csv"
 
 
 class Scans(Settings):
-    """The scans that an anatomy's data were prepared from."""
+    """The scans that an anatomy's data were prepared from, and what their keys were made with.
+
+    They are looked for again: results may be given to others, and the lists that name patients stay private.
+    """
 
     folder: Path
-    indices: list[Path]
-    reader: ReaderSettings
+    index: IndexTask
+    seed: int
 
 
 def build_model(
@@ -198,11 +200,11 @@ def try_choice(model: Model, data: Mapping[str, tuple[PreparedData, Scans]]) -> 
     volumes = [
         (anatomy, number, scans, entry)
         for anatomy, (prepared, scans) in data.items()
-        for number, entry in enumerate(_entries(prepared, scans, "test"), start=1)
+        for number, entry in enumerate(_entries(anatomy, prepared, scans, "test"), start=1)
     ]
     rows = []
     for anatomy, number, scans, entry in tqdm(volumes, desc="choose", unit="volume", disable=None):
-        truth = scans.reader.read_scan(entry.scan(scans.folder))
+        truth = scans.index.reader.read_scan(entry.scan(scans.folder))
         kspace, mask = model.undersample(truth)
         axis = model.description.mask.axis
         given = acquisition(kspace, mask, axis, axis)
@@ -232,12 +234,16 @@ def try_choice(model: Model, data: Mapping[str, tuple[PreparedData, Scans]]) -> 
     return rows
 
 
-def _entries(prepared: PreparedData, scans: Scans, split: Split) -> list[Entry]:
+def _entries(anatomy: str, prepared: PreparedData, scans: Scans, split: Split) -> list[Entry]:
     """Scans of a split that were prepared, in the order of their keys."""
     manifest = prepared.manifest
     keys = set(manifest.loc[manifest["split"] == split, "volume"])
-    entries = [entry for index in scans.indices for entry in Index.load(index).entries]
-    return sorted((entry for entry in entries if entry.volume in keys), key=lambda entry: entry.volume)
+    indices = index_scans(anatomy, scans.folder, scans.index, scans.seed)
+    found = {entry.volume: entry for index in indices for entry in index.entries if entry.volume in keys}
+    if len(found) < len(keys):
+        gone = len(keys) - len(found)
+        raise UnimriError(f"{scans.folder}: {gone} of {len(keys)} {split} volumes are gone; prepare {anatomy} again")
+    return [found[volume] for volume in sorted(found)]
 
 
 def _mean_psnr(truth: NDArray[np.float32], images: NDArray[np.float32]) -> float:

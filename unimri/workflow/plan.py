@@ -160,10 +160,14 @@ class WorkflowPlan(TrainingPlan):
         scans = {
             name: {
                 "folder": self.raw(name),
-                "indices": [f"{self.private}/{name}/{shard}.json" for shard in self.shards],
-                "reader": own.reader.model_dump(mode="json"),
+                # The manifest has the splits, and shards divide nothing here.
+                "index": self._preparation(name)
+                .index()
+                .model_copy(update={"splits": None, "shards": 1})
+                .model_dump(mode="json"),
+                "seed": self.config.seed,
             }
-            for name, own in self.config.anatomies.items()
+            for name in self.config.anatomies
         }
         return json.dumps(scans, sort_keys=True)
 

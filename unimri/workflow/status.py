@@ -77,20 +77,17 @@ def standings(plan: WorkflowPlan, files: Mapping[str, PlannedFile] | None = None
 def _standing(plan: WorkflowPlan, sampling: str, training: PlannedTraining) -> tuple[State, str]:
     planned = TrainingTask.model_validate_json(plan.task(training))
     record = read_record(Path(training.about))
+    # Its own files come before those that it was made from.
+    if record is not None and (damage := next(_recorded_faults(Path(training.about)), None)):
+        return "damaged", damage
     try:
         digests = _files(plan, sampling, training).digests()
     except UnimriError as fault:
-        # Its own files come before those that it was made from.
-        if record is not None and (own := next(iter(_recorded_faults(Path(training.about))), None)):
-            return "damaged", own
         missing = str(fault).split(": ", 1)[0]
         return ("stale", f"its input {missing} is gone") if record else ("waiting", f"for {missing}")
     task = resolve(planned)
     if record is not None:
         differs = _differences(record, planned, task, digests)
-        faults = [] if differs else list(_recorded_faults(Path(training.about)))
-        if faults:
-            return "damaged", faults[0]
         if not differs:
             return "done", f"{record.get('best_validation_psnr_db', float('nan')):.2f} dB on validation"
     under_way = _under_way(plan, task, digests)
@@ -138,7 +135,9 @@ def faults(plan: WorkflowPlan, files: Mapping[str, PlannedFile] | None = None) -
             found |= {line.partition(": ")[0]: line for line in lines}
     records = Records(Path())
     for file, planned in (files or {}).items():
-        if planned.status == "missing" and (not planned.pending or records.complete(file)):
+        # Whoever was given the results has no private lists.
+        withheld = Path(file).is_relative_to(plan.private) and not Path(plan.private).exists()
+        if planned.status == "missing" and not withheld and (not planned.pending or records.complete(file)):
             found.setdefault(file, f"{file}: no such file; {make_again(Path(file))}")
     return list(found.values())
 

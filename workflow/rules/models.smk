@@ -6,11 +6,6 @@ rule model:
         base=lambda wildcards: plan.released_files(wildcards.sampling),
         scores=lambda wildcards: plan.scores([wildcards.sampling], plan.anatomies),
         raw=[raw_folder(anatomy) for anatomy in plan.anatomies],
-        indices=expand(
-            f"{PRIVATE}/{{anatomy}}/{{shard}}.json",
-            anatomy=plan.anatomies,
-            shard=plan.shards,
-        ),
     output:
         directory(f"{RESULTS}/models/{{sampling}}"),
     log:
