@@ -20,17 +20,17 @@ NETWORK = CascadeSettings(cascades=2, convolutions=3, width=4, last_convolution=
 SCALES = {"brain": 1.1, "knee": 1.3}
 
 
-def make_model(folder: Path, seed: int = 0) -> Path:
+def make_model(folder: Path, seed: int = 0, network: CascadeSettings = NETWORK) -> Path:
     """Write a model of brain (base) and knee (new) for 4x at 32 x 32."""
     torch.manual_seed(seed)
-    network = D5C5(NETWORK, "aspin", SCALES)
-    for aspin in network.conditioning.per_anatomy.values():
+    made = D5C5(network, "aspin", SCALES)
+    for aspin in made.conditioning.per_anatomy.values():
         torch.nn.init.normal_(aspin.gamma, 1.0, 0.3)
         torch.nn.init.normal_(aspin.beta, 0.0, 0.3)
-    save_base(network, folder)
+    save_base(made, folder)
     for name in SCALES:
-        save_aspin(network.conditioning.of(name), name, folder, aspin_path(folder, name))
-    about = {"network": NETWORK.model_dump(), "conditioning": "aspin", "inputs": {"data/brain": "0", "mask": "0"}}
+        save_aspin(made.conditioning.of(name), name, folder, aspin_path(folder, name))
+    about = {"network": network.model_dump(), "conditioning": "aspin", "inputs": {"data/brain": "0", "mask": "0"}}
     (folder / "model.json").write_text(json.dumps(about))
     quality = Quality(
         slices=4, patients=2, psnr_db=30.0, ssim_percent=90.0, zero_filled_psnr_db=25.0, zero_filled_ssim_percent=70.0
@@ -59,7 +59,7 @@ def make_model(folder: Path, seed: int = 0) -> Path:
         },
         inverse_covariance=np.eye(FEATURES).tolist(),
         settings={
-            "network": NETWORK.model_dump(),
+            "network": network.model_dump(),
             "training": {"stages": {"adapted": stage}, "optimisation": {"batch_size": 2, "validation_slices": 2}},
         },
         versions={"unimri": "0.1.0", "torch": "2"},

@@ -1,5 +1,6 @@
 """A process of its own for reading: crashes, hangs and memory are told by the file's name, and nothing outlives us."""
 
+import errno
 import os
 import pickle
 import signal
@@ -17,7 +18,9 @@ import psutil
 import pytest
 from damage import crash, doze, fail, leave, read_from_nowhere, shout, spin, stop, take
 
+import unimri.core.stacks
 from unimri.core.errors import AGAIN, ReadError, UnimriError
+from unimri.core.stacks import Slices, in_memory
 from unimri.io.isolated import Worker, isolated
 from unimri.io.notes import heard, note
 
@@ -115,6 +118,35 @@ def test_a_process_that_ends_between_two_files_is_nobodys_fault(file, worker):
         assert worker.run(file, "is bad", take, 1) == 1
 
 
+def stacks(_, count):
+    kspace = Slices.of(np.arange(count * 6, dtype=np.complex64).reshape(count, 2, 3) * 1j, np.complex64)
+    return {"kspace": kspace, "truth": Slices.new((0, 4), np.float32), "again": kspace}
+
+
+@pytest.mark.parametrize("spool", [0, 2**26])
+def test_slices_come_one_at_a_time(file, spool, monkeypatch):
+    monkeypatch.setattr(unimri.core.stacks, "IN_MEMORY", spool)
+    found = isolated(file, "is bad", stacks, 5)
+    assert found["kspace"].dtype == np.complex64
+    wanted = np.arange(30).reshape(5, 2, 3) * 1j
+    np.testing.assert_array_equal(in_memory(found["kspace"]), wanted)
+    np.testing.assert_array_equal(found["again"][1:4], wanted[1:4])
+    assert found["truth"].shape == (0, 4)
+    # In step with the next.
+    assert isolated(file, "is bad", number) == isolated(file, "is bad", number)
+
+
+def test_a_full_temporary_folder_is_not_taken_for_damage(file, worker, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Slices, "__setitem__", full)
+    with pytest.raises(ReadError, match=r"a\.h5: is more than the temporary folder holds; .*TMPDIR"):
+        worker.run(file, "is bad", stacks, 5)
+    monkeypatch.undo()
+    assert len(worker.run(file, "is bad", stacks, 5)["kspace"]) == 5
+
+
 def noted(path):
     note(path, "is odd")
     return 3
@@ -137,6 +169,7 @@ def test_nothing_that_is_printed_there_comes_out_here(file, worker, capfd):
 PROGRAM = """
 from damage import spin
 from test_isolated import HERE, halves, number
+from unimri.core.stacks import Slices, in_memory
 from unimri.io.isolated import isolated
 print(isolated(HERE, "is bad", number), flush=True)
 isolated(HERE, "is bad", {function})

@@ -83,6 +83,10 @@ _REFUSED = {
     ),
     "cannot be opened beside so many other files": ("raise the limit: `ulimit -n 4096`", {errno.EMFILE, errno.ENFILE}),
     "is more than the memory holds": ("free some memory", {errno.ENOMEM}),
+    "is more than the temporary folder holds": (
+        "free some space there, or set TMPDIR to a folder on another disk",
+        {errno.ENOSPC, errno.EDQUOT, errno.EFBIG},
+    ),
     "is not given by its disk or network": (
         "the file itself may be good: check the disk and the network, and try again",
         {errno.EIO, errno.ESTALE, errno.ENXIO, errno.ENODEV, errno.EREMOTEIO, errno.ETIMEDOUT, errno.EHOSTDOWN}

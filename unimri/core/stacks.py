@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # Of a new stack, in bytes: below it stays in memory, and above on the disk of the system's temporary folder.
-IN_MEMORY = 2**26
+IN_MEMORY = 2**24
 
 
 class Stack(Protocol):
@@ -96,6 +96,14 @@ class Slices(Lazy):
     def new(cls, shape: tuple[int, ...], dtype: Any) -> Self:
         """A stack to fill. Its file has no name, so that it is gone with the program, however that ends."""
         return cls(cast(IO[bytes], SpooledTemporaryFile(IN_MEMORY)), shape, dtype)
+
+    @classmethod
+    def of(cls, stack: Stack, dtype: Any) -> Self:
+        """The slices of another stack, computed and stored once."""
+        result = cls.new(stack.shape, dtype)
+        for number, slice_ in enumerate(stack):
+            result[number] = slice_
+        return result
 
     def append(self, values: NDArray[Any]) -> None:
         """Put a slice behind the others; the first tells how large they are."""

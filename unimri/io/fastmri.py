@@ -21,7 +21,7 @@ from tqdm import tqdm
 from unimri.core.artifacts import replacing
 from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.core.hdf5 import hdf5_file, writing_hdf5
-from unimri.core.stacks import Stack
+from unimri.core.stacks import Mapped, Slices, Stack
 from unimri.io.isolated import isolated
 from unimri.io.notes import note
 from unimri.io.volume import (
@@ -38,6 +38,7 @@ from unimri.io.volume import (
     excluded,
     has_suffix,
     magnitude,
+    magnitudes,
     name_below,
     sampled,
 )
@@ -98,16 +99,16 @@ def read_file(path: Path) -> Acquisition:
     with open_hdf5(path) as file:
         stored = _kspace_dataset(file, path)
         check_size(stored.shape, path)
-        kspace = np.empty(stored.shape, np.complex64)
-        for index in range(len(kspace)):
-            kspace[index] = as_complex64(stored[index])
-        rows, columns = kspace.shape[-2:]
-        truth = _reconstruction(file, path)
-        if truth is not None and len(truth) != len(kspace):
+        rows, columns = stored.shape[-2:]
+        kspace = Slices.new((len(stored), prod(stored.shape[1:-2]), rows, columns), np.complex64)
+        for number, slice_ in enumerate(stored):
+            kspace[number] = as_complex64(slice_)
+        found = _reconstruction(file, path)
+        if found is not None and len(found) != len(kspace):
             raise ReadError(
                 path, "its reconstruction has another number of slices than its k-space", "remove one of them"
             )
-        truth = None if truth is None else magnitude(truth, path)
+        truth = None if found is None else Slices.of(magnitudes(found, path), np.float32)
         given = dataset(file, "mask", path)
         mask = None if given is None else given[...]
         if truth is not None and truth.shape[1] <= rows and truth.shape[2] <= columns:
@@ -116,7 +117,6 @@ def read_file(path: Path) -> Acquisition:
             # A truth that is larger than k-space has other pixels.
             truth, size = None, _image_size(file, rows, columns, path)
     size = (min(rows, size[0]), min(columns, size[1]))
-    kspace = kspace.reshape(len(kspace), -1, rows, columns)
     return acquired(kspace, mask, path, size, truth, padded=truth is not None)
 
 
@@ -176,7 +176,7 @@ def read_slices(path: Path, use: Use = "reconstruction", negatives: Negatives | 
     """
     with open_hdf5(path) as file:
         masked = dataset(file, "mask", path) is not None
-        volume = _reconstruction(file, path) if use == "reconstruction" else None
+        volume: Stack | None = _reconstruction(file, path) if use == "reconstruction" else None
         if volume is None:
             volume = _whole(file, path, images=True)
         # A mask tells of lines that are left out, and not whether the file's k-space lacks them.
@@ -206,7 +206,7 @@ def _whole(file: Any, path: Path, images: bool) -> NDArray[np.float32]:
     return np.stack(made) if images else np.empty(0, np.float32)
 
 
-def _reconstruction(file: Any, path: Path) -> NDArray[np.float32] | None:
+def _reconstruction(file: Any, path: Path) -> Slices | None:
     """The file's own reconstruction, (slices, rows, columns), on its own scale; None where it has none."""
     present = (dataset(file, name, path) for name in RECONSTRUCTIONS)
     found = next((stored for stored in present if stored is not None), None)
@@ -216,10 +216,7 @@ def _reconstruction(file: Any, path: Path) -> NDArray[np.float32] | None:
         raise ReadError(path, f"its reconstruction has {found.ndim} axes", "give one of (slices, rows, columns)")
     if found.dtype.kind not in "fiu":
         raise ReadError(path, "its reconstruction holds no real numbers", "use `use: kspace`")
-    volume = np.empty(found.shape, np.float32)
-    for index in range(len(volume)):
-        volume[index] = as_float32(found[index])
-    return volume
+    return Slices.of(Mapped(found, as_float32), np.float32)
 
 
 def _kspace_dataset(file: Any, path: Path) -> Any:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unimri.core.errors import AGAIN, ReadError
+from unimri.core.stacks import Slices
 from unimri.io.fastmri import ENDS as HDF5_ENDS
 from unimri.io.fastmri import (
     MAX_READ,
@@ -93,7 +94,7 @@ def read_file(path: Path) -> Acquisition:
         lines, header, size = _parts(file, path)
         layout = _layout(lines, header, path, partial=True)
         check_size((len(layout.sampled), layout.coils, *layout.grid), path)
-        kspace = np.empty((len(layout.sampled), layout.coils, *layout.grid), np.complex64)
+        kspace = Slices.new((len(layout.sampled), layout.coils, *layout.grid), np.complex64)
         for index, image in enumerate(_kspaces(lines, layout, path)):
             kspace[index] = image
     check_kspace(kspace, path)

@@ -4,6 +4,7 @@ The process imports this module and what it is asked to call, and not the progra
 needs no guard.
 """
 
+import io
 import os
 import pickle
 import select
@@ -17,7 +18,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
+import numpy as np
+
 from unimri.core.errors import AGAIN, ReadError, UnimriError, unreadable
+from unimri.core.stacks import Slices
 from unimri.io.notes import heard, note
 
 if sys.platform == "linux":
@@ -110,7 +114,7 @@ class Worker:
         path : of a file.
         reason : of the ReadError, should the function crash, hang or raise anything else than a ReadError.
         function, arguments : are pickled, and so is the result: the function must be of a module that can be imported.
-            It is given the absolute path.
+            It is given the absolute path. `Slices` in the result come one at a time.
 
         Raises
         ------
@@ -126,7 +130,15 @@ class Worker:
                 process = self._asked(path, message)
                 if not process.link.poll(self._seconds + size / self._bytes_per_second):
                     raise TimeoutError
-                fault, value, notes = pickle.loads(process.link.recv_bytes())
+                (fault, value, notes), stacks = _unpickled(process.link.recv_bytes())
+                for stack in stacks:
+                    for number in range(len(stack)):
+                        slice_ = np.frombuffer(process.link.recv_bytes(), stack.dtype)
+                        try:
+                            stack[number] = slice_
+                        except OSError as error:
+                            self.close()
+                            raise unreadable(path, error, reason) from error
             # It has hung or crashed.
             except (EOFError, OSError) as error:
                 self.close()
@@ -189,11 +201,55 @@ def serve(link: int, alive: int) -> None:
             continue
         # Only now does the file's time begin: to import what reads it may take seconds.
         calls.send_bytes(b"taken")
+        stacks: list[Slices] = []
         try:
-            answer = _guarded(*call)
+            answer, stacks = _guarded(*call)
         except ReadError as fault:
             answer = pickle.dumps((fault, None, []))
         calls.send_bytes(answer)
+        for stack in stacks:
+            for slice_ in stack:
+                calls.send_bytes(slice_.data.cast("B"))
+
+
+class _Pickler(pickle.Pickler):
+    """Leaves out the values of slices, which may be more than the memory holds."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, protocol=5)
+        self.stacks: list[Slices] = []
+
+    def persistent_id(self, value: Any) -> tuple[tuple[int, ...], str] | None:
+        """What makes a stack of the same kind."""
+        if not isinstance(value, Slices):
+            return None
+        self.stacks.append(value)
+        return value.shape, value.dtype.str
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes room for the values of slices."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.stacks: list[Slices] = []
+
+    def persistent_load(self, key: tuple[tuple[int, ...], str]) -> Slices:
+        """A stack to fill."""
+        self.stacks.append(Slices.new(*key))
+        return self.stacks[-1]
+
+
+def _pickled(value: Any) -> tuple[bytes, list[Slices]]:
+    file = io.BytesIO()
+    pickler = _Pickler(file)
+    pickler.dump(value)
+    return file.getvalue(), pickler.stacks
+
+
+def _unpickled(answer: bytes) -> tuple[Any, list[Slices]]:
+    unpickler = _Unpickler(io.BytesIO(answer))
+    return unpickler.load(), unpickler.stacks
 
 
 def _size(path: Path) -> int:
@@ -204,8 +260,10 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _guarded(memory: int, reason: str, function: Callable[..., T], path: Path, *arguments: Any) -> bytes:
-    """Pickle None (for no fault), what the function returns, and its notes.
+def _guarded(
+    memory: int, reason: str, function: Callable[..., T], path: Path, *arguments: Any
+) -> tuple[bytes, list[Slices]]:
+    """Pickle None (for no fault), what the function returns, and its notes; the slices that are to follow.
 
     No exception gets out but ReadError: others may not survive pickling.
     """
@@ -215,7 +273,7 @@ def _guarded(memory: int, reason: str, function: Callable[..., T], path: Path, *
             resource.setrlimit(resource.RLIMIT_DATA, (memory if most < 0 else min(memory, most), most))
         with heard() as notes:
             result = function(path, *arguments)
-        return pickle.dumps((None, result, notes), protocol=5)
+        return _pickled((None, result, notes))
     except ReadError:
         raise
     except BaseException as error:

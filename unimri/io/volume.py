@@ -437,8 +437,8 @@ def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
         return values.astype(np.float32, copy=False)
 
 
-def magnitude(volume: NDArray[Any], path: Path, negatives: Negatives | None = None) -> NDArray[np.float32]:
-    """Magnitude of a volume in memory; see `magnitudes`."""
+def magnitude(volume: Stack, path: Path, negatives: Negatives | None = None) -> NDArray[np.float32]:
+    """Magnitude of a volume, in memory; see `magnitudes`."""
     levelled = magnitudes(volume, path, negatives)
     return in_memory(levelled)
 

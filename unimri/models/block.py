@@ -2,10 +2,10 @@
 
 import itertools
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unimri.models.conditioning.base import CascadeCondition
+from unimri.models.convolution import convolve
 
 
 class Block(nn.Module):
@@ -58,5 +58,5 @@ class Block(nn.Module):
         convolution = self.convolutions[number - 1]
         assert isinstance(convolution, nn.Conv2d)
         if number == len(self.convolutions):
-            return F.conv2d(hidden, convolution.weight, convolution.bias, padding=1)
+            return convolve(hidden, convolution, convolution.bias)
         return condition(number - 1, convolution, hidden)

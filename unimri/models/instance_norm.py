@@ -42,10 +42,12 @@ def _array(tensor: Tensor) -> np.ndarray:
 
 class _InstanceNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) -> Tensor:
+    def forward(
+        ctx: Any, activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool, overwrite: bool = False
+    ) -> Tensor:
         batch, channels, height, width = activation.shape
         flat = activation.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-        result = torch.empty_like(flat)
+        result = flat if overwrite else torch.empty_like(flat)
         mean, inverse = gamma.new_empty(2, batch, channels)
         if flat.device.type == "cpu" and flat.dtype in _COMPILED:
             from unimri.models import kernels
@@ -65,7 +67,7 @@ class _InstanceNorm(torch.autograd.Function):
         return result.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         flat, gamma, beta, mean, inverse = ctx.saved_tensors
         pixelwise = gradients[0].permute(0, 2, 3, 1)
         upstream = pixelwise.reshape(flat.shape)
@@ -84,10 +86,12 @@ class _InstanceNorm(torch.autograd.Function):
             torch.sum(before * normalised, 1, out=of_gamma)
             apart = before - (normalised * of_gamma[:, None] + of_beta[:, None]) / flat.shape[1]
             down.copy_(apart.mul_((gamma * inverse)[:, None]))
-        return down.view(pixelwise.shape).permute(0, 3, 1, 2), of_gamma.sum(0), of_beta.sum(0), None
+        return down.view(pixelwise.shape).permute(0, 3, 1, 2), of_gamma.sum(0), of_beta.sum(0), None, None
 
 
-def instance_norm(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool = False) -> Tensor:
+def instance_norm(
+    activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool = False, overwrite: bool = False
+) -> Tensor:
     """IN(h) = gamma (h - mu(h)) / sigma(h) + beta, statistics over each slice's H x W (paper, eq. 2).
 
     Parameters
@@ -95,6 +99,7 @@ def instance_norm(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool
     activation : (B, C, H, W), any floating type; statistics are accumulated in float32 or better.
     gamma, beta : (C,), float32 or better.
     rectify : apply a ReLU to the result, in the same pass.
+    overwrite : the result may take the activation's memory; not where gradients are wanted.
 
     Returns
     -------
@@ -104,7 +109,7 @@ def instance_norm(activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool
     if torch.compiler.is_exporting():
         return _in_graph(activation, gamma, beta, rectify)
     parameters = (one.to(torch.promote_types(activation.dtype, torch.float32)) for one in (gamma, beta))
-    result: Tensor = _InstanceNorm.apply(activation, *parameters, rectify)  # type: ignore[no-untyped-call]
+    result: Tensor = _InstanceNorm.apply(activation, *parameters, rectify, overwrite)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -133,4 +138,5 @@ class InstanceNorm(Condition):
 
     def forward(self, features: Tensor, cascade: int, layer: int) -> Tensor:
         """Normalised and rectified; see `Condition.forward`."""
-        return instance_norm(features, self.gamma[cascade, layer], self.beta[cascade, layer], rectify=True)
+        own = self.gamma[cascade, layer], self.beta[cascade, layer]
+        return instance_norm(features, *own, rectify=True, overwrite=not torch.is_grad_enabled())

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unimri.core.errors import UnimriError
+from unimri.models.convolution import convolve
 
 
 class Backbone(Protocol):
@@ -63,9 +63,7 @@ class CascadeCondition:
         image : (B, C, H, W).
         """
         bias = convolution.bias if self.condition.adds_bias else None
-        stride, padding, dilation = convolution.stride, convolution.padding, convolution.dilation
-        features = F.conv2d(image, convolution.weight, bias, stride, padding, dilation, convolution.groups)
-        activation: Tensor = self.condition(features, self.cascade, layer)
+        activation: Tensor = self.condition(convolve(image, convolution, bias), self.cascade, layer)
         return activation
 
 
