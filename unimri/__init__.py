@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unimri.core.errors import UnimriError
     from unimri.deploy.model import Model, load
     from unimri.io.formats import load_kspace
     from unimri.io.volume import Images
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 
     __version__: str
 
-__all__ = ["Acquisition", "Images", "Model", "load", "load_kspace"]
+__all__ = ["Acquisition", "Images", "Model", "UnimriError", "load", "load_kspace"]
 
 _MODULES = {
     "Acquisition": "unimri.physics.acquisition",
     "Images": "unimri.io.volume",
     "Model": "unimri.deploy.model",
+    "UnimriError": "unimri.core.errors",
     "load": "unimri.deploy.model",
     "load_kspace": "unimri.io.formats",
 }

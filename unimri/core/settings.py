@@ -87,7 +87,7 @@ def parse_settings(kind: type[T], content: str | dict[str, Any], source: str) ->
         return adapter.validate_json(content) if isinstance(content, str) else adapter.validate_python(content)
     except ValidationError as fault:
         known = _keys(kind)
-        told = [f"{source}: {_describe(error, known)}" for error in fault.errors()]
+        told = [f"{source}: {_describe(error, known, source)}" for error in fault.errors()]
         more = [f"and {len(told) - _TOLD} more"] if len(told) > _TOLD else []
         raise UnimriError("; ".join(told[:_TOLD] + more)) from None
 
@@ -133,12 +133,13 @@ def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return found
 
 
-def _describe(error: Any, known: dict[str, Any]) -> str:
+def _describe(error: Any, known: dict[str, Any], source: str) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         near = _near(error["loc"], known)
         meant = f" (did you mean {' or '.join(near)}?)" if near else ""
-        return f"{key}: unknown key{meant}; check its spelling, or set it to null in your overlay to take it out"
+        way = ", or set it to null in your overlay to take it out" if source == "config" else ""
+        return f"{key}: unknown key{meant}; check its spelling{way}"
     if error["type"] == "missing":
         return f"{key}: missing; it must be given"
     message = error["msg"].removeprefix("Value error, ")
