@@ -251,7 +251,10 @@ class Model:
                 raise UnimriError(f"anatomy: {choice.unlike}; name one of {', '.join(self.anatomies)}, or a fallback")
             anatomy = fallback if choice.unlike else choice.anatomy
         name = self.checked_anatomy(anatomy)
-        peaks = torch.stack([before.abs().amax((0, 2, 3)) for _, before in _zero_filled(given)]).amax(0)
+        peaks = torch.zeros(given.kspace.shape[1])
+        # In place: small tensors between large ones, one a batch, would keep the memory of all from being used again.
+        for _, before in _zero_filled(given):
+            torch.maximum(peaks, before.abs().amax((0, 2, 3)), out=peaks)
         return Prepared(name, choice, estimated_scale(peaks, self.description.anatomies[name].scale_factor))
 
     @torch.no_grad()

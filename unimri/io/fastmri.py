@@ -37,6 +37,7 @@ from unimri.io.volume import (
     check_size,
     excluded,
     has_suffix,
+    loaded,
     magnitude,
     magnitudes,
     name_below,
@@ -81,6 +82,11 @@ def _has_kspace(path: Path) -> str | None:
 
 def read(paths: tuple[Path, ...]) -> Acquisition:
     """Read a file in another process, and make the truth of a complete one; faults are those of `read_file`."""
+    return loaded(opened(paths))
+
+
+def opened(paths: tuple[Path, ...]) -> Acquisition:
+    """The same, read once to the disk, and from there slice by slice whenever they are asked for."""
     return isolated(paths[0], UNREADABLE, read_file).with_truth()
 
 

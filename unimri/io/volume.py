@@ -11,7 +11,7 @@ from functools import cached_property
 from math import prod
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -575,6 +575,12 @@ def _without_bright_padding(volume: Stack, largest: float, path: Path) -> Stack:
 
 def _share(count: int, volume: Stack) -> str:
     return f"{100 * count / prod(volume.shape):.3g} %"
+
+
+@overload
+def loaded(content: Acquisition) -> Acquisition: ...
+@overload
+def loaded(content: Images) -> Images: ...
 
 
 def loaded(content: Acquisition | Images) -> Acquisition | Images:
