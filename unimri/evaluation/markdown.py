@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from unimri.core.errors import UnimriError
-from unimri.core.text import interval_number, listed, markdown_table, number, spread_number
+from unimri.core.text import decimals, interval_number, listed, markdown_table, spread_number
 from unimri.evaluation.averages import AVERAGE, KEYS, anatomies_of, best, cells
 from unimri.evaluation.paper import above_of, summary
 from unimri.evaluation.statistics import FEW_PATIENTS, SUPPORTED, StatisticsSettings
@@ -147,7 +147,7 @@ def metrics_table(
                 for column in columns:
                     cell = (acceleration, key, metric.column, column)
                     mark = "**" if cell in best_cells else ""
-                    row.append(spread_number(values[cell], spread.get(cell, math.nan), mark, metric.decimals))
+                    row.append(spread_number(values[cell], spread.get(cell, math.nan), metric.decimals, mark))
             rows.append(row)
     return markdown_table(header, rows, text_columns=2)
 
@@ -193,13 +193,13 @@ def _failed_table(failed: pd.DataFrame, statistics: StatisticsSettings) -> str:
                 row["anatomy"],
                 method(row["other"]).title,
                 row["verdict"],
-                number(row["proposed_value"], decimals=metric.decimals),
-                number(row["other_value"], decimals=metric.decimals),
+                decimals(row["proposed_value"], metric.decimals),
+                decimals(row["other_value"], metric.decimals),
                 # Two decimals would show the closest of the failures as 0.00.
                 interval_number(row["difference"], row["low"], row["high"], metric.decimals + 2) + _few(row),
                 "–" if pd.isna(row["p_corrected"]) else f"{row['p_corrected']:.3f}",
                 f"{row['better_seeds']} of {row['seeds']}",
-                "–" if pd.isna(row["published_difference"]) else f"{row['published_difference']:+.{metric.decimals}f}",
+                decimals(row["published_difference"], metric.decimals, signed=True),
             ]
             for _, row in failed.iterrows()
             for metric in [metric_of(row["metric"])]
@@ -284,8 +284,8 @@ def beside_table(published: pd.DataFrame, labels: Mapping[str, str], anatomies: 
     names = column_names(anatomies)
     columns = [column for column in names if (published["anatomy"] == column).any()]
     shown = {
-        (*(row[key] for key in KEYS), row["anatomy"]): f"{row['ours']:.2f} / {row['published']:.2f} "
-        f"({row['difference']:+.2f})"
+        (*(row[key] for key in KEYS), row["anatomy"]): f"{decimals(row['ours'])} / {decimals(row['published'])} "
+        f"({decimals(row['difference'], signed=True)})"
         for row in published.to_dict("records")
     }
     keys = published[list(KEYS)].drop_duplicates().to_numpy().tolist()

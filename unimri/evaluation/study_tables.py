@@ -9,7 +9,7 @@ import pandas as pd
 
 from unimri.core.artifacts import write_text
 from unimri.core.text import write_csv
-from unimri.evaluation.averages import AVERAGE, table_columns
+from unimri.evaluation.averages import AVERAGE, DECIMALS, table_columns, wide
 from unimri.evaluation.markdown import beside_table, column_names, heading_of, metrics_in_words, metrics_table
 from unimri.evaluation.paper import beside, published
 from unimri.evaluation.scores import as_trained, aspin_of, learnt_in
@@ -40,7 +40,7 @@ def robustness_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Se
         row=both["method"].map({key: rank for rank, key in enumerate(tried["method"].unique())}),
         further=both["condition"] != AS_TRAINED,
     ).sort_values(["sampling", "row", "further"], kind="stable")
-    return _wide(both, ["trained", "condition", "method"], anatomies, metrics)
+    return wide(both, ["trained", "condition", "method"], anatomies, metrics)
 
 
 def aspin_matrix_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
@@ -85,7 +85,7 @@ def adaptation_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Se
     )
     scores = scores[chosen]
     named = scores["method"].replace(known).str.split("/", expand=True)
-    table = _wide(
+    table = wide(
         scores.assign(method=named[0], patients=named[1]), ["acceleration", "method", "patients"], anatomies, metrics
     )
     order = table["patients"].replace("all", np.inf).astype(float)
@@ -107,11 +107,10 @@ def forgetting_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Se
     after = scores.assign(new=scores["condition"].map(learnt_in)).dropna(subset="new")
     own = ["acceleration", "seed", "anatomy"]
     first = scores[(scores["condition"] == AS_TRAINED) & (scores["method"] == "proposed")]
-    # As scores are: to six decimals.
-    before = first.groupby(own)["psnr_db"].mean().round(6).rename("before")
+    before = first.groupby(own)["psnr_db"].mean().round(DECIMALS).rename("before")
     found = after.groupby([*own, "method", "new"], sort=False)
     means = found.agg(after=("psnr_db", "mean"), largest_pixel_change=(CHANGE, "max")).reset_index()
-    means = means.round({"after": 6}).join(before, on=own)
+    means = means.round({"after": DECIMALS}).join(before, on=own)
     means["method"] = means["method"].replace("proposed", "aspin/all").str.removesuffix("/all")
     grouped = means.groupby(["acceleration", "method", "new", "anatomy"], sort=False)
     table = grouped[["before", "after"]].mean()
@@ -122,7 +121,7 @@ def forgetting_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Se
 
 def masks_table(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Means over slices and seeds: mask, acceleration, method, metric, anatomies, average."""
-    return _wide(scores[scores["condition"] == AS_TRAINED], ["mask", "acceleration", "method"], anatomies, metrics)
+    return wide(scores[scores["condition"] == AS_TRAINED], ["mask", "acceleration", "method"], anatomies, metrics)
 
 
 STUDIES: dict[StudyName, Callable[[pd.DataFrame, Sequence[str], Sequence[str]], pd.DataFrame]] = {
@@ -161,23 +160,13 @@ def write_study_tables(
         if study == "masks":
             own = as_trained(pd.concat([scores, read_scores(other_masks, metrics)], ignore_index=True), methods)
         table = STUDIES[study](own, anatomies, table_columns(metrics))
-        write_csv(output / f"{study}.csv", table, small=table.columns.intersection([CHANGE]))
+        write_csv(output / f"{study}.csv", table)
 
 
 def _as_trained_beside(tried: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """What the same methods score as trained on the slices that have been tried."""
     place = ["acceleration", "seed", "method", "anatomy", "volume", "slice"]
     return scores[scores["condition"] == AS_TRAINED].merge(tried[place].drop_duplicates(), on=place)
-
-
-def _wide(scores: pd.DataFrame, keys: list[str], anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """Means over slices and seeds, an anatomy a column, in the order in which the keys first appear."""
-    long = scores.melt([*keys, "anatomy"], list(metrics), "metric")
-    means = long.groupby([*keys, "metric", "anatomy"], sort=False)["value"].mean().unstack("anatomy")
-    table = means.reindex(columns=list(anatomies))
-    table[AVERAGE] = table.mean(axis=1, skipna=False)
-    first = pd.MultiIndex.from_frame(long[[*keys, "metric"]].drop_duplicates())
-    return table.reindex(first).round(6).rename_axis(columns=None).reset_index()
 
 
 def layer_rows(configured: int) -> dict[str, str]:

@@ -28,7 +28,6 @@ from unimri.evaluation.averages import (
     sample_sizes,
     seed_tables,
     table_columns,
-    write_conventions,
 )
 from unimri.evaluation.claims import check_claims, claimed_pairs, read_summary, write_claims
 from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
@@ -144,8 +143,8 @@ def write_tables(
     write_csv(output / DEVIATION, deviation)
     write_csv(output / "table1_published.csv", beside)
     write_csv(output / "orderings.csv", compared)
-    write_csv(output / "comparisons.csv", tested, small=("p_value", "p_corrected"))
-    write_conventions(conventions(scores, volumes, names, metrics), output / "conventions.csv")
+    write_csv(output / "comparisons.csv", tested)
+    write_csv(output / "conventions.csv", conventions(scores, volumes, names, metrics))
     write_text(
         output / "table1.md",
         table1_markdown(
@@ -198,7 +197,7 @@ def format_table1_for_terminal(folder: Path, anatomies: Mapping[str, str]) -> st
     metrics = {column: metric_of(column) for column in frame["metric"].unique()}
 
     def text(*cell: Any) -> str:
-        shown = spread_number(values[cell], spread[cell], decimals=metrics[cell[2]].decimals)
+        shown = spread_number(values[cell], spread[cell], metrics[cell[2]].decimals)
         return shown + ("*" if cell in best_cells else " ")
 
     over = "mean over test slices" + ("" if all(map(math.isnan, spread.values())) else " ± deviation over seeds")

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from unimri.core.artifacts import write_text
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings, read_settings
-from unimri.core.text import listed
+from unimri.core.text import decimals, listed
 from unimri.evaluation.averages import AVERAGE
 from unimri.evaluation.claims import NOT_CHECKED
 from unimri.evaluation.statistics import tally
@@ -26,7 +26,6 @@ from unimri.report.tables import (
     Part,
     Row,
     best_of,
-    decimals,
     metric_of,
     metric_title,
     notes,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unimri.core.errors import UnimriError
+from unimri.core.text import decimals
 from unimri.evaluation.averages import AVERAGE
 from unimri.evaluation.claims import state_of
 from unimri.metrics.base import Metric, metrics
@@ -117,17 +118,6 @@ def read_number(row: Row, column: str, path: Path) -> float:
         return float(text) if text else math.nan
     except ValueError:
         raise UnimriError(f"{path}: {column}: {text!r} is no number; make the table again") from None
-
-
-def decimals(value: float, digits: int = 2, signed: bool = False) -> str:
-    """A number as a reader expects it: a true minus sign, thousands set apart, a dash where there is none."""
-    if math.isnan(value):
-        return _MISSING
-    text = f"{value:{'+' if signed else ''},.{digits}f}"
-    # What rounds to nothing has no sign.
-    if not any(digit in text for digit in "123456789"):
-        text = text.lstrip("+-")
-    return text.replace("-", "−")
 
 
 def metric_of(row: Row) -> Metric | None:
