@@ -7,7 +7,12 @@ from unimri.evaluation.study_tables import published_s2, table_s2
 
 def scores_of(values, anatomies=("brain", "knee")):
     return pd.DataFrame(
-        [row(4, 7, key, anatomy, "v", 0, psnr, 90 + psnr / 10) for key, psnr in values.items() for anatomy in anatomies]
+        [
+            row(4, 7, key, anatomy, volume, 0, psnr, 90 + psnr / 10)
+            for key, psnr in values.items()
+            for anatomy in anatomies
+            for volume in "vw"
+        ]
     )
 
 

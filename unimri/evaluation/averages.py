@@ -7,7 +7,7 @@ import pandas as pd
 
 from unimri.core.errors import UnimriError
 from unimri.core.text import in_file
-from unimri.metrics.base import CONVENTIONS, MetricSettings, in_convention, metric_of, scored_metrics, table_metrics
+from unimri.metrics.base import CONVENTIONS, MetricSettings, in_convention, scored_metrics, table_metrics
 from unimri.metrics.score import IDENTITY, SLICE
 from unimri.training.methods import METHODS, method, place_of
 
@@ -37,22 +37,6 @@ def cells(table: pd.DataFrame) -> dict[Cell, float]:
         if column in table
         for (acceleration, method, metric), value in zip(rows, table[column], strict=True)
     }
-
-
-def best(table: pd.DataFrame) -> set[Cell]:
-    """Cells that are the best of their column among the methods at one acceleration, before rounding.
-
-    The best is the highest, or the lowest where that is better in the row's metric.
-    """
-    known = {column: metric_of(column) for column in table["metric"].unique()}
-    gains = {cell: known[cell[2]].gain(value) for cell, value in cells(table).items()}
-    highest: dict[tuple[float, str, str], float] = {}
-    for (acceleration, _, metric, anatomy), value in gains.items():
-        column = (acceleration, metric, anatomy)
-        # NaN compares false, so a missing value is never the best.
-        if value > highest.get(column, float("-inf")):
-            highest[column] = value
-    return {cell for cell, value in gains.items() if value == highest.get((cell[0], cell[2], cell[3]))}
 
 
 def read_frame(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
