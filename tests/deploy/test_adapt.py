@@ -85,9 +85,10 @@ def test_the_command_writes_an_adapter_a_report_and_a_picture(
     rows = dict(re.findall(r"^\| (.+?) +\| +(\S+) \| +\S+ \|$", report, re.M))
     assert rows.keys() >= {"zero filling", "ASPIN shoulder (new)", "ASPIN brain", "ASPIN knee"}
     gains = [float(rows["ASPIN shoulder (new)"]) - float(rows[name]) for name in ("zero filling", "ASPIN brain")]
-    assert f"it gains {own.quality.psnr_db - own.quality.zero_filled_psnr_db:+.2f} dB over zero filling" in report
+    gain = f"{own.quality.psnr_db - own.quality.zero_filled_psnr_db:+.2f}".replace("-", "−")
+    assert f"it gains {gain} dB over zero filling" in report
     nearest = max(("brain", "knee"), key=lambda name: float(rows[f"ASPIN {name}"]))
-    over = float(re.search(rf"and (\S+) dB over {nearest}, the nearest", report)[1])  # type: ignore[index]
+    over = float(re.search(rf"and (\S+) dB over {nearest}, the nearest", report)[1].replace("−", "-"))  # type: ignore[index]
     assert over == pytest.approx(gains[0] + float(rows["zero filling"]) - float(rows[f"ASPIN {nearest}"]), abs=0.011)
     assert ("is worth its numbers" in report) == (over > 0)
     with Image.open(output / "shoulder.png") as picture:

@@ -11,6 +11,8 @@ from unimri.evaluation.statistics import StatisticsSettings
 from unimri.metrics import score
 from unimri.metrics.base import MetricSettings
 from unimri.metrics.score import AS_TRAINED, IDENTITY, slice_columns, volume_columns, volumes_file, write_volume_scores
+from unimri.report.catalogue import TABLES
+from unimri.report.tables import read_table
 from unimri.training.methods import METHODS
 
 SETTINGS = MetricSettings()
@@ -48,3 +50,12 @@ def table1(scores, anatomies):
     """Table 1 of scores that make one, with its metrics by default."""
     check_scores(scores, anatomies)
     return of_table1(averages(scores, anatomies, METRICS))
+
+
+def shown(file, folder):
+    """The cells of a table of the page that are bold, and all of them."""
+    entry = next(entry for entry in TABLES if entry.file == file)
+    lines = [line for part in read_table(entry, folder, {}) for line in part.lines]
+    # The first cells of a line are its keys.
+    cells = [cell for line in lines for cell in line.cells if cell.number]
+    return [cell.text for cell in cells if cell.best], [cell.text for cell in cells]

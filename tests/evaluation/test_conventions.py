@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 from scores import SliceScore, VolumeScore
 
-from unimri.evaluation.averages import conventions, write_conventions
+from unimri.core.text import write_csv
+from unimri.evaluation.averages import conventions
 
 SLICES = pd.DataFrame(
     [
@@ -42,9 +43,9 @@ def test_each_convention_has_its_own_means():
 
 
 def test_small_errors_keep_their_digits(tmp_path):
-    write_conventions(conventions(SLICES, VOLUMES, ["hand", "foot"]), tmp_path / "a.csv")
+    write_csv(tmp_path / "a.csv", conventions(SLICES, VOLUMES, ["hand", "foot"]))
     lines = (tmp_path / "a.csv").read_text().splitlines()
     assert "slice_maximum,4,shared,nmse,0.0005015,0.2,0.100251" in lines
     missing = SLICES[SLICES["slice"] == 1].assign(anatomy="hand")
-    write_conventions(conventions(missing, VOLUMES, ["hand", "foot"]), tmp_path / "b.csv")
+    write_csv(tmp_path / "b.csv", conventions(missing, VOLUMES, ["hand", "foot"]))
     assert "slice_maximum,4,shared,nmse,,," in (tmp_path / "b.csv").read_text().splitlines()

@@ -7,7 +7,12 @@ from unimri.evaluation.study_tables import published_s2, table_s2
 
 def scores_of(values, anatomies=("brain", "knee")):
     return pd.DataFrame(
-        [row(4, 7, key, anatomy, "v", 0, psnr, 90 + psnr / 10) for key, psnr in values.items() for anatomy in anatomies]
+        [
+            row(4, 7, key, anatomy, volume, 0, psnr, 90 + psnr / 10)
+            for key, psnr in values.items()
+            for anatomy in anatomies
+            for volume in "vw"
+        ]
     )
 
 
@@ -56,7 +61,7 @@ def test_the_best_layer_is_marked_and_the_papers_numbers_stand_beside(tmp_path):
     rows = {cells[2].strip(): cells for line in ours.splitlines() if len(cells := line.split("|")) > 3}
     assert rows["layer 1"][3].strip() == "**33.00**"
     assert rows["layer 3"][3].strip() == "31.00"
-    assert "33.00 / 43.15 (-10.15)" in page
+    assert "33.00 / 43.15 (−10.15)" in page
     assert "layer1" not in (tmp_path / "table1.csv").read_text()
 
 

@@ -88,8 +88,8 @@ def test_what_fails_stands_in_the_report(tmp_path):
     heading = "Comparisons that the paper does not make, in which it is not supported that Proposed is above the other:"
     papers, others = report.split(heading)
     assert "The paper's orderings that are contradicted or undecided:" in papers
-    cells = [cell.strip() for cell in next(line for line in papers.splitlines() if "-0.0010" in line).split("|")]
-    shown = ["4×", "PSNR", "brain", "Shared", "undecided", "40.00", "40.00", "-0.0010°", "–", "0 of 1", "+2.38"]
+    cells = [cell.strip() for cell in next(line for line in papers.splitlines() if "−0.0010" in line).split("|")]
+    shown = ["4×", "PSNR", "brain", "Shared", "undecided", "40.00", "40.00", "−0.0010°", "–", "0 of 1", "+2.38"]
     assert cells[1:-1] == shown
     assert "w/o MD, trained on" in others
     assert "is a control that the paper does not have" in report

@@ -20,7 +20,7 @@ def test_the_caption_names_the_papers_slip(tmp_path):
     assert '"less than 0.1%": a slip, 1,280 / 144,650 is 0.88 %' in report
     assert (tmp_path / "parameters.csv").read_text().splitlines() == [
         "method,parameters,times_backbone,for_each_anatomy,for_each_anatomy_percent",
-        "shared,100,1.000000,0,0.000000",
+        "shared,100,1.000000,0,0",
         "independent,300,3.000000,100,100.000000",
         "proposed,130,1.300000,10,10.000000",
     ]

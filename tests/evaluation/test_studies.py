@@ -18,6 +18,7 @@ from unimri.evaluation.figures import draw_study
 from unimri.evaluation.reconstruct import load_reconstructor, reconstruct_test_split
 from unimri.evaluation.reconstructions import OtherMasks, Reconstruction, write_list
 from unimri.evaluation.scores import after_learning, score, with_aspin_of
+from unimri.evaluation.statistics import StatisticsSettings
 from unimri.evaluation.study_tables import write_study_tables
 from unimri.metrics.base import MetricSettings
 from unimri.metrics.score import AS_TRAINED, read_scores, write_scores
@@ -87,7 +88,9 @@ def proposed(study: Path, condition: str = AS_TRAINED, **further: object) -> Rec
 
 def table_of(study_name: str, files: list[Path], anatomies: list[str], folder: Path, **read: object) -> pd.DataFrame:
     settings = MetricSettings()
-    write_study_tables({study_name: anatomies}, read_scores(files), [], ["proposed"], settings, folder)
+    write_study_tables(
+        {study_name: anatomies}, read_scores(files), [], ["proposed"], settings, StatisticsSettings(), folder
+    )
     return pd.read_csv(folder / f"{study_name}.csv", **read)
 
 
@@ -248,7 +251,9 @@ def test_the_study_of_masks_has_table_1_with_every_mask(tmp_path, make_scores) -
     own = metrics_file(tmp_path, "shared", {"hip": 30}, make_scores, "gauss")
     own += metrics_file(tmp_path, "layer1", {"hip": 20}, make_scores, "gauss")
     other = metrics_file(tmp_path, "shared", {"hip": 25}, make_scores, "schlemper")
-    write_study_tables({"masks": ["hip"]}, read_scores(own), other, ["shared"], MetricSettings(), tmp_path)
+    write_study_tables(
+        {"masks": ["hip"]}, read_scores(own), other, ["shared"], MetricSettings(), StatisticsSettings(), tmp_path
+    )
     table = pd.read_csv(tmp_path / "masks.csv")
     psnr = table[table["metric"] == "psnr_db"]
     assert psnr[["mask", "method", "hip"]].to_numpy().tolist() == [["gauss", "shared", 30], ["schlemper", "shared", 25]]

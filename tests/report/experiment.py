@@ -73,6 +73,11 @@ class Experiment:
         )
         self.origins(dict.fromkeys(self.anatomies, "simulated"))
 
+    def best(self, *cells: Sequence[Any]) -> None:
+        """Which cells are the best beyond doubt: table, metric, anatomy, best; all at 4x in the first convention."""
+        columns = ["table", "metric", "anatomy", "best", "convention", "acceleration", "verdict"]
+        self._table("best.csv", columns, [(*cell, "unit_range", 4, "supported") for cell in cells])
+
     def origins(self, origins: dict[str, str]) -> None:
         (self.tables / "origins.json").write_text(json.dumps(origins, sort_keys=True))
 

@@ -217,6 +217,7 @@ def test_the_best_of_each_column_is_bold_and_the_paper_stands_below(
         ["acceleration", "method", "metric", "anatomy", "ours", "published", "difference"],
         [(4, "shared", "psnr_db", "brain", 38.004, wanted, 38.004 - wanted)],
     )
+    experiment.best(*(("table1", "psnr_db", name, "shared") for name in ("brain", "average")))
     reader = Reader(written(experiment, config))
     # Before rounding: two that read alike are not both the best.
     rows_read = {row[0].strip(): [cell.strip() for cell in row[1:]] for row in reader.rows if len(row) == 3}
@@ -230,9 +231,21 @@ def test_lower_is_better_for_an_error(experiment: Experiment, config: dict[str, 
     columns = ["convention", "acceleration", "method", "metric", "brain", "average"]
     rows = [("unit_range", 4, method, "nmse", value, value) for method, value in (("shared", 0.02), ("proposed", 0.01))]
     write_table(experiment.tables / "conventions.csv", columns, rows)
+    experiment.best(("conventions", "nmse", "brain", "proposed"))
     bold = Reader(written(experiment, config)).bold
     assert "0.0100" in bold
     assert "0.0200" not in bold
+
+
+def test_the_best_aspin_of_each_row_is_bold_where_it_is_sure(experiment: Experiment, config: dict[str, Any]) -> None:
+    columns = ["acceleration", "metric", "anatomy", "aspin", "value", "difference"]
+    values = {("brain", "brain"): 31, ("brain", "knee"): 30, ("knee", "brain"): 32, ("knee", "knee"): 33}
+    rows = [(4, "psnr_db", *names, value, -1) for names, value in values.items()]
+    write_table(experiment.tables / "aspin_matrix.csv", columns, rows)
+    experiment.best(("aspin_matrix", "psnr_db", "knee", "knee"), ("table1", "psnr_db", "brain", "proposed"))
+    bold = Reader(written(experiment, config)).bold
+    assert "33.00" in bold
+    assert not {"30.00", "31.00", "32.00"} & set(bold)
 
 
 def test_a_third_metric_of_table_1_has_its_lowest_in_bold(experiment: Experiment, config: dict[str, Any]) -> None:
@@ -249,6 +262,7 @@ def test_a_third_metric_of_table_1_has_its_lowest_in_bold(experiment: Experiment
     columns = ["acceleration", "metric", "anatomy", "other", "difference", "low", "high", "patients", "seeds"]
     compared = (4, "hfen", "brain", "shared", -0.1, -0.15, -0.05, 7, 1, 0.01, 0.02, "supported")
     write_table(experiment.tables / "comparisons.csv", [*columns, "p_value", "p_corrected", "verdict"], [compared])
+    experiment.best(*(("table1", "hfen", name, "proposed") for name in ("brain", "average")))
     reader = Reader(written(experiment, config))
     summary = next(row for row in reader.rows if "4× HFEN" in row)
     assert summary == ["Method", "4× PSNR (dB)", "4× SSIM (%)", "4× HFEN"]

@@ -1,46 +1,59 @@
 """Frames as CSV and as markdown, in one fixed form, so that equal results are equal bytes."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from tabulate import tabulate
 
 from unimri.core.artifacts import noting, replacing
 
+# Who prints a number waits for no pandas.
+if TYPE_CHECKING:
+    import pandas as pd
 
-def write_csv(path: Path, frame: pd.DataFrame, small: Iterable[str] = (), noted: bool = False) -> None:
-    """Write a frame as CSV: six decimals, accelerations as short as can be, nothing for a missing value.
 
-    Columns that are `small` would show as zero what is not: they have six significant digits. What is computed with
-    later is `noted`, see `unimri.core.artifacts.noting`.
+def in_file(value: Any) -> str:
+    """Give a number as files have it: six decimals, and below one six significant digits, which are more."""
+    return f"{value:.6g}" if abs(value) < 1 else f"{value:.6f}"
+
+
+def write_csv(path: Path, frame: "pd.DataFrame", noted: bool = False) -> None:
+    """Write a frame as CSV: numbers as `in_file`, accelerations as short as can be, nothing for a missing value.
+
+    What is computed with later is `noted`, see `unimri.core.artifacts.noting`.
     """
-    short = {column: ["" if math.isnan(value) else f"{value:.6g}" for value in frame[column]] for column in small}
-    frame = frame.assign(**short)
     if "acceleration" in frame:
         frame = frame.assign(acceleration=[f"{value:g}" for value in frame["acceleration"]])
     with (noting if noted else replacing)(path) as temporary:
-        frame.to_csv(temporary, index=False, float_format="%.6f", lineterminator="\n", encoding="utf-8")
+        frame.to_csv(temporary, index=False, float_format=in_file, lineterminator="\n", encoding="utf-8")
 
 
-def number(value: float, mark: str = "", decimals: int = 2) -> str:
-    """Give a metric, with the paper's two decimals, between two `mark`s; a dash where it is missing."""
-    return "–" if math.isnan(value) else f"{mark}{value:.{decimals}f}{mark}"
+def decimals(value: float, digits: int = 2, signed: bool = False) -> str:
+    """Give a score, or a difference of scores, as every table, page and figure shows it: the one place that rounds.
 
-
-def spread_number(value: float, deviation: float, mark: str = "", decimals: int = 2) -> str:
-    """Give a metric as `number` does, with its deviation over seeds where there is one."""
-    spread = "" if math.isnan(deviation) or deviation == 0 else f" ± {deviation:.{decimals}f}"
-    return number(value, mark, decimals) + spread
-
-
-def interval_number(value: float, low: float, high: float, decimals: int = 2) -> str:
-    """Give a difference with its sign and its interval, where there is one; a dash where it is missing."""
+    With the paper's two decimals, a true minus sign, and thousands set apart; a dash where it is missing.
+    """
     if math.isnan(value):
         return "–"
-    interval = "" if math.isnan(low) else f" [{low:+.{decimals}f}, {high:+.{decimals}f}]"
-    return f"{value:+.{decimals}f}{interval}"
+    text = f"{value:{'+' if signed else ''},.{digits}f}"
+    # What rounds to nothing has no sign.
+    if not any(digit in text for digit in "123456789"):
+        text = text.lstrip("+-")
+    return text.replace("-", "−")
+
+
+def spread_number(value: float, deviation: float, digits: int = 2, mark: str = "") -> str:
+    """Give a score between two `mark`s, with its deviation over seeds where there is one."""
+    spread = "" if math.isnan(deviation) or deviation == 0 else f" ± {decimals(deviation, digits)}"
+    return f"{mark}{decimals(value, digits)}{mark}{spread}"
+
+
+def interval_number(value: float, low: float, high: float, digits: int = 2) -> str:
+    """Give a difference with its sign and its interval, where there is one."""
+    ends = "" if math.isnan(low) else f" [{decimals(low, digits, True)}, {decimals(high, digits, True)}]"
+    return decimals(value, digits, True) + ends
 
 
 def listed(words: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from unimri.core.locks import NO_LOCKS, try_lock
 from unimri.core.machine import choose_device, use_threads
 from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import Settings
-from unimri.core.text import markdown_table
+from unimri.core.text import decimals, markdown_table
 from unimri.data.index import Fractions
 from unimri.data.layouts import parse_reader
 from unimri.data.prepare import Finding, PreparationSettings, PreparationTask, inspect, prepare
@@ -77,9 +77,10 @@ class Adapted:
     def __str__(self) -> str:
         own, nearest = self.scores[self.name], _nearest(self.scores, self.name)
         gains = ", ".join(
-            f"{own.psnr_db - self.scores[other].psnr_db:+.2f} dB over {other}" for other in (_ZERO_FILLING, nearest)
+            f"{decimals(own.psnr_db - self.scores[other].psnr_db, signed=True)} dB over {other}"
+            for other in (_ZERO_FILLING, nearest)
         )
-        return f"{self.name}: {own.psnr_db:.2f} dB, {own.ssim_percent:.2f} % on test patients; {gains}"
+        return f"{self.name}: {decimals(own.psnr_db)} dB, {decimals(own.ssim_percent)} % on test patients; {gains}"
 
 
 def _nearest(scores: dict[str, Score], name: str) -> str:
@@ -332,7 +333,7 @@ def _report(name: str, model: ModelDescription, about: AnatomyDescription, score
     gain = scores[name].psnr_db - scores[_ZERO_FILLING].psnr_db
     over = scores[name].psnr_db - scores[nearest].psnr_db
     rows = [
-        [_label(method, name), f"{score.psnr_db:.2f}", f"{score.ssim_percent:.2f}"]
+        [_label(method, name), decimals(score.psnr_db), decimals(score.ssim_percent)]
         for method, score in sorted(scores.items(), key=lambda pair: pair[1].psnr_db)
     ]
     verdict = "is worth its numbers"
@@ -348,8 +349,9 @@ def _report(name: str, model: ModelDescription, about: AnatomyDescription, score
                 f"{about.origin} patient(s), {adaptation.training_slices} slices of {adaptation.image_size} x "
                 f"{adaptation.image_size} pixels, in {adaptation.epochs} epochs. The base and the other ASPINs are as "
                 "they were.",
-                f"On {quality.patients} test patient(s), {quality.slices} slices, it gains {gain:+.2f} dB over zero "
-                f"filling and {over:+.2f} dB over {nearest}, the nearest of the model's own anatomies: it {verdict}."
+                f"On {quality.patients} test patient(s), {quality.slices} slices, it gains "
+                f"{decimals(gain, signed=True)} dB over zero filling and {decimals(over, signed=True)} dB over "
+                f"{nearest}, the nearest of the model's own anatomies: it {verdict}."
                 + (" So few test patients say little." if quality.patients < 5 else ""),
                 markdown_table(["Method", "PSNR (dB)", "SSIM (%)"], rows),
                 f"{model.metrics.description}, intensities of a volume in [0, 1]; retrospective undersampling with the "

@@ -8,6 +8,7 @@ from tabulate import tabulate
 
 from unimri.core.artifacts import write_text
 from unimri.core.errors import printable
+from unimri.core.text import decimals
 from unimri.deploy.library import AnatomyDescription, ChoiceQuality, ModelDescription, digests
 
 CARD = "README.md"
@@ -81,8 +82,8 @@ def _origin(model: ModelDescription) -> str:
 def _choice(found: ChoiceQuality) -> str:
     return (
         f"`--anatomy auto` chose the right ASPIN for {found.right} of {found.volumes} test volumes, files at their own "
-        f"size, and refused {found.refused}. Where it chose, PSNR was {found.loss_db:.2f} dB below knowing the anatomy "
-        f"in the mean and {found.largest_loss_db:.2f} dB at most. With their own ASPIN taken away, "
+        f"size, and refused {found.refused}. Where it chose, PSNR was {decimals(found.loss_db)} dB below knowing the "
+        f"anatomy in the mean and {decimals(found.largest_loss_db)} dB at most. With their own ASPIN taken away, "
         f"{found.strangers_refused} of the {found.volumes} were found to be like none of the others. `choice.csv` has "
         "them one by one."
     )
@@ -121,8 +122,8 @@ def _scores(own: AnatomyDescription) -> list[str]:
         return ["–", "–", "–"]
     return [
         f"{found.slices} of {found.patients} patients",
-        f"{found.zero_filled_psnr_db:.2f} → {found.psnr_db:.2f}",
-        f"{found.zero_filled_ssim_percent:.2f} → {found.ssim_percent:.2f}",
+        f"{decimals(found.zero_filled_psnr_db)} → {decimals(found.psnr_db)}",
+        f"{decimals(found.zero_filled_ssim_percent)} → {decimals(found.ssim_percent)}",
     ]
 
 
@@ -184,7 +185,7 @@ def comparison(first: ModelDescription, second: ModelDescription) -> str:
 def _two_scores(own: AnatomyDescription | None) -> list[str]:
     if own is None or own.quality is None:
         return ["–", "–"]
-    return [f"{own.quality.psnr_db:.2f}", f"{own.quality.ssim_percent:.2f}"]
+    return [decimals(own.quality.psnr_db), decimals(own.quality.ssim_percent)]
 
 
 def _compared(model: ModelDescription) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from unimri.core.artifacts import replacing
+from unimri.core.text import decimals
 
 ERROR_MAP = "inferno"
 """One hue, even steps of lightness, black at zero: an error map that also reads in grey."""
@@ -97,7 +98,7 @@ def reconstruction_figure(
             spine.set(visible=True, edgecolor=_MARK, linewidth=1)
         if number:
             psnr, ssim = scores[label]
-            _corner_text(whole, f"{psnr:.2f} dB\n{ssim:.2f} %")
+            _corner_text(whole, f"{decimals(psnr)} dB\n{decimals(ssim)} %")
             shown = grid.axes(first + 2, place)
             mappable = show_image(shown, errors[label], cmap=ERROR_MAP, vmin=0.0, vmax=error_max)
     if errors:

@@ -257,12 +257,13 @@ def summary(outcomes: Sequence[Outcome], output: Path) -> str:
 
 
 def _gain(zero_filled: tuple["Score", ...], own: tuple["Score", ...]) -> str:
+    from unimri.core.text import decimals
     from unimri.metrics.score import mean_score
 
     before, after = mean_score(zero_filled), mean_score(own)
     return (
-        f"PSNR {before.psnr_db:.2f} -> {after.psnr_db:.2f} dB, SSIM {before.ssim_percent:.2f} -> "
-        f"{after.ssim_percent:.2f} % (zero filling -> model)"
+        f"PSNR {decimals(before.psnr_db)} -> {decimals(after.psnr_db)} dB, SSIM {decimals(before.ssim_percent)} -> "
+        f"{decimals(after.ssim_percent)} % (zero filling -> model)"
     )
 
 

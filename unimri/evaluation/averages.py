@@ -6,14 +6,18 @@ from pathlib import Path
 import pandas as pd
 
 from unimri.core.errors import UnimriError
-from unimri.core.text import write_csv
-from unimri.metrics.base import CONVENTIONS, MetricSettings, in_convention, metric_of, scored_metrics, table_metrics
+from unimri.core.text import in_file
+from unimri.metrics.base import CONVENTIONS, MetricSettings, in_convention, scored_metrics, table_metrics
+from unimri.metrics.score import IDENTITY, SLICE
 from unimri.training.methods import METHODS, method, place_of
 
 KEYS = ("acceleration", "method", "metric")
 """The columns that name a row of a table; the others are anatomies, and `average`."""
 
 AVERAGE = "average"
+
+DECIMALS = 12
+"""Of means, before a file's own: the order in which scores were read must not decide a tie."""
 
 Cell = tuple[float, str, str, str]
 """Acceleration, method, metric, and anatomy or `average`."""
@@ -33,22 +37,6 @@ def cells(table: pd.DataFrame) -> dict[Cell, float]:
         if column in table
         for (acceleration, method, metric), value in zip(rows, table[column], strict=True)
     }
-
-
-def best(table: pd.DataFrame) -> set[Cell]:
-    """Cells that are the best of their column among the methods at one acceleration, before rounding.
-
-    The best is the highest, or the lowest where that is better in the row's metric.
-    """
-    known = {column: metric_of(column) for column in table["metric"].unique()}
-    gains = {cell: known[cell[2]].gain(value) for cell, value in cells(table).items()}
-    highest: dict[tuple[float, str, str], float] = {}
-    for (acceleration, _, metric, anatomy), value in gains.items():
-        column = (acceleration, metric, anatomy)
-        # NaN compares false, so a missing value is never the best.
-        if value > highest.get(column, float("-inf")):
-            highest[column] = value
-    return {cell for cell, value in gains.items() if value == highest.get((cell[0], cell[2], cell[3]))}
 
 
 def read_frame(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
@@ -82,7 +70,7 @@ def of_table1(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["method"].isin([known.key for known in METHODS])].reset_index(drop=True)
 
 
-def averages(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str], decimals: int = 6) -> pd.DataFrame:
+def averages(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Average scores as Table 1 does, over the seeds too, of any method and any of their columns.
 
     Parameters
@@ -90,15 +78,23 @@ def averages(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[s
     scores : one row a slice, or a volume, and seed.
     anatomies : names of the anatomies, in the order of the columns.
     metrics : columns of it; they become the names in the column `metric`, in this order. Missing values are left out.
-    decimals : of the averages.
 
     Returns
     -------
     frame with the columns acceleration, method, metric, one for each anatomy, and average; after Table 1's methods the
     layers that were distilled, in their order. An anatomy's value is the mean over all its test slices and seeds;
     `average` is the mean over the anatomies of the row. NaN where a method has no scores of an anatomy, and then in
-    that row's average as well.
+    that row's average as well. Values are those that a file has, so that what shows them and what reads them agree.
     """
+    return as_in_file(_means(scores, anatomies, metrics), [*anatomies, AVERAGE])
+
+
+def as_in_file(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """A table with the values in some columns that reading its CSV gives."""
+    return table.assign(**{name: table[name].map(lambda value: float(in_file(value))) for name in columns})
+
+
+def _means(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
     means = scores.groupby(["acceleration", "method", "anatomy"])[list(metrics)].mean()
     rows = []
     for acceleration in sorted(scores["acceleration"].unique()):
@@ -107,8 +103,7 @@ def averages(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[s
             for key in sorted(wide.index, key=place_of):
                 values = wide.loc[key].reindex(list(anatomies))
                 rows.append([acceleration, key, metric, *values, values.mean(skipna=False)])
-    # Rounded as the scores are: the order in which they were read must not decide a tie.
-    return pd.DataFrame(rows, columns=[*KEYS, *anatomies, AVERAGE]).round(decimals)
+    return pd.DataFrame(rows, columns=[*KEYS, *anatomies, AVERAGE]).round(DECIMALS)
 
 
 def seed_tables(scores: pd.DataFrame, anatomies: Sequence[str], metrics: Sequence[str]) -> dict[int, pd.DataFrame]:
@@ -181,10 +176,37 @@ def sample_sizes(scores: pd.DataFrame, anatomies: Sequence[str]) -> pd.DataFrame
     )
 
 
+def wide(scores: pd.DataFrame, keys: Sequence[str], anatomies: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
+    """Means over slices and seeds, an anatomy a column, in the order in which the keys first appear."""
+    long = scores.melt([*keys, "anatomy"], list(metrics), "metric")
+    means = long.groupby([*keys, "metric", "anatomy"], sort=False)["value"].mean().unstack("anatomy")
+    table = means.reindex(columns=list(anatomies))
+    table[AVERAGE] = table.mean(axis=1, skipna=False)
+    first = pd.MultiIndex.from_frame(long[[*keys, "metric"]].drop_duplicates())
+    table = table.reindex(first).round(DECIMALS).rename_axis(columns=None).reset_index()
+    return as_in_file(table, [*anatomies, AVERAGE])
+
+
 CONVENTION = "convention"
 
-# Ratios are small.
-_DECIMALS = 12
+
+def in_conventions(
+    scores: pd.DataFrame, volumes: pd.DataFrame, settings: MetricSettings | None = None
+) -> dict[str, tuple[pd.DataFrame, list[str]]]:
+    """Scores as each of `unimri.metrics.base.CONVENTIONS` has them, and its metrics, by its name.
+
+    Arguments are as of `conventions`. Metrics have the columns that Table 1 calls them by; a volume is one slice.
+    """
+    scored = scored_metrics(settings or MetricSettings())
+    found = {}
+    for convention in CONVENTIONS:
+        # Ratios after the others.
+        applied = sorted(in_convention(scored, convention).items(), key=lambda own: own[1].relative)
+        columns = {column: metric.column for column, metric in applied}
+        own = volumes.assign(slice=0) if convention.whole else scores
+        own = own[[*IDENTITY, SLICE, *columns]].rename(columns=columns)
+        found[convention.name] = own, list(columns.values())
+    return found
 
 
 def conventions(
@@ -211,18 +233,6 @@ def conventions(
     frame with the columns convention, acceleration, method, metric (psnr_db, ssim_percent, nmse, and what else was
     scored), the anatomies and average; as `averages`.
     """
-    scored = scored_metrics(settings or MetricSettings())
-    frames = []
-    for convention in CONVENTIONS:
-        # Ratios after the others.
-        applied = sorted(in_convention(scored, convention).items(), key=lambda own: own[1].relative)
-        columns = {column: metric.column for column, metric in applied}
-        table = averages(volumes if convention.whole else scores, anatomies, list(columns), _DECIMALS)
-        frames.append(table.replace({"metric": columns}).assign(**{CONVENTION: convention.name}))
-    frame = pd.concat(frames, ignore_index=True)
-    return frame[[CONVENTION, *(column for column in frame if column != CONVENTION)]]
-
-
-def write_conventions(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame from `conventions` as CSV, with six significant digits: NMSE is small."""
-    write_csv(path, frame, small=frame.columns.drop([CONVENTION, *KEYS]))
+    applied = in_conventions(scores, volumes, settings)
+    tables = {name: _means(own, anatomies, metrics) for name, (own, metrics) in applied.items()}
+    return pd.concat(tables, names=[CONVENTION]).reset_index(CONVENTION).reset_index(drop=True)

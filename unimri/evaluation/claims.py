@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from unimri.core.artifacts import write_text
-from unimri.core.text import interval_number, markdown_table, write_csv
+from unimri.core.text import decimals, interval_number, markdown_table, write_csv
 from unimri.evaluation.averages import AVERAGE, anatomies_of, cells, read_frame
 from unimri.evaluation.markdown import TITLES, heading_of
 from unimri.evaluation.paper import PAPERS_PARAMETERS, parameter_table, published
@@ -241,8 +241,8 @@ def _size(claim: Mapping[Any, Any], own: pd.DataFrame) -> str:
     if math.isnan(claim["size"]) or claim["table"] == "parameters":
         return ""
     unit, known = metric_of(own["metric"].iloc[0]).unit, own.dropna(subset="difference").to_dict("records")
-    shown = [f"{row['difference']:+.2f} {unit} ({row['acceleration']:g}×)" for row in known]
-    return f"claimed about {claim['size']:+.1f} {unit}; here {', '.join(shown) or 'not known'}"
+    shown = [f"{decimals(row['difference'], signed=True)} {unit} ({row['acceleration']:g}×)" for row in known]
+    return f"claimed about {decimals(claim['size'], 1, signed=True)} {unit}; here {', '.join(shown) or 'not known'}"
 
 
 def write_claims(
@@ -361,7 +361,7 @@ def _failed(orderings: pd.DataFrame, statistics: StatisticsSettings) -> list[str
             f"{_label(row['above'])} over {_label(row['below'])}",
             row["verdict"],
             interval_number(row["difference"], row["low"], row["high"], 3) + ("°" if row["few_patients"] else ""),
-            f"{row['published_difference']:+.2f}",
+            decimals(row["published_difference"], signed=True),
             names[tuple(row[key] for key in _PLACE)],
         ]
         for row in failed.head(_ROWS).to_dict("records")

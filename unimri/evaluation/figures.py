@@ -19,6 +19,7 @@ from scipy.ndimage import gaussian_filter1d
 from unimri.core.artifacts import check_noted, replacing
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings
+from unimri.core.text import decimals
 from unimri.data.store import PreparedData
 from unimri.deploy.figure import (
     BETTER,
@@ -352,8 +353,9 @@ def matrix_figure(table: pd.DataFrame, title: str, output: Path) -> None:
     for row in range(len(names)):
         for column in range(len(names)):
             loss = losses[row, column]
-            digits = metric.decimals
-            text = f"{numbers[row, column]:.{digits}f}" + ("" if row == column else f"\n({loss:+.{digits}f})")
+            text = decimals(numbers[row, column], metric.decimals)
+            if row != column:
+                text += f"\n({decimals(loss, metric.decimals, signed=True)})"
             ink = "white" if abs(loss) > 0.6 * largest else "black"
             axes.text(column, row, text, ha="center", va="center", fontsize=SMALLEST, color=ink)
     axes.set_xticks(range(len(names)), names, fontsize=SMALLEST)

@@ -1,16 +1,16 @@
 """Table 1 as markdown: our numbers, what their order is and how sure, and the paper's numbers beside them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from unimri.core.errors import UnimriError
-from unimri.core.text import interval_number, listed, markdown_table, number, spread_number
-from unimri.evaluation.averages import AVERAGE, KEYS, anatomies_of, best, cells
+from unimri.core.text import decimals, interval_number, listed, markdown_table, spread_number
+from unimri.evaluation.averages import AVERAGE, KEYS, Cell, anatomies_of, cells
 from unimri.evaluation.paper import above_of, summary
-from unimri.evaluation.statistics import FEW_PATIENTS, SUPPORTED, StatisticsSettings
+from unimri.evaluation.statistics import CLEAR, FEW_PATIENTS, SUPPORTED, StatisticsSettings
 from unimri.metrics.base import MetricSettings, metric_of
 from unimri.training.methods import METHODS, method
 
@@ -53,6 +53,7 @@ def metrics_in_words(columns: Iterable[str]) -> str:
 def table1_markdown(
     table: pd.DataFrame,
     deviation: pd.DataFrame,
+    clear: Collection[Cell],
     seeds: Sequence[int],
     sizes: pd.DataFrame,
     compared: pd.DataFrame,
@@ -68,6 +69,7 @@ def table1_markdown(
     ----------
     table : from `unimri.evaluation.averages.averages`, of Table 1's methods.
     deviation : from `unimri.evaluation.averages.deviations`.
+    clear : the cells that are bold, from `unimri.evaluation.statistics.clear_cells`.
     seeds : of the trainings.
     sizes : from `unimri.evaluation.averages.sample_sizes`.
     compared : from `unimri.evaluation.paper.orderings`.
@@ -85,7 +87,8 @@ def table1_markdown(
     note = (
         f"{metrics_in_words(table['metric'].unique())}, of the magnitude of each slice (volumes scaled to [0, 1]; "
         f"{', '.join(metric_of(column).describe(metrics) for column in table['metric'].unique())}), mean over all test "
-        "slices of an anatomy; average: mean over the anatomies. The best of each column at each acceleration is bold."
+        "slices of an anatomy; average: mean over the anatomies. The best of each column at each acceleration is "
+        f"bold {CLEAR}."
     )
     if len(seeds) > 1:
         note += (
@@ -100,7 +103,7 @@ def table1_markdown(
         f"# Table 1. Quantitative comparison under acceleration rates of {rates}",
         f"## {heading_of(anatomies)}",
         note,
-        metrics_table(table, column_names(anatomies), TITLES, "Method", deviation),
+        metrics_table(table, column_names(anatomies), TITLES, "Method", clear, deviation),
         "What the means are over:",
         markdown_table(
             ["anatomy", "data", "test patients", "test volumes", "test slices"],
@@ -120,6 +123,7 @@ def metrics_table(
     names: Mapping[str, str],
     labels: Mapping[str, str],
     heading: str,
+    clear: Collection[Cell],
     deviation: pd.DataFrame | None = None,
 ) -> str:
     """Give the paper's shape: a block for each acceleration, the columns of PSNR beside those of SSIM and of others.
@@ -130,12 +134,13 @@ def metrics_table(
     names : headings of the anatomies and of `average`, from `column_names`.
     labels : what each row is called, by its `method`, in the order of the rows.
     heading : of that column.
+    clear : the cells that are bold.
     deviation : of the values over the seeds, in the table's shape.
     """
     columns = [*anatomies_of(table), AVERAGE]
     metrics = {column: metric_of(column) for column in table["metric"].unique()}
     header = ["", heading, *(f"{metric.title} {names[column]}" for metric in metrics.values() for column in columns)]
-    values, best_cells = cells(table), best(table)
+    values = cells(table)
     spread = {} if deviation is None else cells(deviation)
     rows = []
     for acceleration in table["acceleration"].unique():
@@ -146,8 +151,8 @@ def metrics_table(
             for metric in metrics.values():
                 for column in columns:
                     cell = (acceleration, key, metric.column, column)
-                    mark = "**" if cell in best_cells else ""
-                    row.append(spread_number(values[cell], spread.get(cell, math.nan), mark, metric.decimals))
+                    mark = "**" if cell in clear else ""
+                    row.append(spread_number(values[cell], spread.get(cell, math.nan), metric.decimals, mark))
             rows.append(row)
     return markdown_table(header, rows, text_columns=2)
 
@@ -193,13 +198,13 @@ def _failed_table(failed: pd.DataFrame, statistics: StatisticsSettings) -> str:
                 row["anatomy"],
                 method(row["other"]).title,
                 row["verdict"],
-                number(row["proposed_value"], decimals=metric.decimals),
-                number(row["other_value"], decimals=metric.decimals),
+                decimals(row["proposed_value"], metric.decimals),
+                decimals(row["other_value"], metric.decimals),
                 # Two decimals would show the closest of the failures as 0.00.
                 interval_number(row["difference"], row["low"], row["high"], metric.decimals + 2) + _few(row),
                 "–" if pd.isna(row["p_corrected"]) else f"{row['p_corrected']:.3f}",
                 f"{row['better_seeds']} of {row['seeds']}",
-                "–" if pd.isna(row["published_difference"]) else f"{row['published_difference']:+.{metric.decimals}f}",
+                decimals(row["published_difference"], metric.decimals, signed=True),
             ]
             for _, row in failed.iterrows()
             for metric in [metric_of(row["metric"])]
@@ -284,8 +289,8 @@ def beside_table(published: pd.DataFrame, labels: Mapping[str, str], anatomies: 
     names = column_names(anatomies)
     columns = [column for column in names if (published["anatomy"] == column).any()]
     shown = {
-        (*(row[key] for key in KEYS), row["anatomy"]): f"{row['ours']:.2f} / {row['published']:.2f} "
-        f"({row['difference']:+.2f})"
+        (*(row[key] for key in KEYS), row["anatomy"]): f"{decimals(row['ours'])} / {decimals(row['published'])} "
+        f"({decimals(row['difference'], signed=True)})"
         for row in published.to_dict("records")
     }
     keys = published[list(KEYS)].drop_duplicates().to_numpy().tolist()

@@ -9,7 +9,7 @@ from typing import Literal
 import pandas as pd
 
 from unimri.core.artifacts import write_text
-from unimri.core.text import markdown_table, write_csv
+from unimri.core.text import decimals, markdown_table, write_csv
 from unimri.evaluation.averages import AVERAGE, KEYS, Cell, anatomies_of, cells
 from unimri.evaluation.statistics import NO_INTERVAL, of_proposed, rounded_difference, tally, verdicts
 from unimri.metrics.base import metric_of
@@ -170,13 +170,13 @@ def write_parameters(backbone: int, aspin: int, anatomies: int, output: Path) ->
     body = markdown_table(
         ["Method", "Parameters", "In backbones", "Added for each anatomy", "% of a backbone"],
         [
-            [method(key).title, f"{total:,}", f"{times:.2f}×", f"{added:,}", f"{percent:.2f}"]
+            [method(key).title, f"{total:,}", f"{decimals(times)}×", f"{added:,}", decimals(percent)]
             for key, total, times, added, percent in table.itertuples(index=False)
         ],
     )
     caption = (
         f"For {anatomies} anatomies. One backbone has {backbone:,} parameters and one anatomy's set of ASPIN "
-        f"{aspin:,}, which is {100 * aspin / backbone:.2f} % of it. The paper (section 3.4) counts 144,650 "
+        f"{aspin:,}, which is {decimals(100 * aspin / backbone)} % of it. The paper (section 3.4) counts 144,650 "
         'and 1,280, and says that this is "less than 0.1%": a slip, 1,280 / 144,650 is 0.88 %.'
     )
     write_text(output / "parameters.md", f"# Parameters\n\n{body}\n\n{caption}\n")

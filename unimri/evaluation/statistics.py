@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from unimri.core.settings import Settings
-from unimri.evaluation.averages import AVERAGE, anatomies_of, cells
+from unimri.evaluation.averages import AVERAGE, Cell, anatomies_of, cells, wide
 from unimri.metrics.base import metric_of
 from unimri.training.methods import METHODS
 
@@ -55,8 +55,22 @@ COMPARISON_COLUMNS = (
     "few_patients",
     "verdict",
 )
+LEAD_COLUMNS = (
+    "acceleration",
+    "metric",
+    "anatomy",
+    "best",
+    "second",
+    "difference",
+    "low",
+    "high",
+    "few_patients",
+    "verdict",
+)
 SUPPORTED, CONTRADICTED, UNDECIDED = VERDICTS = ("supported", "contradicted", "undecided")
 """What an interval says of "the first is better": all of it does, all of it says the reverse, or it holds zero."""
+CLEAR = "where the confidence interval of its difference to the next best, over patients, leaves zero out"
+"""When the best of a column is bold."""
 NO_INTERVAL = "one test patient, or a seed that is missing"
 """Why there is none."""
 
@@ -227,6 +241,63 @@ def compare(
     sure = pd.DataFrame(rows, columns=["low", "high", "patients", "seeds", "few_patients"])
     kinds = {"low": "float64", "high": "float64", "few_patients": "bool"}
     return found.drop(columns="seeds").join(sure.astype(kinds).round({"low": 6, "high": 6}))
+
+
+def leads(
+    scores: pd.DataFrame,
+    anatomies: Sequence[str],
+    metrics: Sequence[str],
+    settings: StatisticsSettings,
+    within: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Compare the best of each column of a table with the next best, on the same patients.
+
+    Parameters
+    ----------
+    scores : one row a slice and seed; those of a table's rows alone, which their `method` tells apart.
+    anatomies, metrics : columns and metrics of the table.
+    settings : how intervals are made.
+    within : columns of the scores beside the acceleration, within whose values alone rows are compared.
+
+    Returns
+    -------
+    frame with the columns `within` and `LEAD_COLUMNS`; rows as of `differences`. The verdict is on "`best` is better
+    than `second`". A column of fewer than two values has no row.
+    """
+    frames = []
+    for place, own in scores.groupby([*within, "acceleration"]):
+        table = wide(own, ["acceleration", "method"], anatomies, metrics)
+        # An anatomy without patients cannot be drawn from; the average is then missing.
+        table = table.drop(columns=[name for name in anatomies if table[name].isna().all()])
+        firsts = _firsts(table)
+        if not firsts.empty:
+            pairs = [Pair(*both) for both in firsts[["above", "below"]].drop_duplicates().to_numpy()]
+            found = compare(own, table, pairs, settings).merge(firsts)
+            frames.append(found.assign(**dict(zip(within, map(str, place), strict=False)), verdict=verdicts(found)))
+    columns = [*within, *LEAD_COLUMNS]
+    if not frames:
+        return pd.DataFrame(columns=columns)
+    return pd.concat(frames, ignore_index=True).rename(columns={"above": "best", "below": "second"})[columns]
+
+
+def _firsts(table: pd.DataFrame) -> pd.DataFrame:
+    """The best of each column of a table, `above`, and the next best, `below`."""
+    rows = []
+    for (acceleration, metric), own in table.groupby(["acceleration", "metric"], sort=False):
+        gain = metric_of(str(metric)).gain
+        for column in (*anatomies_of(table), AVERAGE):
+            gains = own.set_index("method")[column].dropna().map(gain)
+            # Of equals the order of the files must not choose.
+            first = gains.sort_index().sort_values(ascending=False, kind="stable").index[:2]
+            if len(first) == 2:
+                rows.append((acceleration, metric, column, *first))
+    return pd.DataFrame(rows, columns=["acceleration", "metric", "anatomy", "above", "below"])
+
+
+def clear_cells(found: pd.DataFrame) -> set[Cell]:
+    """Cells that are the best of their column beyond doubt: those to be bold, of a frame from `leads`."""
+    sure = found[found["verdict"] == SUPPORTED]
+    return set(sure[["acceleration", "best", "metric", "anatomy"]].itertuples(index=False, name=None))
 
 
 def comparisons(compared: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

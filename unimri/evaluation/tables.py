@@ -15,32 +15,43 @@ from unimri.core.text import spread_number, write_csv
 from unimri.evaluation import paper
 from unimri.evaluation.averages import (
     AVERAGE,
+    CONVENTION,
     KEYS,
     anatomies_of,
     averages,
-    best,
     cells,
     check_scores,
     conventions,
     deviations,
+    in_conventions,
     of_table1,
     read_frame,
     sample_sizes,
     seed_tables,
     table_columns,
-    write_conventions,
 )
 from unimri.evaluation.claims import check_claims, claimed_pairs, read_summary, write_claims
-from unimri.evaluation.markdown import column_names, heading_of, table1_markdown
+from unimri.evaluation.markdown import TITLES, column_names, heading_of, table1_markdown
 from unimri.evaluation.scores import as_trained
-from unimri.evaluation.statistics import PROPOSED_PAIRS, StatisticsSettings, compare, comparisons
-from unimri.evaluation.study_tables import StudyName, table_s2, write_study_tables, write_table_s2
+from unimri.evaluation.statistics import (
+    CLEAR,
+    LEAD_COLUMNS,
+    PROPOSED_PAIRS,
+    StatisticsSettings,
+    clear_cells,
+    compare,
+    comparisons,
+    leads,
+)
+from unimri.evaluation.study_tables import StudyName, layer_names, table_s2, write_study_tables, write_table_s2
 from unimri.metrics.base import MetricSettings, metric_of
 from unimri.metrics.score import read_scores, read_volume_scores, volumes_file
 from unimri.training.methods import METHODS, layer_of
 
 DEVIATION = "table1_deviation.csv"
 
+BEST = "best.csv"
+"""Beside the tables: of each of their columns the best, the next best, and how sure that is."""
 
 ORIGINS = "origins.json"
 """Beside the tables: which anatomies in them are simulated and which real."""
@@ -108,7 +119,7 @@ def write_tables(
     """Write Table 1 and Table S2 in all their forms, the comparisons, the conventions, the claims and the studies.
 
     `table1.csv` has the columns of the published table: acceleration, method, metric, the anatomies, average; and so
-    has `table1_deviation.csv`, which is empty of numbers when there is one seed.
+    has `table1_deviation.csv`, which is empty of numbers when there is one seed. `best.csv` says what is bold.
 
     Parameters
     ----------
@@ -132,6 +143,13 @@ def write_tables(
     scores = as_trained(every, methods)
     names, columns = list(anatomies), table_columns(metrics)
     check_scores(scores, names)
+    layers = layer_names(methods, layer)
+    best = {
+        "table1": leads(scores[scores["method"].isin(TITLES)], names, columns, statistics),
+        "table_s2": leads(
+            scores[scores["method"].isin(layers)].replace({"method": layers}), names, columns, statistics
+        ),
+    }
     whole, by_seed = averages(scores, names, columns), seed_tables(scores, names, columns)
     table, published = of_table1(whole), paper.published()
     deviation = deviations([of_table1(one) for one in by_seed.values()], table)
@@ -144,13 +162,14 @@ def write_tables(
     write_csv(output / DEVIATION, deviation)
     write_csv(output / "table1_published.csv", beside)
     write_csv(output / "orderings.csv", compared)
-    write_csv(output / "comparisons.csv", tested, small=("p_value", "p_corrected"))
-    write_conventions(conventions(scores, volumes, names, metrics), output / "conventions.csv")
+    write_csv(output / "comparisons.csv", tested)
+    write_csv(output / "conventions.csv", conventions(scores, volumes, names, metrics))
     write_text(
         output / "table1.md",
         table1_markdown(
             table,
             deviation,
+            clear_cells(best["table1"]),
             list(by_seed),
             sample_sizes(scores, names),
             compared,
@@ -161,10 +180,18 @@ def write_tables(
             statistics,
         ),
     )
-    write_table_s2(table_s2(whole, layer), anatomies, columns, output)
+    write_table_s2(table_s2(whole, layer), anatomies, columns, clear_cells(best["table_s2"]), output)
     write_claims(*check_claims(found, parameters, names, layer), anatomies, statistics, output)
     rows = [key for key in methods if layer_of(key) is None]
-    write_study_tables(studies or {}, every, other_masks, rows, metrics, output)
+    best |= write_study_tables(studies or {}, every, other_masks, rows, metrics, statistics, output)
+    of_conventions = {
+        name: leads(own, names, own_metrics, statistics)
+        for name, (own, own_metrics) in in_conventions(scores, volumes, metrics).items()
+    }
+    best["conventions"] = pd.concat(of_conventions, names=[CONVENTION]).reset_index(CONVENTION)
+    every_best = pd.concat(best, names=["table"]).reset_index("table")
+    keys = [name for name in every_best.columns if name not in LEAD_COLUMNS]
+    write_csv(output / BEST, every_best[[*keys, *LEAD_COLUMNS]])
 
 
 def read_table1(path: Path) -> pd.DataFrame:
@@ -179,7 +206,7 @@ def read_table1(path: Path) -> pd.DataFrame:
 
 
 def format_table1_for_terminal(folder: Path, anatomies: Mapping[str, str]) -> str:
-    """Give Table 1 as plain text: a block for each acceleration, all metrics in each cell, `*` at the best.
+    """Give Table 1 as plain text: a block for each acceleration, all metrics in each cell, `*` for bold.
 
     Parameters
     ----------
@@ -194,16 +221,17 @@ def format_table1_for_terminal(folder: Path, anatomies: Mapping[str, str]) -> st
     frame, spread = read_table1(folder / "table1.csv"), cells(read_table1(folder / DEVIATION))
     columns = [*anatomies_of(frame), AVERAGE]
     names = [column_names(anatomies)[column] for column in columns]
-    values, best_cells = cells(frame), best(frame)
+    found = read_frame(folder / BEST, ["table", *LEAD_COLUMNS], "the best of each column")
+    values, clear = cells(frame), clear_cells(found[found["table"] == "table1"])
     metrics = {column: metric_of(column) for column in frame["metric"].unique()}
 
     def text(*cell: Any) -> str:
-        shown = spread_number(values[cell], spread[cell], decimals=metrics[cell[2]].decimals)
-        return shown + ("*" if cell in best_cells else " ")
+        shown = spread_number(values[cell], spread[cell], metrics[cell[2]].decimals)
+        return shown + ("*" if cell in clear else " ")
 
     over = "mean over test slices" + ("" if all(map(math.isnan, spread.values())) else " ± deviation over seeds")
     headings = " / ".join(metric.heading for metric in metrics.values())
-    blocks = [f"Table 1. {heading_of(anatomies)}. {headings}, {over}; * best."]
+    blocks = [f"Table 1. {heading_of(anatomies)}. {headings}, {over}."]
     for acceleration in frame["acceleration"].unique():
         methods = set(frame.loc[frame["acceleration"] == acceleration, "method"])
         rows = [
@@ -213,7 +241,7 @@ def format_table1_for_terminal(folder: Path, anatomies: Mapping[str, str]) -> st
             if known.key in methods
         ]
         blocks.append(tabulate(rows, headers=[f"{acceleration:g}x", *names], disable_numparse=True))
-    return "\n\n".join(blocks)
+    return "\n\n".join([*blocks, f"* The best of its column, {CLEAR}."])
 
 
 def show_tables(results: Path, settings: dict[str, Any], digest: str) -> str:

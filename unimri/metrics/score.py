@@ -21,7 +21,6 @@ from unimri.metrics.base import (
     Metric,
     MetricSettings,
     in_convention,
-    metrics,
     scored_metrics,
 )
 from unimri.metrics.psnr import PSNR
@@ -189,8 +188,7 @@ def write_volume_scores(path: Path, rows: Iterable[Any], settings: MetricSetting
 
 def _write(path: Path, rows: Iterable[Any], columns: list[str]) -> None:
     frame = pd.DataFrame(list(rows), columns=columns)
-    small = [metric.column for metric in metrics().values() if metric.relative]
-    write_csv(path, frame, small=[column for column in (*small, CHANGE) if column in frame], noted=True)
+    write_csv(path, frame, noted=True)
 
 
 def read_scores(paths: Iterable[Path], settings: MetricSettings | None = None) -> pd.DataFrame:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unimri.core.text import listed
+from unimri.core.text import decimals, listed
 from unimri.evaluation.averages import AVERAGE
 from unimri.evaluation.claims import NOT_CHECKED, state_of
 from unimri.evaluation.statistics import CONTRADICTED, FEW_PATIENTS, NO_INTERVAL, SUPPORTED, UNDECIDED
-from unimri.report.tables import Row, best_of, decimals, metric_of, metric_title, rate, read_number, read_rows
+from unimri.report.tables import Row, best_of, metric_of, metric_title, rate, read_number, read_rows
 from unimri.training.methods import method
 
 WORST_FIRST = (CONTRADICTED, UNDECIDED, SUPPORTED)

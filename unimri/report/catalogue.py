@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from unimri.core.settings import Settings
+from unimri.evaluation.statistics import CLEAR
 from unimri.metrics.base import CONVENTIONS
 from unimri.training.methods import ADAPTATIONS
 
@@ -40,7 +41,7 @@ class Table(Settings):
     keys : columns that it must have, apart from the anatomies'.
     beside : a file with the paper's numbers (anatomy, published, difference), and the columns that join it.
     deviation : a file of the same shape with deviations over seeds.
-    anatomies : whether columns of anatomies follow the keys; the best of each is bold.
+    anatomies : whether columns of anatomies follow the keys; the best of each is bold where that is sure.
     pivot : (column that becomes columns, shown value, value below it), or none.
     forest : whether a forest plot is drawn of each part.
     folded : whether all of it is folded away below its title.
@@ -66,9 +67,14 @@ class Table(Settings):
         return tuple(name for name in self.keys if name in ("acceleration", "trained", "metric"))
 
     @property
-    def best_within(self) -> tuple[str, ...]:
-        """Columns whose rows are compared with their like only: all but the part's, and those that are compared."""
-        return tuple(name for name in self.keys if name not in (*self.blocks, "method", "distilled_layer"))
+    def place(self) -> tuple[str, ...]:
+        """Columns that say what a number is of, apart from the anatomy."""
+        return tuple(name for name in self.keys if self.pivot is None or name not in ("anatomy", *self.pivot[1:]))
+
+    @property
+    def compared(self) -> str:
+        """The column whose values are compared, within those of the other columns of `place`."""
+        return next((name for name in ("method", "distilled_layer", "aspin") if name in self.keys), "")
 
     @property
     def key(self) -> str:
@@ -101,7 +107,7 @@ COLUMNS = {name: Column.model_validate(own) for name, own in _CATALOGUE["columns
 """Columns of every table. A column that is not here is an anatomy's, or `average`: numbers of the row's metric."""
 
 TABLES = [
-    Table.model_validate(own | {"caption": own["caption"].format(adaptations=_ADAPTATIONS)})
+    Table.model_validate(own | {"caption": own["caption"].format(adaptations=_ADAPTATIONS, clear=CLEAR)})
     for own in _CATALOGUE["tables"]
 ]
 """Every table, in the order of the page."""

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from unimri.core.errors import UnimriError
+from unimri.core.text import decimals
 from unimri.deploy.figure import BETTER, ERROR_MAP, UNDECIDED, WORSE, error_limit, grey_limit
 from unimri.evaluation.statistics import CONTRADICTED, SUPPORTED
-from unimri.report.tables import Row, decimals, metric_of, metric_title, read_number
+from unimri.report.tables import Row, metric_of, metric_title, read_number
 from unimri.training.methods import method
 
 # A forest plot is as wide as the page's text, and no wider.

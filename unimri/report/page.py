@@ -12,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from unimri.core.artifacts import write_text
 from unimri.core.errors import UnimriError
 from unimri.core.settings import parse_settings, read_settings
-from unimri.core.text import listed
+from unimri.core.text import decimals, listed
 from unimri.evaluation.averages import AVERAGE
 from unimri.evaluation.claims import NOT_CHECKED
-from unimri.evaluation.statistics import tally
+from unimri.evaluation.statistics import CLEAR, tally
 from unimri.evaluation.tables import check_tables
 from unimri.report.answer import STATES, Claim, answer, read_claims
 from unimri.report.catalogue import FIGURES, TABLES, Figure, Table
@@ -25,8 +25,7 @@ from unimri.report.provenance import clock, costs, left_out, provenance, total
 from unimri.report.tables import (
     Part,
     Row,
-    best_of,
-    decimals,
+    clear_places,
     metric_of,
     metric_title,
     notes,
@@ -117,6 +116,7 @@ def write_report(results: Path, config: dict[str, Any], output: Path) -> None:
         "style": style(),
         "scripts": scripts(),
         "decimals": decimals,
+        "clear": CLEAR,
         "clock": clock,
     }
     context["sections"] = _sections(context)
@@ -195,19 +195,17 @@ def _describe_network(experiment: Experiment) -> str:
 
 
 def averages(table1: list[Row], path: Path) -> Averages:
-    """Take the averages from Table 1; the best of each column is marked."""
+    """Take the averages from Table 1; those that are bold there are marked."""
     places = list(dict.fromkeys((row["acceleration"], row["metric"]) for row in table1))
     values = {(row["method"], row["acceleration"], row["metric"]): read_number(row, AVERAGE, path) for row in table1}
-    best = {
-        place: best_of({"metric": place[1]}, (value for key, value in values.items() if key[1:] == place))
-        for place in places
-    }
+    clear = clear_places(TABLES[0], path.parent)
     rows = []
     for key in dict.fromkeys(row["method"] for row in table1):
         shown = []
         for place in places:
             value, metric = values.get((key, *place), math.nan), metric_of({"metric": place[1]})
-            shown.append((decimals(value, metric.decimals if metric else 2), value == best[place]))
+            best = (rate(place[0]), key, place[1], AVERAGE) in clear
+            shown.append((decimals(value, metric.decimals if metric else 2), best))
         rows.append((method(key).title, key == "proposed", shown))
     return Averages([f"{rate(acceleration)} {metric_title(metric)}" for acceleration, metric in places], rows)
 

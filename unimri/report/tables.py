@@ -2,13 +2,16 @@
 
 import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from unimri.core.errors import UnimriError
+from unimri.core.text import decimals
 from unimri.evaluation.averages import AVERAGE
 from unimri.evaluation.claims import state_of
+from unimri.evaluation.statistics import SUPPORTED
+from unimri.evaluation.tables import BEST
 from unimri.metrics.base import Metric, metrics
 from unimri.report.catalogue import COLUMNS, WORDS, Column, Table
 from unimri.training.methods import ADAPTATIONS, METHODS, method
@@ -30,7 +33,7 @@ class Cell:
     text, below : shown.
     sort : a number or a word; empty when the value is missing.
     number : whether it is aligned as a number.
-    best : whether it is the best of its column.
+    best : whether it is the best of its column, beyond doubt.
     state : a word that its style follows, such as a verdict.
     """
 
@@ -119,17 +122,6 @@ def read_number(row: Row, column: str, path: Path) -> float:
         raise UnimriError(f"{path}: {column}: {text!r} is no number; make the table again") from None
 
 
-def decimals(value: float, digits: int = 2, signed: bool = False) -> str:
-    """A number as a reader expects it: a true minus sign, thousands set apart, a dash where there is none."""
-    if math.isnan(value):
-        return _MISSING
-    text = f"{value:{'+' if signed else ''},.{digits}f}"
-    # What rounds to nothing has no sign.
-    if not any(digit in text for digit in "123456789"):
-        text = text.lstrip("+-")
-    return text.replace("-", "−")
-
-
 def metric_of(row: Row) -> Metric | None:
     """The metric of a row; None when it names none, or one that is not here."""
     return next((metric for metric in metrics().values() if metric.column == row.get("metric")), None)
@@ -171,9 +163,9 @@ def read_table(entry: Table, folder: Path, origins: Mapping[str, str]) -> list[P
     """
     path = folder / entry.file
     columns, rows = read_rows(path, entry.keys)
-    below, deviations = _below(entry, folder), _deviations(entry, folder)
+    below, deviations, clear = _below(entry, folder), _deviations(entry, folder), clear_places(entry, folder)
     return [
-        _part(entry, path, columns, chosen, title, origins, below, deviations)
+        _part(entry, path, columns, chosen, title, origins, below, deviations, clear)
         for title, chosen in _blocks(entry.blocks, rows)
     ]
 
@@ -194,7 +186,21 @@ def _named(name: str, value: str) -> str:
 
 
 def _join(entry: Table, row: Row, anatomy: str) -> tuple[str, ...]:
-    return (*(rate(row[key]) if key == "acceleration" else row[key] for key in entry.keys), anatomy)
+    return (*(rate(row[key]) if key == "acceleration" else row[key] for key in entry.place), anatomy)
+
+
+def clear_places(entry: Table, folder: Path) -> set[tuple[str, ...]]:
+    """The cells of a table that are bold, by the columns of its `place` and the anatomy; none where nobody compared."""
+    path = folder / BEST
+    if not path.is_file() or not (entry.anatomies or entry.pivot):
+        return set()
+    others = [name for name in entry.place if name != entry.compared]
+    _, rows = read_rows(path, ["table", "anatomy", "best", "verdict", *others])
+    return {
+        _join(entry, row | {entry.compared: row["best"]}, row["anatomy"])
+        for row in rows
+        if (row["table"], row["verdict"]) == (Path(entry.file).stem, SUPPORTED)
+    }
 
 
 def _below(entry: Table, folder: Path) -> dict[tuple[str, ...], str]:
@@ -233,14 +239,14 @@ def _part(
     origins: Mapping[str, str],
     below: Mapping[tuple[str, ...], str],
     deviations: Mapping[tuple[str, ...], float],
+    clear: Collection[tuple[str, ...]],
 ) -> Part:
     if entry.pivot is not None:
-        return _pivoted(entry, entry.pivot, path, rows, title, origins)
+        return _pivoted(entry, entry.pivot, path, rows, title, origins, clear)
     keys = [name for name in entry.keys if name not in entry.blocks]
     values = [name for name in columns if name not in COLUMNS] if entry.anatomies else []
     if entry.anatomies and not values:
         raise UnimriError(f"{path}: has no column of an anatomy; make the table again")
-    best_values = _best(entry, path, rows, values)
     grid = []
     for row in rows:
         cells = [_cell(name, COLUMNS[name], row, path) for name in keys]
@@ -249,8 +255,7 @@ def _part(
             place = _join(entry, row, name)
             deviation = deviations.get(place, math.nan)
             spread = "" if math.isnan(deviation) or deviation == 0 else f" ± {decimals(deviation, _digits(row))}"
-            best = bool(cell.sort) and float(cell.sort) == best_values.get((_group(entry, row), name))
-            cells.append(Cell(cell.text + spread, cell.sort, True, best, below.get(place, "")))
+            cells.append(Cell(cell.text + spread, cell.sort, True, place in clear, below.get(place, "")))
         grid.append(Line(cells, row.get("method") == "proposed"))
     headings = [Heading(COLUMNS[name].title, COLUMNS[name].kind not in _TEXTS) for name in keys]
     headings += [_anatomy_heading(name, origins) for name in values]
@@ -263,24 +268,14 @@ def _anatomy_heading(name: str, origins: Mapping[str, str]) -> Heading:
     return Heading(name, True, "mixed" if name == AVERAGE else origins.get(name, ""))
 
 
-def _group(entry: Table, row: Row) -> tuple[str, ...]:
-    return tuple(row[name] for name in entry.best_within)
-
-
-def _best(entry: Table, path: Path, rows: list[Row], values: Sequence[str]) -> dict[tuple[tuple[str, ...], str], float]:
-    """The best value of each column, among the rows that are compared."""
-    found: dict[tuple[tuple[str, ...], str], list[float]] = {}
-    for row in rows:
-        for name in values:
-            value = read_number(row, name, path)
-            if not math.isnan(value):
-                found.setdefault((_group(entry, row), name), []).append(value)
-    # The only one of its kind is not the best of anything.
-    return {place: best_of(rows[0], own) for place, own in found.items() if len(own) > 1}
-
-
 def _pivoted(
-    entry: Table, pivot: tuple[str, str, str], path: Path, rows: list[Row], title: str, origins: Mapping[str, str]
+    entry: Table,
+    pivot: tuple[str, str, str],
+    path: Path,
+    rows: list[Row],
+    title: str,
+    origins: Mapping[str, str],
+    clear: Collection[tuple[str, ...]],
 ) -> Part:
     across, shown, small = pivot
     keys = [name for name in entry.keys if name not in (*entry.blocks, *pivot)]
@@ -291,8 +286,6 @@ def _pivoted(
     grid = []
     for line in lines.values():
         first = next(iter(line.values()))
-        own = {name: read_number(row, shown, path) for name, row in line.items()}
-        best = best_of(first, own.values())
         cells = [_cell(name, COLUMNS[name], first, path) for name in keys]
         for name in named:
             if name not in line:
@@ -300,7 +293,7 @@ def _pivoted(
                 continue
             cell = _cell(shown, COLUMNS[shown], line[name], path)
             below = decimals(read_number(line[name], small, path), _digits(first), signed=True)
-            cells.append(Cell(cell.text, cell.sort, True, own[name] == best, below))
+            cells.append(Cell(cell.text, cell.sort, True, _join(entry, line[name], first["anatomy"]) in clear, below))
         grid.append(Line(cells))
     headings = [Heading(COLUMNS[name].title) for name in keys]
     label = COLUMNS[across].title

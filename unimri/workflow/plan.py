@@ -231,7 +231,7 @@ class WorkflowPlan(TrainingPlan):
         shown = [one for one in TABLES if one.section != "studies" or one.file.removesuffix(".csv") in self.studies()]
         files = [file for one in shown for file in (one.file, one.beside, one.deviation) if file is not None]
         return [
-            *(f"{tables}/{file}" for file in (*files, "orderings.csv", "origins.json")),
+            *(f"{tables}/{file}" for file in (*files, "best.csv", "orderings.csv", "origins.json")),
             *(
                 f"{figures}/{sampling}/{anatomy}.{suffix}"
                 for sampling in self.samplings

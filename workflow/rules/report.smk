@@ -26,6 +26,7 @@ rule tables:
         expand(
             f"{RESULTS}/tables/{{table}}",
             table=[
+                "best.csv",
                 "table1.md",
                 "table1_deviation.csv",
                 "table1_published.csv",
