@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,12 @@ def make_model(folder: Path, seed: int = 0, network: CascadeSettings = NETWORK) 
 def shared_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Not to be changed."""
     return make_model(tmp_path_factory.mktemp("models") / "tiny-4x")
+
+
+@pytest.fixture
+def model_of(tmp_path: Path) -> Callable[[CascadeSettings], Path]:
+    """Makes a model of a network."""
+    return lambda network: make_model(tmp_path / "model", network=network)
 
 
 @pytest.fixture

@@ -15,8 +15,10 @@ from unimri.core.errors import UnimriError
 from unimri.data.prepare import SliceSettings, to_size
 from unimri.deploy.estimates import Grid, choose, distance, features, inverse_covariance, largest_distance
 from unimri.deploy.library import FEATURES
-from unimri.deploy.model import Model
-from unimri.physics.fourier import lines, undersample
+from unimri.deploy.model import Model, Reconstruction
+from unimri.physics.acquisition import Acquisition
+from unimri.physics.fourier import lines, to_image, to_kspace, undersample
+from unimri.physics.mask import PhaseEncoding
 from unimri.physics.masks import Masks
 
 FAR_OFF = {"brain": 100.0, "knee": 100.0}
@@ -30,6 +32,12 @@ def noisy(slices: int, seed: int) -> np.ndarray:
 
 def features_of(images: np.ndarray) -> np.ndarray:
     return features(torch.from_numpy(images))
+
+
+def on_grid(grid: Grid, volume: torch.Tensor, axis: PhaseEncoding, crop: int | None) -> torch.Tensor:
+    """A volume of complete slices, (slices, 1, rows, columns), on the grid."""
+    reduced = to_image(grid.reduce(to_kspace(volume), crop))
+    return grid.bring(reduced, tuple(volume.shape[-2:]), axis, crop, range(len(volume)))
 
 
 def every(size: int) -> Masks:
@@ -57,7 +65,7 @@ def test_the_grid_is_that_of_preparation(rows: int, columns: int) -> None:
     volume = torch.from_numpy(truth)[:, None].to(torch.complex64)
     for geometry, crop in (("resize", None), ("crop", 40)):
         prepared = to_size(truth, geometry, SliceSettings(image_size=32, crop=40, smoothing=1.0))
-        found, sharp = (Grid(32, sigma, every(32)).bring(volume, "columns", crop) for sigma in (1.0, 0.0))
+        found, sharp = (on_grid(Grid(32, sigma, every(32)), volume, "columns", crop) for sigma in (1.0, 0.0))
         assert np.abs(found.numpy() / found.sum().item() * prepared.sum() - prepared).max() < 0.1
         expected = features_of(prepared)
         assert np.abs(features(found) - expected).max() < 0.4
@@ -72,7 +80,7 @@ def test_the_grid_keeps_the_lines_of_the_models_mask_and_its_own_size() -> None:
     for axis, dimension in (("columns", -1), ("rows", -2)):
         sampled = lines(torch.from_numpy(kept[[0, 1, 0]]), dimension)
         expected = undersample(truth, sampled, dimension)[0]
-        found = Grid(32, 1.0, Masks(kept, 4.0, "columns")).bring(truth[:, None].to(torch.complex64), axis, None)
+        found = on_grid(Grid(32, 1.0, Masks(kept, 4.0, "columns")), truth[:, None], axis, None)
         torch.testing.assert_close(found, expected.abs(), atol=1e-5, rtol=0)
 
 
@@ -148,6 +156,38 @@ def test_auto_reconstructs_with_the_chosen_aspin(model: Model, name: str, make) 
     coils = np.stack([kspace, kspace * np.float32(0.5)], 1)
     expected = model.reconstruct(coils, mask, name)
     np.testing.assert_array_equal(model.reconstruct(coils, mask, "auto"), expected)
+
+
+@pytest.mark.parametrize("crop", [None, 48])
+def test_a_scan_of_another_size_comes_to_the_grid_with_lines_that_it_lacks_completed(
+    model: Model, crop: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it would with all lines, were the network perfect; whatever it makes of lines that the model's mask lacks."""
+    for name, own in model.description.anatomies.items():
+        model.description.anatomies[name] = own.model_copy(update={"crop": crop})
+    truth = np.concatenate([noisy(20, 5)] * 3, 1)[:, :80]
+    truth = np.concatenate([truth, truth[:, :, :24]], 2)  # (20, 80, 56)
+    kspace = to_kspace(torch.from_numpy(truth)).numpy()[:, None]
+    every_line = np.ones((1, 56), np.bool_)
+    expected = model.features(Acquisition(kspace, every_line, "columns"))
+    assert {name: own.shape[0] for name, own in expected.items()} == {"brain": 16, "knee": 16}
+    few = every_line.copy()
+    few[:, 1::2] = False
+
+    def perfect(given: Acquisition, name: str) -> Reconstruction:
+        assert not given.complete
+        numbers = np.linspace(0, 19, 16).round().astype(int)
+        images = to_image(model.grid.reduce(torch.from_numpy(kspace[numbers]), crop))
+        assert (given.measured() == 0).any()
+        return Reconstruction(images, images, name, None, 1.0)
+
+    monkeypatch.setattr(model, "reconstruct_volume", perfect)
+    found = model.features(Acquisition(kspace, few, "columns"))
+    for name, own in expected.items():
+        np.testing.assert_allclose(found[name], own, atol=1e-3)
+    monkeypatch.undo()
+    otherwise = model.features(Acquisition(kspace, few, "columns"))
+    assert np.abs(otherwise["knee"] - expected["knee"]).max() > 0.05
 
 
 def test_an_input_like_none_is_refused_or_falls_back(model: Model) -> None:

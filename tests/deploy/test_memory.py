@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import make_model
 from scan_files import write_fastmri
 
 from unimri.models.settings import CascadeSettings
@@ -42,9 +42,9 @@ def noise(*shape: int) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
-def test_a_large_slice_takes_less_than_2_gigabytes(tmp_path: Path) -> None:
+def test_a_large_slice_takes_less_than_2_gigabytes(tmp_path: Path, model_of: Callable[[CascadeSettings], Path]) -> None:
     # Of its layers and cascades, one after the other, the widest decides.
-    model = make_model(tmp_path / "model", network=CascadeSettings(cascades=1, last_convolution="default"))
+    model = model_of(CascadeSettings(cascades=1, last_convolution="default"))
     assert json.loads((model / "model.json").read_text())["network"]["width"] == 32
     np.save(tmp_path / "large.npy", noise(1, 2048, 2048))
     assert peak(tmp_path, tmp_path / "large.npy", model) < 2 * GIGABYTE
@@ -52,8 +52,10 @@ def test_a_large_slice_takes_less_than_2_gigabytes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it")
-def test_a_long_kspace_takes_no_more_than_a_short_one(tmp_path: Path) -> None:
-    model = make_model(tmp_path / "model", network=CascadeSettings(cascades=1, convolutions=2, width=2))
+def test_a_long_kspace_takes_no_more_than_a_short_one(
+    tmp_path: Path, model_of: Callable[[CascadeSettings], Path]
+) -> None:
+    model = model_of(CascadeSettings(cascades=1, convolutions=2, width=2))
     peaks = []
     for slices in (8, 80):
         kspace = noise(slices, 8, 256, 128).astype(np.complex64)  # 4 MB a slice

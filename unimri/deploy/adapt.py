@@ -171,7 +171,7 @@ def adapt(
             data,
             masks,
             grid,
-            split_features(data, masks, "train", grid),
+            split_features(data, "train", grid),
             np.array(description.inverse_covariance),
         ).model_copy(update={"adaptation": adaptation})
         fitted = work / f"{name}{ENDING}"

@@ -89,7 +89,8 @@ def build_model(
     if missing := set(task.anatomies) - (set(prepared) & set(scans)):
         raise UnimriError(f"no prepared data, or no scans, of {', '.join(sorted(missing))}; give both")
     grid = Grid(next(iter(prepared.values())).image_size, task.smoothing, masks)
-    train = {name: split_features(prepared[name], masks, "train", grid) for name in task.anatomies}
+    masks.check_size(grid.size)
+    train = {name: split_features(prepared[name], "train", grid) for name in task.anatomies}
     inverse = inverse_covariance([np.concatenate(volumes) for volumes in train.values()])
     inverse = np.array([[_six_digits(value) for value in row] for row in inverse])
     anatomies = {}
@@ -141,7 +142,7 @@ def describe_anatomy(
     inverse : the model's `inverse_covariance`, (FEATURES, FEATURES).
     """
     mean = np.concatenate(train).mean(0)
-    validation = split_features(data, masks, "validation", grid)
+    validation = split_features(data, "validation", grid)
     distances = [distance(volume, mean, inverse) for volume in (*train, *validation)]
     return AnatomyDescription(
         origin=task.origin,
@@ -208,10 +209,10 @@ def try_choice(model: Model, data: Mapping[str, tuple[PreparedData, Scans]]) -> 
         kspace, mask = model.undersample(truth)
         axis = model.description.mask.axis
         given = acquisition(kspace, mask, axis, axis)
-        choice = model.choose(given)
-        otherwise = choice
-        if len(model.anatomies) > 1:
-            otherwise = model.choose(given, leaving_out=anatomy)
+        slices = model.features(given)
+        choice = model.nearest(slices)
+        others = {name: own for name, own in slices.items() if name != anatomy}
+        otherwise = model.nearest(others) if others else choice
         loss = 0.0
         if choice.anatomy != anatomy:
             own, other = (model.reconstruct(kspace, mask, name) for name in (anatomy, choice.anatomy))

@@ -4,11 +4,12 @@ Networks see images in [0, 1]: the largest intensity of a scan is that of its ze
 anatomy.
 
 The anatomy is the one whose zero-filled training slices are nearest, all of them on the grid of the model's training
-(`Grid`): a scan of another size is cropped, smoothed and made smaller as training's slices were, and keeps the lines of
-the model's own mask. A slice has 23 features: how strong its details are (by the filters of a 3 x 3 cosine transform),
-its mean and deviation, and how much of it is brighter than some levels. An anatomy is their mean over its training
-slices; how far a slice is from it is measured by the covariance of slices within their anatomies (linear discriminant
-analysis, Fisher 1936). An ASPIN that was added later brings its own mean, so that it takes part.
+(`Grid`): a scan of another size is made smaller, smoothed and cropped as training's slices were, and keeps the lines of
+the model's own mask. Those of them that the scan did not measure are what the network makes of it there, with the ASPIN
+of the anatomy in question. A slice has 23 features: how strong its details are (by the filters of a 3 x 3 cosine
+transform), its mean and deviation, and how much of it is brighter than some levels. An anatomy is their mean over its
+training slices; how far a slice is from it is measured by the covariance of slices within their anatomies (linear
+discriminant analysis, Fisher 1936). An ASPIN that was added later brings its own mean, so that it takes part.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,7 +100,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a model's training slices lie on.
+    """What a model's training slices lie on, and how a scan of any size comes to it.
 
     Attributes
     ----------
@@ -112,57 +113,79 @@ class Grid:
     smoothing: float | None
     masks: Masks
 
-    @torch.no_grad()
-    def bring(self, zero_filled: Tensor, axis: PhaseEncoding, crop: int | None, first: int = 0) -> Tensor:
-        """Bring zero-filled images to the grid.
+    def reduce(self, kspace: Tensor, crop: int | None) -> Tensor:
+        """K-space of the whole field of view in the grid's pixels, with preparation's Gaussian low-pass.
 
-        The lines of k-space that the grid has are kept, with preparation's Gaussian low-pass, and of these the ones of
-        the model's mask.
+        Lines stay lines: what was not sampled is not mixed with what was.
 
         Parameters
         ----------
-        zero_filled : complex (slices, coils, rows, columns), any size.
-        axis : its phase encoding.
+        kspace : complex (..., rows, columns), centred, any size.
         crop : side, in pixels, of the centre that training's slices were cut from; None: the whole slice.
-        first : number of the first slice in its volume.
+
+        Returns
+        -------
+        Its centre. A scan whose pixels are larger than the grid's keeps them.
+        """
+        for dimension in (-2, -1):
+            length = kspace.shape[dimension]
+            target = self._target(length, crop)
+            if length > target:
+                low_pass = self._low_pass(target, length / target).unsqueeze(-1 if dimension == -2 else 0)
+                size = (target, kspace.shape[-1]) if dimension == -2 else (kspace.shape[-2], target)
+                kspace = centre(kspace, size) * low_pass
+        return kspace
+
+    def bring(
+        self, images: Tensor, size: tuple[int, int], axis: PhaseEncoding, crop: int | None, numbers: Sequence[int]
+    ) -> Tensor:
+        """Cut training's part out of reduced images, and keep the lines of the model's mask alone.
+
+        Parameters
+        ----------
+        images : complex (slices, coils, r, c), those of reduced k-space.
+        size : rows and columns of the scan before.
+        axis : its phase encoding.
+        crop : as in `reduce`.
+        numbers : of the slices in their volume.
 
         Returns
         -------
         Magnitudes, float32 (slices, size, size), of several coils their root sum of squares.
         """
-        if crop is not None:
-            zero_filled = centre(zero_filled, (crop, crop))
-        kspace = centre(to_kspace(zero_filled), (self.size, self.size))
-        for dimension, length in zip((-2, -1), zero_filled.shape[-2:], strict=True):
-            if length > self.size:
-                kspace = kspace * self._low_pass(length / self.size).unsqueeze(-1 if dimension == -2 else 0)
-        kept = torch.from_numpy(self.masks.of_slices(first + np.arange(len(kspace))))[:, None]  # (slices or 1, 1, N)
+        rows, columns = (self._target(length, crop) for length in size)
+        if images.shape[-2:] != (rows, columns):
+            images = to_image(centre(to_kspace(images), (rows, columns)))
+        kept = torch.from_numpy(self.masks.of_slices(np.asarray(numbers)))[:, None]  # (slices or 1, 1, N)
         kept = kept[:, :, None, :] if PHASE_AXES[axis] == -1 else kept[:, :, :, None]
-        return combine_coils(to_image(kspace * kept))
+        return combine_coils(to_image(to_kspace(centre(images, (self.size, self.size))) * kept))
 
-    def _low_pass(self, factor: float) -> Tensor:
+    def _target(self, length: int, crop: int | None) -> int:
+        """Pixels of a scan's side, were they as large as the grid's."""
+        return self.size if crop is None else max(1, round(self.size * length / crop))
+
+    def _low_pass(self, size: int, factor: float) -> Tensor:
         """What smoothing leaves of each line when slices are made smaller by a factor: float32 (size,)."""
         sigma = (factor - 1) / 2 / factor if self.smoothing is None else self.smoothing
-        frequency = (torch.arange(self.size) - self.size // 2) / self.size
+        frequency = (torch.arange(size) - size // 2) / size
         return torch.exp(-2 * (torch.pi * sigma * frequency) ** 2)
 
 
 @torch.no_grad()
-def features(images: Tensor, largest: float | None = None) -> NDArray[np.float64]:
+def features(images: Tensor) -> NDArray[np.float64]:
     """Features of slices.
 
     Parameters
     ----------
     images : real (B, H, W), zero-filled magnitudes of one volume on the model's `Grid`, on any scale.
-    largest : of the volume, of which these are some slices; None: they are all.
 
     Returns
     -------
     (B, FEATURES), of the slices that are not empty; of all where the volume is.
     """
     images = images.float().cpu()
-    scaled = images / max(float(images.max()) if largest is None else largest, 1e-30)
-    scaled = scaled[scaled.amax((1, 2)) > 0.05 if largest != 0 else slice(None), None]  # (b, 1, h, w)
+    scaled = images / images.max().clamp(min=1e-30)
+    scaled = scaled[scaled.amax((1, 2)) > 0.05 if images.any() else slice(None), None]  # (b, 1, h, w)
     details = F.conv2d(scaled, _filters())  # (b, 8, h - 2, w - 2)
     values = [
         (details.std((2, 3)) + 1e-5).log(),
@@ -174,10 +197,14 @@ def features(images: Tensor, largest: float | None = None) -> NDArray[np.float64
     return found
 
 
-def split_features(data: "PreparedData", masks: Masks, split: "Split", grid: Grid) -> list[NDArray[np.float64]]:
-    """Features of the zero-filled slices of each volume of a split; see `features`."""
-    # Prepared slices are cropped already.
-    return [features(grid.bring(volume[:, None], masks.axis, None)) for volume in _zero_filled(data, masks, split)]
+def split_features(data: "PreparedData", split: "Split", grid: Grid) -> list[NDArray[np.float64]]:
+    """Features of the slices of each volume of a split, undersampled on the grid of a model; see `features`."""
+    slices, size, found = data.split(split), (data.image_size, data.image_size), []
+    for _, _, numbers in slices.volumes():
+        # Prepared slices are cropped already.
+        kspace = grid.reduce(to_kspace(torch.from_numpy(slices.batch(numbers))[:, None]), None)
+        found.append(features(grid.bring(to_image(kspace), size, grid.masks.axis, None, numbers.tolist())))
+    return found
 
 
 def _filters() -> Tensor:

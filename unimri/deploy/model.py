@@ -1,6 +1,6 @@
 """A model in use: k-space in, images out, in NumPy or PyTorch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,9 @@ Array = TypeVar("Array", NDArray[Any], Tensor)
 
 AUTO = "auto"
 """In place of an anatomy: the model chooses; see `unimri.deploy.estimates`."""
+
+# Slices of a volume by which its anatomy is chosen.
+_CHOOSING = 16
 
 # Of a batch: eight slices of 320 x 320 take some 400 MB.
 _PIXELS = 8 * 320 * 320
@@ -310,32 +313,44 @@ class Model:
         own = self.description
         return Grid(own.image_size, own.smoothing, self.masks(own.image_size))
 
-    def choose(self, given: Acquisition, leaving_out: str | None = None) -> Choice:
-        """Choose the anatomy of a volume; see `unimri.deploy.estimates`.
+    def choose(self, given: Acquisition) -> Choice:
+        """Choose the anatomy of a volume of any size; see `unimri.deploy.estimates`."""
+        return self.nearest(self.features(given))
 
-        Parameters
-        ----------
-        given : any size.
-        leaving_out : an anatomy that is not to be chosen.
-        """
-        others = {name: own for name, own in self.description.anatomies.items() if name != leaving_out}
-        crops = {own.crop for own in others.values()}
-        # Twice over the volume, whose slices are not kept: for its largest value, then for its features.
-        largest = dict.fromkeys(crops, 0.0)
-        for part, before in _zero_filled(given):
-            for crop in crops:
-                largest[crop] = max(largest[crop], float(self.grid.bring(before, given.axis, crop, part.start).max()))
-        found: dict[int | None, list[NDArray[np.float64]]] = {crop: [] for crop in crops}
-        for part, before in _zero_filled(given):
-            for crop in crops:
-                found[crop].append(features(self.grid.bring(before, given.axis, crop, part.start), largest[crop]))
-        slices = {crop: np.concatenate(own) for crop, own in found.items()}
+    def nearest(self, slices: Mapping[str, NDArray[np.float64]]) -> Choice:
+        """Choose among some anatomies, of which `features` has given what it found."""
+        own = {name: self.description.anatomies[name] for name in slices}
         return choose(
-            {name: slices[own.crop] for name, own in others.items()},
-            {name: np.array(own.features) for name, own in others.items()},
+            slices,
+            {name: np.array(one.features) for name, one in own.items()},
             np.array(self.description.inverse_covariance),
-            {name: own.largest_distance for name, own in others.items()},
+            {name: one.largest_distance for name, one in own.items()},
         )
+
+    @torch.no_grad()
+    def features(self, given: Acquisition) -> dict[str, NDArray[np.float64]]:
+        """Features of some slices of a volume on the model's grid, as each anatomy completes them: (B, FEATURES)."""
+        numbers = np.linspace(0, len(given.kspace) - 1, min(len(given.kspace), _CHOOSING)).round().astype(int).tolist()
+        kspace = torch.from_numpy(np.concatenate([given.measured(slice(number, number + 1)) for number in numbers]))
+        mask, size = given.mask if len(given.mask) == 1 else given.mask[numbers], given.kspace.shape[-2:]
+        wanted = self.grid.masks.of_slices(np.array(numbers))
+        small: dict[int | None, tuple[Acquisition, bool]] = {}
+        for crop in {own.crop for own in self.description.anatomies.values()}:
+            reduced = self.grid.reduce(kspace, crop).contiguous().numpy()
+            kept = reduced.shape[PHASE_AXES[given.axis]]
+            first = mask.shape[1] // 2 - kept // 2
+            lines_there = mask[:, first : first + kept]
+            # Of a whole slice, the lines of the model's mask are those of the scan.
+            known = lines_there if crop is not None or kept < self.grid.size else lines_there | ~wanted
+            small[crop] = Acquisition(reduced, lines_there, given.axis), bool(known.all())
+        found = {}
+        for name, own in self.description.anatomies.items():
+            part, known_all = small[own.crop]
+            images = (
+                to_image(torch.from_numpy(part.kspace)) if known_all else self.reconstruct_volume(part, name).images
+            )
+            found[name] = features(self.grid.bring(images, size, given.axis, own.crop, numbers))
+        return found
 
 
 def _zero_filled(given: Acquisition) -> Iterator[tuple[slice, Tensor]]:

@@ -40,9 +40,10 @@ class Block(nn.Module):
         -------
         The refined image (B, 2, H, W), and the activation (B, C, H, W) of `layer`, after its ReLU (the last has none).
         """
-        hidden, wanted = image, None
+        # Layer 1 has the image, which the residual needs, and another the activation that is wanted.
+        hidden, wanted, kept = image, None, None if layer is None else layer + 1
         for number in range(1, len(self.convolutions) + 1):
-            hidden = self._layer(number, hidden, condition)
+            hidden = self._layer(number, hidden, condition, overwrite=number not in (1, kept))
             if number == layer:
                 wanted = hidden
         return image + hidden.to(image.dtype), wanted
@@ -54,9 +55,9 @@ class Block(nn.Module):
             hidden = self._layer(number, hidden, condition)
         return hidden
 
-    def _layer(self, number: int, hidden: Tensor, condition: CascadeCondition) -> Tensor:
+    def _layer(self, number: int, hidden: Tensor, condition: CascadeCondition, overwrite: bool = False) -> Tensor:
         convolution = self.convolutions[number - 1]
         assert isinstance(convolution, nn.Conv2d)
         if number == len(self.convolutions):
             return convolve(hidden, convolution, convolution.bias)
-        return condition(number - 1, convolution, hidden)
+        return condition(number - 1, convolution, hidden, overwrite)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 _LARGE = 128 * 2**20
 
 
-def convolve(image: Tensor, convolution: nn.Conv2d, bias: Tensor | None) -> Tensor:
+def convolve(image: Tensor, convolution: nn.Conv2d, bias: Tensor | None, overwrite: bool = False) -> Tensor:
     """What a convolution gives with this bias, its numbers those of `torch.nn.functional.conv2d` to rounding.
 
     Outside training, large slices go by strips of rows: beside image and result only a strip's copies are in memory.
@@ -18,20 +18,28 @@ def convolve(image: Tensor, convolution: nn.Conv2d, bias: Tensor | None) -> Tens
     image : (B, C, H, W).
     convolution : with zeros as padding.
     bias : (C',) or None, in place of the convolution's own.
+    overwrite : the result may take the image's memory; not where gradients are wanted.
     """
     stride, padding, dilation = convolution.stride, convolution.padding, convolution.dilation
-    wide = max(image.shape[1], convolution.out_channels)
-    row = image.shape[0] * wide * image.shape[3] * image.element_size()
-    if torch.is_grad_enabled() or row * image.shape[2] <= _LARGE or not _keeps_size(convolution):
+    batch, channels, height, width = image.shape
+    row = batch * max(channels, convolution.out_channels) * width * image.element_size()
+    # Of an exported graph the size is not known.
+    once = torch.is_grad_enabled() or torch.compiler.is_exporting() or not _keeps_size(convolution)
+    if once or row * height <= _LARGE:
         return F.conv2d(image, convolution.weight, bias, stride, padding, dilation, convolution.groups)
-    (halo, across), height = _numbers(padding), image.shape[2]
-    shape = (image.shape[0], convolution.out_channels, *image.shape[2:])
-    result = torch.empty(shape, dtype=image.dtype, device=image.device, memory_format=torch.channels_last)
-    step = max(1, _LARGE // 8 // row)
+    halo, across = _numbers(padding)
+    result = image
+    if not overwrite or channels != convolution.out_channels:
+        shape = (batch, convolution.out_channels, height, width)
+        result = torch.empty(shape, dtype=image.dtype, device=image.device, memory_format=torch.channels_last)
+    step = max(1, halo, _LARGE // 8 // row)
+    # The rows before a strip as they were; zeros before the first.
+    above = image.new_zeros(batch, channels, halo, width)
     for first in range(0, height, step):
         last = min(first + step, height)
-        above, below = max(0, first - halo), min(height, last + halo)
-        strip = F.pad(image[:, :, above:below], (0, 0, above - (first - halo), last + halo - below))
+        below = F.pad(image[:, :, first : last + halo], (0, 0, 0, max(0, last + halo - height)))
+        strip = torch.cat([above, below], 2)
+        above = image[:, :, last - halo : last].clone()
         result[:, :, first:last] = F.conv2d(
             strip, convolution.weight, bias, stride, (0, across), dilation, convolution.groups
         )

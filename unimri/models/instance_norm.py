@@ -40,34 +40,40 @@ def _array(tensor: Tensor) -> np.ndarray:
     return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
 
 
+def _normalised(
+    activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool, overwrite: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The result, and of what it was made: (B, H W, C), its means and reciprocal deviations, (B, C) each."""
+    batch, channels, height, width = activation.shape
+    flat = activation.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+    result = flat if overwrite else torch.empty_like(flat)
+    mean, inverse = gamma.new_empty(2, batch, channels)
+    if flat.device.type == "cpu" and flat.dtype in _COMPILED:
+        from unimri.models import kernels
+
+        same = {"gamma": _array(gamma), "beta": _array(beta), "epsilon": EPSILON, "rectify": rectify}
+        _in_threads(kernels.normalise, (flat, result, mean, inverse), same)
+    else:
+        torch.mean(flat, 1, dtype=mean.dtype, out=mean)
+        variance = (flat.to(mean.dtype) - mean[:, None]).square_().mean(1)
+        torch.rsqrt(variance + EPSILON, out=inverse)
+        scale = gamma * inverse
+        result.copy_(torch.addcmul((beta - mean * scale)[:, None], flat, scale[:, None]))
+        if rectify:
+            result.relu_()
+    return result.view(batch, height, width, channels).permute(0, 3, 1, 2), flat, mean, inverse
+
+
 class _InstanceNorm(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool, overwrite: bool = False
-    ) -> Tensor:
-        batch, channels, height, width = activation.shape
-        flat = activation.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-        result = flat if overwrite else torch.empty_like(flat)
-        mean, inverse = gamma.new_empty(2, batch, channels)
-        if flat.device.type == "cpu" and flat.dtype in _COMPILED:
-            from unimri.models import kernels
-
-            same = {"gamma": _array(gamma), "beta": _array(beta), "epsilon": EPSILON, "rectify": rectify}
-            _in_threads(kernels.normalise, (flat, result, mean, inverse), same)
-        else:
-            torch.mean(flat, 1, dtype=mean.dtype, out=mean)
-            variance = (flat.to(mean.dtype) - mean[:, None]).square_().mean(1)
-            torch.rsqrt(variance + EPSILON, out=inverse)
-            scale = gamma * inverse
-            result.copy_(torch.addcmul((beta - mean * scale)[:, None], flat, scale[:, None]))
-            if rectify:
-                result.relu_()
+    def forward(ctx: Any, activation: Tensor, gamma: Tensor, beta: Tensor, rectify: bool) -> Tensor:
+        result, flat, mean, inverse = _normalised(activation, gamma, beta, rectify)
         ctx.save_for_backward(flat, gamma, beta, mean, inverse)
         ctx.rectify = rectify
-        return result.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        return result
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         flat, gamma, beta, mean, inverse = ctx.saved_tensors
         pixelwise = gradients[0].permute(0, 2, 3, 1)
         upstream = pixelwise.reshape(flat.shape)
@@ -86,7 +92,7 @@ class _InstanceNorm(torch.autograd.Function):
             torch.sum(before * normalised, 1, out=of_gamma)
             apart = before - (normalised * of_gamma[:, None] + of_beta[:, None]) / flat.shape[1]
             down.copy_(apart.mul_((gamma * inverse)[:, None]))
-        return down.view(pixelwise.shape).permute(0, 3, 1, 2), of_gamma.sum(0), of_beta.sum(0), None, None
+        return down.view(pixelwise.shape).permute(0, 3, 1, 2), of_gamma.sum(0), of_beta.sum(0), None
 
 
 def instance_norm(
@@ -108,8 +114,11 @@ def instance_norm(
     """
     if torch.compiler.is_exporting():
         return _in_graph(activation, gamma, beta, rectify)
-    parameters = (one.to(torch.promote_types(activation.dtype, torch.float32)) for one in (gamma, beta))
-    result: Tensor = _InstanceNorm.apply(activation, *parameters, rectify, overwrite)  # type: ignore[no-untyped-call]
+    gamma, beta = (one.to(torch.promote_types(activation.dtype, torch.float32)) for one in (gamma, beta))
+    # What autograd would keep for gradients may outlive the layer.
+    if not torch.is_grad_enabled():
+        return _normalised(activation, gamma, beta, rectify, overwrite)[0]
+    result: Tensor = _InstanceNorm.apply(activation, gamma, beta, rectify)  # type: ignore[no-untyped-call]
     return result
 
 

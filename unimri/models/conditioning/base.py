@@ -53,7 +53,7 @@ class CascadeCondition:
     condition: Condition
     cascade: int
 
-    def __call__(self, layer: int, convolution: nn.Conv2d, image: Tensor) -> Tensor:
+    def __call__(self, layer: int, convolution: nn.Conv2d, image: Tensor, overwrite: bool = False) -> Tensor:
         """Convolve, and apply what follows, the ReLU included.
 
         Parameters
@@ -61,9 +61,10 @@ class CascadeCondition:
         layer : number of the convolution among the conditioned ones of its block, from 0.
         convolution : with zeros as padding.
         image : (B, C, H, W).
+        overwrite : the result may take the image's memory; not where gradients are wanted.
         """
         bias = convolution.bias if self.condition.adds_bias else None
-        activation: Tensor = self.condition(convolve(image, convolution, bias), self.cascade, layer)
+        activation: Tensor = self.condition(convolve(image, convolution, bias, overwrite), self.cascade, layer)
         return activation
 
 
