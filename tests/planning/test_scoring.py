@@ -80,7 +80,7 @@ def test_every_file_that_is_read_is_an_input(content) -> None:
     assert all(file.startswith("results/4x/seed") for file in found.files)
     classical = [one.model for one in found.reconstructions if one.method == "total_variation"]
     assert set(classical) == {Path("results/4x/classical/total_variation/brain.json")}
-    assert WorkflowPlan(parse_config(content)).tuned == ["total_variation"]
+    assert WorkflowPlan(parse_config(content)).tuned == ["conjugate_filling", "total_variation", "total_variation_real"]
     few = planned(content, "4x", "cardiac").files
     assert f"{root}/adaptation/aspin/1/cardiac.safetensors" in few
     assert f"{root}/adaptation/scratch/1/cardiac/model.safetensors" in few

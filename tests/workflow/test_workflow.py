@@ -34,7 +34,7 @@ def artifacts(results: Path) -> dict[str, bytes]:
 def test_from_raw_files_to_the_table(finished: Path) -> None:
     table = pd.read_csv(finished / "tables/table1.csv")
     assert list(table.columns) == list(published("table1").columns)
-    assert len(table) == 7 * 2
+    assert len(table) == 8 * 2
     assert table.drop(columns=["method", "metric"]).notna().all().all()
     assert "simulated" in (finished / "tables/table1.md").read_text()
 

@@ -1,4 +1,4 @@
-"""Compressed sensing without training: total variation and wavelets, for a batch of slices at once.
+"""Reconstruction without training: conjugate symmetry, total variation and wavelets, for a batch of slices at once.
 
 Each slice's reconstruction is the complex image x that minimises
 
@@ -15,9 +15,14 @@ over slices, so a batch is solved together, each slice as if it were alone. Two 
 
 Both G are circular convolutions (the image continues periodically at its borders), so G^H G is diagonal in k-space, as
 M is, and each step of ADMM (Boyd et al. 2011; for total variation: split Bregman, Goldstein and Osher 2009) is exact.
+
+Images without phase have k(-f) = conj k(f) (Margosian et al. 1986). Where x has to be real, each measured line says
+what its opposite one is, and counts half for either: M and y are replaced by their means over f and -f, with y
+conjugated there. Conjugate filling is the real x of least norm with lambda = 0.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pywt
@@ -26,24 +31,24 @@ from numpy.typing import NDArray
 from sigpy import alg, linop, prox
 from torch import Tensor
 
-from unimri.classical.settings import TotalVariation, Wavelet
+from unimri.classical.settings import Classical, ConjugateFilling, Penalised, RealTotalVariation, TotalVariation
 
 # What the first shrinkage takes off, weight / rho, for slices in [0, 1]: steers how fast ADMM converges, and not where
 # to. Chosen in benchmarks/classical.py.
-_SHRINKAGE = {"total_variation": 0.1, "wavelet": 0.025}
+_SHRINKAGE = {"total_variation": 0.1, "total_variation_real": 0.1, "wavelet": 0.025}
 
 
-def classical_reconstructor(
-    settings: TotalVariation | Wavelet, weight: float
-) -> Callable[[Tensor, Tensor, Tensor, int], Tensor]:
+def classical_reconstructor(settings: Classical, weight: float) -> Callable[[Tensor, Tensor, Tensor, int], Tensor]:
     """Give a `unimri.physics.retrospective.Reconstructor` of a classical method.
 
     Parameters
     ----------
-    weight : of the penalty, lambda; 0 is zero filling, the solution of least norm.
+    weight : of the penalty, lambda; 0 is the solution of least norm: zero filling, of a real image conjugate filling.
     """
 
     def reconstruct(zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int) -> Tensor:
+        if isinstance(settings, ConjugateFilling) or (weight == 0 and isinstance(settings, RealTotalVariation)):
+            return fill_conjugate(zero_filled, sampled)
         if weight == 0:
             return zero_filled
         return torch.from_numpy(minimise(zero_filled.numpy(), sampled.numpy(), settings, weight))
@@ -51,8 +56,28 @@ def classical_reconstructor(
     return reconstruct
 
 
+def fill_conjugate(zero_filled: Tensor, sampled: Tensor) -> Tensor:
+    """Fill in the lines that k(-f) = conj k(f) tells; shapes and orders as of `minimise`, of tensors."""
+    measured, weight = _symmetric(torch.fft.fft2(zero_filled).numpy(), sampled.numpy())
+    filled = np.divide(measured, weight, out=np.zeros_like(measured), where=weight > 0)
+    return torch.fft.ifft2(torch.from_numpy(filled))
+
+
+def _symmetric(
+    measured: NDArray[np.complex64], sampled: NDArray[np.bool_]
+) -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    """What is measured of f and -f: the half of both in k-space (B, H, W), DC first, and of how many, 0, 0.5 or 1."""
+    kept = np.broadcast_to(sampled, measured.shape).astype(np.float32)
+    return (measured + _opposite(measured).conj()) / 2, (kept + _opposite(kept)) / 2
+
+
+def _opposite(kspace: NDArray[Any]) -> NDArray[Any]:
+    """K-space (..., H, W), DC first, of -f."""
+    return np.roll(np.flip(kspace, (-2, -1)), 1, (-2, -1))
+
+
 def minimise(
-    zero_filled: NDArray[np.complex64], sampled: NDArray[np.bool_], settings: TotalVariation | Wavelet, weight: float
+    zero_filled: NDArray[np.complex64], sampled: NDArray[np.bool_], settings: Penalised, weight: float
 ) -> NDArray[np.complex64]:
     """Minimise the objective above by ADMM, started from zero filling.
 
@@ -75,15 +100,18 @@ def minimise(
     # G, from (B, H, W) to (K, B, H, W), and F G^H.
     analysis = to_kspace.H * multiply * linop.Reshape((1, *shape), shape) * fourier
     synthesis = linop.Reshape(shape, (1, *shape)) * multiply.H * to_kspace
-    if isinstance(settings, TotalVariation):
+    if isinstance(settings, TotalVariation | RealTotalVariation):
         # Both differences of a pixel shrink together.
         shrink = prox.Conj(prox.L2Proj(analysis.oshape, np.float32(weight), axes=(0,)))
     else:
         shrink = prox.L1Reg(analysis.oshape, np.float32(weight))
     rho = weight / _SHRINKAGE[settings.method]
-    inverse = _inverse(sampled + rho * (np.abs(filters) ** 2).sum(0))
-    measured = fourier(zero_filled)
+    measured, counted = fourier(zero_filled), sampled.astype(np.float32)
     image = zero_filled.copy()
+    if isinstance(settings, RealTotalVariation):
+        measured, counted = _symmetric(measured, sampled)
+        image = image.real.astype(image.dtype)
+    inverse = _inverse(counted + rho * (np.abs(filters) ** 2).sum(0))
     analysed = analysis(image)
     split, dual = analysed.copy(), np.zeros_like(analysed)
 
@@ -117,10 +145,10 @@ def _inverse(normal: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.divide(1, normal, out=np.zeros_like(normal), where=said).astype(np.float32)
 
 
-def _filters(settings: TotalVariation | Wavelet, shape: tuple[int, ...]) -> NDArray[np.complex128]:
+def _filters(settings: Penalised, shape: tuple[int, ...]) -> NDArray[np.complex128]:
     """Frequency responses of G: complex128 (K, H, W), DC first."""
     height, width = shape
-    if isinstance(settings, TotalVariation):
+    if isinstance(settings, TotalVariation | RealTotalVariation):
         vertical, horizontal = (_response([1, -1], 1, size) for size in shape)
         return np.stack([np.outer(vertical, np.ones(width)), np.outer(np.ones(height), horizontal)])
     wavelet = pywt.Wavelet(settings.wavelet)

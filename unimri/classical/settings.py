@@ -27,10 +27,28 @@ class _Classical(Settings):
         return weights
 
 
+class ConjugateFilling(Settings):
+    """The least norm of an image without phase: nothing is tuned."""
+
+    method: Literal["conjugate_filling"] = "conjugate_filling"
+
+    @property
+    def weights(self) -> list[float]:
+        """None: there is no penalty."""
+        return []
+
+
 class TotalVariation(_Classical):
     """Isotropic total variation."""
 
     method: Literal["total_variation"] = "total_variation"
+    iterations: int = Field(40, ge=1, description="iterations of ADMM")
+
+
+class RealTotalVariation(_Classical):
+    """Isotropic total variation of an image without phase."""
+
+    method: Literal["total_variation_real"] = "total_variation_real"
     iterations: int = Field(40, ge=1, description="iterations of ADMM")
 
 
@@ -50,29 +68,38 @@ class Wavelet(_Classical):
         return name
 
 
-ClassicalMethod = Annotated[TotalVariation | Wavelet, Field(discriminator="method")]
+Penalised = TotalVariation | RealTotalVariation | Wavelet
+"""Those that have a penalty."""
+
+Classical = ConjugateFilling | Penalised
+ClassicalMethod = Annotated[Classical, Field(discriminator="method")]
 
 
 class ClassicalSettings(Settings):
     """The classical methods; which of them are rows of Table 1 says `studies.classical`."""
 
     total_variation: TotalVariation = Field(default_factory=TotalVariation, description="of the method of that name")
+    total_variation_real: RealTotalVariation = Field(
+        default_factory=RealTotalVariation, description="of the method of that name"
+    )
     wavelet: Wavelet = Field(default_factory=Wavelet, description="of the method of that name")
     validation_slices: int = Field(
         24, ge=1, description="tune on at most this many validation slices of an anatomy, evenly spaced"
     )
 
-    def of(self, method: str) -> TotalVariation | Wavelet:
+    def of(self, method: str) -> Classical:
         """Settings of one method.
 
         Raises
         ------
         UnimriError : when it is none of the classical ones.
         """
-        for settings in (self.total_variation, self.wavelet):
+        known = (ConjugateFilling(), self.total_variation, self.total_variation_real, self.wavelet)
+        for settings in known:
             if settings.method == method:
                 return settings
-        raise UnimriError(f"method {method!r} is not classical; allowed: total_variation, wavelet")
+        allowed = ", ".join(settings.method for settings in known)
+        raise UnimriError(f"method {method!r} is not classical; allowed: {allowed}")
 
 
 class Tuned(Settings):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from unimri.classical.settings import TotalVariation, Tuned, Wavelet
+from unimri.classical.settings import Classical, Tuned
 from unimri.core.artifacts import as_json, check_noted, noting, sha256
 from unimri.core.errors import UnimriError
 from unimri.core.machine import use_threads
@@ -28,7 +28,7 @@ _GAIN_DB = 0.01
 
 
 def tune(
-    settings: TotalVariation | Wavelet,
+    settings: Classical,
     anatomy: str,
     data: Path,
     mask: Path,
@@ -38,9 +38,9 @@ def tune(
 ) -> None:
     """Choose the weight with the highest mean PSNR on validation, and write it with what was tried (`Tuned`) as JSON.
 
-    Zero filling is tried too, as weight 0, so that no method is below it on these slices. While the best weight is at
-    an end of the grid and 0.01 dB above its neighbour, the grid grows there by their ratio, four times at most. An
-    earlier `output` that follows from the same is taken over.
+    The solution of least norm is tried too, as weight 0, so that no method is below it on these slices. While the best
+    weight is at an end of the grid and 0.01 dB above its neighbour, the grid grows there by their ratio, four times at
+    most. An earlier `output` that follows from the same is taken over.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def tune(
             attempt(further)
     best = max(tried, key=lambda weight: tried[weight])
     log.info(
-        "%s, %s: weight %g, %.2f dB on %d validation slices; zero filling %.2f dB",
+        "%s, %s: weight %g, %.2f dB on %d validation slices; weight 0 %.2f dB",
         settings.method,
         anatomy,
         best,
@@ -136,9 +136,11 @@ def beyond_the_end(tried: dict[float, float]) -> float | None:
 
     Parameters
     ----------
-    tried : PSNR in dB by weight; weight 0, zero filling, is no part of the grid.
+    tried : PSNR in dB by weight; weight 0 is no part of the grid.
     """
     grid = sorted(weight for weight in tried if weight)
+    if not grid:
+        return None
     best = max(grid, key=lambda weight: tried[weight])
     if best not in (grid[0], grid[-1]):
         return None

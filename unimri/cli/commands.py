@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -71,6 +71,10 @@ def reconstruct(
     format_: Annotated[
         str | None, typer.Option("--format", help="dicom, nifti, fastmri-h5, ismrmrd or numpy; else told by content.")
     ] = None,
+    negatives: Annotated[
+        Literal["refuse", "clip", "magnitude"],
+        typer.Option(help="What negative values of images are: none that could be used, noise below 0, or a sign."),
+    ] = "refuse",
     png: Annotated[bool, typer.Option("--png", help="Write slices as 16-bit PNGs.")] = False,
     deidentify: Annotated[bool, typer.Option("--deidentify", help="Leave out who was scanned, and when.")] = False,
     scores: Annotated[
@@ -91,7 +95,7 @@ def reconstruct(
 
     use_threads(threads)
     kept, axis = (None, None) if mask is None else read_mask(mask)
-    wanted = Request(anatomy, fallback, acceleration, kept, axis, format_, png, deidentify)
+    wanted = Request(anatomy, fallback, acceleration, kept, axis, format_, png, deidentify, negatives)
     if scores is not None and scores.exists():
         raise UnimriError(f"{scores}: is there already; give another file of scores")
     outcomes = []

@@ -20,7 +20,7 @@ from unimri.deploy.library import find_model
 from unimri.deploy.model import Model, load
 from unimri.io.formats import Source, check_output, search
 from unimri.io.notes import heard
-from unimri.io.volume import Images, Provenance, passed_lines
+from unimri.io.volume import Images, Negatives, Provenance, passed_lines
 from unimri.metrics.base import MetricSettings
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.fourier import combine_coils, to_kspace
@@ -50,6 +50,7 @@ class Request:
     format : name of the input's format where it is not to be told by its content.
     as_png : write slices as pictures and not in the input's format.
     deidentify : leave out whatever tells who was scanned, and when.
+    negatives : what negative values of images are, see `unimri.io.volume.magnitudes`.
     """
 
     anatomy: str | None = None
@@ -60,6 +61,7 @@ class Request:
     format: str | None = None
     as_png: bool = False
     deidentify: bool = False
+    negatives: Negatives = "refuse"
 
 
 class Outcome(NamedTuple):
@@ -155,7 +157,7 @@ def _reason(source: Source, fault: Exception, deidentify: bool) -> str:
 
 def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) -> Outcome:
     with heard() as notes:
-        content = source.open()
+        content = source.open(wanted.negatives)
     if isinstance(content, Images) or content.complete:
         retrospective, model = True, models.of(wanted.acceleration)
         scan = _undersampled(content, model, wanted)

@@ -37,7 +37,6 @@ from unimri.io.volume import (
     check_size,
     excluded,
     has_suffix,
-    loaded,
     magnitude,
     magnitudes,
     name_below,
@@ -80,17 +79,12 @@ def _has_kspace(path: Path) -> str | None:
         return None if member(file, "kspace", path) is None else ""
 
 
-def read(paths: tuple[Path, ...]) -> Acquisition:
+def read(paths: tuple[Path, ...], negatives: Negatives = "refuse") -> Acquisition:
     """Read a file in another process, and make the truth of a complete one; faults are those of `read_file`."""
-    return loaded(opened(paths))
+    return isolated(paths[0], UNREADABLE, read_file, negatives).with_truth()
 
 
-def opened(paths: tuple[Path, ...]) -> Acquisition:
-    """The same, read once to the disk, and from there slice by slice whenever they are asked for."""
-    return isolated(paths[0], UNREADABLE, read_file).with_truth()
-
-
-def read_file(path: Path) -> Acquisition:
+def read_file(path: Path, negatives: Negatives = "refuse") -> Acquisition:
     """Read k-space, `mask` and the fully sampled reconstruction of a file. Call it by way of `read`.
 
     The image's size is that of the file's own reconstruction; without one, it is that of `read_slices`. A file without
@@ -114,7 +108,7 @@ def read_file(path: Path) -> Acquisition:
             raise ReadError(
                 path, "its reconstruction has another number of slices than its k-space", "remove one of them"
             )
-        truth = None if found is None else Slices.of(magnitudes(found, path), np.float32)
+        truth = None if found is None else Slices.of(magnitudes(found, path, negatives), np.float32)
         given = dataset(file, "mask", path)
         mask = None if given is None else given[...]
         if truth is not None and truth.shape[1] <= rows and truth.shape[2] <= columns:
@@ -161,7 +155,7 @@ def patient_of(path: Path, acquisitions: list[str] | None) -> str | None:
     return named if acquisitions is None or acquisition in acquisitions else None
 
 
-def read_slices(path: Path, use: Use = "reconstruction", negatives: Negatives | None = None) -> NDArray[np.float32]:
+def read_slices(path: Path, use: Use = "reconstruction", negatives: Negatives = "refuse") -> NDArray[np.float32]:
     """Read the images of a file, one at a time: the k-space of all coils and slices is never in memory.
 
     From k-space: the centred orthonormal inverse transform, cropped to the centre that the header's

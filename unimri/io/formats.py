@@ -17,12 +17,14 @@ from unimri.io.volume import (
     LABELS,
     Found,
     Images,
+    Negatives,
     Passed,
     Provenance,
     Scan,
     Walk,
     excluded,
     has_suffix,
+    loaded,
     may_have_suffix,
     name_below,
     passed_lines,
@@ -36,12 +38,12 @@ class _Module(Protocol):
     """What a format's module offers.
 
     `find` gives the volumes among files that lie below `root` or are it, and what of them is none as far as it knows
-    why; `write` the paths that it has written.
+    why; `read` may give slices that are read when they are asked for; `write` gives the paths that it has written.
     """
 
     def find(self, root: Path, files: Sequence[Path]) -> Found: ...
 
-    def read(self, paths: tuple[Path, ...]) -> Acquisition | Images: ...
+    def read(self, paths: tuple[Path, ...], negatives: Negatives) -> Acquisition | Images: ...
 
     def write(self, paths: tuple[Path, ...], images: Stack, target: Path, provenance: Provenance) -> list[Path]: ...
 
@@ -125,8 +127,18 @@ class Source(Scan):
     root: Path
     format: Format
 
-    def read(self) -> Acquisition | Images:
-        """Read the volume.
+    def read(self, negatives: Negatives = "refuse") -> Acquisition | Images:
+        """Read the volume into memory; parameters and faults as `open`."""
+        content = self.open(negatives)
+        with reading(self.paths[0]):
+            return loaded(content)
+
+    def open(self, negatives: Negatives = "refuse") -> Acquisition | Images:
+        """Read the volume; slices that do not fit into memory when they are asked for.
+
+        Parameters
+        ----------
+        negatives : what negative values are, see `unimri.io.volume.magnitudes`.
 
         Raises
         ------
@@ -134,14 +146,7 @@ class Source(Scan):
         """
         self.check()
         with reading(self.paths[0]):
-            return self.format.load().read(self.paths)
-
-    def open(self) -> Acquisition | Images:
-        """The same volume, read slice by slice when they are asked for, if its format can; faults as `read`."""
-        self.check()
-        module = self.format.load()
-        with reading(self.paths[0]):
-            return getattr(module, "opened", module.read)(self.paths)
+            return self.format.load().read(self.paths, negatives)
 
     def target(self, output: Path, deidentify: bool = False, as_png: bool = False) -> Path:
         """The file or folder that `write` makes.
@@ -281,7 +286,7 @@ def search(path: Path, format: str | None = None) -> tuple[list[Source], list[Pa
     return sources, others
 
 
-def load_kspace(path: Path | str, format: str | None = None) -> Acquisition | Images:
+def load_kspace(path: Path | str, format: str | None = None, negatives: Negatives = "refuse") -> Acquisition | Images:
     """Read one volume: k-space with its mask, or a scan that holds images.
 
     Parameters
@@ -290,6 +295,8 @@ def load_kspace(path: Path | str, format: str | None = None) -> Acquisition | Im
         one volume, such as a DICOM series.
     format : "dicom", "nifti", "fastmri-h5", "ismrmrd" or "numpy", where the content does not tell or other formats lie
         beside it; None: told by the content.
+    negatives : what negative values of images are: "refuse" (they are no magnitudes), "clip" (noise below 0) or
+        "magnitude" (the sign of a magnitude, as in signed inversion recovery).
 
     Returns
     -------
@@ -305,7 +312,7 @@ def load_kspace(path: Path | str, format: str | None = None) -> Acquisition | Im
     if len(sources) > 1:
         kinds = ", ".join(dict.fromkeys(source.format.name for source in sources))
         raise UnimriError(f"{path}: holds {len(sources)} volumes ({kinds}); give the file or the folder of one of them")
-    return sources[0].read()
+    return sources[0].read(negatives)
 
 
 # Ends of names of files, and not of folders.

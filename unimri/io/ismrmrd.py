@@ -36,7 +36,7 @@ from unimri.io.fastmri import (
 )
 from unimri.io.isolated import isolated
 from unimri.io.notes import note
-from unimri.io.volume import Found, check_kspace, check_size, loaded, magnitude
+from unimri.io.volume import Found, Negatives, check_kspace, check_size, magnitude
 from unimri.physics.acquisition import Acquisition, image_of
 
 ENDS = (".mrd", *HDF5_ENDS)
@@ -73,13 +73,8 @@ def _has_acquisitions(path: Path) -> str | None:
         return "" if _groups(file, path) else None
 
 
-def read(paths: tuple[Path, ...]) -> Acquisition:
+def read(paths: tuple[Path, ...], negatives: Negatives = "refuse") -> Acquisition:
     """Read a file in another process, and make the truth of a complete one; faults are those of `read_file`."""
-    return loaded(opened(paths))
-
-
-def opened(paths: tuple[Path, ...]) -> Acquisition:
-    """The same, read once to the disk, and from there slice by slice whenever they are asked for."""
     return isolated(paths[0], UNREADABLE, read_file).with_truth()
 
 

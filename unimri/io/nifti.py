@@ -35,14 +35,12 @@ from unimri.io.volume import (
     describe,
     excluded,
     has_suffix,
-    loaded,
     magnitude,
     magnitudes,
     name_below,
     turn,
     turn_affine,
 )
-from unimri.physics.acquisition import Acquisition
 
 ENDS = (".nii", ".nii.gz")
 
@@ -83,13 +81,8 @@ def find(root: Path, files: Sequence[Path], exclude: Sequence[str] = (*LABELS, *
     return found
 
 
-def read(paths: tuple[Path, ...]) -> Acquisition | Images:
-    """Read the slices as they are stored; see `read_slices`, and for faults."""
-    return loaded(opened(paths))
-
-
-def opened(paths: tuple[Path, ...]) -> Images:
-    """The same, slice by slice whenever they are asked for. What is packed is unpacked to the disk."""
+def read(paths: tuple[Path, ...], negatives: Negatives = "refuse") -> Images:
+    """Read the slices as they are stored, see `read_slices`, and for faults. What is packed is unpacked to the disk."""
     path = paths[0]
     with _read_errors(path):
         file: Any = path.open("rb")
@@ -104,7 +97,7 @@ def opened(paths: tuple[Path, ...]) -> Images:
             file.seek(0)
         image = _image(file)
         _check(image, path)
-        return Images(magnitudes(_Stored(image, path), path))
+        return Images(magnitudes(_Stored(image, path), path, negatives))
 
 
 class _Stored(Lazy):
@@ -132,7 +125,7 @@ class _Stored(Lazy):
 
 
 def read_slices(
-    path: Path, plane: Plane = "native", channel: int | None = None, negatives: Negatives | None = None
+    path: Path, plane: Plane = "native", channel: int | None = None, negatives: Negatives = "refuse"
 ) -> NDArray[np.float32]:
     """Read the slices of a 3D or 4D NIfTI file.
 

@@ -21,6 +21,7 @@ from unimri.io.volume import (
     LABELS,
     Found,
     Images,
+    Negatives,
     Passed,
     Provenance,
     Scan,
@@ -28,7 +29,6 @@ from unimri.io.volume import (
     check_size,
     excluded,
     has_suffix,
-    loaded,
     magnitudes,
     name_below,
 )
@@ -59,7 +59,7 @@ def find(root: Path, files: Sequence[Path]) -> Found:
     return found
 
 
-def read(paths: tuple[Path, ...]) -> Acquisition | Images:
+def read(paths: tuple[Path, ...], negatives: Negatives = "refuse") -> Acquisition | Images:
     """Read a file.
 
     Raises
@@ -67,21 +67,16 @@ def read(paths: tuple[Path, ...]) -> Acquisition | Images:
     ReadError : when it is damaged or cut short, holds objects, has shapes that are not those of the module's docstring
         or do not fit each other, or values that are not finite or all equal.
     """
-    return loaded(opened(paths))
-
-
-def opened(paths: tuple[Path, ...]) -> Acquisition | Images:
-    """Read a file, slice by slice whenever they are asked for; faults as `read`."""
     path = paths[0]
     if has_suffix(path, (".npz",)):
-        content = _content(path, npz_slices(path, ("kspace", "images", "truth"), ("mask",)))
+        content = _content(path, npz_slices(path, ("kspace", "images", "truth"), ("mask",)), negatives)
     else:
         complex_ = npy_header(path)[1].kind == "c"
-        content = _content(path, {"kspace" if complex_ else "images": npy_slices(path)})
+        content = _content(path, {"kspace" if complex_ else "images": npy_slices(path)}, negatives)
     return content if isinstance(content, Images) else content.with_truth()
 
 
-def _content(path: Path, arrays: Mapping[str, Any]) -> Acquisition | Images:
+def _content(path: Path, arrays: Mapping[str, Any], negatives: Negatives) -> Acquisition | Images:
     if "kspace" not in arrays and "images" not in arrays:
         raise ReadError(path, "has no array `kspace` or `images`", "name the array when it is saved")
     values = arrays["kspace" if "kspace" in arrays else "images"]
@@ -89,7 +84,7 @@ def _content(path: Path, arrays: Mapping[str, Any]) -> Acquisition | Images:
         raise ReadError(path, f"holds an array of {len(values.shape)} axes and type {values.dtype}", _AXES)
     check_size(values.shape, path)
     if values.dtype.kind != "c":
-        return Images(magnitudes(values, path))
+        return Images(magnitudes(values, path, negatives))
     rows, columns = values.shape[-2:]
 
     def as_coils(slice_: NDArray[Any]) -> NDArray[np.complex64]:
@@ -101,7 +96,7 @@ def _content(path: Path, arrays: Mapping[str, Any]) -> Acquisition | Images:
     read = acquired(kspace, arrays.get("mask"), path)
     if "truth" not in arrays:
         return read
-    truth = magnitudes(arrays["truth"], path)
+    truth = magnitudes(arrays["truth"], path, negatives)
     if truth.shape != (len(kspace), rows, columns):
         raise ReadError(path, "its truth has another shape than its k-space", "give (slices, rows, columns)")
     return replace(read, truth=truth)

@@ -437,13 +437,13 @@ def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
         return values.astype(np.float32, copy=False)
 
 
-def magnitude(volume: Stack, path: Path, negatives: Negatives | None = None) -> NDArray[np.float32]:
+def magnitude(volume: Stack, path: Path, negatives: Negatives = "refuse") -> NDArray[np.float32]:
     """Magnitude of a volume, in memory; see `magnitudes`."""
     levelled = magnitudes(volume, path, negatives)
     return in_memory(levelled)
 
 
-def magnitudes(volume: Stack, path: Path, negatives: Negatives | None = None) -> Stack:
+def magnitudes(volume: Stack, path: Path, negatives: Negatives = "refuse") -> Stack:
     """Magnitude of a volume: the one place that decides what is background, and what negative values are.
 
     Padding and air around the image become 0, and a note says so: NaN that reaches the edge of its slice; the smallest
@@ -455,7 +455,7 @@ def magnitudes(volume: Stack, path: Path, negatives: Negatives | None = None) ->
     ----------
     volume : (slices, rows, columns), real or complex.
     path : the file to name in a fault or a note.
-    negatives : what many negative values are; None: as "refuse", where there is no setting to name in the fault.
+    negatives : what many negative values are.
 
     Returns
     -------
@@ -510,7 +510,7 @@ def _without_nan(volume: Stack, path: Path) -> Stack:
     return Mapped(volume, lambda own: np.where(np.isnan(own), np.float32(0), own))
 
 
-def _without_negatives(volume: Stack, path: Path, negatives: Negatives | None) -> Stack:
+def _without_negatives(volume: Stack, path: Path, negatives: Negatives) -> Stack:
     negative = sum(int(np.count_nonzero(own < 0)) for own in volume)
     if negatives == "magnitude":
         note(path, f"{_share(negative, volume)} of its values are negative, and lose their sign as `negatives` says")
@@ -549,7 +549,7 @@ def _without_negatives(volume: Stack, path: Path, negatives: Negatives | None) -
         raise ReadError(
             path,
             f"{_share(negative, volume)} of its values are negative: it is no magnitude image",
-            mend if negatives is None else f"{mend}, or set `negatives` of the reader to what they mean",
+            f"{mend}, or say by `negatives` what they mean: clip or magnitude",
         )
     if padding:
         low, high = min(values), max(values)

@@ -75,10 +75,22 @@ class Method:
 METHODS = (
     Method("undersampled", "Undersampled"),
     Method(
+        "conjugate_filling",
+        "Conjugate filling",
+        "classical",
+        "lines filled in by k(-f) = conj k(f), which images without phase have; nothing is tuned",
+    ),
+    Method(
         "total_variation",
         "Total variation",
         "classical",
         "compressed sensing with an isotropic total variation penalty, its weight tuned on validation",
+    ),
+    Method(
+        "total_variation_real",
+        "Total variation, real",
+        "classical",
+        "total variation of an image that has to be real, whose lines tell their opposite ones",
     ),
     Method(
         "wavelet",

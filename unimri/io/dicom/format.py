@@ -15,9 +15,18 @@ from unimri.core.errors import AGAIN, ReadError
 from unimri.core.stacks import Stack
 from unimri.io.dicom.derived import FrameScale, check_depth, choose_scale, deidentified, derived, encode
 from unimri.io.dicom.groups import functional_group
-from unimri.io.dicom.pixels import open_series, read_series
+from unimri.io.dicom.pixels import open_series
 from unimri.io.dicom.series import Header, find_series, ordered, read_header
-from unimri.io.volume import FOREIGN, Found, Images, Provenance, Scan, has_suffix, name_below
+from unimri.io.volume import (
+    FOREIGN,
+    Found,
+    Images,
+    Negatives,
+    Provenance,
+    Scan,
+    has_suffix,
+    name_below,
+)
 
 _CHANGED = "leave the input as it is while it is read"
 
@@ -48,14 +57,9 @@ def find(root: Path, files: Sequence[Path]) -> Found:
     return Found(found, passed)
 
 
-def read(paths: tuple[Path, ...]) -> Images:
+def read(paths: tuple[Path, ...], negatives: Negatives = "refuse") -> Images:
     """Read a series; see `unimri.io.dicom.pixels.read_series` for values, order and faults."""
-    return Images(read_series(paths))
-
-
-def opened(paths: tuple[Path, ...]) -> Images:
-    """The same, slice by slice whenever they are asked for."""
-    return Images(open_series(paths))
+    return Images(open_series(paths, negatives))
 
 
 def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Provenance) -> list[Path]:

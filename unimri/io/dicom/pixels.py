@@ -187,9 +187,7 @@ def open_image(path: Path) -> Image:
     return Image(path, dataset, syntax, frames, (rows, columns), photometric == "MONOCHROME1")
 
 
-def read_series(
-    paths: Sequence[Path], plane: Plane = "native", negatives: Negatives | None = None
-) -> NDArray[np.float32]:
+def read_series(paths: Sequence[Path], plane: Plane = "native", negatives: Negatives = "refuse") -> NDArray[np.float32]:
     """Read the images of a series.
 
     Rescale slope and intercept (or the modality's table) are applied. MONOCHROME1, where large values are
@@ -219,11 +217,11 @@ def read_series(
     return volume if affine is None else np.ascontiguousarray(turn(volume, affine, plane, paths[0]))
 
 
-def open_series(paths: Sequence[Path]) -> Stack:
+def open_series(paths: Sequence[Path], negatives: Negatives = "refuse") -> Stack:
     """The same, with the images as they were acquired, decoded to the disk and read slice by slice."""
     kept = Slices.new((0,), np.float32)
     order, correct, _ = _decoded(paths, kept)
-    return magnitudes(correct(Picked(kept, order)), paths[0])
+    return magnitudes(correct(Picked(kept, order)), paths[0], negatives)
 
 
 def _decoded(
