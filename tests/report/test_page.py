@@ -316,6 +316,7 @@ def test_what_falls_short_follows_the_data(experiment: Experiment, config: dict[
     experiment.data()
     short = Reader(written(experiment, config)).sections["summary"]
     assert "One seed:" in short
+    assert "They have no phase" in short
     assert "Few test patients (brain 2, knee 2 and prostate 2)" in short
     assert "64 × 64 pixels; the paper's are 320 × 320" in short
     assert "The paper's claims were not checked" in short

@@ -229,8 +229,8 @@ def _shortcomings(
         whole = "Every anatomy is" if len(simulated) == len(origins) else f"{listed(simulated)}:"
         said.append(f"{whole} simulated. These numbers say nothing about scans of patients.")
     said.append(
-        "The images are magnitudes, as the paper's are. They have no phase, so that k(−f) = conj k(f) tells lines that were "
-        "left out; measured k-space has phase, coils and noise."
+        "The images are magnitudes, as the paper's are. They have no phase, so that k(−f) = conj k(f) tells lines that "
+        "were left out; measured k-space has phase, coils and noise."
     )
     if len(experiment.seeds) == 1:
         said.append("One seed: how much a result varies from training to training is not known.")
