@@ -22,7 +22,9 @@ def test_the_papers_methods_are_those_it_publishes_in_its_order():
 
 
 def test_an_unknown_method_is_refused_with_what_is_allowed():
-    with pytest.raises(UnimriError, match="'best' is unknown; allowed: undersampled, conjugate_filling, total_variation"):
+    with pytest.raises(
+        UnimriError, match="'best' is unknown; allowed: undersampled, conjugate_filling, total_variation"
+    ):
         method("best")
 
 
