@@ -89,7 +89,11 @@ class Cluster:
                     process.kill()
         subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=lost"], check=True)
         self.start_node(node)
-        subprocess.run(["scontrol", "update", f"NodeName={node}", "State=RESUME"], check=True)
+        # Refused where its slurmd was faster, and it is back.
+        resume = ["scontrol", "update", f"NodeName={node}", "State=RESUME"]
+        subprocess.run(resume, capture_output=True, check=False)
+        states = ["sinfo", "--noheader", f"--nodes={node}", "--format=%t"]
+        wait(lambda: set(ask(*states).split()) <= {"idle", "mix", "alloc"}, f"{node} to come back")
 
     def preempt(self, number: str, mode: str) -> None:
         """Take the node of a running job for one that comes first; `mode` (REQUEUE, CANCEL) says what becomes of it."""
