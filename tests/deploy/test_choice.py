@@ -18,7 +18,7 @@ from unimri.deploy.library import FEATURES
 from unimri.deploy.model import Model, Reconstruction
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.fourier import lines, to_image, to_kspace, undersample
-from unimri.physics.mask import PhaseEncoding
+from unimri.physics.mask import PHASE_AXES
 from unimri.physics.masks import Masks
 
 FAR_OFF = {"brain": 100.0, "knee": 100.0}
@@ -34,10 +34,10 @@ def features_of(images: np.ndarray) -> np.ndarray:
     return features(torch.from_numpy(images))
 
 
-def on_grid(grid: Grid, volume: torch.Tensor, axis: PhaseEncoding, crop: int | None) -> torch.Tensor:
+def on_grid(grid: Grid, volume: torch.Tensor, crop: int | None) -> torch.Tensor:
     """A volume of complete slices, (slices, 1, rows, columns), on the grid."""
     reduced = to_image(grid.reduce(to_kspace(volume), crop))
-    return grid.bring(reduced, tuple(volume.shape[-2:]), axis, crop, range(len(volume)))
+    return grid.bring(reduced, tuple(volume.shape[-2:]), crop, range(len(volume)))
 
 
 def every(size: int) -> Masks:
@@ -65,7 +65,7 @@ def test_the_grid_is_that_of_preparation(rows: int, columns: int) -> None:
     volume = torch.from_numpy(truth)[:, None].to(torch.complex64)
     for geometry, crop in (("resize", None), ("crop", 40)):
         prepared = to_size(truth, geometry, SliceSettings(image_size=32, crop=40, smoothing=1.0))
-        found, sharp = (on_grid(Grid(32, sigma, every(32)), volume, "columns", crop) for sigma in (1.0, 0.0))
+        found, sharp = (on_grid(Grid(32, sigma, every(32)), volume, crop) for sigma in (1.0, 0.0))
         assert np.abs(found.numpy() / found.sum().item() * prepared.sum() - prepared).max() < 0.1
         expected = features_of(prepared)
         assert np.abs(features(found) - expected).max() < 0.4
@@ -80,7 +80,7 @@ def test_the_grid_keeps_the_lines_of_the_models_mask_and_its_own_size() -> None:
     for axis, dimension in (("columns", -1), ("rows", -2)):
         sampled = lines(torch.from_numpy(kept[[0, 1, 0]]), dimension)
         expected = undersample(truth, sampled, dimension)[0]
-        found = on_grid(Grid(32, 1.0, Masks(kept, 4.0, "columns")), truth[:, None], axis, None)
+        found = on_grid(Grid(32, 1.0, Masks(kept, 4.0, axis)), truth[:, None], None)
         torch.testing.assert_close(found, expected.abs(), atol=1e-5, rtol=0)
 
 
@@ -188,6 +188,18 @@ def test_a_scan_of_another_size_comes_to_the_grid_with_lines_that_it_lacks_compl
     monkeypatch.undo()
     otherwise = model.features(Acquisition(kspace, few, "columns"))
     assert np.abs(otherwise["knee"] - expected["knee"]).max() > 0.05
+
+
+def test_lines_of_the_other_axis_and_of_no_use_do_not_matter(model: Model) -> None:
+    kspace = to_kspace(torch.from_numpy(noisy(3, 5))).numpy()[:, None]
+    found = [model.features(Acquisition(kspace, np.ones((1, 32), np.bool_), axis)) for axis in PHASE_AXES]
+    for name in model.anatomies:
+        np.testing.assert_array_equal(found[0][name], found[1][name])
+    # None of them in the part of k-space that the grid has.
+    outer = np.zeros((1, 80), np.bool_)
+    outer[:, :9] = True
+    wide = np.concatenate([kspace, kspace, kspace[..., :16]], -1)
+    assert all(np.isfinite(own).all() for own in model.features(Acquisition(wide, outer, "columns")).values())
 
 
 def test_an_input_like_none_is_refused_or_falls_back(model: Model) -> None:

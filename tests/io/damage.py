@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from unimri.core.stacks import Slices
+
 
 def crash(*_: Any, **__: Any) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
@@ -50,6 +52,19 @@ def spin(_: Path) -> None:
 
 def take(_: Path, count: int) -> int:
     return len(np.empty(count, np.uint8))
+
+
+class Stalled(Slices):
+    """Its second slice never comes."""
+
+    def one(self, number: int) -> np.ndarray:
+        if number:
+            time.sleep(1000)
+        return super().one(number)
+
+
+def stall(_: Path) -> Slices:
+    return Stalled.of(np.ones((3, 2, 2), np.float32), np.float32)
 
 
 class StrangeError(Exception):

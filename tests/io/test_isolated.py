@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from damage import crash, doze, fail, leave, read_from_nowhere, shout, spin, stop, take
+from damage import crash, doze, fail, leave, read_from_nowhere, shout, spin, stall, stop, take
 
 import unimri.core.stacks
 from unimri.core.errors import AGAIN, ReadError, UnimriError
@@ -72,7 +72,7 @@ def test_whatever_goes_wrong_is_told_and_the_next_file_is_read(file, function):
     assert isolated(file, "is bad", number) != os.getpid()
 
 
-@pytest.mark.parametrize(("function", "arguments"), [(doze, (1000,)), (spin, ())])
+@pytest.mark.parametrize(("function", "arguments"), [(doze, (1000,)), (spin, ()), (stall, ())])
 def test_a_file_that_takes_too_long_is_told_and_the_next_one_is_read(file, worker, function, arguments):
     before = worker.run(file, "is bad", number)
     with pytest.raises(ReadError, match=r"a\.h5: is bad; "):

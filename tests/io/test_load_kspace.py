@@ -116,3 +116,9 @@ def test_a_script_needs_no_guard(tmp_path, command):
         check=False,
     )
     assert (program.stdout, program.stderr) == ("(2, 1, 16, 10)\n", "")
+
+
+def test_an_unknown_meaning_of_negative_values_is_told(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((2, 8, 8), np.float32))
+    with pytest.raises(UnimriError, match="negatives: 'abs' is unknown; allowed: refuse, clip, magnitude"):
+        unimri.load_kspace(tmp_path / "a.npy", negatives="abs")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from tempfile import SpooledTemporaryFile
+from threading import Lock
 from typing import IO, Any, Protocol, Self, cast, overload
 
 import numpy as np
@@ -91,6 +92,8 @@ class Slices(Lazy):
 
     def __init__(self, file: IO[bytes], shape: tuple[int, ...], dtype: Any, offset: int = 0) -> None:
         self._file, self.shape, self.dtype, self._offset = file, shape, np.dtype(dtype), offset
+        # A file has one place at which it is read and written.
+        self._lock = Lock()
 
     @classmethod
     def new(cls, shape: tuple[int, ...], dtype: Any) -> Self:
@@ -111,15 +114,17 @@ class Slices(Lazy):
         self[len(self) - 1] = values
 
     def one(self, number: int) -> NDArray[Any]:
-        size = self._place(number)
-        content = bytearray(self._file.read(size))
+        with self._lock:
+            size = self._place(number)
+            content = bytearray(self._file.read(size))
         if len(content) < size:
             raise EOFError(f"{size - len(content)} bytes of a slice are missing")
         return np.frombuffer(content, self.dtype).reshape(self.shape[1:])
 
     def __setitem__(self, number: int, values: NDArray[Any]) -> None:
-        self._place(number)
-        self._file.write(np.ascontiguousarray(values, self.dtype).data)
+        with self._lock:
+            self._place(number)
+            self._file.write(np.ascontiguousarray(values, self.dtype).data)
 
     def _place(self, number: int) -> int:
         """Go to a slice; give its length in bytes."""

@@ -26,7 +26,7 @@ from torch import Tensor
 from unimri.core.errors import UnimriError
 from unimri.deploy.library import LEVELS
 from unimri.physics.fourier import centre, combine_coils, lines, to_image, to_kspace, undersample
-from unimri.physics.mask import PHASE_AXES, PhaseEncoding
+from unimri.physics.mask import PHASE_AXES
 from unimri.physics.masks import Masks
 
 if TYPE_CHECKING:
@@ -136,16 +136,15 @@ class Grid:
                 kspace = centre(kspace, size) * low_pass
         return kspace
 
-    def bring(
-        self, images: Tensor, size: tuple[int, int], axis: PhaseEncoding, crop: int | None, numbers: Sequence[int]
-    ) -> Tensor:
+    def bring(self, images: Tensor, size: tuple[int, int], crop: int | None, numbers: Sequence[int]) -> Tensor:
         """Cut training's part out of reduced images, and keep the lines of the model's mask alone.
+
+        They are the model's also where a scan's lines are of the other axis: artifacts have a direction.
 
         Parameters
         ----------
         images : complex (slices, coils, r, c), those of reduced k-space.
         size : rows and columns of the scan before.
-        axis : its phase encoding.
         crop : as in `reduce`.
         numbers : of the slices in their volume.
 
@@ -157,7 +156,7 @@ class Grid:
         if images.shape[-2:] != (rows, columns):
             images = to_image(centre(to_kspace(images), (rows, columns)))
         kept = torch.from_numpy(self.masks.of_slices(np.asarray(numbers)))[:, None]  # (slices or 1, 1, N)
-        kept = kept[:, :, None, :] if PHASE_AXES[axis] == -1 else kept[:, :, :, None]
+        kept = kept[:, :, None, :] if PHASE_AXES[self.masks.axis] == -1 else kept[:, :, :, None]
         return combine_coils(to_image(to_kspace(centre(images, (self.size, self.size))) * kept))
 
     def _target(self, length: int, crop: int | None) -> int:
@@ -203,7 +202,7 @@ def split_features(data: "PreparedData", split: "Split", grid: Grid) -> list[NDA
     for _, _, numbers in slices.volumes():
         # Prepared slices are cropped already.
         kspace = grid.reduce(to_kspace(torch.from_numpy(slices.batch(numbers))[:, None]), None)
-        found.append(features(grid.bring(to_image(kspace), size, grid.masks.axis, None, numbers.tolist())))
+        found.append(features(grid.bring(to_image(kspace), size, None, numbers.tolist())))
     return found
 
 

@@ -340,8 +340,9 @@ class Model:
             kept = reduced.shape[PHASE_AXES[given.axis]]
             first = mask.shape[1] // 2 - kept // 2
             lines_there = mask[:, first : first + kept]
-            # Of a whole slice, the lines of the model's mask are those of the scan.
-            known = lines_there if crop is not None or kept < self.grid.size else lines_there | ~wanted
+            # Of a whole slice, the lines of the model's mask are those of the scan, if they are of the same axis.
+            same = crop is None and kept == self.grid.size and given.axis == self.grid.masks.axis
+            known = lines_there | ~wanted if same else lines_there
             small[crop] = Acquisition(reduced, lines_there, given.axis), bool(known.all())
         found = {}
         for name, own in self.description.anatomies.items():
@@ -349,7 +350,7 @@ class Model:
             images = (
                 to_image(torch.from_numpy(part.kspace)) if known_all else self.reconstruct_volume(part, name).images
             )
-            found[name] = features(self.grid.bring(images, size, given.axis, own.crop, numbers))
+            found[name] = features(self.grid.bring(images, size, own.crop, numbers))
         return found
 
 

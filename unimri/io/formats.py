@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, get_args
 
 import numpy as np
 
@@ -308,6 +308,8 @@ def load_kspace(path: Path | str, format: str | None = None, negatives: Negative
     UnimriError : when there is no such path or format, when it holds nothing that can be used or several volumes, or
         when the volume cannot be read.
     """
+    if negatives not in get_args(Negatives):
+        raise UnimriError(f"negatives: {negatives!r} is unknown; allowed: {', '.join(get_args(Negatives))}")
     sources = find_sources(Path(path), format)
     if len(sources) > 1:
         kinds = ", ".join(dict.fromkeys(source.format.name for source in sources))

@@ -133,6 +133,8 @@ class Worker:
                 (fault, value, notes), stacks = _unpickled(process.link.recv_bytes())
                 for stack in stacks:
                     for number in range(len(stack)):
+                        if not process.link.poll(self._seconds):
+                            raise TimeoutError
                         slice_ = np.frombuffer(process.link.recv_bytes(), stack.dtype)
                         try:
                             stack[number] = slice_

@@ -28,10 +28,7 @@ def convolve(image: Tensor, convolution: nn.Conv2d, bias: Tensor | None, overwri
     if once or row * height <= _LARGE:
         return F.conv2d(image, convolution.weight, bias, stride, padding, dilation, convolution.groups)
     halo, across = _numbers(padding)
-    result = image
-    if not overwrite or channels != convolution.out_channels:
-        shape = (batch, convolution.out_channels, height, width)
-        result = torch.empty(shape, dtype=image.dtype, device=image.device, memory_format=torch.channels_last)
+    result = image if overwrite and channels == convolution.out_channels else None
     step = max(1, halo, _LARGE // 8 // row)
     # The rows before a strip as they were; zeros before the first.
     above = image.new_zeros(batch, channels, halo, width)
@@ -40,9 +37,13 @@ def convolve(image: Tensor, convolution: nn.Conv2d, bias: Tensor | None, overwri
         below = F.pad(image[:, :, first : last + halo], (0, 0, 0, max(0, last + halo - height)))
         strip = torch.cat([above, below], 2)
         above = image[:, :, last - halo : last].clone()
-        result[:, :, first:last] = F.conv2d(
-            strip, convolution.weight, bias, stride, (0, across), dilation, convolution.groups
-        )
+        part = F.conv2d(strip, convolution.weight, bias, stride, (0, across), dilation, convolution.groups)
+        # Autocast chooses the type, and does so anew for each.
+        if result is None or result.dtype != part.dtype:
+            shape = (batch, convolution.out_channels, height, width)
+            result = torch.empty(shape, dtype=part.dtype, device=part.device, memory_format=torch.channels_last)
+        result[:, :, first:last] = part
+    assert result is not None
     return result
 
 

@@ -61,8 +61,9 @@ class Acquisition:
 
     @property
     def acceleration(self) -> float:
-        """Lines over lines kept, mean over the slices."""
-        return self.mask.shape[-1] / float(self.mask.sum(-1, dtype=np.float64).mean())
+        """Lines over lines kept, mean over the slices; infinite where none is."""
+        kept = float(self.mask.sum(-1, dtype=np.float64).mean())
+        return self.mask.shape[-1] / kept if kept else np.inf
 
     def measured(self, part: slice = slice(None)) -> NDArray[np.complex64]:
         """K-space of some slices, zero where it was not sampled; itself where all of it was."""
