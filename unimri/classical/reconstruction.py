@@ -31,10 +31,10 @@ from numpy.typing import NDArray
 from sigpy import alg, linop, prox
 from torch import Tensor
 
-from unimri.classical.settings import Classical, ConjugateFilling, Penalised, RealTotalVariation, TotalVariation
+from unimri.classical.settings import Classical, ConjugateFilling, Penalised, RealTotalVariation, Wavelet
 
 # What the first shrinkage takes off, weight / rho, for slices in [0, 1]: steers how fast ADMM converges, and not where
-# to. Chosen in benchmarks/classical.py.
+# to. Chosen in benchmarks/classical.py; that of a real image is taken over from total variation's.
 _SHRINKAGE = {"total_variation": 0.1, "total_variation_real": 0.1, "wavelet": 0.025}
 
 
@@ -100,11 +100,11 @@ def minimise(
     # G, from (B, H, W) to (K, B, H, W), and F G^H.
     analysis = to_kspace.H * multiply * linop.Reshape((1, *shape), shape) * fourier
     synthesis = linop.Reshape(shape, (1, *shape)) * multiply.H * to_kspace
-    if isinstance(settings, TotalVariation | RealTotalVariation):
+    if isinstance(settings, Wavelet):
+        shrink = prox.L1Reg(analysis.oshape, np.float32(weight))
+    else:
         # Both differences of a pixel shrink together.
         shrink = prox.Conj(prox.L2Proj(analysis.oshape, np.float32(weight), axes=(0,)))
-    else:
-        shrink = prox.L1Reg(analysis.oshape, np.float32(weight))
     rho = weight / _SHRINKAGE[settings.method]
     measured, counted = fourier(zero_filled), sampled.astype(np.float32)
     image = zero_filled.copy()
@@ -148,7 +148,7 @@ def _inverse(normal: NDArray[np.float64]) -> NDArray[np.float32]:
 def _filters(settings: Penalised, shape: tuple[int, ...]) -> NDArray[np.complex128]:
     """Frequency responses of G: complex128 (K, H, W), DC first."""
     height, width = shape
-    if isinstance(settings, TotalVariation | RealTotalVariation):
+    if not isinstance(settings, Wavelet):
         vertical, horizontal = (_response([1, -1], 1, size) for size in shape)
         return np.stack([np.outer(vertical, np.ones(width)), np.outer(np.ones(height), horizontal)])
     wavelet = pywt.Wavelet(settings.wavelet)

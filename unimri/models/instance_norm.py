@@ -115,7 +115,7 @@ def instance_norm(
     if torch.compiler.is_exporting():
         return _in_graph(activation, gamma, beta, rectify)
     gamma, beta = (one.to(torch.promote_types(activation.dtype, torch.float32)) for one in (gamma, beta))
-    # What autograd would keep for gradients may outlive the layer.
+    # Nothing is kept for gradients then, so that the result may take its memory.
     if not torch.is_grad_enabled():
         return _normalised(activation, gamma, beta, rectify, overwrite)[0]
     result: Tensor = _InstanceNorm.apply(activation, gamma, beta, rectify)  # type: ignore[no-untyped-call]
