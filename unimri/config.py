@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import AfterValidator, Field, model_validator
 
 from unimri.classical.settings import ClassicalSettings
@@ -23,7 +24,7 @@ from unimri.models.settings import CascadeSettings
 from unimri.physics.mask import Acceleration
 from unimri.physics.masks import MaskSettings, draw_masks
 from unimri.training.methods import ADAPTATIONS, METHODS, Method, budgets
-from unimri.training.settings import Budget, Distillation, Optimisation, Running
+from unimri.training.settings import AcquisitionSettings, Budget, Distillation, Optimisation, Running
 
 
 def _place(given: Path) -> Path:
@@ -192,6 +193,9 @@ class Config(Settings):
     )
     mask: MaskSettings = Field(description="which phase-encoding lines are kept")
     network: NetworkSettings = Field(default_factory=CascadeSettings, description="the cascade, of every method")
+    acquisition: AcquisitionSettings | None = Field(
+        None, description="coils, phase and noise that are drawn for slices; null, the paper's: one coil without either"
+    )
     training: TrainingSettings = Field(description="how long, how fast and on what methods train")
     distillation: Distillation = Field(default_factory=Distillation, description="of S3")
     metrics: MetricSettings = Field(default_factory=MetricSettings, description="what is scored, and how")
@@ -229,6 +233,7 @@ class Config(Settings):
                 f"{batch_size}, evenly"
             )
         self._check_stages()
+        self._check_acquisition()
         masks = {self.mask.name: self.mask} if self.studies.masks else {}
         for mask in (*self.studies.masks, *self.studies.robustness.masks):
             if masks.setdefault(mask.name, mask) != mask:
@@ -258,6 +263,23 @@ class Config(Settings):
                     f"training.stages.{stage}.epochs: {stages[stage].epochs} is not {other}'s {stages[other].epochs}; "
                     "the control must train for as long"
                 )
+
+    def _check_acquisition(self) -> None:
+        drawn, size = self.acquisition, self.preparation.image_size
+        if drawn is None:
+            return
+        if drawn.patch is not None and drawn.patch > size:
+            raise ValueError(f"acquisition.patch: {drawn.patch} is more than preparation.image_size, {size}")
+        if max(drawn.coils) > 1 and not self.network.consistency.weight:
+            raise ValueError(
+                "network.consistency.weight: 0; must be above 0 to learn from several coils (acquisition.coils)"
+            )
+        for number, mask in enumerate(drawn.masks):
+            for acceleration in drawn.accelerations:
+                try:
+                    mask.draw(drawn.patch or size, acceleration, np.random.default_rng(0))
+                except UnimriError as error:
+                    raise ValueError(f"acquisition.masks, number {number + 1}: {error}") from None
 
     @property
     def samplings(self) -> dict[str, "Sampling"]:

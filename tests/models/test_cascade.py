@@ -8,6 +8,7 @@ from unimri.models.cascade import D5C5
 from unimri.models.instance_norm import instance_norm
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, to_hybrid, undersample
+from unimri.physics.sense import Measurement
 
 SMALL = CascadeSettings(width=4, last_convolution="default")
 
@@ -131,7 +132,7 @@ def test_layer_gives_one_activation_a_cascade_after_the_relu() -> None:
 def test_activations_alone_are_those_of_a_whole_pass(anatomies: list[str] | None, layer: int) -> None:
     network = D5C5(SMALL) if anatomies is None else D5C5(SMALL, "aspin", anatomies)
     _, expected = network(*inputs(), -1, "brain", layer)
-    result = network.activations(*inputs(), -1, "brain", layer)
+    result = network.activations(Measurement(*inputs(), -1), "brain", layer)
     assert len(result) == 5
     assert all(torch.equal(one, other) for one, other in zip(result, expected, strict=True))
 

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from unimri.models.block import Block
+from unimri.models.consistency import DataConsistency
 from unimri.models.registry import build_conditioning
 from unimri.models.settings import BackboneSettings
-from unimri.physics.fourier import enforce_consistency
+from unimri.physics.sense import Measurement
 
 
 class D5C5(nn.Module):
-    """Blocks interleaved with hard data consistency; at its full size 144,650 parameters, and its conditioning's.
+    """Blocks interleaved with data consistency; at its full size 144,650 parameters, and its conditioning's.
 
     Parameters
     ----------
@@ -26,6 +27,7 @@ class D5C5(nn.Module):
     Attributes
     ----------
     conditioning : what follows the convolutions; anatomies are added to it and removed from it.
+    consistency : what follows the blocks.
 
     Raises
     ------
@@ -37,6 +39,7 @@ class D5C5(nn.Module):
         self.settings = settings
         self.blocks = nn.ModuleList(settings.block() for _ in range(settings.cascades))
         self.conditioning = build_conditioning(conditioning, settings, anatomies)
+        self.consistency = DataConsistency(settings.consistency, settings.cascades)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(
@@ -47,52 +50,64 @@ class D5C5(nn.Module):
         axis: int,
         anatomy: str | None = None,
         layer: int | None = None,
+        sensitivities: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """Reconstruct a batch of slices of one anatomy.
+        """Reconstruct a batch of slices of one anatomy; see `unimri.physics.sense.Measurement`.
 
         Parameters
         ----------
-        zero_filled, measured : complex64 (B, H, W), from `physics.fourier.undersample`, image scaled to [0, 1].
+        zero_filled : complex64 (B, H, W), from `physics.fourier.undersample`, image scaled to [0, 1]; with
+            sensitivities A^H y, (B, sets, H, W).
+        measured : complex64 (B, H, W), hybrid k-space; with sensitivities it is not read.
         sampled : bool, from `physics.fourier.lines`.
         axis : phase-encoding axis, -1 or -2.
         anatomy : for which to condition; one without numbers for each anatomy takes any.
         layer : number (from 1) of the convolution whose activations are wanted, or None.
+        sensitivities : complex64 (B, sets, coils, H, W); None for one coil, whose sensitivity is part of the image.
+        noise : standard deviation of k-space's noise, of real and imaginary part each, real (B,); None: not known.
 
         Returns
         -------
-        The image, complex64 (B, H, W), its sampled lines exactly the measured ones; and for each cascade the
-        activation of `layer`, (B, C, H, W), an empty list when it is None.
+        The image, complex64, of the shape of `zero_filled`, under hard data consistency of one coil its sampled lines
+        exactly the measured ones; and for each cascade the activation of `layer`, (B, C, H, W), or of each set,
+        (B * sets, C, H, W); an empty list when it is None.
         """
+        given = Measurement(zero_filled, measured, sampled, axis, sensitivities, noise)
+        return self.reconstruct(given, anatomy, layer)
+
+    def reconstruct(
+        self, given: Measurement, anatomy: str | None = None, layer: int | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What `forward` gives."""
         condition = self.conditioning.of(anatomy)
-        image, activations = zero_filled, []
+        image, activations = self.consistency.start(given), []
         for number, block in enumerate(self.blocks):
             refined, activation = block(_channels(image), condition.of_cascade(number), layer)
-            image = enforce_consistency(_complex(refined), measured, sampled, axis)
+            image = self.consistency(number, _complex(refined, given), given)
             if activation is not None:
                 activations.append(activation)
         return image, activations
 
-    def activations(
-        self, zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int, anatomy: str | None, layer: int
-    ) -> list[Tensor]:
+    def activations(self, given: Measurement, anatomy: str | None, layer: int) -> list[Tensor]:
         """What `forward` gives as activations of `layer`, without computing what comes after the last of them."""
         condition = self.conditioning.of(anatomy)
-        image, activations = zero_filled, []
+        image, activations = self.consistency.start(given), []
         for number, block in enumerate(self.blocks[:-1]):
             refined, activation = block(_channels(image), condition.of_cascade(number), layer)
-            image = enforce_consistency(_complex(refined), measured, sampled, axis)
+            image = self.consistency(number, _complex(refined, given), given)
             activations.append(activation)
-        last, given = self.blocks[-1], (_channels(image), condition.of_cascade(len(self.blocks) - 1), layer)
+        last, inputs = self.blocks[-1], (_channels(image), condition.of_cascade(len(self.blocks) - 1), layer)
         # Another backbone's block need not know a shorter way.
-        activation = last.activation(*given) if isinstance(last, Block) else last(*given)[1]
+        activation = last.activation(*inputs) if isinstance(last, Block) else last(*inputs)[1]
         return [*activations, activation]
 
 
 def _channels(image: Tensor) -> Tensor:
-    """Complex (B, H, W) as two real channels (B, 2, H, W), channels_last: the same memory."""
-    return torch.view_as_real(image).permute(0, 3, 1, 2)
+    """Complex (..., H, W) as two real channels (B, 2, H, W), channels_last: the same memory."""
+    return torch.view_as_real(image).flatten(0, -4).permute(0, 3, 1, 2)
 
 
-def _complex(channels: Tensor) -> Tensor:
+def _complex(channels: Tensor, given: Measurement) -> Tensor:
     """The inverse of `_channels`."""
-    return torch.view_as_complex(channels.permute(0, 2, 3, 1).contiguous())
+    return torch.view_as_complex(channels.permute(0, 2, 3, 1).contiguous()).reshape(given.zero_filled.shape)

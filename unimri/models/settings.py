@@ -1,13 +1,36 @@
 """Settings of a network, apart from the networks: a configuration is read in many places that need no torch."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from unimri.core.plugins import Extensible
+from unimri.core.settings import Settings
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+class ConsistencySettings(Settings):
+    """Data consistency after each cascade: the x that minimises ||A x - y||^2 + lambda ||x - z||^2."""
+
+    weight: float = Field(
+        0, ge=0, allow_inf_nan=False, description="lambda; 0, the paper's, keeps the lines of one coil as measured"
+    )
+    error: float | None = Field(
+        None,
+        gt=0,
+        description="standard deviation of what a cascade gets wrong, on the slices' scale: lambda grows by the "
+        "square of the noise's over it; null: noise is taken for signal",
+    )
+    learnt: bool = Field(False, description="each cascade learns a factor of `weight`, and of `error`")
+    steps: int = Field(8, ge=1, le=100, description="of conjugate gradients, with several coils")
+
+    @model_validator(mode="after")
+    def _has_something_to_learn(self) -> Self:
+        if self.learnt and not self.weight:
+            raise ValueError("weight must be above 0 to be learnt")
+        return self
 
 
 class BackboneSettings(Extensible):
@@ -18,6 +41,7 @@ class BackboneSettings(Extensible):
 
     name: str
     cascades: int = Field(5, ge=1, le=100, description="blocks, each followed by data consistency")
+    consistency: ConsistencySettings = Field(default_factory=ConsistencySettings, description="what follows a block")
 
     @property
     def layers(self) -> int:

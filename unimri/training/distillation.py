@@ -12,8 +12,9 @@ from torch import Tensor
 
 from unimri.core.errors import UnimriError
 from unimri.models.folder import load_model
+from unimri.physics.sense import Measurement
 from unimri.training.settings import Distillation
-from unimri.training.steps import Inputs, Undersampler
+from unimri.training.steps import Undersampler
 
 
 class _Energy(torch.autograd.Function):
@@ -79,8 +80,8 @@ class Teachers:
         self._networks = {name: load_model(folder).to(device) for name, folder in folders.items()}
         self._settings, self._undersampler = settings, undersampler
 
-    def loss(self, anatomy: str, inputs: Inputs, activations: list[Tensor]) -> Tensor:
-        """Omega times the attention transfer to a student whose activations of the layer on these inputs are given."""
+    def loss(self, anatomy: str, measured: Measurement, activations: list[Tensor]) -> Tensor:
+        """Omega times the attention transfer to a student whose activations of the layer on the same are given."""
         with torch.no_grad(), self._undersampler.autocast():
-            taught = self._networks[anatomy].activations(*inputs, anatomy, self._settings.layer)
+            taught = self._networks[anatomy].activations(measured, anatomy, self._settings.layer)
         return self._settings.omega * attention_transfer(taught, activations)

@@ -179,7 +179,7 @@ def _set_up(task: TrainingTask, files: Files, group: ProcessGroup, device: torch
             name: prepared.some_patients("train", task.patients, task.seed) for name, prepared in data.items()
         }
     batches = Batches(train_sets, counts, task, recipe.in_turn, group.share(task.optimisation.batch_size))
-    undersampler = Undersampler(masks, device, task.optimisation.precision)
+    undersampler = Undersampler(masks, device, task, group.share(task.optimisation.batch_size).start)
     teachers, layer = None, None
     if task.distillation is not None:
         distillation = importlib.import_module(DISTILLATION)
@@ -189,16 +189,17 @@ def _set_up(task: TrainingTask, files: Files, group: ProcessGroup, device: torch
 
     def loss_of(step: int) -> Tensor:
         anatomy, truth, numbers = batches.of_step(step)  # truth (b, H, W), b = batch size / processes
-        target, inputs = undersampler(truth, numbers)
+        target, measured = undersampler(truth, numbers, step)
         with undersampler.autocast():
-            image, activations = network(*inputs, anatomy, layer)
+            image, activations = network.reconstruct(measured, anatomy, layer)
         loss = mean_absolute_error(image, target)
-        return loss if teachers is None else loss + teachers.loss(anatomy, inputs, activations)
+        return loss if teachers is None else loss + teachers.loss(anatomy, measured, activations)
 
     def reconstruct(truth: NDArray[np.float32], numbers: NDArray[np.int64], anatomy: str) -> tuple[Tensor, Tensor]:
-        target, inputs = undersampler(truth, numbers)
+        target, measured = undersampler(truth, numbers)
         with undersampler.autocast():
-            return network(*inputs, anatomy)[0], target
+            image, _ = network.reconstruct(measured, anatomy)
+        return image.reshape(truth.shape), target.abs().reshape(truth.shape)
 
     held_out = {name: prepared.split("validation") for name, prepared in data.items()}
     limit = task.optimisation.validation_slices

@@ -14,11 +14,10 @@ from torch import Tensor
 from unimri.data.store import SliceSet, evenly_spaced
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks
+from unimri.physics.sense import Measurement
+from unimri.training.acquisitions import cut, draw_masks, draw_measurement
 from unimri.training.distributed import ProcessGroup
 from unimri.training.settings import TrainingTask
-
-Inputs = tuple[Tensor, Tensor, Tensor, int]
-"""What a network reconstructs from: zero-filled image, measured k-space, sampled lines and axis; see `D5C5.forward`."""
 
 # Slices (b, H, W), their numbers (b,) and their anatomy, to reconstruction and truth (b, H, W).
 Reconstruct = Callable[[NDArray[np.float32], NDArray[np.int64], str], tuple[Tensor, Tensor]]
@@ -99,30 +98,58 @@ class Batches:
 
 
 class Undersampler:
-    """Makes a network's inputs of slices, on a device, and says with which precision the network computes.
+    """Makes what a network reconstructs from of slices, on a device, and says with which precision it computes.
 
     Parameters
     ----------
-    precision : "float32" or "bfloat16", of the convolutions.
+    task : gives precision, what is drawn for slices, and the draws' seed.
+    first : place of this process's first slice in each batch.
     """
 
-    def __init__(self, masks: Masks, device: torch.device, precision: str) -> None:
+    def __init__(self, masks: Masks, device: torch.device, task: TrainingTask, first: int = 0) -> None:
         self._masks, self._device, self._axis = masks, device, PHASE_AXES[masks.axis]
-        self._low_precision = precision == "bfloat16"
+        self._low_precision = task.optimisation.precision == "bfloat16"
+        self._drawn, self._seed, self._first = task.acquisition, task.seed, first
 
-    def __call__(self, truth: NDArray[np.float32], numbers: NDArray[np.int64]) -> tuple[Tensor, Inputs]:
-        """The slices on the device, float32 (b, H, W), and what is left of them; `numbers` (b,) choose the masks."""
-        target = torch.from_numpy(truth).to(self._device)
-        sampled = lines(torch.from_numpy(self._masks.of_slices(numbers)).to(self._device), self._axis)
-        return target, (*undersample(target, sampled, self._axis), sampled, self._axis)
+    def __call__(
+        self, slices: NDArray[np.float32], numbers: NDArray[np.int64], step: int | None = None
+    ) -> tuple[Tensor, Measurement]:
+        """The truth on the device, float32 or complex64, and what is left of it.
+
+        Parameters
+        ----------
+        slices : float32 (b, H, W).
+        numbers : of the slices (b,): they choose the masks, and in validation what is drawn.
+        step : of the training; None in validation.
+        """
+        drawn, kept = self._drawn, self._masks.of_slices(numbers)
+        if drawn is None:
+            target = torch.from_numpy(slices).to(self._device)
+            sampled = self._lines(kept)
+            return target, Measurement(*undersample(target, sampled, self._axis), sampled, self._axis)
+        if step is None:
+            keys, coils = [[self._seed, 0, int(number)] for number in numbers], max(drawn.coils)
+        else:
+            keys = [[self._seed, 1, step, self._first + place] for place in range(len(slices))]
+            # The same in all processes: a batch has one number of coils.
+            coils = int(np.random.default_rng([self._seed, 2, step]).choice(drawn.coils))
+            slices = cut(drawn, slices, keys)
+            if drawn.masks:
+                kept = draw_masks(drawn, slices.shape[PHASE_AXES[self._masks.axis]], keys)
+        return draw_measurement(
+            drawn, torch.from_numpy(slices).to(self._device), self._lines(kept), self._axis, keys, coils
+        )
 
     def autocast(self) -> torch.autocast:
         """A context for the network."""
         return torch.autocast(self._device.type, torch.bfloat16, enabled=self._low_precision)
 
+    def _lines(self, kept: NDArray[np.bool_]) -> Tensor:
+        return lines(torch.from_numpy(kept).to(self._device), self._axis)
+
 
 def mean_absolute_error(image: Tensor, truth: Tensor) -> Tensor:
-    """L_MAE over the two real channels (real, imaginary part) of complex (B, H, W) and real (B, H, W)."""
+    """L_MAE over the two real channels (real, imaginary part) of complex images and real or complex ones."""
     difference = torch.view_as_real(image - truth)
     return difference.abs().mean()
 

@@ -174,7 +174,7 @@ class WorkflowPlan(TrainingPlan):
     def _that_trains(self) -> dict[str, Any]:
         """The part of the configuration that a network depends on: changing the rest makes no model again."""
         whole = self.config.model_dump(mode="json")
-        names = ("seed", "anatomies", "preparation", "network", "distillation")
+        names = ("seed", "anatomies", "preparation", "network", "distillation", "acquisition")
         kept: dict[str, Any] = {name: whole[name] for name in names}
         training = self.config.training
         kept["training"] = {

@@ -233,6 +233,7 @@ class TrainingPlan:
                 budget=settings.stages[training.stage],
                 optimisation=settings.optimisation,
                 distillation=distillation,
+                acquisition=self.config.acquisition,
                 seed=int(training.seed),
                 patients=training.patients,
                 threads=settings.threads,

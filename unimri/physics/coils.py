@@ -1,0 +1,79 @@
+"""Coils and phase that are drawn, for slices of which only the magnitude is known. Smooth, as receivers' are.
+
+Few numbers are drawn, with NumPy; fields are made of them on the device that wants them.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def draw_sensitivities(
+    rng: np.random.Generator, coils: int, size: tuple[int, int], device: torch.device | str = "cpu"
+) -> Tensor:
+    """Draw the sensitivities of coils that stand around the object.
+
+    Each falls off as a Gaussian from a place outside or at the edge of the field of view, and has a phase that rises
+    linearly and in smooth waves. Sums of squares over the coils are 1, as ESPIRiT's maps have them.
+
+    Parameters
+    ----------
+    rng : the only source of chance.
+    coils : how many.
+    size : H and W.
+
+    Returns
+    -------
+    complex64 (coils, H, W).
+    """
+    angle = rng.uniform(0, 2 * np.pi) + 2 * np.pi * np.arange(coils) / coils + 0.15 * rng.standard_normal(coils)
+    distance, width = rng.uniform(0.9, 1.5), rng.uniform(0.7, 1.4)
+    slopes, offset = 1.2 * rng.standard_normal((2, coils)), rng.uniform(0, 2 * np.pi, coils)
+    waves = torch.stack([draw_phase(rng, size, 1, 0.5, device) for _ in range(coils)])
+    rows, columns = _places(size, device)  # (H, 1), (1, W)
+    across, down = (_column(distance * turn(angle), device) for turn in (np.cos, np.sin))
+    # Logarithms, of which the largest is taken off: coils far away would be zero everywhere.
+    logs = -((columns - across).square() + (rows - down).square()) / (2 * width**2)
+    phase = _column(offset, device) + _column(slopes[0], device) * columns + _column(slopes[1], device) * rows + waves
+    sensitivities = torch.polar((logs - logs.amax(0)).exp(), phase)
+    return sensitivities / torch.linalg.vector_norm(sensitivities, dim=0)
+
+
+def draw_phase(
+    rng: np.random.Generator,
+    size: tuple[int, int],
+    order: int,
+    strength: float,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Draw a smooth phase: waves of up to `order` half periods along either axis.
+
+    Parameters
+    ----------
+    rng : the only source of chance.
+    size : H and W.
+    strength : root mean square over the field of view, in radians.
+
+    Returns
+    -------
+    float32 (H, W), in radians.
+    """
+    parts: NDArray[np.float64] = rng.standard_normal((2 * order + 1, 2 * order + 1, 2))
+    amplitudes = torch.from_numpy(parts[..., 0] + 1j * parts[..., 1]).to(device, torch.complex64)
+    numbers = torch.arange(-order, order + 1, device=device)
+    # A field of view is 2 long, and half a period of the slowest wave.
+    rows, columns = (torch.exp(0.5j * np.pi * place.reshape(-1, 1) * numbers) for place in _places(size, device))
+    waves = (rows @ amplitudes @ columns.T).real
+    return waves * (strength / waves.square().mean().sqrt().clamp_min(1e-9))
+
+
+def _places(size: tuple[int, int], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Rows (H, 1) and columns (1, W), from -1 to 1 over the field of view."""
+    rows, columns = (torch.linspace(-1, 1, length, device=device) for length in size)
+    return rows[:, None], columns[None]
+
+
+def _column(numbers: NDArray[np.float64], device: torch.device | str) -> Tensor:
+    """A number of each coil, float32 (coils, 1, 1)."""
+    return torch.from_numpy(numbers).to(device, torch.float32)[:, None, None]
