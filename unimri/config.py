@@ -21,10 +21,11 @@ from unimri.evaluation.statistics import StatisticsSettings
 from unimri.metrics.base import MetricSettings
 from unimri.models.registry import NetworkSettings
 from unimri.models.settings import CascadeSettings
+from unimri.physics.drawing import AcquisitionSettings
 from unimri.physics.mask import Acceleration
 from unimri.physics.masks import MaskSettings, draw_masks
-from unimri.training.methods import ADAPTATIONS, METHODS, Method, budgets
-from unimri.training.settings import AcquisitionSettings, Budget, Distillation, Optimisation, Running
+from unimri.training.methods import ADAPTATIONS, METHODS, Method, budgets, method
+from unimri.training.settings import Budget, Distillation, Optimisation, Running
 
 
 def _place(given: Path) -> Path:
@@ -273,6 +274,13 @@ class Config(Settings):
         if max(drawn.coils) > 1 and not self.network.consistency.weight:
             raise ValueError(
                 "network.consistency.weight: 0; must be above 0 to learn from several coils (acquisition.coils)"
+            )
+        unfit = [key for key in self.studies.classical if method(key).one_coil]
+        if max(drawn.coils) > 1 and unfit:
+            fit = [row.key for row in METHODS if row.kind == "classical" and not row.one_coil]
+            raise ValueError(
+                f"studies.classical: {', '.join(unfit)}: of one coil alone, and acquisition.coils has several; "
+                f"allowed: {', '.join(fit)}"
             )
         for number, mask in enumerate(drawn.masks):
             for acceleration in drawn.accelerations:

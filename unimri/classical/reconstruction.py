@@ -31,14 +31,16 @@ from numpy.typing import NDArray
 from sigpy import alg, linop, prox
 from torch import Tensor
 
-from unimri.classical.settings import Classical, ConjugateFilling, Penalised, RealTotalVariation, Wavelet
+from unimri.classical.sense import sense
+from unimri.classical.settings import Classical, ConjugateFilling, Penalised, RealTotalVariation, Sense, Wavelet
+from unimri.physics.sense import Measurement
 
 # What the first shrinkage takes off, weight / rho, for slices in [0, 1]: steers how fast ADMM converges, and not where
 # to. Chosen in benchmarks/classical.py; that of a real image is taken over from total variation's.
 _SHRINKAGE = {"total_variation": 0.1, "total_variation_real": 0.1, "wavelet": 0.025}
 
 
-def classical_reconstructor(settings: Classical, weight: float) -> Callable[[Tensor, Tensor, Tensor, int], Tensor]:
+def classical_reconstructor(settings: Classical, weight: float) -> Callable[[Measurement], Tensor]:
     """Give a `unimri.physics.retrospective.Reconstructor` of a classical method.
 
     Parameters
@@ -46,7 +48,11 @@ def classical_reconstructor(settings: Classical, weight: float) -> Callable[[Ten
     weight : of the penalty, lambda; 0 is the solution of least norm: zero filling, of a real image conjugate filling.
     """
 
-    def reconstruct(zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int) -> Tensor:
+    if isinstance(settings, Sense):
+        return lambda given: sense(given, settings, weight)
+
+    def reconstruct(given: Measurement) -> Tensor:
+        zero_filled, sampled = given.zero_filled, given.sampled
         if isinstance(settings, ConjugateFilling) or (weight == 0 and isinstance(settings, RealTotalVariation)):
             return fill_conjugate(zero_filled, sampled)
         if weight == 0:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from unimri.core.errors import UnimriError
 from unimri.core.settings import Settings
+from unimri.physics.drawing import AcquisitionSettings
 
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -68,10 +69,35 @@ class Wavelet(_Classical):
         return name
 
 
+class CgSense(_Classical):
+    """SENSE by conjugate gradients (Pruessmann et al. 2001), with the squared norm of the image as penalty."""
+
+    method: Literal["cg_sense"] = "cg_sense"
+    iterations: int = Field(30, ge=1, description="iterations of conjugate gradients")
+
+
+class WaveletSense(_Classical):
+    """SENSE with the L1 norm of wavelet coefficients (Lustig et al. 2007)."""
+
+    method: Literal["wavelet_sense"] = "wavelet_sense"
+    iterations: int = Field(50, ge=1, description="iterations of FISTA")
+    wavelet: str = Field("db4", description="PyWavelets' name of a wavelet")
+
+
+class TotalVariationSense(_Classical):
+    """SENSE with total variation (Block et al. 2007), of the differences along each axis."""
+
+    method: Literal["total_variation_sense"] = "total_variation_sense"
+    iterations: int = Field(100, ge=1, description="iterations of the primal-dual hybrid gradient method")
+
+
+Sense = CgSense | WaveletSense | TotalVariationSense
+"""Those that know of several coils."""
+
 Penalised = TotalVariation | RealTotalVariation | Wavelet
 """Those that have a penalty."""
 
-Classical = ConjugateFilling | Penalised
+Classical = ConjugateFilling | Penalised | Sense
 ClassicalMethod = Annotated[Classical, Field(discriminator="method")]
 
 
@@ -83,6 +109,11 @@ class ClassicalSettings(Settings):
         default_factory=RealTotalVariation, description="of the method of that name"
     )
     wavelet: Wavelet = Field(default_factory=Wavelet, description="of the method of that name")
+    cg_sense: CgSense = Field(default_factory=CgSense, description="of the method of that name")
+    wavelet_sense: WaveletSense = Field(default_factory=WaveletSense, description="of the method of that name")
+    total_variation_sense: TotalVariationSense = Field(
+        default_factory=TotalVariationSense, description="of the method of that name"
+    )
     validation_slices: int = Field(
         24, ge=1, description="tune on at most this many validation slices of an anatomy, evenly spaced"
     )
@@ -94,7 +125,15 @@ class ClassicalSettings(Settings):
         ------
         UnimriError : when it is none of the classical ones.
         """
-        known = (ConjugateFilling(), self.total_variation, self.total_variation_real, self.wavelet)
+        known = (
+            ConjugateFilling(),
+            self.total_variation,
+            self.total_variation_real,
+            self.wavelet,
+            self.cg_sense,
+            self.wavelet_sense,
+            self.total_variation_sense,
+        )
         for settings in known:
             if settings.method == method:
                 return settings
@@ -116,6 +155,7 @@ class Tuned(Settings):
     anatomy: str
     slices: int
     metrics: dict[str, Any]
+    acquisition: AcquisitionSettings | None = None
     inputs: dict[str, str]
     code: str
     versions: dict[str, str]

@@ -16,6 +16,7 @@ from unimri.core.provenance import code_digest, versions
 from unimri.core.settings import read_settings
 from unimri.data.store import PreparedData, SliceSet, evenly_spaced
 from unimri.metrics.base import MetricSettings, psnr
+from unimri.physics.drawing import AcquisitionSettings
 from unimri.physics.masks import Masks, load_masks
 from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices
 
@@ -35,6 +36,7 @@ def tune(
     metrics: MetricSettings,
     limit: int,
     output: Path,
+    acquisition: AcquisitionSettings | None = None,
 ) -> None:
     """Choose the weight with the highest mean PSNR on validation, and write it with what was tried (`Tuned`) as JSON.
 
@@ -48,6 +50,7 @@ def tune(
     data : folder of prepared data.
     limit : of validation slices, evenly spaced.
     output : the JSON file.
+    acquisition : see `unimri.physics.retrospective.reconstruct_slices`.
 
     Raises
     ------
@@ -62,6 +65,7 @@ def tune(
         "anatomy": anatomy,
         "slices": len(numbers),
         "metrics": metrics.model_dump(),
+        "acquisition": acquisition,
         "inputs": {"data": sha256(data / "manifest.csv"), "mask": sha256(mask)},
         "code": code_digest("unimri.classical.tuning"),
         "versions": versions("PyWavelets", "sigpy"),
@@ -82,7 +86,7 @@ def tune(
 
         def attempt(weight: float) -> None:
             reconstructor = classical_reconstructor(settings, weight)
-            tried[weight] = round(mean_psnr(reconstructor, slices, numbers, masks, metrics), 6)
+            tried[weight] = round(mean_psnr(reconstructor, slices, numbers, masks, metrics, acquisition), 6)
             bar.set_postfix_str(f"{weight:g}: {tried[weight]:.2f} dB")
             bar.update()
 
@@ -113,7 +117,12 @@ def _write(path: Path, tuned: Tuned) -> None:
 
 
 def mean_psnr(
-    reconstructor: Reconstructor, slices: SliceSet, numbers: NDArray[np.int64], masks: Masks, metrics: MetricSettings
+    reconstructor: Reconstructor,
+    slices: SliceSet,
+    numbers: NDArray[np.int64],
+    masks: Masks,
+    metrics: MetricSettings,
+    acquisition: AcquisitionSettings | None = None,
 ) -> float:
     """Mean PSNR in dB of slices, by their `numbers`.
 
@@ -124,7 +133,7 @@ def mean_psnr(
     found = []
     for batch in batches(numbers):
         truth = slices.batch(batch)
-        images = reconstruct_slices(reconstructor, truth, batch, masks)
+        images = reconstruct_slices(reconstructor, truth, batch, masks, acquisition=acquisition)
         if not np.isfinite(images).all():
             raise UnimriError("the reconstruction holds values that are not finite, so it has no PSNR")
         found += [psnr(one, image, metrics.data_range) for one, image in zip(truth, images, strict=True)]

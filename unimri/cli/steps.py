@@ -118,19 +118,22 @@ def reconstruct_test(
     tune: Annotated[list[str] | None, typer.Option(help="METHOD=FILE: a classical method to tune before.")] = None,
     classical: Annotated[str, typer.Option(help="Settings of the classical methods as JSON.")] = "{}",
     metrics: Annotated[str, typer.Option(help="Settings of the metrics, by which they are tuned, as JSON.")] = "{}",
+    acquisition: Annotated[str, typer.Option(help="What is drawn for the slices they are tuned on, as JSON.")] = "null",
 ) -> None:
     """Reconstruct the test split of an anatomy by every method and under every condition, and keep the images."""
     from unimri.classical.settings import ClassicalSettings
     from unimri.evaluation.reconstruct import reconstruct_test_split
     from unimri.evaluation.reconstructions import Reconstruction
     from unimri.metrics.base import MetricSettings
+    from unimri.physics.drawing import AcquisitionSettings
 
     settings = parse_settings(ClassicalSettings, classical, "--classical")
     psnr = parse_settings(MetricSettings, metrics, "--metrics")
+    drawn: AcquisitionSettings | None = parse_settings(AcquisitionSettings | None, acquisition, "--acquisition")
     for method, tuned in pairs(tune).items():
         from unimri.classical.tuning import tune as run
 
-        run(settings.of(method), anatomy, data, mask, psnr, settings.validation_slices, tuned)
+        run(settings.of(method), anatomy, data, mask, psnr, settings.validation_slices, tuned, drawn)
     reconstructions = parse_settings(list[Reconstruction], wanted.read(), "--wanted")
     reconstruct_test_split(anatomy, data, mask, reconstructions, output, checkpoints)
 

@@ -263,6 +263,7 @@ def _task(description: ModelDescription, settings: AdaptationSettings, slices: i
         network=description.settings["network"],
         budget=Budget(epochs=epochs, learning_rate=settings.learning_rate or own["learning_rate"]),
         optimisation=optimisation.model_copy(update={"steps_per_epoch": None, "precision": "auto"}),
+        acquisition=description.settings.get("acquisition"),
         seed=settings.seed,
         threads=settings.threads,
         device=settings.device,

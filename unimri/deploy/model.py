@@ -22,6 +22,8 @@ from unimri.physics.fourier import combine_coils, from_hybrid, lines, to_hybrid,
 from unimri.physics.mask import PHASE_AXES, PhaseEncoding
 from unimri.physics.masks import Masks, draw_masks
 from unimri.physics.phase import constant_phase
+from unimri.physics.sense import Encoding, Measurement
+from unimri.physics.sensitivities import estimate, lacks_calibration
 
 Array = TypeVar("Array", NDArray[Any], Tensor)
 
@@ -41,11 +43,14 @@ class Reconstruction:
 
     Attributes
     ----------
-    images : complex64 (slices, coils, rows, columns), on the input's own scale.
-    zero_filled : the same, without the network.
+    images : complex64 (slices, coils, rows, columns), on the input's own scale; with sensitivities one or two images,
+        (slices, sets, rows, columns), in the place of the coils'. Their root sum of squares is the magnitude.
+    zero_filled : of each coil, without the network.
     anatomy : whose ASPIN was used.
     choice : how it was chosen, where the model chose.
     acceleration : lines over lines kept.
+    coil_by_coil : why each coil was reconstructed by itself, in words; blank where sensitivities were used, or there is
+        one coil.
     """
 
     images: Tensor
@@ -53,6 +58,7 @@ class Reconstruction:
     anatomy: str
     choice: Choice | None
     acceleration: float
+    coil_by_coil: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,12 +69,14 @@ class Prepared:
     ----------
     anatomy : whose ASPIN is used.
     choice : how it was chosen, where the model chose.
-    scale : largest intensity of each coil, (coils, 1, 1).
+    scale : largest intensity of each coil, (coils, 1, 1); with sensitivities that of all together, (1, 1, 1).
+    coil_by_coil : as of `Reconstruction`.
     """
 
     anatomy: str
     choice: Choice | None
     scale: Tensor
+    coil_by_coil: str
 
 
 class Model:
@@ -200,13 +208,14 @@ class Model:
         anatomy : one of `anatomies`, or "auto"; may be left out where the model has one alone.
         axis : which lines phase encoding steps through, "columns" or "rows"; None: told by the mask, or as in training.
         fallback : the anatomy to use where "auto" finds that the input is like none; None: that is an error.
-        magnitude : give the magnitude, of several coils the root sum of squares; else each coil's complex image.
+        magnitude : give the magnitude; else complex images: of several coils one or two images where sensitivities were
+            found, (slices, sets, rows, columns), and one of each coil where they were not.
         progress : called with how many slices are done, after each batch.
 
         Returns
         -------
-        float32 (rows, columns) or (slices, rows, columns), or complex64 of `kspace`'s shape, on the input's own scale;
-        NumPy for NumPy, a tensor on the input's device for a tensor.
+        float32 (rows, columns) or (slices, rows, columns), or complex64 with as many axes as `kspace`, on the input's
+        own scale; NumPy for NumPy, a tensor on the input's device for a tensor.
 
         Raises
         ------
@@ -234,10 +243,13 @@ class Model:
     ) -> Reconstruction:
         """Reconstruct one volume that has been brought into shape; parameters and errors as `reconstruct`."""
         prepared = self.prepare_volume(given, anatomy, fallback=fallback)
-        images, zero_filled = (torch.empty(given.kspace.shape, dtype=torch.complex64) for _ in range(2))
-        for part, own, before in self.reconstruct_parts(given, prepared, progress=progress):
-            images[part], zero_filled[part] = own, before
-        return Reconstruction(images, zero_filled, prepared.anatomy, prepared.choice, given.acceleration)
+        parts = list(self.reconstruct_parts(given, prepared, progress=progress))
+        images, zero_filled = (torch.cat(own) for own in zip(*(part[1:] for part in parts), strict=True))
+        if images.shape[1] == 2 and not prepared.coil_by_coil and not images[:, 1].any():
+            images = images[:, :1]
+        return Reconstruction(
+            images, zero_filled, prepared.anatomy, prepared.choice, given.acceleration, prepared.coil_by_coil
+        )
 
     @torch.no_grad()
     def prepare_volume(self, given: Acquisition, anatomy: str | None = None, fallback: str | None = None) -> "Prepared":
@@ -254,11 +266,15 @@ class Model:
                 raise UnimriError(f"anatomy: {choice.unlike}; name one of {', '.join(self.anatomies)}, or a fallback")
             anatomy = fallback if choice.unlike else choice.anatomy
         name = self.checked_anatomy(anatomy)
-        peaks = torch.zeros(given.kspace.shape[1])
+        coil_by_coil = lacks_calibration(given.mask)
+        together = given.kspace.shape[1] > 1 and not coil_by_coil
+        peaks = torch.zeros(1 if together else given.kspace.shape[1])
         # In place: small tensors between large ones, one a batch, would keep the memory of all from being used again.
         for _, before in _zero_filled(given):
-            torch.maximum(peaks, before.abs().amax((0, 2, 3)), out=peaks)
-        return Prepared(name, choice, estimated_scale(peaks, self.description.anatomies[name].scale_factor))
+            magnitudes = combine_coils(before).unsqueeze(1) if together else before.abs()
+            torch.maximum(peaks, magnitudes.amax((0, 2, 3)), out=peaks)
+        scale = estimated_scale(peaks, self.description.anatomies[name].scale_factor)
+        return Prepared(name, choice, scale, coil_by_coil if given.kspace.shape[1] > 1 else "")
 
     @torch.no_grad()
     def reconstruct_parts(
@@ -266,12 +282,16 @@ class Model:
     ) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Reconstruct a volume a few slices at a time: memory does not grow with their number.
 
-        Gives which slices they are, their images and their zero-filled images: complex64 (b, coils, rows, columns), on
-        the input's own scale.
+        Gives which slices they are, their images and their zero-filled images, of each coil: complex64 (b, coils, rows,
+        columns), on the input's own scale. With sensitivities the images are two sets, (b, 2, rows, columns), the second
+        zero where one explains the coils.
         """
+        coils, rows, columns = given.kspace.shape[1:]
+        if coils > 1 and not prepared.coil_by_coil:
+            yield from self._with_sensitivities(given, prepared, progress)
+            return
         axis, scale, name = PHASE_AXES[given.axis], prepared.scale, prepared.anatomy
         sampled = lines(torch.from_numpy(given.mask), axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
-        coils, rows, columns = given.kspace.shape[1:]
         step = max(1, _PIXELS // (rows * columns))
         for part, zero_filled in _zero_filled(given):
             images = torch.empty_like(zero_filled)
@@ -291,6 +311,30 @@ class Model:
                 images[numbers, of_coils] = image.cpu() * (phase * own)
                 if progress is not None:
                     progress(part.start + numbers[-1] + (of_coils[-1] == coils - 1))
+            yield part, images, zero_filled
+
+    def _with_sensitivities(
+        self, given: Acquisition, prepared: "Prepared", progress: Callable[[int], object] | None
+    ) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """`reconstruct_parts` of several coils whose calibration lines tell their sensitivities, slice by slice."""
+        axis, scale = PHASE_AXES[given.axis], prepared.scale
+        for part, zero_filled in _zero_filled(given):
+            images = torch.zeros(len(zero_filled), 2, *zero_filled.shape[2:], dtype=torch.complex64)
+            for number, filled in enumerate(zero_filled / scale):  # (coils, rows, columns)
+                mask = torch.from_numpy(given.mask[part.start + number if len(given.mask) > 1 else 0])
+                maps = estimate(to_kspace(filled), mask, given.axis).maps
+                assert maps is not None
+                encoding = Encoding(lines(mask[None], axis).to(self.device), axis, maps[None].to(self.device))
+                kspace = to_hybrid(filled[None].to(self.device), axis) * encoding.sampled.unsqueeze(1)
+                image = encoding.adjoint(kspace)  # (1, sets, rows, columns)
+                # One for both sets, whose coils share their phase.
+                phase = constant_phase(image[:, :1])
+                back = phase.conj()
+                measured = Measurement(image * back, kspace * back, *encoding)
+                image, _ = self.network.reconstruct(measured, prepared.anatomy)
+                images[number, : len(maps)] = (image[0] * phase[0]).cpu() * scale
+                if progress is not None:
+                    progress(part.start + number + 1)
             yield part, images, zero_filled
 
     def checked_anatomy(self, anatomy: str | None) -> str:

@@ -22,6 +22,7 @@ from unimri.models.folder import ABOUT, WEIGHTS, aspin_path, check_inputs, inser
 from unimri.models.registry import conditioning_module
 from unimri.physics.masks import Masks, load_masks
 from unimri.physics.retrospective import Reconstructor, batches, reconstruct_slices, zero_filling
+from unimri.physics.sense import Measurement
 
 
 def reconstruct_test_split(
@@ -90,7 +91,8 @@ def reconstruct_test_split(
                 # Volume by volume where they are whole: no batch has slices of two.
                 parts = [own for _, _, own in slices.volumes()] if one.slices is None else [numbers[number]]
                 for batch in (batch for part in parts for batch in batches(part)):
-                    found = reconstruct_slices(reconstructor, slices.batch(batch), batch, masks[number], one.noise)
+                    truth = slices.batch(batch)
+                    found = reconstruct_slices(reconstructor, truth, batch, masks[number], one.noise, one.acquisition)
                     datasets[number][done : done + len(batch)] = found
                     done += len(batch)
                     bar.update(len(batch))
@@ -102,8 +104,8 @@ def reconstruct_test_split(
 def network_reconstructor(network: D5C5, anatomy: str) -> Reconstructor:
     """A network with one anatomy's ASPIN, where it has ASPIN."""
 
-    def reconstruct(zero_filled: Tensor, measured: Tensor, sampled: Tensor, axis: int) -> Tensor:
-        image, _ = network(zero_filled, measured, sampled, axis, anatomy)
+    def reconstruct(given: Measurement) -> Tensor:
+        image, _ = network.reconstruct(given, anatomy)
         return image
 
     return reconstruct

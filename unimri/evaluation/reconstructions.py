@@ -23,6 +23,7 @@ from unimri.core.errors import UnimriError, unwritable
 from unimri.core.hdf5 import hdf5_file, writing_hdf5
 from unimri.core.settings import Settings, parse_settings
 from unimri.data.store import SliceSet, evenly_spaced
+from unimri.physics.drawing import AcquisitionSettings
 from unimri.physics.masks import Masks, MaskSettings, draw_masks
 
 # Slices that are copied at a time.
@@ -61,7 +62,7 @@ class Reconstruction(Settings):
     aspin : file of the ASPIN that is applied, where that is not the anatomy's own in the model's folder.
     added : new anatomies whose ASPINs the network holds beside that of the slices.
     mask : that slices are undersampled with; None for that of the trainings.
-    noise : see `unimri.physics.retrospective.reconstruct_slices`.
+    noise, acquisition : see `unimri.physics.retrospective.reconstruct_slices`.
     slices : at most so many, evenly spaced; None for all.
     before : the method whose reconstruction as trained, with the same seed, scores compare this one with, pixel by
         pixel.
@@ -75,6 +76,7 @@ class Reconstruction(Settings):
     added: tuple[str, ...] = ()
     mask: OtherMasks | None = None
     noise: float = Field(0.0, ge=0)
+    acquisition: AcquisitionSettings | None = None
     slices: int | None = Field(None, ge=1)
     before: str | None = None
 

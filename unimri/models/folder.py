@@ -180,7 +180,8 @@ def load_model(folder: Path, anatomies: Iterable[str] | None = None) -> D5C5:
         raise UnimriError(f"{folder / ABOUT}: its network cannot be built ({fault}); train it again") from None
     tensors, _ = load_tensors(path, {name: list(tensor.shape) for name, tensor in wanted.items()})
     network = D5C5(settings, conditioning)
-    own = {name if name.startswith("blocks.") else f"conditioning.{name}": tensor for name, tensor in tensors.items()}
+    ours = ("blocks.", "consistency.")
+    own = {name if name.startswith(ours) else f"conditioning.{name}": tensor for name, tensor in tensors.items()}
     _load(network, own, path)
     if network.conditioning.adaptable:
         for anatomy in list_anatomies(folder) if anatomies is None else anatomies:

@@ -1,12 +1,22 @@
-"""Coils and phase that are drawn, for slices of which only the magnitude is known. Smooth, as receivers' are.
+"""Coils, phase and noise that are drawn, for slices of which only the magnitude is known. Smooth, as receivers' are.
 
 Few numbers are drawn, with NumPy; fields are made of them on the device that wants them.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from unimri.physics.drawing import AcquisitionSettings
+from unimri.physics.fourier import from_hybrid, to_hybrid
+from unimri.physics.phase import constant_phase
+from unimri.physics.sense import Encoding, Measurement
+
+# Orders of the waves of a slice's phase.
+_ORDERS = (1, 2, 3)
 
 
 def draw_sensitivities(
@@ -66,6 +76,59 @@ def draw_phase(
     rows, columns = (torch.exp(0.5j * np.pi * place.reshape(-1, 1) * numbers) for place in _places(size, device))
     waves = (rows @ amplitudes @ columns.T).real
     return waves * (strength / waves.square().mean().sqrt().clamp_min(1e-9))
+
+
+def draw_measurement(
+    settings: AcquisitionSettings,
+    slices: Tensor,
+    sampled: Tensor,
+    axis: int,
+    keys: Sequence[Sequence[int]],
+    coils: int,
+    noise: float = 0.0,
+) -> tuple[Tensor, Measurement]:
+    """Give slices phase and coils, and measure them with noise.
+
+    Parameters
+    ----------
+    slices : magnitudes, float32 (B, H, W), on the device that computes.
+    sampled : bool, from `unimri.physics.fourier.lines`.
+    axis : phase-encoding axis, -1 or -2.
+    keys : as of `cut`.
+    coils : how many.
+    noise : standard deviation of further noise.
+
+    Returns
+    -------
+    The truth, complex64 (B, H, W), of several coils (B, 1, H, W); and what was measured of it. Both have lost the
+    constant phase of the zero-filled image, as scans do before they are reconstructed.
+    """
+    device, size = slices.device, (slices.shape[-2], slices.shape[-1])
+    phases, maps, noises, levels = [], [], [], []
+    for key in keys:
+        rng = np.random.default_rng([*key, 2])
+        strength = settings.phase * rng.random()
+        phases.append(draw_phase(rng, size, int(rng.choice(_ORDERS)), strength, device))
+        levels.append(float(np.hypot(settings.noise * rng.random(), noise)))
+        generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
+        shape = (coils, *size)
+        noises.append(torch.randn(shape, generator=generator, device=device, dtype=torch.complex64) * 2**0.5)
+        if coils > 1:
+            maps.append(draw_sensitivities(rng, coils, size, device))
+    level = torch.tensor(levels, device=device)
+    added = level[:, None, None, None] * torch.stack(noises)  # (B, coils, H, W)
+    truth = torch.polar(slices, torch.stack(phases))
+    if coils == 1:
+        kspace = (to_hybrid(truth, axis) + added[:, 0]) * sampled
+        zero_filled, sensitivities = from_hybrid(kspace, axis), None
+    else:
+        truth, sensitivities = truth.unsqueeze(1), torch.stack(maps).unsqueeze(1)  # (B, 1, H, W), (B, 1, coils, H, W)
+        encoding = Encoding(sampled, axis, sensitivities)
+        kspace = encoding.forward(truth) + added * sampled.unsqueeze(1)
+        zero_filled = encoding.adjoint(kspace)
+    back = constant_phase(zero_filled).conj()
+    measured = Measurement(zero_filled * back, kspace * back, sampled, axis, sensitivities, level)
+    return truth * back, measured
 
 
 def _places(size: tuple[int, int], device: torch.device | str) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,7 @@ class Method:
     teachers : key of the row whose networks, one a base anatomy, it is distilled from; `recipe` has their conditioning.
     universal : the network holds numbers of each anatomy (its conditioning's), and S4 adds those of new ones.
     folder : of its models, below sampling and seed; the key when empty.
+    one_coil : of a classical one that knows of one coil alone, without phase or with its own.
     curves : panel of the figure of training curves that it stands in.
     as_long_as : key of the budget whose number of epochs it must have, for the comparison to be fair.
     with_all : of a row of `ADAPTATIONS`: key of the method of Table 1 that it is, when it learns from all patients.
@@ -51,6 +52,7 @@ class Method:
     teachers: str | None = None
     universal: bool = False
     folder: str = ""
+    one_coil: bool = False
     curves: str = ""
     as_long_as: str | None = None
     with_all: str | None = None
@@ -79,24 +81,46 @@ METHODS = (
         "Conjugate filling",
         "classical",
         "lines filled in by k(-f) = conj k(f), which images without phase have; nothing is tuned",
+        one_coil=True,
     ),
     Method(
         "total_variation",
         "Total variation",
         "classical",
         "compressed sensing with an isotropic total variation penalty, its weight tuned on validation",
+        one_coil=True,
     ),
     Method(
         "total_variation_real",
         "Total variation, real",
         "classical",
         "total variation of an image that has to be real, whose lines tell their opposite ones",
+        one_coil=True,
     ),
     Method(
         "wavelet",
         "Wavelet",
         "classical",
         "compressed sensing with an L1 penalty on wavelet coefficients, its weight tuned on validation",
+        one_coil=True,
+    ),
+    Method(
+        "cg_sense",
+        "CG-SENSE",
+        "classical",
+        "parallel imaging by conjugate gradients, its weight tuned on validation",
+    ),
+    Method(
+        "wavelet_sense",
+        "L1-wavelet SENSE",
+        "classical",
+        "parallel imaging with an L1 penalty on wavelet coefficients, its weight tuned on validation",
+    ),
+    Method(
+        "total_variation_sense",
+        "TV SENSE",
+        "classical",
+        "parallel imaging with a total variation penalty, its weight tuned on validation",
     ),
     # S1: the base anatomies' networks are the teachers; also each new anatomy's own.
     Method("independent", "Independent", budget="independent", learns_from="each", curves="S1, Independent"),

@@ -6,16 +6,15 @@ Checkpoints are named after the fingerprint.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from unimri.core.machine import choose_device, computes_in_bfloat16
 from unimri.core.provenance import code_digest
 from unimri.core.settings import Settings
 from unimri.models.registry import ConditioningName, NetworkSettings, conditioning_module
-from unimri.physics.mask import Acceleration
-from unimri.physics.masks import MaskSettings
+from unimri.physics.drawing import AcquisitionSettings
 
 LoggerName = Literal["tensorboard", "mlflow", "wandb"]
 
@@ -53,49 +52,6 @@ class Optimisation(Settings):
     validation_slices: int | None = Field(
         None, ge=1, description="validate on this many slices of an anatomy, evenly spaced; null: on all"
     )
-
-
-class AcquisitionSettings(Settings):
-    """What trainings draw for slices of which only the magnitude is known. None of it is the paper.
-
-    With any of it, a slice's k-space is what coils would have measured of the slice with a phase, with noise.
-    """
-
-    coils: list[Annotated[int, Field(ge=1, le=64)]] = Field(
-        [1],
-        min_length=1,
-        description="how many coils, of which one number is drawn for a batch; validation has the most",
-    )
-    phase: float = Field(
-        0, ge=0, le=10, description="largest root mean square of a slice's smooth phase, in radians; drawn up to it"
-    )
-    noise: float = Field(
-        0,
-        ge=0,
-        le=1,
-        description="largest standard deviation of complex noise in k-space, of real and imaginary part each, on the "
-        "slices' scale of [0, 1]; drawn up to it",
-    )
-    patch: int | None = Field(
-        None,
-        ge=8,
-        description="train on patches of so many pixels, turned and mirrored at random, half of them of slices of half "
-        "the size; null: whole slices",
-    )
-    masks: list[MaskSettings] = Field(
-        [], description="train with masks of these kinds, drawn for each slice; none: with the experiment's own"
-    )
-    accelerations: tuple[Acceleration, Acceleration] = Field(
-        (2, 8), description="smallest and largest acceleration of those `masks`"
-    )
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.accelerations[0] > self.accelerations[1]:
-            raise ValueError(f"accelerations: {list(self.accelerations)} falls; give the smaller one first")
-        if self.patch is not None and not self.masks:
-            raise ValueError("masks: empty; patches need masks of their own size, so name their kinds")
-        return self
 
 
 class Distillation(Settings):

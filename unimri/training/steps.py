@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unimri.data.store import SliceSet, evenly_spaced
+from unimri.physics.coils import draw_measurement
+from unimri.physics.drawing import cut, draw_masks
 from unimri.physics.fourier import PHASE_AXES, lines, undersample
 from unimri.physics.masks import Masks
 from unimri.physics.sense import Measurement
-from unimri.training.acquisitions import cut, draw_masks, draw_measurement
 from unimri.training.distributed import ProcessGroup
 from unimri.training.settings import TrainingTask
 

@@ -330,7 +330,7 @@ class PlannedReconstructions:
             for how, patients, new in plan.few():
                 if new == self._anatomy:
                     model, aspin, files = plan.few_model(how, patients, self._sampling, seed, new)
-                    yield _reconstruction(f"{how}/{patients}", seed, AS_TRAINED, model, aspin=aspin), files
+                    yield self._reconstruction(f"{how}/{patients}", seed, AS_TRAINED, model, aspin=aspin), files
 
     def _robustness(self, seed: str) -> Iterator[tuple[Reconstruction, list[str]]]:
         """Under other masks and with noise. Of a method that Table 1 does not have, as trained too."""
@@ -356,7 +356,7 @@ class PlannedReconstructions:
             if other != self._anatomy:
                 files = plan.model_files(PROPOSED, self._sampling, seed, other)
                 how = {"aspin": f"{model}/aspin/{other}.safetensors", "slices": plan.config.studies.slices}
-                yield _reconstruction(PROPOSED, seed, with_aspin_of(other), model, **how), files
+                yield self._reconstruction(PROPOSED, seed, with_aspin_of(other), model, **how), files
 
     def _forgetting(self, seed: str) -> Iterator[tuple[Reconstruction, list[str]]]:
         """A base anatomy after new ones were learnt: by S4, and by fine-tuning the whole network."""
@@ -368,24 +368,23 @@ class PlannedReconstructions:
             if f"{how}/{patients}" == FINETUNED:
                 model, _, _ = plan.few_model(how, patients, self._sampling, seed, new)
                 own = ("model.safetensors", "model.json", f"aspin/{self._anatomy}.safetensors")
-                one = _reconstruction(FINETUNED, seed, after_learning(new), model, before=PROPOSED)
+                one = self._reconstruction(FINETUNED, seed, after_learning(new), model, before=PROPOSED)
                 yield one, [f"{model}/{file}" for file in own]
 
     def _of_method(self, method: str, seed: str, condition: str, **how: Any) -> tuple[Reconstruction, list[str]]:
         place = (method, self._sampling, seed, self._anatomy)
         model, files = self._plan.model(*place), self._plan.model_files(*place)
-        return _reconstruction(method, seed, condition, model, **how), files
+        return self._reconstruction(method, seed, condition, model, **how), files
+
+    def _reconstruction(self, method: str, seed: str, condition: str, model: str | None, **how: Any) -> Reconstruction:
+        """The reconstruction, of paths as text."""
+        named = {"method": method, "seed": seed, "condition": condition, "model": model}
+        return Reconstruction.model_validate(named | {"acquisition": self._plan.config.acquisition} | how)
 
 
 def _shown(path: Path) -> str:
     """A path that leads nowhere, with where it starts."""
     return str(path) if path.is_absolute() else f"{path} (in {Path.cwd()})"
-
-
-def _reconstruction(method: str, seed: str, condition: str, model: str | None, **how: Any) -> Reconstruction:
-    """The reconstruction, of paths as text."""
-    named = {"method": method, "seed": seed, "condition": condition, "model": model}
-    return Reconstruction.model_validate(named | how)
 
 
 def _size(path: str) -> int:

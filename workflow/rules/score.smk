@@ -42,6 +42,7 @@ rule reconstruct:
         ],
         classical=plan.classical(),
         metrics=plan.tuning_metrics(),
+        acquisition=as_json(plan.config.acquisition),
         checkpoints=f"{CHECKPOINTS}/reconstructions-{{sampling}}-{{anatomy}}",
         code=code(
             "unimri.evaluation.reconstruct",
@@ -52,7 +53,8 @@ rule reconstruct:
     shell:
         "python -m unimri.cli reconstruct-test {wildcards.anatomy} {params.data:q} {input.mask:q}"
         " --output {output.images:q} --checkpoints {params.checkpoints:q} {params.tune:q}"
-        " --classical {params.classical:q} --metrics {params.metrics:q} <<< {params.wanted:q} > {log:q} 2>&1"
+        " --classical {params.classical:q} --metrics {params.metrics:q}"
+        " --acquisition {params.acquisition:q} <<< {params.wanted:q} > {log:q} 2>&1"
 
 
 rule score:
