@@ -44,6 +44,8 @@ class DataConsistency(nn.Module):
         if given.sensitivities is not None:
             weight = torch.zeros(1, device=image.device) if weight is None else weight
             encoding = Encoding(sampled, axis, given.sensitivities)
+            # Where no coil sees anything there is no object: nothing measured would take out what a block put there.
+            image = image * encoding.support
             return solve(encoding, given.zero_filled, image, weight.to(image.device), self.settings.steps)
         if weight is None:
             return enforce_consistency(image, given.kspace, sampled, axis)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -17,6 +18,9 @@ from unimri.physics.sense import Encoding, Measurement
 
 # Orders of the waves of a slice's phase.
 _ORDERS = (1, 2, 3)
+
+# How many slices' sensitivities end with the object, as estimated ones do, and what is taken for background then.
+_CUT_OFF, _DARK = 0.75, 0.04
 
 
 def draw_sensitivities(
@@ -100,21 +104,23 @@ def draw_measurement(
 
     Returns
     -------
-    The truth, complex64 (B, H, W), of several coils (B, 1, H, W); and what was measured of it. Both have lost the
+    The truth, complex64 (B, H, W), of several coils (B, 1, H, W), zero where no coil sees anything; and what was measured of it. Both have lost the
     constant phase of the zero-filled image, as scans do before they are reconstructed.
     """
     device, size = slices.device, (slices.shape[-2], slices.shape[-1])
     phases, maps, noises, levels = [], [], [], []
-    for key in keys:
+    for key, slice_ in zip(keys, slices, strict=True):
         rng = np.random.default_rng([*key, 2])
         strength = settings.phase * rng.random()
         phases.append(draw_phase(rng, size, int(rng.choice(_ORDERS)), strength, device))
-        levels.append(float(np.hypot(settings.noise * rng.random(), noise)))
+        # Squared, since most scans have little.
+        levels.append(float(np.hypot(settings.noise * rng.random() ** 2, noise)))
         generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
         shape = (coils, *size)
         noises.append(torch.randn(shape, generator=generator, device=device, dtype=torch.complex64) * 2**0.5)
         if coils > 1:
-            maps.append(draw_sensitivities(rng, coils, size, device))
+            seen = _support(slice_) if rng.random() < _CUT_OFF else 1
+            maps.append(draw_sensitivities(rng, coils, size, device) * seen)
     level = torch.tensor(levels, device=device)
     added = level[:, None, None, None] * torch.stack(noises)  # (B, coils, H, W)
     truth = torch.polar(slices, torch.stack(phases))
@@ -122,13 +128,21 @@ def draw_measurement(
         kspace = (to_hybrid(truth, axis) + added[:, 0]) * sampled
         zero_filled, sensitivities = from_hybrid(kspace, axis), None
     else:
-        truth, sensitivities = truth.unsqueeze(1), torch.stack(maps).unsqueeze(1)  # (B, 1, H, W), (B, 1, coils, H, W)
+        sensitivities = torch.stack(maps).unsqueeze(1)  # (B, 1, coils, H, W)
         encoding = Encoding(sampled, axis, sensitivities)
+        truth = truth.unsqueeze(1) * encoding.support
         kspace = encoding.forward(truth) + added * sampled.unsqueeze(1)
         zero_filled = encoding.adjoint(kspace)
     back = constant_phase(zero_filled).conj()
     measured = Measurement(zero_filled * back, kspace * back, sampled, axis, sensitivities, level)
     return truth * back, measured
+
+
+def _support(slice_: Tensor) -> Tensor:
+    """Where maps that are estimated see the object: bool (H, W), with some of the background around it."""
+    width = max(slice_.shape) // 24 * 2 + 1
+    blurred = F.avg_pool2d(slice_[None], width, 1, width // 2, count_include_pad=False)[0]
+    return blurred > _DARK * slice_.max()
 
 
 def _places(size: tuple[int, int], device: torch.device | str) -> tuple[Tensor, Tensor]:

@@ -42,6 +42,11 @@ class Encoding(NamedTuple):
         """A^H A, (B, sets, H, W)."""
         return self.adjoint(to_hybrid(self._coil_images(images), self.axis))
 
+    @property
+    def support(self) -> Tensor:
+        """Where some coil sees something: bool (B, sets, H, W)."""
+        return (self.sensitivities != 0).any(2)
+
     def _coil_images(self, images: Tensor) -> Tensor:
         return (self.sensitivities * images.unsqueeze(2)).sum(1)
 
