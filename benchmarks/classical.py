@@ -28,6 +28,7 @@ from unimri.models.cascade import D5C5
 from unimri.models.settings import CascadeSettings
 from unimri.physics.fourier import lines, undersample
 from unimri.physics.masks import Gaussian1D, draw_masks, load_masks
+from unimri.physics.sense import Measurement
 
 BATCH = 8
 METHODS = (TotalVariation(), Wavelet())
@@ -45,7 +46,7 @@ def costs(size: int, rounds: int) -> pd.Series:
     for _ in range(rounds + 1):  # the first compiles, and is seldom the fastest
         for name, run in runs.items():
             start = time.process_time()
-            run(zero_filled, measured, sampled, -1)
+            run(Measurement(zero_filled, measured, sampled, -1))
             fastest[name] = min(fastest[name], (time.process_time() - start) / BATCH * 1e3)
     return pd.Series(fastest)
 

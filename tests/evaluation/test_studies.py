@@ -184,9 +184,9 @@ def test_noise_has_its_deviation_is_the_same_for_every_method_and_only_on_sample
     masks = load_masks(study / "2x.npz")
     seen = []
 
-    def recorder(zero_filled, measured, sampled, axis):
-        seen.append((measured, sampled))
-        return zero_filled
+    def recorder(given):
+        seen.append((given.kspace, given.sampled))
+        return given.zero_filled
 
     numbers = np.arange(len(slices))
     for noise, part in ((0.0, numbers), (0.25, numbers), (0.25, numbers[1:])):

@@ -7,7 +7,7 @@ import torch
 from sigpy.mri.linop import Sense
 from torch import Tensor
 
-from unimri.physics.coils import draw_phase, draw_sensitivities
+from unimri.physics.coils import draw_sensitivities
 from unimri.physics.fourier import enforce_consistency, lines, undersample
 from unimri.physics.sense import Encoding, soft_consistency, solve
 
@@ -133,18 +133,3 @@ def test_a_slice_that_is_empty_or_solved_stays() -> None:
     found = solve(encoding, right, image, torch.tensor([0.1]), 8)
     assert found.isfinite().all()
     torch.testing.assert_close(found, image, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("coils", [1, 2, 7, 32])
-def test_drawn_sensitivities_are_smooth_and_have_the_norm_one(coils: int) -> None:
-    maps = draw_sensitivities(np.random.default_rng(3), coils, (31, 40))
-    torch.testing.assert_close(maps.abs().square().sum(0), torch.ones(31, 40))
-    assert (maps[:, 1:] - maps[:, :-1]).abs().max() < 0.6
-    again = draw_sensitivities(np.random.default_rng(3), coils, (31, 40))
-    assert torch.equal(maps, again)
-
-
-def test_drawn_phase_has_its_strength() -> None:
-    phase = draw_phase(np.random.default_rng(1), (33, 20), 2, 0.7)
-    assert float(phase.square().mean().sqrt()) == pytest.approx(0.7, rel=1e-4)
-    assert float(draw_phase(np.random.default_rng(1), (8, 8), 3, 0.0).abs().max()) == 0

@@ -283,8 +283,8 @@ class Model:
         """Reconstruct a volume a few slices at a time: memory does not grow with their number.
 
         Gives which slices they are, their images and their zero-filled images, of each coil: complex64 (b, coils, rows,
-        columns), on the input's own scale. With sensitivities the images are two sets, (b, 2, rows, columns), the second
-        zero where one explains the coils.
+        columns), on the input's own scale. With sensitivities the images are two sets, (b, 2, rows, columns), the
+        second zero where one explains the coils.
         """
         coils, rows, columns = given.kspace.shape[1:]
         if coils > 1 and not prepared.coil_by_coil:

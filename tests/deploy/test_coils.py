@@ -1,0 +1,110 @@
+"""K-space of several coils through the front door: with sensitivities from its calibration lines, or coil by coil."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import unimri
+from unimri.deploy.model import Model
+from unimri.models.settings import CascadeSettings
+from unimri.physics.acquisition import acquisition
+from unimri.physics.coils import draw_phase, draw_sensitivities
+from unimri.physics.fourier import combine_coils, to_kspace
+
+SLICES, COILS, ROWS, COLUMNS = 2, 6, 48, 40
+
+
+@pytest.fixture
+def model(model_of: Callable[[CascadeSettings], Path]) -> Model:
+    """Starts as the identity: what it gives is CG-SENSE's."""
+    consistency = {"weight": 0.01, "steps": 12}
+    settings = CascadeSettings.model_validate(
+        {"cascades": 2, "convolutions": 3, "width": 4, "consistency": consistency}
+    )
+    return unimri.load(model_of(settings))
+
+
+@pytest.fixture
+def scan() -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
+    """K-space of a disc with structure, a phase and six coils; and its magnitude."""
+    rng = np.random.default_rng(2)
+    rows, columns = np.mgrid[-1 : 1 : ROWS * 1j, -1 : 1 : COLUMNS * 1j]
+    inside = rows**2 + columns**2 < 0.6
+    truth = np.stack([inside * (1 + 0.5 * np.sin(9 * rows + number) * np.cos(7 * columns)) for number in range(SLICES)])
+    maps = draw_sensitivities(rng, COILS, (ROWS, COLUMNS))
+    images = torch.from_numpy(truth).float() * torch.exp(1j * draw_phase(rng, (ROWS, COLUMNS), 2, 1.0))
+    kspace = to_kspace(images[:, None] * maps * 900).numpy()
+    return kspace, (truth * 900).astype(np.float32)
+
+
+def mask(length: int, calibration: int) -> NDArray[np.bool_]:
+    kept = np.zeros(length, bool)
+    kept[::3] = True
+    first = length // 2 - calibration // 2
+    kept[first - 3 : first + calibration + 3] = False
+    kept[first : first + calibration] = True
+    return kept
+
+
+def error(image: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(image - truth) / np.linalg.norm(truth))
+
+
+@pytest.mark.parametrize("axis", ["columns", "rows"])
+def test_coils_unfold_what_zero_filling_leaves(model: Model, scan, axis: str) -> None:
+    kspace, truth = scan
+    kept = mask(COLUMNS if axis == "columns" else ROWS, 12)
+    lines = kept if axis == "columns" else kept[:, None]
+    given = kspace * lines
+    found = model.reconstruct(given, kept, "brain", axis)
+    assert found.shape == truth.shape
+    assert error(found, truth) < 0.05 < 0.1 < error(model.zero_fill(given), truth)
+
+
+def test_a_constant_phase_means_nothing(model: Model, scan) -> None:
+    kspace, _ = scan
+    kept = mask(COLUMNS, 12)
+    expected = model.reconstruct(kspace * kept, kept, "brain")
+    for angle in (0.3, 1.6, 3.0):
+        turned = model.reconstruct(kspace * kept * np.complex64(np.exp(1j * angle)), kept, "brain")
+        np.testing.assert_allclose(turned, expected, atol=1e-4 * expected.max())
+
+
+def test_the_scale_of_k_space_is_the_images(model: Model, scan) -> None:
+    kspace, _ = scan
+    kept = mask(COLUMNS, 12)
+    expected = model.reconstruct(kspace * kept, kept, "brain")
+    found = model.reconstruct(kspace * kept * np.float32(1e-5), kept, "brain") * 1e5
+    np.testing.assert_allclose(found, expected, atol=1e-3 * expected.max())
+
+
+def test_too_few_calibration_lines_are_said_and_coils_are_images_of_their_own(model: Model, scan) -> None:
+    kspace, _ = scan
+    kept = mask(COLUMNS, 4)
+    found = model.reconstruct_volume(acquisition(kspace * kept, kept, "columns", "columns"), "brain")
+    assert found.coil_by_coil == "4 calibration lines were measured and 8 are needed: coil by coil"
+    assert found.images.shape == kspace.shape
+    alone = [model.reconstruct(kspace[:, coil] * kept, kept, "brain") for coil in range(COILS)]
+    together = combine_coils(found.images).numpy()
+    expected = np.sqrt(np.square(np.stack(alone), dtype=np.float64).sum(0))
+    np.testing.assert_allclose(together, expected, atol=1e-3 * together.max())
+
+
+def test_complex_images_are_combined_ones(model: Model, scan) -> None:
+    kspace, truth = scan
+    kept = mask(COLUMNS, 12)
+    found = model.reconstruct(kspace * kept, kept, "brain", magnitude=False)
+    assert found.shape == (SLICES, 1, ROWS, COLUMNS)
+    assert error(np.abs(found[:, 0]), truth) < 0.05
+    assert np.abs(np.angle(found[:, 0][truth > 0])).max() > 0.5
+
+
+def test_masks_of_slices_may_differ(model: Model, scan) -> None:
+    kspace, truth = scan
+    both = np.stack([mask(COLUMNS, 12), np.roll(mask(COLUMNS, 12), 0) | (np.arange(COLUMNS) % 5 == 0)])
+    found = model.reconstruct(kspace * both[:, None, None], both, "brain")
+    assert error(found, truth) < 0.05
