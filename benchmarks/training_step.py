@@ -1,4 +1,4 @@
-"""A training step of each kind, and reconstruction, against D5C5 as reference practice writes it.
+"""A training step of each kind, of several coils too, and reconstruction, against D5C5 as reference practice has it.
 
 Each contender has a process of its own, because how a process keeps its memory is part of what is compared; they take
 their steps in turn. Ratios are of medians, and of the fastest steps. All are float32 but with `--precision bfloat16`,
@@ -21,8 +21,10 @@ from torch.utils.data import DataLoader
 
 from unimri.core.machine import keep_freed_memory
 from unimri.models.cascade import D5C5
-from unimri.models.settings import CascadeSettings
+from unimri.models.settings import CascadeSettings, ConsistencySettings
+from unimri.physics.coils import draw_sensitivities
 from unimri.physics.fourier import undersample
+from unimri.physics.sense import Encoding, Measurement
 from unimri.training.distillation import attention_transfer
 from unimri.training.steps import mean_absolute_error
 
@@ -33,9 +35,11 @@ CONTENDERS = (
     "plain training",
     "universal training",
     "S3 training",
+    "coils training",
     "reference inference",
     "plain inference",
     "universal inference",
+    "coils inference",
 )
 RATIOS = (
     ("universal training", "plain training", "target: at most 1.15"),
@@ -43,6 +47,8 @@ RATIOS = (
     ("reference training", "plain training", "target: at least 2"),
     ("reference inference", "plain inference", "target: at least 2"),
     ("reference training", "universal training", ""),
+    ("coils training", "plain training", "target: at most 2.5"),
+    ("coils inference", "plain inference", ""),
 )
 
 
@@ -90,24 +96,36 @@ def reference(options: argparse.Namespace, training: bool) -> Callable[[], None]
 def ours(options: argparse.Namespace, kind: str, training: bool) -> Callable[[], None]:
     """Our step, as unimri.training takes it."""
     keep_freed_memory()
-    settings = CascadeSettings(last_convolution="default")
-    network = (D5C5(settings) if kind == "plain" else D5C5(settings, "aspin", ["brain"])).to(options.device)
+    several = kind == "coils"
+    consistency = ConsistencySettings(weight=0.05, learnt=True) if several else ConsistencySettings()
+    settings = CascadeSettings(last_convolution="default", consistency=consistency)
+    plain = kind in ("plain", "coils")
+    network = (D5C5(settings) if plain else D5C5(settings, "aspin", ["brain"])).to(options.device)
     teacher = D5C5(settings).to(options.device).requires_grad_(False) if kind == "S3" else None
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4, weight_decay=1e-7)
     slices, mask = data(options)
+    size = (options.size, options.size)
+    drawn = [draw_sensitivities(np.random.default_rng(0), options.coils, size, options.device)] * options.batch
+    # Known beforehand, as those of a scan are.
+    maps = torch.stack(drawn).unsqueeze(1)
     precision = {"dtype": torch.bfloat16, "enabled": options.precision == "bfloat16"}
 
     def step() -> None:
         target = torch.from_numpy(slices).to(options.device)
         # The mask is one for all and DC first already.
         sampled = torch.from_numpy(mask).to(options.device)[None, None]
-        given = (*undersample(target, sampled, -1), sampled, -1, "brain")
+        given = Measurement(*undersample(target, sampled, -1), sampled, -1)
+        if several:
+            encoding = Encoding(sampled, -1, maps)
+            target = target.unsqueeze(1)
+            kspace = encoding.forward(target.to(torch.complex64))
+            given = Measurement(encoding.adjoint(kspace), kspace, *encoding)
         with torch.set_grad_enabled(training), torch.autocast(options.device, **precision):
-            image, activations = network(*given, LAYER if teacher else None)
+            image, activations = network.reconstruct(given, "brain", LAYER if teacher else None)
         loss = mean_absolute_error(image, target)
         if teacher:
             with torch.no_grad(), torch.autocast(options.device, **precision):
-                taught = teacher.activations(*given, LAYER)
+                taught = teacher.activations(given, "brain", LAYER)
             loss = loss + OMEGA * attention_transfer(taught, activations)
         if training:
             optimiser.zero_grad()
@@ -149,6 +167,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--coils", type=int, default=8, help="of the step with several")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")

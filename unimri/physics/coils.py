@@ -104,8 +104,9 @@ def draw_measurement(
 
     Returns
     -------
-    The truth, complex64 (B, H, W), of several coils (B, 1, H, W), zero where no coil sees anything; and what was measured of it. Both have lost the
-    constant phase of the zero-filled image, as scans do before they are reconstructed.
+    The truth, complex64 (B, H, W), of several coils (B, 1, H, W), zero where no coil sees anything; and what was
+    measured of it. Both have lost the constant phase of the zero-filled image, as scans do before they are
+    reconstructed.
     """
     device, size = slices.device, (slices.shape[-2], slices.shape[-1])
     phases, maps, noises, levels = [], [], [], []
