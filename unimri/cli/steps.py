@@ -118,7 +118,7 @@ def reconstruct_test(
     tune: Annotated[list[str] | None, typer.Option(help="METHOD=FILE: a classical method to tune before.")] = None,
     classical: Annotated[str, typer.Option(help="Settings of the classical methods as JSON.")] = "{}",
     metrics: Annotated[str, typer.Option(help="Settings of the metrics, by which they are tuned, as JSON.")] = "{}",
-    acquisition: Annotated[str, typer.Option(help="What is drawn for the slices they are tuned on, as JSON.")] = "null",
+    acquisition: Annotated[str, typer.Option(help="What is drawn for the slices they are tuned on, as JSON.")] = "",
 ) -> None:
     """Reconstruct the test split of an anatomy by every method and under every condition, and keep the images."""
     from unimri.classical.settings import ClassicalSettings
@@ -129,7 +129,7 @@ def reconstruct_test(
 
     settings = parse_settings(ClassicalSettings, classical, "--classical")
     psnr = parse_settings(MetricSettings, metrics, "--metrics")
-    drawn: AcquisitionSettings | None = parse_settings(AcquisitionSettings | None, acquisition, "--acquisition")
+    drawn = parse_settings(AcquisitionSettings, acquisition, "--acquisition") if acquisition else None
     for method, tuned in pairs(tune).items():
         from unimri.classical.tuning import tune as run
 

@@ -123,6 +123,11 @@ class WorkflowPlan(TrainingPlan):
         classical = self.config.classical
         return classical.model_dump_json(include={"validation_slices", *self.tuned})
 
+    def acquisition(self) -> str:
+        """What is drawn for slices, blank when nothing is."""
+        drawn = self.config.acquisition
+        return "" if drawn is None else drawn.model_dump_json()
+
     def tuning_metrics(self) -> str:
         """The settings of PSNR, by which their weights are chosen: with another SSIM nothing is tuned again."""
         return json.dumps({"data_range": self.config.metrics.data_range})

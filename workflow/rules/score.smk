@@ -42,7 +42,7 @@ rule reconstruct:
         ],
         classical=plan.classical(),
         metrics=plan.tuning_metrics(),
-        acquisition=as_json(plan.config.acquisition),
+        acquisition=plan.acquisition(),
         checkpoints=f"{CHECKPOINTS}/reconstructions-{{sampling}}-{{anatomy}}",
         code=code(
             "unimri.evaluation.reconstruct",
