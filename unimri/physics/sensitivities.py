@@ -24,6 +24,9 @@ _READOUT = 48
 # Eigenvectors are found on a grid with this many points for each that the matrices, which are smooth, are told by.
 _OVERSAMPLING = 5
 
+# A second set over this part of the first one's area is needed; less is noise.
+_SECOND = 0.01
+
 # Numbers of matrices that are in memory at a time.
 _AT_ONCE = 2**23
 
@@ -86,16 +89,13 @@ def estimate(
     return Sensitivities(maps)
 
 
-_SECOND = 0.05
-
-
 def espirit(
     calibration: Tensor,
     size: tuple[int, int],
     *,
     kernel: int = KERNEL,
     threshold: float = 0.05,
-    crop: float = 0.9,
+    crop: float = 0.95,
     sets: int = 1,
 ) -> Tensor:
     """Maps from a block of k-space.
@@ -126,7 +126,7 @@ def espirit(
     vectors = torch.linalg.eigh(_operators(spectrum, size, *grids))[1][..., -sets:].flip(-1)
     coarse = _turned(vectors.permute(3, 2, 0, 1), virtual)
     parts = torch.view_as_real(coarse).permute(0, 1, 4, 2, 3).flatten(0, 2)
-    parts = F.interpolate(parts[None], size, mode=MODE, align_corners=True)[0]
+    parts = F.interpolate(parts[None], size, mode="bilinear", align_corners=True)[0]
     fine = torch.view_as_complex(parts.view(*coarse.shape[:2], 2, *size).permute(0, 1, 3, 4, 2).contiguous())
 
     coils = len(calibration)
@@ -176,25 +176,19 @@ def _interpolation(points: int, length: int, places: Tensor) -> Tensor:
 
 
 def _iterated(operators: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Orthogonal iteration from vectors (sets, coils, rows, columns) that are nearly right; and their eigenvalues."""
+    """One orthogonal iteration from vectors (sets, coils, rows, columns) that are nearly right; and their eigenvalues."""
     tiny = torch.finfo(torch.float32).tiny
-    for _ in range(_ITERATIONS):
-        found: list[Tensor] = []
-        values = []
-        # Of a sum of neighbours' vectors, which turn round where the virtual coil sees nothing, the length is lost.
-        moved = (operators @ vectors.permute(2, 3, 1, 0)).permute(3, 2, 0, 1)
-        for before, vector in zip(vectors, moved, strict=True):
-            for other in found:
-                vector = vector - other * (other.conj() * vector).sum(0)
-            norm = torch.linalg.vector_norm(vector, dim=0)
-            values.append(norm / torch.linalg.vector_norm(before, dim=0).clamp_min(tiny))
-            found.append(vector / norm.clamp_min(tiny))
-        vectors = torch.stack(found)
-    return vectors, torch.stack(values)
-
-
-_ITERATIONS = 2
-MODE = "bilinear"
+    found: list[Tensor] = []
+    values = []
+    # Of a sum of neighbours' vectors, which turn round where the virtual coil sees nothing, the length is lost.
+    moved = (operators @ vectors.permute(2, 3, 1, 0)).permute(3, 2, 0, 1)
+    for before, vector in zip(vectors, moved, strict=True):
+        for other in found:
+            vector = vector - other * (other.conj() * vector).sum(0)
+        norm = torch.linalg.vector_norm(vector, dim=0)
+        values.append(norm / torch.linalg.vector_norm(before, dim=0).clamp_min(tiny))
+        found.append(vector / norm.clamp_min(tiny))
+    return torch.stack(found), torch.stack(values)
 
 
 def _principal(calibration: Tensor) -> Tensor:
