@@ -13,7 +13,12 @@ from unimri.physics.sense import Encoding, soft_consistency, solve
 
 
 def made(
-    coils: int, size: tuple[int, int], axis: int = -1, sets: int = 1, batch: int = 2, kind: torch.dtype = torch.complex64
+    coils: int,
+    size: tuple[int, int],
+    axis: int = -1,
+    sets: int = 1,
+    batch: int = 2,
+    kind: torch.dtype = torch.complex64,
 ) -> Encoding:
     rng = np.random.default_rng([coils, *size])
     maps = torch.stack([draw_sensitivities(rng, coils, size) for _ in range(batch * sets)])
@@ -40,9 +45,7 @@ def test_the_adjoint_is_one(coils: int, size: tuple[int, int], axis: int, sets: 
     left, right = inner(encoding.forward(image), kspace), inner(image, encoding.adjoint(kspace))
     norm = float(torch.linalg.vector_norm(image) * torch.linalg.vector_norm(kspace))
     assert abs(left - right) < 1e-5 * norm
-    torch.testing.assert_close(
-        encoding.normal(image), encoding.adjoint(encoding.forward(image)), atol=1e-5, rtol=1e-5
-    )
+    torch.testing.assert_close(encoding.normal(image), encoding.adjoint(encoding.forward(image)), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("axis", [-1, -2])

@@ -27,7 +27,7 @@ _OVERSAMPLING = 5
 CROP = 0.95, 0.7
 """Eigenvalues below which there is no object, and no second one on it, whose are lower: 0.75 to 0.95 at 14 lines."""
 
-# A second set over this part of the first one's area is needed: simulated objects in more than the field of view had one
+# A second set over this part of the first one's area is needed: simulated objects that wrapped had one
 # over 0.10 to 0.28 of it, others over 0.004 at most, a measured brain over 0.03.
 _SECOND = 0.05
 
