@@ -21,6 +21,7 @@ from unimri.physics.acquisition import Acquisition, acquisition
 from unimri.physics.fourier import combine_coils, from_hybrid, lines, to_hybrid, to_image, to_kspace
 from unimri.physics.mask import PHASE_AXES, PhaseEncoding
 from unimri.physics.masks import Masks, draw_masks
+from unimri.physics.noise import from_edges
 from unimri.physics.phase import constant_phase
 from unimri.physics.sense import Encoding, Measurement
 from unimri.physics.sensitivities import estimate, lacks_calibration
@@ -32,6 +33,9 @@ AUTO = "auto"
 
 # Slices of a volume by which its anatomy is chosen.
 _CHOOSING = 16
+
+# Slices of a volume in which its noise is looked for.
+_LISTENING = 4
 
 # Of a batch: eight slices of 320 x 320 take some 400 MB.
 _PIXELS = 8 * 320 * 320
@@ -70,12 +74,15 @@ class Prepared:
     anatomy : whose ASPIN is used.
     choice : how it was chosen, where the model chose.
     scale : largest intensity of each coil, (coils, 1, 1); with sensitivities that of all together, (1, 1, 1).
+    noise : standard deviation of k-space's noise, of real and imaginary part each, on its own scale: of each coil,
+        (coils,); with sensitivities of all together, (1,). 0 where k-space does not tell it.
     coil_by_coil : as of `Reconstruction`.
     """
 
     anatomy: str
     choice: Choice | None
     scale: Tensor
+    noise: Tensor
     coil_by_coil: str
 
 
@@ -274,7 +281,9 @@ class Model:
             magnitudes = combine_coils(before).unsqueeze(1) if together else before.abs()
             torch.maximum(peaks, magnitudes.amax((0, 2, 3)), out=peaks)
         scale = estimated_scale(peaks, self.description.anatomies[name].scale_factor)
-        return Prepared(name, choice, scale, coil_by_coil if given.kspace.shape[1] > 1 else "")
+        noise = _noise(given)
+        noise = noise.square().mean(0, keepdim=True).sqrt() if together else noise
+        return Prepared(name, choice, scale, noise, coil_by_coil if given.kspace.shape[1] > 1 else "")
 
     @torch.no_grad()
     def reconstruct_parts(
@@ -307,7 +316,9 @@ class Model:
                 filled = zero_filled[numbers, of_coils] / own  # (b, rows, columns)
                 phase = constant_phase(filled)  # (b, 1, 1)
                 measured = to_hybrid((filled * phase.conj()).to(self.device), axis) * shown
-                image, _ = self.network(from_hybrid(measured, axis), measured, shown, axis, name)
+                noise = (prepared.noise[of_coils] / own[:, 0, 0]).to(self.device)
+                known = Measurement(from_hybrid(measured, axis), measured, shown, axis, noise=noise)
+                image, _ = self.network.reconstruct(known, name)
                 images[numbers, of_coils] = image.cpu() * (phase * own)
                 if progress is not None:
                     progress(part.start + numbers[-1] + (of_coils[-1] == coils - 1))
@@ -330,7 +341,8 @@ class Model:
                 # One for both sets, whose coils share their phase.
                 phase = constant_phase(image[:, :1])
                 back = phase.conj()
-                measured = Measurement(image * back, kspace * back, *encoding)
+                noise = (prepared.noise / scale.flatten()).to(self.device)
+                measured = Measurement(image * back, kspace * back, *encoding, noise)
                 image, _ = self.network.reconstruct(measured, prepared.anatomy)
                 images[number, : len(maps)] = (image[0] * phase[0]).cpu() * scale
                 if progress is not None:
@@ -405,6 +417,16 @@ def _zero_filled(given: Acquisition) -> Iterator[tuple[slice, Tensor]]:
     for first in range(0, slices, step):
         part = slice(first, min(first + step, slices))
         yield part, to_image(torch.from_numpy(given.measured(part)))
+
+
+def _noise(given: Acquisition) -> Tensor:
+    """Standard deviation of each coil's noise, float32 (coils,), by the edges of some slices; 0 where unknown."""
+    numbers = np.linspace(0, len(given.kspace) - 1, min(len(given.kspace), _LISTENING)).round().astype(int).tolist()
+    some = np.concatenate([given.measured(slice(number, number + 1)) for number in numbers])
+    covariance = from_edges(some, given.mask if len(given.mask) == 1 else given.mask[numbers], given.axis)
+    if covariance is None:
+        return torch.zeros(given.kspace.shape[1])
+    return covariance.diagonal().real.sqrt().float()
 
 
 def _array(values: NDArray[Any] | Tensor) -> NDArray[Any]:

@@ -9,8 +9,10 @@ import math
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unimri.physics.mask import PhaseEncoding
@@ -24,8 +26,10 @@ _READOUT = 48
 # Eigenvectors are found on a grid with this many points for each that the matrices, which are smooth, are told by.
 _OVERSAMPLING = 5
 
-CROP = 0.95, 0.7
-"""Eigenvalues below which there is no object, and no second one on it, whose are lower: 0.75 to 0.95 at 14 lines."""
+CROP = 0.9, 0.7
+"""Eigenvalues below which there is no object, and no second one on it, whose are lower: 0.75 to 0.95 at 14 lines.
+
+At 0.95 CG-SENSE of a measured brain was 0.3 dB better, and 1 % of a simulated object was cut off."""
 
 # A second set over this part of the first one's area is needed: simulated objects that wrapped had one
 # over 0.10 to 0.28 of it, others over 0.004 at most, a measured brain over 0.03.
@@ -56,6 +60,16 @@ def calibration_lines(mask: Tensor) -> slice:
     return slice(centre - before, centre + after)
 
 
+def lacks_calibration(masks: NDArray[np.bool_], kernel: int = KERNEL) -> str:
+    """Why masks, bool (K, N), have too few lines around DC for maps, in words; blank where each has `kernel` + 2."""
+    around = [calibration_lines(torch.from_numpy(mask)) for mask in np.unique(masks, axis=0)]
+    fewest = min(lines.stop - lines.start for lines in around)
+    if fewest >= kernel + 2:
+        return ""
+    counted = f"{fewest} calibration line{' was' if fewest == 1 else 's were'} measured"
+    return f"{counted} and {kernel + 2} are needed: coil by coil"
+
+
 def estimate(
     kspace: Tensor, mask: Tensor, axis: PhaseEncoding = "columns", sets: int | None = None, kernel: int = KERNEL
 ) -> Sensitivities:
@@ -79,10 +93,8 @@ def estimate(
     if coils == 1:
         return Sensitivities(torch.ones(1, 1, *size, dtype=torch.complex64, device=kspace.device))
     lines = calibration_lines(mask)
-    measured = lines.stop - lines.start
-    if measured < kernel + 2:
-        counted = f"{measured} calibration line{' was' if measured == 1 else 's were'} measured"
-        return Sensitivities(None, f"{counted} and {kernel + 2} are needed: coil by coil")
+    if reason := lacks_calibration(mask.cpu().numpy()[None], kernel):
+        return Sensitivities(None, reason)
     readout = size[0] if axis == "columns" else size[1]
     middle = slice(max(0, readout // 2 - _READOUT // 2), readout // 2 + _READOUT // 2)
     block = kspace[:, middle, lines] if axis == "columns" else kspace[:, lines, middle]
@@ -159,6 +171,9 @@ def _spectrum(calibration: Tensor, kernel: int, threshold: float) -> Tensor:
     # Singular values squared: float32 tells those that are a hundredth of the largest from nothing.
     values, vectors = torch.linalg.eigh(matrix.mH @ matrix)
     kept = vectors[:, values > threshold**2 * values[-1]].T.reshape(-1, coils, *widths)
+    if not len(kept):
+        # Nothing was measured; MKL transforms no empty batch.
+        return torch.zeros(*(2 * width - 1 for width in widths), coils, coils, dtype=torch.complex64)
     kernels = torch.fft.fft2(kept, s=[2 * width - 1 for width in widths]).permute(2, 3, 1, 0)
     return kernels.conj() @ kernels.transpose(-1, -2) / math.prod(widths)
 
