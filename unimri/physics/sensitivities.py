@@ -158,7 +158,10 @@ def _spectrum(calibration: Tensor, kernel: int, threshold: float) -> Tensor:
     matrix = blocks.permute(1, 2, 0, 3, 4).reshape(-1, coils * math.prod(widths))
     # Singular values squared: float32 tells those that are a hundredth of the largest from nothing.
     values, vectors = torch.linalg.eigh(matrix.mH @ matrix)
-    kept = vectors[:, values > threshold**2 * values[-1]].T.reshape(-1, coils, *widths)
+    signal = values > threshold**2 * values[-1]
+    # Of zeros too there is one, whose eigenvalues are far below 1, so that maps are zero.
+    signal[-1] = True
+    kept = vectors[:, signal].T.reshape(-1, coils, *widths)
     kernels = torch.fft.fft2(kept, s=[2 * width - 1 for width in widths]).permute(2, 3, 1, 0)
     return kernels.conj() @ kernels.transpose(-1, -2) / math.prod(widths)
 
