@@ -131,6 +131,8 @@ def test_nothing_and_noise_give_finite_maps(coils: int, scale: float, sets: int 
     maps = estimate(scale * noise, torch.ones(20, dtype=torch.bool), sets=sets).maps
     assert maps is not None
     assert torch.isfinite(torch.view_as_real(maps)).all()
+    if not scale:
+        assert not maps.any()
 
 
 @pytest.mark.parametrize("scale", [1e-20, 1e20])

@@ -31,8 +31,8 @@ CROP = 0.9, 0.7
 
 At 0.95 CG-SENSE of a measured brain was 0.3 dB better, and 1 % of a simulated object was cut off."""
 
-# A second set over this part of the first one's area is needed: simulated objects that wrapped had one
-# over 0.10 to 0.28 of it, others over 0.004 at most, a measured brain over 0.03.
+# A second set over this part of the first one's area is needed: simulated objects that wrapped (two seeds) had one over
+# 0.10 to 0.28 of it, others over 0.004 at most, a measured brain over 0.03.
 _SECOND = 0.05
 
 # Numbers of matrices that are in memory at a time.
@@ -87,7 +87,7 @@ def estimate(
     Returns
     -------
     No maps when fewer than `kernel` + 2 lines were measured around DC. Of one coil a map of ones, whatever was
-    measured. One set less than asked for where there are as many sets as coils.
+    measured; of two coils one set, unless two are asked for.
     """
     coils, *size = kspace.shape
     if coils == 1:
@@ -170,10 +170,10 @@ def _spectrum(calibration: Tensor, kernel: int, threshold: float) -> Tensor:
     matrix = blocks.permute(1, 2, 0, 3, 4).reshape(-1, coils * math.prod(widths))
     # Singular values squared: float32 tells those that are a hundredth of the largest from nothing.
     values, vectors = torch.linalg.eigh(matrix.mH @ matrix)
-    kept = vectors[:, values > threshold**2 * values[-1]].T.reshape(-1, coils, *widths)
-    if not len(kept):
-        # Nothing was measured; MKL transforms no empty batch.
-        return torch.zeros(*(2 * width - 1 for width in widths), coils, coils, dtype=torch.complex64)
+    signal = values > threshold**2 * values[-1]
+    # Of zeros too there is one, whose eigenvalues are far below 1, so that maps are zero.
+    signal[-1] = True
+    kept = vectors[:, signal].T.reshape(-1, coils, *widths)
     kernels = torch.fft.fft2(kept, s=[2 * width - 1 for width in widths]).permute(2, 3, 1, 0)
     return kernels.conj() @ kernels.transpose(-1, -2) / math.prod(widths)
 
