@@ -55,6 +55,13 @@ def test_an_overlay_changes_what_it_names_and_null_takes_out(tmp_path):
             0,
             "config: training.stages.shared.epochs is 0: .*equal to 1",
         ),
+        ("acquisition", {"coils": [4]}, "network.consistency.weight: 0; must be above 0 to learn from several coils"),
+        ("acquisition", {"patch": 96, "masks": [{"preset": "schlemper"}]}, "acquisition.patch: 96 is more than .*64"),
+        (
+            "acquisition",
+            {"masks": [{"preset": "fastmri-random", "centre_fraction": 0.3}]},
+            "acquisition.masks, number 1",
+        ),
         ("training.optimisation.precision", "float8", "precision is 'float8': .*'float32' or 'bfloat16'"),
         ("anatomies.brain.reader.format", "jpeg", "config: anatomies.brain.reader: .*'jpeg'.*'acdc', 'chaos-mr'"),
         ("anatomies.Brain 2", {}, "config: anatomies.Brain 2"),
@@ -163,3 +170,12 @@ def test_a_file_that_holds_no_settings_is_told_by_name(tmp_path, content):
     with pytest.raises(UnimriError, match=r"mine\.yaml: ") as fault:
         load_config(path)
     assert "\n" not in str(fault.value)
+
+
+def test_rows_of_one_coil_are_no_rows_of_several(default):
+    default["acquisition"] = {"coils": [1, 8]}
+    default["network"]["consistency"] = {"weight": 0.05}
+    with pytest.raises(UnimriError, match=r"studies.classical: conjugate_filling, .* allowed: cg_sense, wavelet_sense"):
+        parse_config(default)
+    default["studies"]["classical"] = ["cg_sense"]
+    assert parse_config(default).acquisition.coils == [1, 8]

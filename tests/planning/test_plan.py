@@ -99,7 +99,7 @@ def test_a_listing_sees_what_links_lead_to(default, tmp_path):
 def test_every_method_has_a_model_and_new_anatomies_their_aspin(default):
     default["studies"] = {
         "controls": ["without_distillation_longer", "shared_instance_norm", "shared_all"],
-        "classical": ["conjugate_filling", "total_variation", "total_variation_real", "wavelet"],
+        "classical": [row.key for row in METHODS if row.kind == "classical"],
     }
     plan = WorkflowPlan(parse_config(default))
     models = {method: plan.model(method, "4x", "7", "knee") for method in plan.methods}
