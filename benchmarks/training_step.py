@@ -12,6 +12,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -149,6 +150,15 @@ def serve(name: str, options: argparse.Namespace, pipe: Connection) -> None:
         start = clock()
         step()
         pipe.send(clock() - start)
+    pipe.send(peak_memory(options.device))
+
+
+def peak_memory(device: str) -> float:
+    """Most memory that this process had, in MB: of the GPU, or of the machine."""
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated() / 1e6
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1e3
 
 
 def peak(options: argparse.Namespace) -> float:
@@ -185,8 +195,10 @@ def main() -> None:
         for name, pipe in pipes.items():
             pipe.send(True)
             seconds[name].append(pipe.recv())
-    for pipe in pipes.values():
+    memory = {}
+    for name, pipe in pipes.items():
         pipe.send(False)
+        memory[name] = pipe.recv()
 
     print(
         f"{options.size} x {options.size}, batch {options.batch}, {options.threads} threads, {options.precision}, "
@@ -194,13 +206,14 @@ def main() -> None:
     )
     if options.device == "cpu":
         print(f"a 1024 x 1024 matrix product: {peak(options):.0f} GFLOP/s")
-    print(f"{'':22}{'median ms':>12}{'fastest ms':>12}{'images/s':>10}{'GFLOP/s':>10}")
+    print(f"{'':22}{'median ms':>12}{'fastest ms':>12}{'images/s':>10}{'GFLOP/s':>10}{'peak MB':>10}")
     for name, times in seconds.items():
         fastest = min(times)
         rate = flops(options.size, options.batch, name.endswith("training")) / fastest / 1e9
         # A teacher's forward pass is not counted: it is no part of what S3 learns.
         print(
             f"{name:22}{np.median(times) * 1e3:12.1f}{fastest * 1e3:12.1f}{options.batch / fastest:10.2f}{rate:10.1f}"
+            f"{memory[name]:10.0f}"
         )
     for above, below, target in RATIOS:
         medians = np.median(seconds[above]) / np.median(seconds[below])
