@@ -1,7 +1,7 @@
 """Pixels of DICOM images: decoded, on the scanner's own scale, and a series as a volume."""
 
+import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -74,7 +74,7 @@ class Image:
     Attributes
     ----------
     path : the file.
-    dataset : what pydicom parsed.
+    dataset : what pydicom parsed. Large elements are still in the file.
     syntax : how the pixels are stored.
     frames : how many there are.
     shape : rows and columns.
@@ -88,8 +88,8 @@ class Image:
     shape: tuple[int, int]
     inverted: bool
 
-    def header(self) -> Header:
-        """What ordering needs to know of the frames.
+    def header(self, name: Path) -> Header:
+        """What ordering needs to know of the frames of the file, which it calls `name`.
 
         Raises
         ------
@@ -97,11 +97,11 @@ class Image:
         """
         try:
             # Whether the file can hold its frames has been checked.
-            return header_of(self.path, self.dataset, sys.maxsize)
+            return header_of(name, self.dataset, sys.maxsize)
         except ReadError:
             raise
         except Exception as error:
-            raise ReadError(self.path, "cannot be parsed as DICOM", AGAIN) from error
+            raise ReadError(self.path, UNREADABLE, AGAIN) from error
 
     def pixels(self) -> Iterator[NDArray[np.float32]]:
         """Give the frames in stored order: (rows, columns), float32, with rescale or the modality's table applied.
@@ -112,10 +112,9 @@ class Image:
         ------
         ReadError : when a frame cannot be decoded, or its values not be rescaled.
         """
-        count = 0
-        for stored in self._stored():
+        for index, stored in enumerate(self._stored()):
             # Of an enhanced image, each frame may have a rescale of its own.
-            rescale = functional_group(self.dataset, count, "PixelValueTransformationSequence") or self.dataset
+            rescale = functional_group(self.dataset, index, "PixelValueTransformationSequence") or self.dataset
             try:
                 values = as_float32(stored if _keeps_values(rescale) else apply_rescale(stored, rescale))
             except Exception as error:
@@ -127,23 +126,19 @@ class Image:
                 # Dark is turned later, and 0 is not 0 then.
                 values = np.where(padding & ((values != 0) | self.inverted), np.float32(np.nan), values)
             yield values
-            count += 1
-        if count < self.frames:
-            raise ReadError(self.path, UNDECODABLE, AGAIN)
 
     def _stored(self) -> Iterator[NDArray[Any]]:
-        if self.syntax in PLUGINS:
-            decoded = isolated(self.path, UNDECODABLE, decode)
-            # The file may have changed since its header was read.
-            if [image.shape for image in decoded] != [self.shape] * self.frames:
-                raise ReadError(self.path, UNDECODABLE, AGAIN)
-            yield from decoded
-            return
+        """Frames of the stored dtype, (rows, columns), as many as the file declares."""
+        count = 0
         try:
-            for stored, _ in islice(get_decoder(self.syntax).iter_array(self.dataset, raw=True), self.frames):
-                yield stored
+            with self.path.open("rb") as file:
+                for stored in islice(decode(self.dataset, file), self.frames):
+                    yield stored
+                    count += 1
         except Exception as error:
-            raise ReadError(self.path, UNDECODABLE, AGAIN) from error
+            raise unreadable(self.path, error, UNDECODABLE) from error
+        if count < self.frames:
+            raise ReadError(self.path, UNDECODABLE, AGAIN)
 
 
 def open_image(path: Path) -> Image:
@@ -155,7 +150,9 @@ def open_image(path: Path) -> Image:
         holds or than are allowed, or is compressed in a way that is not known here.
     """
     try:
-        dataset: Any = pydicom.dcmread(path, force=True)
+        with path.open("rb") as file:
+            size, deflated = os.fstat(file.fileno()).st_size, is_deflated(file, path)
+        dataset: Any = pydicom.dcmread(path, force=True, defer_size=None if deflated else DEFERRED)
         photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
         samples = int(dataset.get("SamplesPerPixel") or 1)
         frames = int(dataset.get("NumberOfFrames") or 1)
@@ -165,11 +162,13 @@ def open_image(path: Path) -> Image:
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = _PLAIN[dataset.original_encoding]
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
-        length = len(dataset.PixelData)
+        stored = dataset.get_item("PixelData", keep_deferred=True)
+        # What was not read yet may be cut short.
+        length = min(stored.length, size - stored.value_tell) if stored.value is None else len(stored.value)
     except ReadError:
         raise
     except Exception as error:
-        raise unreadable(path, error, "cannot be parsed as DICOM") from error
+        raise unreadable(path, error, UNREADABLE) from error
     if samples > 1 or not photometric.startswith("MONOCHROME"):
         raise ReadError(path, "is a colour image", "remove its series: only magnitude images can be used")
     check_size((frames, rows, columns), path)
@@ -235,37 +234,11 @@ def _decoded(
     directions of its axes.
     """
     path = paths[0]
-    files: list[Image] = []
+    files: list[Decoded] = []
     places: dict[tuple[Path, int], int] = {}
-    # pydicom's warnings repeat the values of the header.
-    with warnings.catch_warnings(action="ignore"):
-        for source in paths:
-            image = open_image(source)
-            first = files[0] if files else image
-            if image.shape != first.shape:
-                raise ReadError(
-                    source,
-                    f"has {image.shape[0]} x {image.shape[1]} pixels where its series began with {first.shape[0]} x "
-                    f"{first.shape[1]}",
-                    "move the images of another size to a series of their own, or remove them",
-                )
-            check_size((len(places) + image.frames, *image.shape), path)
-            files.append(image)
-            for index, pixels in enumerate(image.pixels()):
-                places[source, index] = len(places)
-                kept.append(pixels)
-            # Decoded by now; both together would take half as much memory again.
-            image.dataset.pop("PixelData")
-        order, affine = list(places), None
-        # Files of one image each are in order already, and parsing headers again would cost as much as decoding.
-        if plane != "native" or len(places) > len(files):
-            frames = ordered(image.header() for image in files)
-            order = [(frame.path, frame.index) for frame in frames]
-            affine = None if plane == "native" else affine_of(frames)
-    dark_files = {image.path for image in files if image.inverted}
-    dark = [path in dark_files for path, _ in order]
-    declared = any("PixelPaddingValue" in image.dataset for image in files)
-
+    for source in paths:
+        image = isolated(source, UNDECODABLE, decoded, source, plane != "native")
+        shape, first = image.frames.shape[1:], files[0].shape if files else image.shape
     def correct(volume: Stack) -> Stack:
         """Without the padding that headers declare, and bright where the files are dark."""
         if not (declared or dark_files):
