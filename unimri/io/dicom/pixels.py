@@ -4,16 +4,17 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
-from pydicom.pixels import apply_rescale, get_decoder
+from pydicom.pixels import apply_rescale, as_pixel_options, get_decoder
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -37,7 +38,7 @@ from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.core.stacks import Lazy, Picked, Slices, Stack, in_memory
 from unimri.io.dicom.groups import functional_group
 from unimri.io.dicom.kinds import check_kind
-from unimri.io.dicom.series import Header, affine_of, header_of, ordered
+from unimri.io.dicom.series import DEFERRED, UNREADABLE, Header, affine_of, header_of, is_deflated, ordered
 from unimri.io.isolated import isolated
 from unimri.io.notes import note
 from unimri.io.volume import Negatives, Plane, as_float32, check_size, magnitudes, turn
@@ -186,6 +187,42 @@ def open_image(path: Path) -> Image:
     return Image(path, dataset, syntax, frames, (rows, columns), photometric == "MONOCHROME1")
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """What is known of a file of a series beside its pixels.
+
+    Attributes
+    ----------
+    shape : rows and columns.
+    header : what ordering needs.
+    inverted : see `Image`.
+    padded : whether the header declares padding.
+    """
+
+    shape: tuple[int, int]
+    header: Header
+    inverted: bool
+    padded: bool
+
+
+def decoded(path: Path, name: Path) -> tuple[Slices, Decoded]:
+    """Read a file that the result calls `name`: call it by way of `isolated` alone.
+
+    Returns
+    -------
+    Its frames, (frames, rows, columns), float32, see `Image.pixels`; and the rest.
+
+    Raises
+    ------
+    ReadError : see `open_image`, `Image.header` and `Image.pixels`.
+    """
+    image = open_image(path)
+    pixels = Slices.new((0,), np.float32)
+    for frame in image.pixels():
+        pixels.append(frame)
+    return pixels, Decoded(image.shape, image.header(name), image.inverted, "PixelPaddingValue" in image.dataset)
+
+
 def read_series(paths: Sequence[Path], plane: Plane = "native", negatives: Negatives = "refuse") -> NDArray[np.float32]:
     """Read the images of a series.
 
@@ -237,8 +274,26 @@ def _decoded(
     files: list[Decoded] = []
     places: dict[tuple[Path, int], int] = {}
     for source in paths:
-        image = isolated(source, UNDECODABLE, decoded, source, plane != "native")
-        shape, first = image.frames.shape[1:], files[0].shape if files else image.shape
+        # Each file has limits and faults of its own, however many there are.
+        images, file = isolated(source, UNDECODABLE, decoded, source)
+        files.append(file)
+        shape, first = file.shape, files[0].shape
+        if shape != first:
+            raise ReadError(
+                source,
+                f"has {shape[0]} x {shape[1]} pixels where its series began with {first[0]} x {first[1]}",
+                "move the images of another size to a series of their own, or remove them",
+            )
+        check_size((len(places) + len(images), *shape), path)
+        for index, pixels in enumerate(images):
+            places[source, index] = len(places)
+            kept.append(pixels)
+    frames = ordered(file.header for file in files)
+    affine = None if plane == "native" else affine_of(frames)
+    dark_files = {file.header.path for file in files if file.inverted}
+    dark = [frame.path in dark_files for frame in frames]
+    declared = any(file.padded for file in files)
+
     def correct(volume: Stack) -> Stack:
         """Without the padding that headers declare, and bright where the files are dark."""
         if not (declared or dark_files):
@@ -253,7 +308,7 @@ def _decoded(
             note(path, f"padding that the header declares ({share} of all values) is read as 0")
         return _Corrected(volume, dark, np.float32(top))
 
-    return [places[place] for place in order], correct, affine
+    return [places[frame.path, frame.index] for frame in frames], correct, affine
 
 
 class _Corrected(Lazy):
@@ -289,10 +344,15 @@ def _padding(dataset: Any, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
     return (stored >= values.min()) & (stored <= values.max())
 
 
-def decode(path: Path) -> list[NDArray[Any]]:
-    """Decode the frames of a file of a transfer syntax that `PLUGINS` has.
+def decode(dataset: Any, file: BinaryIO) -> Iterator[NDArray[Any]]:
+    """Decode the frames of a file one after the other.
 
-    A damaged file can crash a decoder: call it by way of `isolated` alone.
+    A damaged file can crash a decoder: call it in the process of `isolated` alone.
+
+    Parameters
+    ----------
+    dataset : from `open_image`.
+    file : the same file, open.
 
     Returns
     -------
@@ -302,21 +362,26 @@ def decode(path: Path) -> list[NDArray[Any]]:
     ------
     Exception : whatever the decoder meets in a damaged file.
     """
-    dataset: Any = pydicom.dcmread(path, force=True)
-    syntax = dataset.file_meta.TransferSyntaxUID
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    offsets = None
-    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
-        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-    found = 0
-    for stream in generate_frames(dataset.PixelData, number_of_frames=frames, extended_offsets=offsets):
-        # Decoders allocate what the stream declares, and that may be damaged where the header is not.
-        _check_stream(stream, dataset)
-        found += 1
-    if found != frames:
-        raise ValueError("another number of frames than declared")
-    decoded = get_decoder(syntax).iter_array(dataset, raw=True, decoding_plugin=PLUGINS[syntax])
-    return [image for image, _ in decoded]
+    syntax, options = dataset.file_meta.TransferSyntaxUID, as_pixel_options(dataset)
+    element = dataset.get_item("PixelData", keep_deferred=True)
+    # Unread, or small or inflated.
+    source, start = (file, element.value_tell) if element.value is None else (BytesIO(element.value), 0)
+    source.seek(start)
+    if syntax in PLUGINS:
+        frames, found = int(options["number_of_frames"]), 0
+        for stream in generate_frames(
+            source, number_of_frames=frames, extended_offsets=options.get("extended_offsets")
+        ):
+            # Decoders allocate what the stream declares, and that may be damaged where the header is not.
+            _check_stream(stream, dataset)
+            found += 1
+        if found != frames:
+            raise ValueError("another number of frames than declared")
+        source.seek(start)
+    options |= {"pixel_keyword": "PixelData", "pixel_vr": element.VR or "OW"}
+    decoder = get_decoder(syntax)
+    for image, _ in decoder.iter_array(source, raw=True, decoding_plugin=PLUGINS.get(syntax, ""), **options):
+        yield image
 
 
 def _check_stream(stream: bytes, dataset: Any) -> None:
