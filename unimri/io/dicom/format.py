@@ -27,7 +27,7 @@ from unimri.io.dicom.derived import (
 )
 from unimri.io.dicom.groups import functional_group
 from unimri.io.dicom.pixels import open_series
-from unimri.io.dicom.series import CHANGED, UNREADABLE, find_series, image_header, ordered
+from unimri.io.dicom.series import CHANGED, find_series, image_header, ordered
 from unimri.io.isolated import isolated
 from unimri.io.volume import (
     FOREIGN,
@@ -93,7 +93,7 @@ def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Prov
         raise ReadError(paths[0], "begins a series of another length than its reconstruction", CHANGED)
     place_of = {(frame.path, frame.index): k for k, frame in enumerate(frames)}
     scales = {
-        (path, index): scale for path in paths for index, scale in enumerate(isolated(path, UNREADABLE, frame_scales))
+        (path, index): scale for path in paths for index, scale in enumerate(isolated(path, _UNWRITABLE, frame_scales))
     }
     scale = choose_scale(images, [scales[frame.path, frame.index] for frame in frames])
     series, now = generate_uid(), datetime.now().astimezone()
