@@ -45,6 +45,10 @@ def doze(_: Path, seconds: float = 1000) -> float:
     return seconds
 
 
+def hang(*_: Any) -> None:
+    doze(Path())
+
+
 def spin(_: Path) -> None:
     """In C, where no signal's handler and no other thread gets a turn."""
     collections.deque(itertools.repeat(None), maxlen=0)

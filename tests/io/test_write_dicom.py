@@ -415,7 +415,7 @@ def test_dcm2niix_gives_the_same_affine_and_values(tmp_path, deidentify):
 def test_no_value_is_clipped_and_none_is_off_by_more_than_half_a_step(seed, largest, frames):
     images = np.random.default_rng(seed).uniform(0, largest, (len(frames), 3, 3)).astype(np.float32)
     scale = choose_scale(images, frames)
-    stored = scale.store(images, range(len(frames)))
+    stored = np.stack([scale.store(image, number) for number, image in enumerate(images)])
     low, high = (-(2 ** (scale.bits - 1)), 2 ** (scale.bits - 1) - 1) if scale.signed else (0, 2**scale.bits - 1)
     assert low <= stored.min() <= stored.max() <= high
     slopes, intercepts = scale.slopes[:, None, None], scale.intercepts[:, None, None]

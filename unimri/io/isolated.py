@@ -195,23 +195,28 @@ def serve(link: int, alive: int) -> None:
             message = calls.recv_bytes()
         except EOFError:
             return
-        try:
-            call = pickle.loads(message)
-        except Exception as error:
-            calls.send_bytes(b"taken")
-            calls.send_bytes(pickle.dumps((str(error), None, [])))
-            continue
-        # Only now does the file's time begin: to import what reads it may take seconds.
+        _answer(calls, message)
+
+
+def _answer(calls: Connection, message: bytes) -> None:
+    """Do one call. What it has read is gone afterwards, from the disk too."""
+    try:
+        call = pickle.loads(message)
+    except Exception as error:
         calls.send_bytes(b"taken")
-        stacks: list[Slices] = []
-        try:
-            answer, stacks = _guarded(*call)
-        except ReadError as fault:
-            answer = pickle.dumps((fault, None, []))
-        calls.send_bytes(answer)
-        for stack in stacks:
-            for slice_ in stack:
-                calls.send_bytes(slice_.data.cast("B"))
+        calls.send_bytes(pickle.dumps((str(error), None, [])))
+        return
+    # Only now does the file's time begin: to import what reads it may take seconds.
+    calls.send_bytes(b"taken")
+    stacks: list[Slices] = []
+    try:
+        answer, stacks = _guarded(*call)
+    except ReadError as fault:
+        answer = pickle.dumps((fault, None, []))
+    calls.send_bytes(answer)
+    for stack in stacks:
+        for slice_ in stack:
+            calls.send_bytes(slice_.data.cast("B"))
 
 
 class _Pickler(pickle.Pickler):

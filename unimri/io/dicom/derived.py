@@ -33,7 +33,7 @@ from pydicom.uid import (
 )
 
 from unimri.core.errors import ReadError
-from unimri.core.stacks import Stack, extremes
+from unimri.core.stacks import Lazy, Stack, extremes
 from unimri.io.dicom.groups import is_enhanced
 from unimri.io.volume import Provenance
 
@@ -60,6 +60,8 @@ _DRAWN = (0x50, 0x60)
 # What says how dark values are shown; of no use once they are turned.
 _DISPLAY = ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction", "VOILUTSequence")
 
+_PIXELS = Tag("PixelData")
+
 _NUMERIC = {"DS", "IS", "FD", "FL", "SL", "SS", "UL", "US"}
 
 # Keywords of elements: which are dropped, and which alone a de-identified header keeps.
@@ -71,7 +73,7 @@ _MOST = {Tag(keyword): float(most) for keyword, most in _TABLE["most"].items()}
 _TERMS = {Tag(keyword): set(terms.split()) for keyword, terms in _TABLE["terms"].items()}
 
 # Of this program's run: the same study gets the same new UID in all that it writes, and nobody can find the old one.
-_SECRET = secrets.token_hex()
+SECRET = secrets.token_hex()
 
 
 @dataclass(frozen=True)
@@ -124,11 +126,39 @@ class Scale:
     signed: bool
     kept: bool
 
-    def store(self, images: NDArray[np.float32], order: Sequence[int]) -> NDArray[np.integer[Any]]:
-        """The integers of images, (frames, rows, columns), that are those of numbers `order` in the volume."""
-        slopes, intercepts = (of_images[order][:, None, None] for of_images in (self.slopes, self.intercepts))
-        stored = (images.astype(np.float64) - intercepts) / slopes
+    def store(self, image: NDArray[np.float32], number: int) -> NDArray[np.integer[Any]]:
+        """The integers of an image, (rows, columns), that has a number in the volume."""
+        stored = (image.astype(np.float64) - self.intercepts[number]) / self.slopes[number]
         return np.rint(stored).astype("<i2" if self.signed else "<u2")
+
+
+class Stored(Lazy):
+    """The integers of a volume, (images, rows, columns)."""
+
+    def __init__(self, images: Stack, scale: Scale) -> None:
+        self._images, self._scale, self.shape = images, scale, images.shape
+
+    def one(self, number: int) -> NDArray[np.integer[Any]]:
+        return self._scale.store(self._images[number], number)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What the header of a new file says of its pixels.
+
+    Attributes
+    ----------
+    shape : frames, rows and columns.
+    number : of the first frame in the volume, from 1.
+    scale : of the volume.
+    smallest, largest : stored integer.
+    """
+
+    shape: tuple[int, ...]
+    number: int
+    scale: Scale
+    smallest: int
+    largest: int
 
 
 def choose_scale(images: Stack, frames: Sequence[FrameScale]) -> Scale:
@@ -178,7 +208,9 @@ def derived(source: Any, provenance: Provenance, series: str, now: datetime) -> 
     """
     dataset = Dataset()
     for element in source:
-        if not element.tag.is_private and element.tag not in _DROPPED and element.tag.group >> 8 not in _DRAWN:
+        tag = element.tag
+        # DICOM has nothing behind the pixels but padding and signatures.
+        if tag < _PIXELS and not tag.is_private and tag not in _DROPPED and tag.group >> 8 not in _DRAWN:
             # Elements are shared otherwise, and what is set here would be set there.
             dataset.add(deepcopy(element))
     dataset.remove_private_tags()
@@ -228,7 +260,7 @@ def _equipment(provenance: Provenance) -> Dataset:
     return item
 
 
-def deidentified(dataset: Any, source: Any, path: Path, provenance: Provenance, number: int) -> Dataset:
+def deidentified(dataset: Any, source: Any, path: Path, provenance: Provenance, number: int, secret: str) -> Dataset:
     """A header of what is known to name nobody.
 
     Kept are numbers of the image plane and the pixels, those of the acquisition that can be such, terms that DICOM
@@ -241,6 +273,7 @@ def deidentified(dataset: Any, source: Any, path: Path, provenance: Provenance, 
     dataset : from `derived`.
     source, path : the image that it was derived from, and its file.
     number : of the image in its new series, from 1.
+    secret : `SECRET` of the program, and not of the process that reads.
 
     Raises
     ------
@@ -252,8 +285,8 @@ def deidentified(dataset: Any, source: Any, path: Path, provenance: Provenance, 
     result.file_meta = dataset.file_meta
     result.SOPClassUID, result.SOPInstanceUID = dataset.SOPClassUID, dataset.SOPInstanceUID
     result.SeriesInstanceUID = dataset.SeriesInstanceUID
-    result.StudyInstanceUID = _new_uid(source.get("StudyInstanceUID"))
-    result.FrameOfReferenceUID = _new_uid(source.get("FrameOfReferenceUID"))
+    result.StudyInstanceUID = _new_uid(source.get("StudyInstanceUID"), secret)
+    result.FrameOfReferenceUID = _new_uid(source.get("FrameOfReferenceUID"), secret)
     result.SeriesNumber, result.InstanceNumber = _NUMBER_OFFSET, number
     if "Modality" not in result:
         result.Modality = "MR"
@@ -287,21 +320,12 @@ def _values(present: Any) -> list[str]:
     return [present] if isinstance(present, str) else list(present or [])
 
 
-def _new_uid(present: Any) -> UID:
-    return generate_uid(entropy_srcs=[_SECRET, str(present)]) if present else generate_uid()
+def _new_uid(present: Any, secret: str) -> UID:
+    return generate_uid(entropy_srcs=[secret, str(present)]) if present else generate_uid()
 
 
-def encode(dataset: Any, scale: Scale, images: NDArray[np.float32], order: list[int]) -> None:
-    """Put pixels into a header, and what describes them.
-
-    Parameters
-    ----------
-    dataset : from `derived`.
-    scale : of the volume.
-    images : (frames, rows, columns), float32, in the order of the file's frames.
-    order : their numbers in the volume.
-    """
-    stored = scale.store(images, order)
+def describe_pixels(dataset: Any, pixels: Pixels) -> None:
+    """Put into a header from `derived` what describes new pixels, and no pixels at its end."""
     # Readers have brightened such images already.
     if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
         for item in (dataset, *_groups(dataset, "FrameVOILUTSequence")):
@@ -315,15 +339,16 @@ def encode(dataset: Any, scale: Scale, images: NDArray[np.float32], order: list[
             if "RescaleIntercept" in item:
                 item.RescaleIntercept = "0"
             item.pop(Tag("RealWorldValueMappingSequence"), None)
+    scale = pixels.scale
     dataset.PhotometricInterpretation, dataset.SamplesPerPixel = "MONOCHROME2", 1
     if not scale.kept:
         _rescale(dataset, float(scale.slopes[0]))
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, scale.bits, scale.bits - 1
     dataset.PixelRepresentation = int(scale.signed)
     kind = "SS" if scale.signed else "US"
-    for keyword, value in (("SmallestImagePixelValue", stored.min()), ("LargestImagePixelValue", stored.max())):
-        dataset.add_new(Tag(keyword), kind, int(value))
-    dataset.add_new(Tag("PixelData"), "OW", stored.tobytes())
+    for keyword, value in (("SmallestImagePixelValue", pixels.smallest), ("LargestImagePixelValue", pixels.largest)):
+        dataset.add_new(Tag(keyword), kind, value)
+    dataset.add_new(_PIXELS, "OW", b"")
 
 
 def _rescale(dataset: Any, slope: float) -> None:

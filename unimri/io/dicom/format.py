@@ -1,22 +1,34 @@
 """DICOM: series of single or multi-frame images, written back as a new, derived series of the same study."""
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
+from io import BytesIO
+from math import prod
 from os.path import commonpath
 from pathlib import Path
+from typing import Any
 
 import pydicom
 from pydicom.uid import generate_uid
 
 from unimri.core.artifacts import replacing
-from unimri.core.errors import AGAIN, ReadError
-from unimri.core.stacks import Stack
-from unimri.io.dicom.derived import FrameScale, check_depth, choose_scale, deidentified, derived, encode
+from unimri.core.errors import ReadError
+from unimri.core.stacks import Picked, Stack, extremes
+from unimri.io.dicom.derived import (
+    SECRET,
+    FrameScale,
+    Pixels,
+    Stored,
+    check_depth,
+    choose_scale,
+    deidentified,
+    derived,
+    describe_pixels,
+)
 from unimri.io.dicom.groups import functional_group
 from unimri.io.dicom.pixels import open_series
-from unimri.io.dicom.series import Header, find_series, ordered, read_header
+from unimri.io.dicom.series import CHANGED, find_series, image_header, ordered
+from unimri.io.isolated import isolated
 from unimri.io.volume import (
     FOREIGN,
     Found,
@@ -28,7 +40,7 @@ from unimri.io.volume import (
     name_below,
 )
 
-_CHANGED = "leave the input as it is while it is read"
+_UNWRITABLE = "its header cannot be read and written again"
 
 
 def find(root: Path, files: Sequence[Path]) -> Found:
@@ -75,12 +87,14 @@ def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Prov
     ReadError : when a header cannot be read or written again, or images are to be de-identified that have texts burned
         in.
     """
-    headers = [_header(path) for path in paths]
+    headers = [image_header(path) for path in paths]
     frames = ordered(headers)
     if len(frames) != len(images):
-        raise ReadError(paths[0], "begins a series of another length than its reconstruction", _CHANGED)
+        raise ReadError(paths[0], "begins a series of another length than its reconstruction", CHANGED)
     place_of = {(frame.path, frame.index): k for k, frame in enumerate(frames)}
-    scales = _scales(paths)
+    scales = {
+        (path, index): scale for path in paths for index, scale in enumerate(isolated(path, _UNWRITABLE, frame_scales))
+    }
     scale = choose_scale(images, [scales[frame.path, frame.index] for frame in frames])
     series, now = generate_uid(), datetime.now().astimezone()
     names = [f"IMG{number:05d}.dcm" for number in range(1, len(paths) + 1)]
@@ -88,45 +102,49 @@ def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Prov
         temporary.mkdir()
         for path, header, new in zip(paths, headers, names, strict=True):
             order = [place_of[path, index] for index in range(len(header.frames))]
-            with _quiet(path):
-                source = pydicom.dcmread(path, force=True)
-                if (source.Rows, source.Columns) != images.shape[1:]:
-                    raise ReadError(path, "has another size than its reconstruction", _CHANGED)
-                check_depth(source, path)
-                dataset = derived(source, provenance, series, now)
-                if provenance.deidentify:
-                    dataset = deidentified(dataset, source, path, provenance, order[0] + 1)
-                encode(dataset, scale, images[order], order)
-                dataset.save_as(temporary / new, enforce_file_format=True)
+            stored = Picked(Stored(images, scale), order)
+            smallest, largest = extremes(stored)
+            to_be = Pixels(stored.shape, order[0] + 1, scale, int(smallest), int(largest))
+            head = isolated(path, _UNWRITABLE, header_bytes, to_be, provenance, SECRET, series, now)
+            with (temporary / new).open("wb") as file:
+                # It ends with the length of the pixels, of which it has none.
+                file.write(head[:-4] + (2 * prod(stored.shape)).to_bytes(4, "little"))
+                for frame in stored:
+                    file.write(frame.tobytes())
     return [target / new for new in names]
 
 
-def _header(path: Path) -> Header:
-    header = read_header(path)
-    if header is None:
-        raise ReadError(path, "is no DICOM image any more", _CHANGED)
-    return header
+def frame_scales(path: Path) -> list[FrameScale]:
+    """How each frame's values are stored: call it by way of `isolated` alone."""
+    dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+    return [
+        FrameScale.of(dataset, functional_group(dataset, index, "PixelValueTransformationSequence") or dataset)
+        for index in range(int(dataset.get("NumberOfFrames") or 1))
+    ]
 
 
-def _scales(paths: Sequence[Path]) -> dict[tuple[Path, int], FrameScale]:
-    """How each frame's values are stored."""
-    scales = {}
-    for path in paths:
-        with _quiet(path):
-            dataset = pydicom.dcmread(path, force=True, stop_before_pixels=True)
-            for index in range(int(dataset.get("NumberOfFrames") or 1)):
-                rescale = functional_group(dataset, index, "PixelValueTransformationSequence") or dataset
-                scales[path, index] = FrameScale.of(dataset, rescale)
-    return scales
+def header_bytes(path: Path, pixels: Pixels, provenance: Provenance, secret: str, series: str, now: datetime) -> bytes:
+    """The new file of an image up to its pixels, which are to follow: call it by way of `isolated` alone.
 
+    Parameters
+    ----------
+    path : of the image.
+    pixels : that are to follow.
+    provenance, series, now : see `derived`.
+    secret : see `deidentified`.
 
-@contextmanager
-def _quiet(path: Path) -> Iterator[None]:
-    """No warnings of pydicom's, which repeat values of the header; its faults as ReadError."""
-    with warnings.catch_warnings(action="ignore"):
-        try:
-            yield
-        except (ReadError, OSError):
-            raise
-        except Exception as error:
-            raise ReadError(path, "its header cannot be read and written again", AGAIN) from error
+    Raises
+    ------
+    ReadError : see `write`.
+    """
+    source: Any = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+    if (int(source.get("NumberOfFrames") or 1), source.Rows, source.Columns) != pixels.shape:
+        raise ReadError(path, "has another size than its reconstruction", CHANGED)
+    check_depth(source, path)
+    dataset = derived(source, provenance, series, now)
+    if provenance.deidentify:
+        dataset = deidentified(dataset, source, path, provenance, pixels.number, secret)
+    describe_pixels(dataset, pixels)
+    file = BytesIO()
+    dataset.save_as(file, enforce_file_format=True)
+    return file.getvalue()

@@ -1,19 +1,20 @@
 """Pixels of DICOM images: decoded, on the scanner's own scale, and a series as a volume."""
 
+import os
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import islice
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.encaps import generate_frames
-from pydicom.pixels import apply_rescale, get_decoder
+from pydicom.pixels import apply_rescale, as_pixel_options, get_decoder
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -37,7 +38,7 @@ from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.core.stacks import Lazy, Picked, Slices, Stack, in_memory
 from unimri.io.dicom.groups import functional_group
 from unimri.io.dicom.kinds import check_kind
-from unimri.io.dicom.series import Header, affine_of, header_of, ordered
+from unimri.io.dicom.series import DEFERRED, UNREADABLE, Header, affine_of, header_of, is_deflated, ordered
 from unimri.io.isolated import isolated
 from unimri.io.notes import note
 from unimri.io.volume import Negatives, Plane, as_float32, check_size, magnitudes, turn
@@ -74,7 +75,7 @@ class Image:
     Attributes
     ----------
     path : the file.
-    dataset : what pydicom parsed.
+    dataset : what pydicom parsed. Large elements are still in the file.
     syntax : how the pixels are stored.
     frames : how many there are.
     shape : rows and columns.
@@ -88,8 +89,8 @@ class Image:
     shape: tuple[int, int]
     inverted: bool
 
-    def header(self) -> Header:
-        """What ordering needs to know of the frames.
+    def header(self, name: Path) -> Header:
+        """What ordering needs to know of the frames of the file, which it calls `name`.
 
         Raises
         ------
@@ -97,11 +98,11 @@ class Image:
         """
         try:
             # Whether the file can hold its frames has been checked.
-            return header_of(self.path, self.dataset, sys.maxsize)
+            return header_of(name, self.dataset, sys.maxsize)
         except ReadError:
             raise
         except Exception as error:
-            raise ReadError(self.path, "cannot be parsed as DICOM", AGAIN) from error
+            raise ReadError(self.path, UNREADABLE, AGAIN) from error
 
     def pixels(self) -> Iterator[NDArray[np.float32]]:
         """Give the frames in stored order: (rows, columns), float32, with rescale or the modality's table applied.
@@ -112,10 +113,9 @@ class Image:
         ------
         ReadError : when a frame cannot be decoded, or its values not be rescaled.
         """
-        count = 0
-        for stored in self._stored():
+        for index, stored in enumerate(self._stored()):
             # Of an enhanced image, each frame may have a rescale of its own.
-            rescale = functional_group(self.dataset, count, "PixelValueTransformationSequence") or self.dataset
+            rescale = functional_group(self.dataset, index, "PixelValueTransformationSequence") or self.dataset
             try:
                 values = as_float32(stored if _keeps_values(rescale) else apply_rescale(stored, rescale))
             except Exception as error:
@@ -127,23 +127,19 @@ class Image:
                 # Dark is turned later, and 0 is not 0 then.
                 values = np.where(padding & ((values != 0) | self.inverted), np.float32(np.nan), values)
             yield values
-            count += 1
-        if count < self.frames:
-            raise ReadError(self.path, UNDECODABLE, AGAIN)
 
     def _stored(self) -> Iterator[NDArray[Any]]:
-        if self.syntax in PLUGINS:
-            decoded = isolated(self.path, UNDECODABLE, decode)
-            # The file may have changed since its header was read.
-            if [image.shape for image in decoded] != [self.shape] * self.frames:
-                raise ReadError(self.path, UNDECODABLE, AGAIN)
-            yield from decoded
-            return
+        """Frames of the stored dtype, (rows, columns), as many as the file declares."""
+        count = 0
         try:
-            for stored, _ in islice(get_decoder(self.syntax).iter_array(self.dataset, raw=True), self.frames):
-                yield stored
+            with self.path.open("rb") as file:
+                for stored in islice(decode(self.dataset, file), self.frames):
+                    yield stored
+                    count += 1
         except Exception as error:
-            raise ReadError(self.path, UNDECODABLE, AGAIN) from error
+            raise unreadable(self.path, error, UNDECODABLE) from error
+        if count < self.frames:
+            raise ReadError(self.path, UNDECODABLE, AGAIN)
 
 
 def open_image(path: Path) -> Image:
@@ -155,7 +151,9 @@ def open_image(path: Path) -> Image:
         holds or than are allowed, or is compressed in a way that is not known here.
     """
     try:
-        dataset: Any = pydicom.dcmread(path, force=True)
+        with path.open("rb") as file:
+            size, deflated = os.fstat(file.fileno()).st_size, is_deflated(file, path)
+        dataset: Any = pydicom.dcmread(path, force=True, defer_size=None if deflated else DEFERRED)
         photometric = str(dataset.get("PhotometricInterpretation", "MONOCHROME2"))
         samples = int(dataset.get("SamplesPerPixel") or 1)
         frames = int(dataset.get("NumberOfFrames") or 1)
@@ -165,11 +163,13 @@ def open_image(path: Path) -> Image:
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = _PLAIN[dataset.original_encoding]
         syntax = UID(dataset.file_meta.TransferSyntaxUID)
-        length = len(dataset.PixelData)
+        stored = dataset.get_item("PixelData", keep_deferred=True)
+        # What was not read yet may be cut short.
+        length = min(stored.length, size - stored.value_tell) if stored.value is None else len(stored.value)
     except ReadError:
         raise
     except Exception as error:
-        raise unreadable(path, error, "cannot be parsed as DICOM") from error
+        raise unreadable(path, error, UNREADABLE) from error
     if samples > 1 or not photometric.startswith("MONOCHROME"):
         raise ReadError(path, "is a colour image", "remove its series: only magnitude images can be used")
     check_size((frames, rows, columns), path)
@@ -185,6 +185,42 @@ def open_image(path: Path) -> Image:
             path, "needs a decoder that is not installed", "pip install python-gdcm pylibjpeg pylibjpeg-openjpeg"
         )
     return Image(path, dataset, syntax, frames, (rows, columns), photometric == "MONOCHROME1")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What is known of a file of a series beside its pixels.
+
+    Attributes
+    ----------
+    shape : rows and columns.
+    header : what ordering needs.
+    inverted : see `Image`.
+    padded : whether the header declares padding.
+    """
+
+    shape: tuple[int, int]
+    header: Header
+    inverted: bool
+    padded: bool
+
+
+def decoded(path: Path, name: Path) -> tuple[Slices, Decoded]:
+    """Read a file that the result calls `name`: call it by way of `isolated` alone.
+
+    Returns
+    -------
+    Its frames, (frames, rows, columns), float32, see `Image.pixels`; and the rest.
+
+    Raises
+    ------
+    ReadError : see `open_image`, `Image.header` and `Image.pixels`.
+    """
+    image = open_image(path)
+    pixels = Slices.new((0,), np.float32)
+    for frame in image.pixels():
+        pixels.append(frame)
+    return pixels, Decoded(image.shape, image.header(name), image.inverted, "PixelPaddingValue" in image.dataset)
 
 
 def read_series(paths: Sequence[Path], plane: Plane = "native", negatives: Negatives = "refuse") -> NDArray[np.float32]:
@@ -235,36 +271,28 @@ def _decoded(
     directions of its axes.
     """
     path = paths[0]
-    files: list[Image] = []
+    files: list[Decoded] = []
     places: dict[tuple[Path, int], int] = {}
-    # pydicom's warnings repeat the values of the header.
-    with warnings.catch_warnings(action="ignore"):
-        for source in paths:
-            image = open_image(source)
-            first = files[0] if files else image
-            if image.shape != first.shape:
-                raise ReadError(
-                    source,
-                    f"has {image.shape[0]} x {image.shape[1]} pixels where its series began with {first.shape[0]} x "
-                    f"{first.shape[1]}",
-                    "move the images of another size to a series of their own, or remove them",
-                )
-            check_size((len(places) + image.frames, *image.shape), path)
-            files.append(image)
-            for index, pixels in enumerate(image.pixels()):
-                places[source, index] = len(places)
-                kept.append(pixels)
-            # Decoded by now; both together would take half as much memory again.
-            image.dataset.pop("PixelData")
-        order, affine = list(places), None
-        # Files of one image each are in order already, and parsing headers again would cost as much as decoding.
-        if plane != "native" or len(places) > len(files):
-            frames = ordered(image.header() for image in files)
-            order = [(frame.path, frame.index) for frame in frames]
-            affine = None if plane == "native" else affine_of(frames)
-    dark_files = {image.path for image in files if image.inverted}
-    dark = [path in dark_files for path, _ in order]
-    declared = any("PixelPaddingValue" in image.dataset for image in files)
+    for source in paths:
+        # Each file has limits and faults of its own, however many there are.
+        images, file = isolated(source, UNDECODABLE, decoded, source)
+        files.append(file)
+        shape, first = file.shape, files[0].shape
+        if shape != first:
+            raise ReadError(
+                source,
+                f"has {shape[0]} x {shape[1]} pixels where its series began with {first[0]} x {first[1]}",
+                "move the images of another size to a series of their own, or remove them",
+            )
+        check_size((len(places) + len(images), *shape), path)
+        for index, pixels in enumerate(images):
+            places[source, index] = len(places)
+            kept.append(pixels)
+    frames = ordered(file.header for file in files)
+    affine = None if plane == "native" else affine_of(frames)
+    dark_files = {file.header.path for file in files if file.inverted}
+    dark = [frame.path in dark_files for frame in frames]
+    declared = any(file.padded for file in files)
 
     def correct(volume: Stack) -> Stack:
         """Without the padding that headers declare, and bright where the files are dark."""
@@ -280,7 +308,7 @@ def _decoded(
             note(path, f"padding that the header declares ({share} of all values) is read as 0")
         return _Corrected(volume, dark, np.float32(top))
 
-    return [places[place] for place in order], correct, affine
+    return [places[frame.path, frame.index] for frame in frames], correct, affine
 
 
 class _Corrected(Lazy):
@@ -316,10 +344,15 @@ def _padding(dataset: Any, stored: NDArray[Any]) -> NDArray[np.bool_] | None:
     return (stored >= values.min()) & (stored <= values.max())
 
 
-def decode(path: Path) -> list[NDArray[Any]]:
-    """Decode the frames of a file of a transfer syntax that `PLUGINS` has.
+def decode(dataset: Any, file: BinaryIO) -> Iterator[NDArray[Any]]:
+    """Decode the frames of a file one after the other.
 
-    A damaged file can crash a decoder: call it by way of `isolated` alone.
+    A damaged file can crash a decoder: call it in the process of `isolated` alone.
+
+    Parameters
+    ----------
+    dataset : from `open_image`.
+    file : the same file, open.
 
     Returns
     -------
@@ -329,21 +362,26 @@ def decode(path: Path) -> list[NDArray[Any]]:
     ------
     Exception : whatever the decoder meets in a damaged file.
     """
-    dataset: Any = pydicom.dcmread(path, force=True)
-    syntax = dataset.file_meta.TransferSyntaxUID
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    offsets = None
-    if "ExtendedOffsetTable" in dataset and "ExtendedOffsetTableLengths" in dataset:
-        offsets = (dataset.ExtendedOffsetTable, dataset.ExtendedOffsetTableLengths)
-    found = 0
-    for stream in generate_frames(dataset.PixelData, number_of_frames=frames, extended_offsets=offsets):
-        # Decoders allocate what the stream declares, and that may be damaged where the header is not.
-        _check_stream(stream, dataset)
-        found += 1
-    if found != frames:
-        raise ValueError("another number of frames than declared")
-    decoded = get_decoder(syntax).iter_array(dataset, raw=True, decoding_plugin=PLUGINS[syntax])
-    return [image for image, _ in decoded]
+    syntax, options = dataset.file_meta.TransferSyntaxUID, as_pixel_options(dataset)
+    element = dataset.get_item("PixelData", keep_deferred=True)
+    # Unread, or small or inflated.
+    source, start = (file, element.value_tell) if element.value is None else (BytesIO(element.value), 0)
+    source.seek(start)
+    if syntax in PLUGINS:
+        frames, found = int(options["number_of_frames"]), 0
+        for stream in generate_frames(
+            source, number_of_frames=frames, extended_offsets=options.get("extended_offsets")
+        ):
+            # Decoders allocate what the stream declares, and that may be damaged where the header is not.
+            _check_stream(stream, dataset)
+            found += 1
+        if found != frames:
+            raise ValueError("another number of frames than declared")
+        source.seek(start)
+    options |= {"pixel_keyword": "PixelData", "pixel_vr": element.VR or "OW"}
+    decoder = get_decoder(syntax)
+    for image, _ in decoder.iter_array(source, raw=True, decoding_plugin=PLUGINS.get(syntax, ""), **options):
+        yield image
 
 
 def _check_stream(stream: bytes, dataset: Any) -> None:

@@ -2,10 +2,10 @@
 
 import os
 import re
-import warnings
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from itertools import pairwise
@@ -23,6 +23,7 @@ from unimri.core import artifacts
 from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.io.dicom.groups import functional_group, is_enhanced
 from unimri.io.dicom.kinds import check_kind
+from unimri.io.isolated import isolated
 from unimri.io.volume import (
     FOREIGN,
     MAX_DEFLATE_RATIO,
@@ -78,6 +79,13 @@ _TAGS = [
     "PerFrameFunctionalGroupsSequence",
     "PixelData",
 ]
+
+# Of elements, in bytes: larger ones, most often pixels, stay in the file until they are asked for.
+DEFERRED = 4096
+
+# Of a file that is damaged in whatever way, and the mend of one that is not what it was.
+UNREADABLE = "cannot be parsed as DICOM"
+CHANGED = "leave the input as it is while it is read"
 
 # Deflated images shrink to a third, and masked ones to a few hundredths: bytes that any may become, and for each byte.
 _INFLATED, _MAX_INFLATED = 2**26, 32
@@ -149,7 +157,7 @@ def read_header(path: Path) -> Header | None:
     """Read the header of a DICOM image; None for a file that is no DICOM or no image (SEG, PR, SR, DICOMDIR).
 
     A file without the DICOM preamble counts when it starts like a data set and has a SOP class and pixel
-    data.
+    data. It is parsed in another process, see `isolated`.
 
     Raises
     ------
@@ -158,50 +166,58 @@ def read_header(path: Path) -> Header | None:
     """
     try:
         with path.open("rb") as file:
-            return _read_header(path, file)
+            start = file.read(132)
     except OSError as error:
         raise unreadable(path, error, "cannot be opened", "check its permissions and the disk") from error
-
-
-def _read_header(path: Path, file: BinaryIO) -> Header | None:
-    start, size = file.read(132), os.fstat(file.fileno()).st_size
     if not has_suffix(path, FOREIGN):
         check_fetched(path, start)
     says_dicom = start[128:] == b"DICM" or path.suffix.lower() == ".dcm"
     # Groups 0002 and 0008 come first in a data set: without the check, any file would be parsed to its end.
     if not says_dicom and start[:2] not in (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08"):
         return None
+    return isolated(path, UNREADABLE, _parsed_header, path, says_dicom)
+
+
+def image_header(path: Path) -> Header:
+    """The same of a file that was an image before."""
+    header = read_header(path)
+    if header is None:
+        raise ReadError(path, "is no DICOM image any more", CHANGED)
+    return header
+
+
+def _parsed_header(path: Path, name: Path, says_dicom: bool) -> Header | None:
+    """What `read_header` gives of a file that it calls `name`; it runs in another process."""
     try:
-        deflated = _is_deflated(file, path)
-        # Deferring leaves the pixels unread and still shows that there are some; of a deflated file they would be
-        # looked for as if it were not.
-        defer = None if deflated else 4096
-        file.seek(0)
-        # pydicom's warnings repeat the values of the header.
-        with warnings.catch_warnings(action="ignore"):
+        with path.open("rb") as file:
+            size, deflated = os.fstat(file.fileno()).st_size, is_deflated(file, path)
+            # Deferring leaves the pixels unread and still shows that there are some; of a deflated file they would be
+            # looked for as if it were not.
+            defer = None if deflated else DEFERRED
+            file.seek(0)
             dataset: Any = pydicom.dcmread(file, force=True, defer_size=defer, specific_tags=_TAGS)
             kind = dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID")
-            name = UID(kind or "").name
-            if kind and name != kind and "Image Storage" not in name:
+            known = UID(kind or "").name
+            if kind and known != kind and "Image Storage" not in known:
                 return None
-            header = header_of(path, dataset, size * (MAX_DEFLATE_RATIO if deflated else 1))
+            header = header_of(name, dataset, size * (MAX_DEFLATE_RATIO if deflated else 1))
     except ReadError:
         raise
     # pydicom raises whatever its parsers meet in a damaged file.
     except Exception as error:
         if says_dicom:
-            raise ReadError(path, "cannot be parsed as DICOM", AGAIN) from error
+            raise unreadable(path, error, UNREADABLE) from error
         return None
     if "PixelData" not in dataset or not (kind or says_dicom):
         if says_dicom and not kind:
-            raise ReadError(path, "cannot be parsed as DICOM", AGAIN)
-        if says_dicom and name != kind:
+            raise ReadError(path, UNREADABLE, AGAIN)
+        if says_dicom and known != kind:
             raise ReadError(path, "has no pixel data", AGAIN)
         return None
     return header
 
 
-def _is_deflated(file: BinaryIO, path: Path) -> bool:
+def is_deflated(file: BinaryIO, path: Path) -> bool:
     """Whether a file is deflated as a whole, as its meta information says.
 
     Raises
@@ -235,7 +251,7 @@ def header_of(path: Path, dataset: Any, size: int) -> Header:
 
     Parameters
     ----------
-    path : the file.
+    path : the file, as the header and its frames are to name it.
     dataset : what pydicom parsed, with `_TAGS` at least.
     size : the most bytes that the file can hold, unpacked.
 
@@ -369,17 +385,19 @@ def _without_copies(headers: list[Header]) -> tuple[list[Header], list[Passed]]:
 def _content(header: Header) -> str:
     """Digest of an image: of its stored pixels, else of the file."""
     if header.instance:
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                dataset = pydicom.dcmread(header.path, force=True, specific_tags=["PixelData"])
-                return sha256(dataset["PixelData"].value).hexdigest()
         # Whoever reads the image tells what is wrong.
-        except Exception:
-            pass
+        with suppress(ReadError):
+            return isolated(header.path, UNREADABLE, _digest)
     try:
         return artifacts.sha256(header.path)
     except OSError:
         return str(header.path)
+
+
+def _digest(path: Path) -> str:
+    """Of an image's stored pixels; it runs in another process."""
+    dataset = pydicom.dcmread(path, force=True, specific_tags=["PixelData"])
+    return sha256(dataset["PixelData"].value).hexdigest()
 
 
 def _joined(headers: list[Header]) -> list[Header]:
@@ -472,15 +490,22 @@ def _in_order(headers: list[Header]) -> Series:
 def _kind_fault(path: Path) -> ReadError | None:
     """What `check_kind` finds wrong with an image, so that it is told before any pixel is read."""
     try:
-        with warnings.catch_warnings(action="ignore"):
-            dataset: Any = pydicom.dcmread(path, force=True, stop_before_pixels=True)
-            check_kind(dataset, int(dataset.get("NumberOfFrames") or 1), path)
+        isolated(path, UNREADABLE, _check_kind)
     except ReadError as fault:
         return fault
-    # Whoever reads the image tells what is wrong.
+    return None
+
+
+def _check_kind(path: Path) -> None:
+    """`check_kind` of a file; it runs in another process."""
+    try:
+        dataset: Any = pydicom.dcmread(path, force=True, stop_before_pixels=True)
+        check_kind(dataset, int(dataset.get("NumberOfFrames") or 1), path)
+    except ReadError:
+        raise
+    # Whoever reads the image tells what else is wrong.
     except Exception:
         pass
-    return None
 
 
 def ordered(headers: Iterable[Header]) -> list[Frame]:
