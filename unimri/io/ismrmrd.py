@@ -19,7 +19,6 @@ from unimri.core.errors import AGAIN, ReadError
 from unimri.core.stacks import Slices
 from unimri.io.fastmri import ENDS as HDF5_ENDS
 from unimri.io.fastmri import (
-    MAX_READ,
     UNREADABLE,
     dataset,
     find_hdf5,
@@ -35,6 +34,7 @@ from unimri.io.fastmri import (
     write as write,
 )
 from unimri.io.isolated import isolated
+from unimri.io.layout import MAX_READ
 from unimri.io.notes import note
 from unimri.io.volume import Found, Negatives, check_kspace, check_size, magnitude
 from unimri.physics.acquisition import Acquisition, image_of
