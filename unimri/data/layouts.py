@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from unimri.core.errors import ReadError, UnimriError
 from unimri.core.plugins import READER_GROUP, load_plugins, one_of
 from unimri.core.settings import Settings, parse_settings
 from unimri.data.reader import BuiltIn, ImageReader, PatientPattern, Reader, patient_by_folder, patient_by_pattern
-from unimri.io import fastmri, hdf5_arrays, ismrmrd, nifti
+from unimri.io import bart, fastmri, hdf5_arrays, ismrmrd, nifti
 from unimri.io.dicom.pixels import read_series
 from unimri.io.dicom.series import Header, find_series, series_orientation
 from unimri.io.fastmri import UNREADABLE, find_hdf5
@@ -40,15 +40,6 @@ from unimri.io.volume import (
     may_have_suffix,
     without_suffix,
 )
-
-RawPatient = Annotated[
-    Literal["file", "folder"],
-    Field(
-        description="What makes a patient: each file, or BIDS' folder sub-..., else the first folder below the root "
-        "(files that lie in the root itself are each a patient)."
-    ),
-]
-"""Who is a patient where files name nobody."""
 
 
 class DicomReader(BuiltIn, ImageReader):
@@ -201,35 +192,60 @@ class FastmriReader(BuiltIn, ImageReader):
         return isolated(paths[0], UNREADABLE, fastmri.read_slices, self.use, self.negatives)
 
 
-class ArraysReader(BuiltIn):
-    """Fully sampled k-space as arrays in HDF5 or MATLAB's v7.3: Calgary-Campinas, SKM-TEA, CMRxRecon, and any other."""
+class NamelessReader(BuiltIn):
+    """A reader of raw data that names nobody."""
 
-    format: Literal["hdf5-kspace"] = "hdf5-kspace"
-    layout: Layout | None = Field(None, description="Where the points lie; null: of a data set that is known.")
-    patient: RawPatient = "folder"
+    patient: Literal["file", "folder"] = Field(
+        "folder",
+        description="What makes a patient: each file, or BIDS' folder sub-..., else the first folder below the root "
+        "(files that lie in the root itself are each a patient).",
+    )
     patient_pattern: PatientPattern = None
-
-    wanted = "file (.h5, .mat) with an array of k-space of a known layout"
-
-    def search(self, walked: Walk) -> Found:
-        """Find the files with such an array; each is a volume. One that cannot be opened has the fault."""
-        found = hdf5_arrays.find(walked.root, walked.files, self.layout)
-        return _by_place(found, self)
-
-    def may_be(self, place: Path) -> bool:
-        return may_have_suffix(place, hdf5_arrays.ENDS) and not is_label(place, APART)
 
     def patient_at(self, place: Path) -> str:
         by_place = patient_by_folder(place, subject=True) if self.patient == "folder" else ""
         return patient_by_pattern(place, self.patient_pattern) or by_place or place.as_posix()
 
+    def with_patients(self, found: Found) -> Found:
+        """The scans with the patients that their paths tell."""
+        return found._replace(scans=[replace(scan, patient=self.patient_at(Path(scan.name))) for scan in found.scans])
+
+
+class ArraysReader(NamelessReader):
+    """Fully sampled k-space as arrays in HDF5 or MATLAB's v7.3: Calgary-Campinas, SKM-TEA, CMRxRecon, and any other."""
+
+    format: Literal["hdf5-kspace"] = "hdf5-kspace"
+    layout: Layout | None = Field(None, description="Where the points lie; null: of a data set that is known.")
+
+    wanted = "file (.h5, .mat) with an array of k-space of a known layout"
+
+    def search(self, walked: Walk) -> Found:
+        """Find the files with such an array; each is a volume. One that cannot be opened has the fault."""
+        return self.with_patients(hdf5_arrays.find(walked.root, walked.files, self.layout))
+
+    def may_be(self, place: Path) -> bool:
+        return may_have_suffix(place, hdf5_arrays.ENDS) and not is_label(place, APART)
+
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         return isolated(paths[0], UNREADABLE, hdf5_arrays.read_slices, self.layout)
 
 
-def _by_place(found: Found, reader: Reader) -> Found:
-    """The scans with the patients that their paths tell."""
-    return found._replace(scans=[replace(scan, patient=reader.patient_at(Path(scan.name))) for scan in found.scans])
+class BartReader(NamelessReader):
+    """BART's arrays of fully sampled Cartesian k-space (https://mrirecon.github.io/bart)."""
+
+    format: Literal["bart"] = "bart"
+
+    wanted = "BART array (.cfl with its .hdr)"
+
+    def search(self, walked: Walk) -> Found:
+        """Find the `.cfl` files; each is a volume. One without a header that fits has the fault."""
+        return self.with_patients(bart.find(walked.root, walked.files))
+
+    def may_be(self, place: Path) -> bool:
+        return may_have_suffix(place, bart.ENDS) and not is_label(place)
+
+    def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
+        return isolated(paths[0], bart.UNREADABLE, bart.read_slices)
 
 
 class IsmrmrdReader(BuiltIn):
@@ -504,7 +520,7 @@ def _sequence(root: Path, patient: Path, sequence: Sequence, files: list[Path]) 
 
 
 _BUILT_IN = (
-    *(AcdcReader, ArraysReader, ChaosReader, DecathlonReader, DicomReader),
+    *(AcdcReader, ArraysReader, BartReader, ChaosReader, DecathlonReader, DicomReader),
     *(FastmriReader, IsmrmrdReader, NiftiReader),
 )
 _FORMATS = [name for kind in _BUILT_IN for name in get_args(kind.model_fields["format"].annotation)]

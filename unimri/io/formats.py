@@ -104,6 +104,7 @@ FORMATS = {
         ),
         Format("fastmri-h5", "fastMRI's k-space files (.h5)", (".hdf5", ".h5"), "unimri.io.fastmri"),
         Format("ismrmrd", "ISMRMRD raw data (.h5, .mrd)", (".mrd", ".hdf5", ".h5"), "unimri.io.ismrmrd"),
+        Format("bart", "BART's k-space (.cfl with its .hdr)", (".cfl",), "unimri.io.bart"),
         Format("numpy", "NumPy arrays of k-space or images (.npy, .npz)", (".npy", ".npz"), "unimri.io.numpy_file"),
     )
 }

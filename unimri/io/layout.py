@@ -29,7 +29,7 @@ Axis = Literal["slice", "row", "column", "coil", "average", "time", "echo", "set
 Place = Literal["centre", "first"]
 
 # In the order in which ISMRMRD's images come, too.
-_FRAMES: tuple[Frame, ...] = get_args(Frame)
+FRAMES: tuple[Frame, ...] = get_args(Frame)
 
 
 class Layout(Settings):
@@ -127,7 +127,7 @@ def read_points(array: Points, layout: Layout, path: Path, size: tuple[int, int]
     rows, columns = counts["row"], counts["column"]
     if coils * rows * columns > MAX_READ:
         raise ReadError(path, "one slice of its k-space is too large", AGAIN)
-    slices, frames = counts.get("slice", 1), prod(counts.get(axis, 1) for axis in _FRAMES)
+    slices, frames = counts.get("slice", 1), prod(counts.get(axis, 1) for axis in FRAMES)
     records = Slices.new((slices * frames * coils, rows, columns), np.complex64)
     for number, image in enumerate(_images(array, layout, counts)):
         for coil, own in enumerate(image):
@@ -137,7 +137,7 @@ def read_points(array: Points, layout: Layout, path: Path, size: tuple[int, int]
     records.shape = (slices * frames, coils, rows, columns)
     if counts.get("average", 1) > 1:
         note(path, f"its {counts['average']} averages are averaged where they were measured")
-    told = [f"{counts[axis]} of {axis}" for axis in _FRAMES if counts.get(axis, 1) > 1]
+    told = [f"{counts[axis]} of {axis}" for axis in FRAMES if counts.get(axis, 1) > 1]
     if told:
         note(path, f"images of their own: {', '.join(told)}, for each of {slices} slices")
     return acquired(records, None, path, size, padded=layout.padded)
@@ -145,7 +145,7 @@ def read_points(array: Points, layout: Layout, path: Path, size: tuple[int, int]
 
 def _images(array: Points, layout: Layout, counts: dict[Axis, int]) -> Iterator[NDArray[np.complex64]]:
     """One image's k-space after the other, (coils, rows, columns)."""
-    counted: tuple[Axis, ...] = ("slice", *_FRAMES)
+    counted: tuple[Axis, ...] = ("slice", *FRAMES)
     for place in product(*(range(counts.get(axis, 1)) for axis in counted)):
         at: dict[Axis, int] = dict(zip(counted, place, strict=True))
         if "average" not in counts:
