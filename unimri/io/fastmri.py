@@ -431,16 +431,16 @@ def pixels_wanted(root: Element, grid: tuple[int, int], path: Path) -> tuple[int
     ------
     ReadError : see `matrix`.
     """
-    wanted = matrix(root, "reconSpace", path)
-    places = (f"encoding/{{}}/fieldOfView_mm/{axis}" for axis in "xy")
-    parts = (
-        _length(root, place.format("reconSpace")) / _length(root, place.format("encodedSpace")) for place in places
-    )
-    x, y = (
-        min(length, max(1, round(points * part))) if np.isfinite(part) else length
-        for length, points, part in zip(wanted, grid, parts, strict=True)
-    )
-    return x, y
+    matrix(root, "reconSpace", path)
+    return points_wanted(root, "x", grid[0], path), points_wanted(root, "y", grid[1], path)
+
+
+def points_wanted(root: Element, axis: Literal["x", "y", "z"], points: int, path: Path) -> int:
+    """Pixels along one axis, of `points` of k-space; see `pixels_wanted`."""
+    wanted = number_at(root, f"encoding/reconSpace/matrixSize/{axis}", path)
+    own, all_ = (_length(root, f"encoding/{space}/fieldOfView_mm/{axis}") for space in ("reconSpace", "encodedSpace"))
+    part = own / all_
+    return min(wanted, max(1, round(points * part))) if np.isfinite(part) else wanted
 
 
 def _length(root: Element, place: str) -> float:
