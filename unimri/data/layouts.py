@@ -520,8 +520,8 @@ def _sequence(root: Path, patient: Path, sequence: Sequence, files: list[Path]) 
 
 
 _BUILT_IN = (
-    *(AcdcReader, ArraysReader, BartReader, ChaosReader, DecathlonReader, DicomReader),
-    *(FastmriReader, IsmrmrdReader, NiftiReader),
+    *(AcdcReader, BartReader, ChaosReader, DecathlonReader, DicomReader),
+    *(FastmriReader, ArraysReader, IsmrmrdReader, NiftiReader),
 )
 _FORMATS = [name for kind in _BUILT_IN for name in get_args(kind.model_fields["format"].annotation)]
 _PLUGINS = load_plugins(READER_GROUP, Reader, _FORMATS, "format")

@@ -69,7 +69,7 @@ def _is_calgary(file: Any, array: Any, path: Path) -> bool:
 
 
 def _is_matlab(file: Any, array: Any, path: Path) -> bool:
-    # MATLAB and hdf5storage name the class of what they write; fastMRI's names of arrays are no others'.
+    # `kspace` is a common name. MATLAB and hdf5storage give what they write an attribute with its class.
     return array.dtype.names == ("real", "imag") and (array.name != "/kspace" or "MATLAB_class" in array.attrs)
 
 

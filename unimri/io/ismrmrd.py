@@ -283,7 +283,8 @@ def _layout(stored: Any, header: Element, path: Path, partial: bool = False) -> 
     partition, _ = _phase(header, steps_2, z, path, partial=True, number=2)
     if coils * x * y > MAX_READ or x * y * z > MAX_PADDING * readout.length * phase.length * partition.length:
         raise ReadError(path, "its header's encodedSpace is too large", "export the file again")
-    check_size((len(images), z, coils, x, y), path)
+    # Images of 2D are made one at a time, where no k-space is asked for.
+    check_size((len(images), z, coils if partial or z > 1 else 1, x, y), path)
     planes = image_of_line * z + partition.start + steps_2 - partition.first
     columns = phase.start + steps - phase.first
     sampled = np.zeros((len(images) * z, y), np.bool_)
