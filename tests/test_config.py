@@ -63,7 +63,7 @@ def test_an_overlay_changes_what_it_names_and_null_takes_out(tmp_path):
             "acquisition.masks, number 1",
         ),
         ("training.optimisation.precision", "float8", "precision is 'float8': .*'float32' or 'bfloat16'"),
-        ("anatomies.brain.reader.format", "jpeg", "config: anatomies.brain.reader: .*'jpeg'.*'acdc', 'chaos-mr'"),
+        ("anatomies.brain.reader.format", "jpeg", "config: anatomies.brain.reader: .*'jpeg'.*'acdc', 'bart'"),
         ("anatomies.Brain 2", {}, "config: anatomies.Brain 2"),
         ("anatomies.brain.fit", "squeeze", "anatomies.brain.fit is 'squeeze': .*'crop' or 'resize'"),
         ("anatomies.brain.simulation", None, "config: anatomies.brain: needs a path"),

@@ -18,7 +18,7 @@ import torch
 from calls import call, fails, succeeds
 from numpy.typing import NDArray
 from PIL import Image
-from scan_files import write_fastmri, write_image
+from scan_files import write_fastmri, write_image, write_matlab
 from skimage.metrics import peak_signal_noise_ratio
 from stores import smooth
 
@@ -155,6 +155,28 @@ def test_fastmri_with_its_mask(
     found = re.search(r"4\.00x, tiny-4x, knee: PSNR (\S+) -> (\S+) dB", said)
     assert found is not None
     assert [float(value) for value in found.groups()] == pytest.approx([before, after], abs=0.02)
+
+
+def test_arrays_of_any_layout_come_out_as_the_library_gives_them(
+    reconstruct: Callable[..., str], model: Model, images: NDArray[np.float32], nowhere: Path
+) -> None:
+    kspace, mask = model.undersample(images)
+    expected = model.reconstruct(kspace, mask, "knee")
+    # CMRxRecon's (kx, ky, coils, slices, time).
+    write_matlab(nowhere / "in/P001/cine_sax.mat", kus=kspace.transpose(1, 2, 0)[:, :, None, :, None])
+    with h5py.File(nowhere / "own-kspace.h5", "w") as file:
+        file["raw/k"] = kspace.transpose(2, 1, 0)
+    (nowhere / "in/b.hdr").write_text(f"# Dimensions\n32 36 {'1 ' * 11} 3 1 1\n")
+    (nowhere / "in/b.cfl").write_bytes(kspace.transpose(1, 2, 0).tobytes(order="F"))
+    said = reconstruct(nowhere / "in", "-o", "out")
+    assert said.count("3 slices, 4.00x, tiny-4x, knee; zeros tell its mask") == 2
+    layout = '{"format": "hdf5-kspace", "layout": {"dataset": "raw/k", "axes": ["column", "row", "slice"]}}'
+    reconstruct(nowhere / "own-kspace.h5", "-o", "own.h5", "--format", layout)
+    for name in ("out/P001/cine_sax.h5", "own.h5"):
+        with h5py.File(name) as file:
+            np.testing.assert_allclose(file["reconstruction"][...], expected, rtol=1e-4, atol=1e-2)
+    found = np.fromfile("out/b.cfl", "<c8").reshape(3, 36, 32).transpose(0, 2, 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
 
 
 def test_a_mask_that_is_given_goes_before_the_one_in_the_file(

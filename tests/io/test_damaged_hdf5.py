@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from damage import crash, crash_at_b
-from scan_files import header_of, noise, write_fastmri, write_ismrmrd
+from scan_files import header_of, noise, write_fastmri, write_ismrmrd, write_matlab
 
 from unimri.core.errors import ReadError, UnimriError
-from unimri.data.layouts import FastmriReader, IsmrmrdReader
+from unimri.data.layouts import ArraysReader, FastmriReader, IsmrmrdReader
 from unimri.data.prepare import PreparationSettings, PreparationTask, prepare
 from unimri.data.reader import Reader
 from unimri.data.store import SPLITS, PreparedData
-from unimri.io import fastmri, isolated
+from unimri.io import fastmri, hdf5_arrays, isolated
 from unimri.io import ismrmrd as ismrmrd_reader
+from unimri.io.layout import Layout
 
 MUTATIONS, SECONDS = 200, 10
 
@@ -29,7 +30,16 @@ def ismrmrd_file(path: Path) -> None:
     write_ismrmrd(path, noise(2, 3, 16, 10), header_of(16, 10, 8, 6))
 
 
-FORMATS = [(FastmriReader(), fastmri, fastmri_file), (IsmrmrdReader(), ismrmrd_reader, ismrmrd_file)]
+def matlab_file(path: Path) -> None:
+    write_matlab(path, kspace_full=noise(16, 10, 3, 2))
+
+
+FORMATS = [
+    (FastmriReader(), fastmri, fastmri_file),
+    (IsmrmrdReader(), ismrmrd_reader, ismrmrd_file),
+    (ArraysReader(layout=Layout(dataset="kspace_full")), hdf5_arrays, matlab_file),
+]
+NAMES = ["fastmri-h5", "ismrmrd", "hdf5-kspace"]
 
 
 def mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -41,7 +51,7 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize(("settings", "_", "write"), FORMATS, ids=["fastmri-h5", "ismrmrd"])
+@pytest.mark.parametrize(("settings", "_", "write"), FORMATS, ids=NAMES)
 def test_no_damage_to_a_file_gives_more_than_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Reader, _: object, write: Callable[[Path], None]
 ) -> None:
@@ -75,7 +85,7 @@ def test_no_damage_to_a_file_gives_more_than_an_error(
     worker.close()
 
 
-@pytest.mark.parametrize(("settings", "reader", "write"), FORMATS, ids=["fastmri-h5", "ismrmrd"])
+@pytest.mark.parametrize(("settings", "reader", "write"), FORMATS[:2], ids=NAMES[:2])
 @pytest.mark.parametrize("function", ["patient_of", "read_slices"])
 def test_a_crash_in_finding_and_in_reading_is_told(tmp_path, monkeypatch, settings, reader, write, function):
     write(tmp_path / "a.h5")

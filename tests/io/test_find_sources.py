@@ -200,5 +200,5 @@ def test_pngs_are_scaled_to_the_volumes_maximum(tmp_path):
 
 
 def test_every_format_says_what_it_takes():
-    assert list(FORMATS) == ["dicom", "nifti", "fastmri-h5", "ismrmrd", "numpy"]
+    assert list(FORMATS) == ["dicom", "nifti", "hdf5-kspace", "fastmri-h5", "ismrmrd", "bart", "numpy"]
     assert all(name == each.name and each.accepts for name, each in FORMATS.items())

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scan_files import MADE, header_of, image_of, noise, write_fastmri, write_ismrmrd
 
 from unimri.core.errors import ReadError
+from unimri.data.layouts import FastmriReader
 from unimri.io import fastmri, ismrmrd, numpy_file
 from unimri.io.formats import find_sources
 from unimri.io.notes import heard
@@ -38,6 +39,34 @@ def test_a_challenge_file_gives_its_kspace_its_mask_and_its_size(tmp_path, mask)
     np.testing.assert_array_equal(read.kspace, kspace)
     np.testing.assert_array_equal(read.mask, LINES[None])
     assert (read.axis, read.size, read.complete, read.truth) == ("columns", (8, 6), False, None)
+
+
+@pytest.mark.parametrize("coils", [(), (COILS,)])
+def test_the_challenges_test_files_hold_a_mask_and_no_truth(tmp_path, coils):
+    # Lines beside what was measured are zeros, and the mask may keep them.
+    measured = (np.arange(COLUMNS) > 0) & (np.arange(COLUMNS) < COLUMNS - 1)
+    kspace = noise(SLICES, *coils, ROWS, COLUMNS) * (LINES & measured)
+    attributes = {"acceleration": 4, "num_low_frequency": 3, "acquisition": "AXT1", "norm": 1.0, "max": 1.0}
+    path = write_fastmri(tmp_path / "file1.h5", attributes, kspace=kspace, mask=LINES)
+    with heard() as notes:
+        read = fastmri.read((path,))
+    np.testing.assert_array_equal(read.measured(), kspace if coils else kspace[:, None])
+    np.testing.assert_array_equal(read.mask, LINES[None])
+    assert (read.truth, read.complete, read.size, notes) == (None, False, (8, 6), [])
+    with pytest.raises(ReadError, match=r"file1\.h5: is undersampled"):
+        FastmriReader().read((path,))
+
+
+@pytest.mark.parametrize("truth", [None, np.abs(noise(SLICES, 8, 6)) + 1])
+def test_partial_fourier_of_fastmri_is_lines_left_out_but_for_a_reconstruction_beside_it(tmp_path, truth):
+    kept = np.arange(COLUMNS) > 2
+    path = write_fastmri(tmp_path / "a.h5", kspace=noise(SLICES, COILS, ROWS, COLUMNS) * kept, reconstruction_rss=truth)
+    with heard() as notes:
+        read = fastmri.read((path,))
+    assert read.complete == (truth is not None)
+    np.testing.assert_array_equal(read.mask[0], kept if truth is None else np.ones(COLUMNS, bool))
+    taken = "at one edge, are zeros: taken for lines left out" if truth is None else "at the edges, are zeros: taken"
+    assert notes[0].startswith(f"3 of its 10 columns, {taken}")
 
 
 def test_a_fully_sampled_file_gives_its_own_reconstruction_as_the_truth(tmp_path):

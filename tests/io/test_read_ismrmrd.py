@@ -205,6 +205,95 @@ def test_an_asymmetric_echo_is_reconstructed_and_no_ground_truth(write, kspace, 
     np.testing.assert_array_equal(read.measured(), expected)
 
 
+Z = 6
+
+
+def volume_lines(kspace: Kspace, keep: Callable[[int, int], bool] = lambda step, partition: True) -> list[Any]:
+    """The lines of a 3D scan (partitions, coils, readout, phase encoding)."""
+    return [
+        line(kspace[partition, :, :, step], kspace_encode_step_1=step, kspace_encode_step_2=partition)
+        for partition in range(len(kspace))
+        for step in range(kspace.shape[-1])
+        if keep(step, partition)
+    ]
+
+
+@pytest.mark.parametrize(("name", "group"), [("scan.h5", "dataset"), ("scan.mrd", "raw")])
+def test_partitions_of_3d_become_slices(tmp_path, name, group):
+    images, axes = noise(Z, COILS, X, Y), (0, 2, 3)
+    full = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(images, axes), axes=axes, norm="ortho"), axes)
+    header = header_of(encoded=(X, Y, Z), recon=(6, 6, 4))
+    with ismrmrd.Dataset(str(tmp_path / name), group, mode="w") as file:
+        file.write_xml_header(header)
+        for acquisition in volume_lines(full.astype(np.complex64)):
+            file.append_acquisition(acquisition)
+    with heard() as notes:
+        read = unimri.load_kspace(tmp_path / name)
+    # Two partitions of six are oversampling, as half of the readout is.
+    expected = np.sqrt((np.abs(images) ** 2).sum(1))[1:5, *CENTRE]
+    np.testing.assert_allclose(read.truth, expected, rtol=1e-4)
+    assert notes == ["2 of 6 slices at both ends are oversampling, and left out"]
+    assert (read.complete, read.size) == (True, (6, 6))
+    np.testing.assert_allclose(read_slices(tmp_path / name), expected, rtol=1e-4)
+
+
+def test_3d_may_leave_out_lines_corners_and_half_an_echo(write, tmp_path):
+    kspace = noise(Z, COILS, X, Y)
+    header = {"encoded": (X, Y, Z), "recon": (X, Y, Z)}
+
+    def transformed(values: Kspace) -> NDArray[Any]:
+        return np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(values, 0), axis=0, norm="ortho"), 0)
+
+    kept = np.array([1, 0, 1, 1, 0, 1], bool)
+    read = unimri.load_kspace(write(volume_lines(kspace, lambda step, _: bool(kept[step])), **header))
+    np.testing.assert_array_equal(read.mask, kept[None])
+    np.testing.assert_allclose(read.measured(), transformed(kspace * kept), rtol=1e-4, atol=1e-5)
+    # An elliptical scan is whole.
+    corners = write(volume_lines(kspace, lambda step, partition: (step, partition) not in {(0, 0), (5, 0)}), **header)
+    cut = kspace.copy()
+    cut[0, ..., [0, 5]] = 0
+    read = unimri.load_kspace(corners)
+    assert read.complete
+    np.testing.assert_allclose(read.kspace, transformed(cut), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(read_slices(corners), read.truth, rtol=1e-4)
+    lines = volume_lines(kspace[:, :, 4:])
+    for acquisition in lines:
+        acquisition.center_sample = X // 2 - 4
+    with heard() as notes:
+        read = unimri.load_kspace(write(lines, **header))
+    assert notes == [f"4 of {X} points of the readout were not measured (asymmetric echo): taken for rows left out"]
+    assert (read.axis, read.complete) == ("rows", False)
+    np.testing.assert_allclose(
+        read.measured(), transformed(kspace * (np.arange(X) >= 4)[:, None]), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "keep",
+    [
+        lambda step, partition: partition != 2,
+        lambda step, partition: partition > 2,
+        lambda step, partition: (step + partition) % 2 == 0,
+        lambda step, partition: (step, partition) != (2, 3),
+    ],
+)
+def test_3d_that_leaves_out_partitions_or_points_is_told(write, keep):
+    path = write(volume_lines(noise(Z, COILS, X, Y), keep), encoded=(X, Y, Z), recon=(X, Y, Z))
+    with pytest.raises(ReadError, match=r"scan\.h5: points and not whole lines of its partitions were measured"):
+        unimri.load_kspace(path)
+
+
+def test_heart_phases_of_3d_come_after_the_slice(write):
+    first, second = noise(Z, COILS, X, Y), noise(Z, COILS, X, Y, seed=1)
+    lines = volume_lines(first) + volume_lines(second)
+    for acquisition in lines[len(lines) // 2 :]:
+        acquisition.idx.phase = 1
+    read = unimri.load_kspace(write(lines, encoded=(X, Y, Z), recon=(X, Y, Z)))
+    both = np.stack([first, second], axis=1)
+    expected = np.fft.fftshift(np.fft.ifft(np.fft.ifftshift(both, 0), axis=0, norm="ortho"), 0)
+    np.testing.assert_allclose(read.kspace, expected.reshape(2 * Z, COILS, X, Y), rtol=1e-4, atol=1e-5)
+
+
 def test_patients_are_those_of_the_header_else_the_files(write, kspace, tmp_path):
     write(lines_of(kspace), "a/1.h5")
     write(lines_of(kspace), "a/2.h5", patient=None)
@@ -255,8 +344,9 @@ def _without(kspace: Kspace, *steps: int) -> list[Any]:
         (lambda k: lines_of(k), {"encoded": (4000, 4000, 1)}, "encodedSpace is too large"),
         (lambda k: lines_of(k), {"trajectory": "radial"}, "not Cartesian"),
         (lambda k: lines_of(k), {"trajectory": "epi"}, "not Cartesian"),
-        (lambda k: lines_of(k), {"encoded": (X, Y, 4)}, "3D encoding"),
-        (lambda k: lines_of(k, kspace_encode_step_2=1), {}, "3D encoding"),
+        (lambda k: lines_of(k[:1]), {"encoded": (X, Y, 4)}, "points and not whole lines of its partitions"),
+        (lambda k: lines_of(k), {"encoded": (X, Y, 4)}, "several 3D slabs"),
+        (lambda k: lines_of(k, kspace_encode_step_2=1), {}, "do not fit the header's encodedSpace"),
         (lambda k: [*lines_of(k), line(k[0, :, :, 0], (ismrmrd.ACQ_IS_REVERSE,))], {}, "read backwards"),
         (lambda k: [*lines_of(k), line(k[0, :, :, 0], (ismrmrd.ACQ_COMPRESSION1,))], {}, "compressed"),
         (lambda k: [*lines_of(k), line(k[0, :2, :, 0])], {}, "lines differ"),

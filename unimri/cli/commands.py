@@ -69,7 +69,12 @@ def reconstruct(
         float | None, typer.Option(min=1.01, help="Of retrospective undersampling; else the model's.")
     ] = None,
     format_: Annotated[
-        str | None, typer.Option("--format", help="dicom, nifti, fastmri-h5, ismrmrd or numpy; else told by content.")
+        str | None,
+        typer.Option(
+            "--format",
+            help="dicom, nifti, hdf5-kspace (with a layout: its settings as JSON), fastmri-h5, ismrmrd, bart or numpy; "
+            "else told by content.",
+        ),
     ] = None,
     negatives: Annotated[
         Literal["refuse", "clip", "magnitude"],

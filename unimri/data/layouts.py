@@ -20,11 +20,12 @@ from unimri.core.errors import ReadError, UnimriError
 from unimri.core.plugins import READER_GROUP, load_plugins, one_of
 from unimri.core.settings import Settings, parse_settings
 from unimri.data.reader import BuiltIn, ImageReader, PatientPattern, Reader, patient_by_folder, patient_by_pattern
-from unimri.io import fastmri, ismrmrd, nifti
+from unimri.io import bart, fastmri, hdf5_arrays, ismrmrd, nifti
 from unimri.io.dicom.pixels import read_series
 from unimri.io.dicom.series import Header, find_series, series_orientation
 from unimri.io.fastmri import UNREADABLE, find_hdf5
 from unimri.io.isolated import isolated
+from unimri.io.layout import Layout
 from unimri.io.volume import (
     APART,
     FOREIGN,
@@ -189,6 +190,62 @@ class FastmriReader(BuiltIn, ImageReader):
 
     def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
         return isolated(paths[0], UNREADABLE, fastmri.read_slices, self.use, self.negatives)
+
+
+class NamelessReader(BuiltIn):
+    """A reader of raw data that names nobody."""
+
+    patient: Literal["file", "folder"] = Field(
+        "folder",
+        description="What makes a patient: each file, or BIDS' folder sub-..., else the first folder below the root "
+        "(files that lie in the root itself are each a patient).",
+    )
+    patient_pattern: PatientPattern = None
+
+    def patient_at(self, place: Path) -> str:
+        by_place = patient_by_folder(place, subject=True) if self.patient == "folder" else ""
+        return patient_by_pattern(place, self.patient_pattern) or by_place or place.as_posix()
+
+    def with_patients(self, found: Found) -> Found:
+        """The scans with the patients that their paths tell."""
+        return found._replace(scans=[replace(scan, patient=self.patient_at(Path(scan.name))) for scan in found.scans])
+
+
+class ArraysReader(NamelessReader):
+    """Fully sampled k-space as arrays in HDF5 or MATLAB's v7.3: Calgary-Campinas, SKM-TEA, CMRxRecon, and any other."""
+
+    format: Literal["hdf5-kspace"] = "hdf5-kspace"
+    layout: Layout | None = Field(None, description="Where the points lie; null: of a data set that is known.")
+
+    wanted = "file (.h5, .mat) with an array of k-space of a known layout"
+
+    def search(self, walked: Walk) -> Found:
+        """Find the files with such an array; each is a volume. One that cannot be opened has the fault."""
+        return self.with_patients(hdf5_arrays.find(walked.root, walked.files, self.layout))
+
+    def may_be(self, place: Path) -> bool:
+        return may_have_suffix(place, hdf5_arrays.ENDS) and not is_label(place, APART)
+
+    def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
+        return isolated(paths[0], UNREADABLE, hdf5_arrays.read_slices, self.layout)
+
+
+class BartReader(NamelessReader):
+    """BART's arrays of fully sampled Cartesian k-space (https://mrirecon.github.io/bart)."""
+
+    format: Literal["bart"] = "bart"
+
+    wanted = "BART array (.cfl with its .hdr)"
+
+    def search(self, walked: Walk) -> Found:
+        """Find the `.cfl` files; each is a volume. One without a header that fits has the fault."""
+        return self.with_patients(bart.find(walked.root, walked.files))
+
+    def may_be(self, place: Path) -> bool:
+        return may_have_suffix(place, bart.ENDS) and not is_label(place)
+
+    def read(self, paths: tuple[Path, ...]) -> NDArray[np.float32]:
+        return isolated(paths[0], bart.UNREADABLE, bart.read_slices)
 
 
 class IsmrmrdReader(BuiltIn):
@@ -462,7 +519,10 @@ def _sequence(root: Path, patient: Path, sequence: Sequence, files: list[Path]) 
     return Found([Scan(name, own.paths, own.fault, patient.name, own.note) for own in series.values()], passed)
 
 
-_BUILT_IN = (AcdcReader, ChaosReader, DecathlonReader, DicomReader, FastmriReader, IsmrmrdReader, NiftiReader)
+_BUILT_IN = (
+    *(AcdcReader, BartReader, ChaosReader, DecathlonReader, DicomReader),
+    *(FastmriReader, ArraysReader, IsmrmrdReader, NiftiReader),
+)
 _FORMATS = [name for kind in _BUILT_IN for name in get_args(kind.model_fields["format"].annotation)]
 _PLUGINS = load_plugins(READER_GROUP, Reader, _FORMATS, "format")
 

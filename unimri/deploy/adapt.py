@@ -32,7 +32,7 @@ from unimri.deploy.estimates import split_features
 from unimri.deploy.figure import reconstruction_figure
 from unimri.deploy.library import Adaptation, AnatomyDescription, AnatomyTask, ModelDescription, Quality, opened
 from unimri.deploy.model import Model, load
-from unimri.io import fastmri, nifti
+from unimri.io import bart, fastmri, hdf5_arrays, nifti
 from unimri.io.volume import files_below, has_suffix
 from unimri.metrics.score import Score, mean_score, score_slice
 from unimri.models.folder import WEIGHTS, insert_aspin, load_model, read_about
@@ -214,7 +214,7 @@ def _at_work(work: Path) -> Iterator[None]:
 
 
 def guess_reader(folder: Path) -> Reader:
-    """The reader of what most files of a folder are: NIfTI, fastMRI's HDF5, ISMRMRD by its own ending, or else DICOM.
+    """The reader of what most files of a folder are: NIfTI, fastMRI's HDF5, others by their own endings, or else DICOM.
 
     Raises
     ------
@@ -224,6 +224,8 @@ def guess_reader(folder: Path) -> Reader:
     counts = {
         "nifti": sum(has_suffix(path, nifti.ENDS) for path in files),
         "fastmri-h5": sum(has_suffix(path, fastmri.ENDS) for path in files),
+        "bart": sum(has_suffix(path, bart.ENDS) for path in files),
+        "hdf5-kspace": sum(has_suffix(path, hdf5_arrays.MATLAB) for path in files),
         "ismrmrd": sum(has_suffix(path, (".mrd",)) for path in files),
     }
     best = max(counts, key=lambda name: counts[name])

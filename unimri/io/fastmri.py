@@ -23,6 +23,7 @@ from unimri.core.errors import AGAIN, ReadError, unreadable
 from unimri.core.hdf5 import hdf5_file, writing_hdf5
 from unimri.core.stacks import Mapped, Slices, Stack
 from unimri.io.isolated import isolated
+from unimri.io.layout import MAX_READ, as_complex64, is_complex
 from unimri.io.notes import note
 from unimri.io.volume import (
     APART,
@@ -51,9 +52,6 @@ Use = Literal["reconstruction", "kspace"]
 # Single-coil files hold both, and the first is made from their own k-space.
 RECONSTRUCTIONS = ("reconstruction_esc", "reconstruction_rss")
 
-# What one read may take, 2 GiB as complex64: 64 coils with 2048 x 2048 points each.
-MAX_READ = 2**28
-
 # Deflate shrinks data most; shuffling and checksums do not shrink them.
 FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_LZF, h5py.h5z.FILTER_SZIP}
 PLAIN_FILTERS = {h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
@@ -63,9 +61,6 @@ UNREADABLE = "cannot be read as HDF5"
 
 # Of a header's text, in characters. Scanners write some 100 kB, most of it the protocol.
 MAX_HEADER = 2**24
-
-# Names of the two halves of a complex number; h5py itself knows the first pair, for floats.
-HALVES = (("r", "i"), ("real", "imag"))
 
 
 def find(root: Path, files: Sequence[Path]) -> Found:
@@ -436,16 +431,16 @@ def pixels_wanted(root: Element, grid: tuple[int, int], path: Path) -> tuple[int
     ------
     ReadError : see `matrix`.
     """
-    wanted = matrix(root, "reconSpace", path)
-    places = (f"encoding/{{}}/fieldOfView_mm/{axis}" for axis in "xy")
-    parts = (
-        _length(root, place.format("reconSpace")) / _length(root, place.format("encodedSpace")) for place in places
-    )
-    x, y = (
-        min(length, max(1, round(points * part))) if np.isfinite(part) else length
-        for length, points, part in zip(wanted, grid, parts, strict=True)
-    )
-    return x, y
+    matrix(root, "reconSpace", path)
+    return points_wanted(root, "x", grid[0], path), points_wanted(root, "y", grid[1], path)
+
+
+def points_wanted(root: Element, axis: Literal["x", "y", "z"], points: int, path: Path) -> int:
+    """Pixels along one axis, of `points` of k-space; see `pixels_wanted`."""
+    wanted = number_at(root, f"encoding/reconSpace/matrixSize/{axis}", path)
+    own, all_ = (_length(root, f"encoding/{space}/fieldOfView_mm/{axis}") for space in ("reconSpace", "encodedSpace"))
+    part = own / all_
+    return min(wanted, max(1, round(points * part))) if np.isfinite(part) else wanted
 
 
 def _length(root: Element, place: str) -> float:
@@ -455,21 +450,3 @@ def _length(root: Element, place: str) -> float:
     except ValueError:
         return np.nan
     return stated if 0 < stated < np.inf else np.nan
-
-
-def is_complex(dtype: np.dtype[Any]) -> bool:
-    """Whether values of `dtype` can be read as complex numbers."""
-    if dtype.names is None:
-        return dtype.kind == "c"
-    return dtype.names in HALVES and all(dtype[name].kind in "fiu" for name in dtype.names)
-
-
-def as_complex64(values: NDArray[Any]) -> NDArray[np.complex64]:
-    """Cast values for which `is_complex` holds; those beyond float32's range become infinite."""
-    with np.errstate(over="ignore"):
-        if values.dtype.names is None:
-            return values.astype(np.complex64, copy=False)
-        real, imaginary = values.dtype.names
-        result = np.empty(values.shape, np.complex64)
-        result.real, result.imag = values[real], values[imaginary]
-        return result

@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast, get_args
+from typing import Literal, Protocol, cast, get_args
 
 import numpy as np
 
 from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError, check_file, reading
+from unimri.core.settings import Settings, parse_settings
 from unimri.core.stacks import Stack, extremes
+from unimri.io.layout import Layout
 from unimri.io.volume import (
     APART,
     FOREIGN,
@@ -59,28 +61,33 @@ class Format:
     suffixes : ends of the names of files that it reads and writes, the longest last; none where any file may be of the
         format, and a folder is written.
     module : a `_Module`.
+    foreign : ends of names of files that it reads alone; what is written for one ends as the last of `suffixes`.
+    layout : of arrays, where it is given and not told by the content.
     """
 
     name: str
     accepts: str
     suffixes: tuple[str, ...]
     module: str
+    foreign: tuple[str, ...] = ()
+    layout: Layout | None = None
 
     def load(self) -> _Module:
         """The module."""
-        return cast(_Module, import_module(self.module))
+        module = import_module(self.module)
+        return cast(_Module, module if self.layout is None else module.with_layout(self.layout))
 
     def may_have(self, root: Path, files: Sequence[Path]) -> bool:
         """Whether any of these files could be of the format, by their names."""
         if self.suffixes:
-            return any(has_suffix(path, self.suffixes) for path in files)
+            return any(has_suffix(path, self.suffixes + self.foreign) for path in files)
         if root.is_file():
             return not (has_suffix(root, _HDF5) and _is_hdf5(root))
         return not all(has_suffix(path, _NAMED) for path in files)
 
     def may_be(self, path: Path) -> bool:
         """Whether what is known by its name alone, as where a link leads nowhere, may be of the format or a folder."""
-        return may_have_suffix(path, self.suffixes) if self.suffixes else not has_suffix(path, FOREIGN)
+        return may_have_suffix(path, self.suffixes + self.foreign) if self.suffixes else not has_suffix(path, FOREIGN)
 
 
 FORMATS = {
@@ -88,8 +95,16 @@ FORMATS = {
     for format in (
         Format("dicom", "DICOM images (any name)", (), "unimri.io.dicom.format"),
         Format("nifti", "NIfTI files (.nii, .nii.gz)", (".nii", ".nii.gz"), "unimri.io.nifti"),
+        Format(
+            "hdf5-kspace",
+            "arrays of k-space in HDF5 (.h5) or MATLAB's v7.3 (.mat)",
+            (".hdf5", ".h5"),
+            "unimri.io.hdf5_arrays",
+            (".mat",),
+        ),
         Format("fastmri-h5", "fastMRI's k-space files (.h5)", (".hdf5", ".h5"), "unimri.io.fastmri"),
         Format("ismrmrd", "ISMRMRD raw data (.h5, .mrd)", (".mrd", ".hdf5", ".h5"), "unimri.io.ismrmrd"),
+        Format("bart", "BART's k-space (.cfl with its .hdr)", (".cfl",), "unimri.io.bart"),
         Format("numpy", "NumPy arrays of k-space or images (.npy, .npz)", (".npy", ".npz"), "unimri.io.numpy_file"),
     )
 }
@@ -98,7 +113,24 @@ FORMATS = {
 _HDF5 = FORMATS["ismrmrd"].suffixes
 
 # Ends of names that say the format.
-_NAMED = tuple({end for format in FORMATS.values() for end in format.suffixes})
+_NAMED = tuple({end for format in FORMATS.values() for end in format.suffixes + format.foreign})
+
+
+class ArrayFormat(Settings):
+    """The format of arrays with a layout of one's own."""
+
+    format: Literal["hdf5-kspace"] = "hdf5-kspace"
+    layout: Layout
+
+
+def _chosen(text: str) -> Format:
+    """A format by its name, or by JSON of `ArrayFormat`."""
+    if text.lstrip().startswith("{"):
+        own = parse_settings(ArrayFormat, text, "format")
+        return replace(FORMATS[own.format], layout=own.layout)
+    if text not in FORMATS:
+        raise UnimriError(f"{text}: no such format; choose one of {', '.join(FORMATS)}")
+    return FORMATS[text]
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -165,6 +197,8 @@ class Source(Scan):
         if not as_png and has_suffix(output, ends) and not output.is_dir():
             return output
         place = Path(self.name)
+        if has_suffix(place, self.format.foreign):
+            place = place.with_name(without_suffix(place, self.format.foreign) + ends[-1])
         # "." names nobody.
         if deidentify and place.name:
             place = Path(f"volume-{self.number:04d}{ends[-1] if ends else ''}")
@@ -230,7 +264,7 @@ def search(path: Path, format: str | None = None) -> tuple[list[Source], list[Pa
     ----------
     path : a file, or a folder with files of any formats. In folders hidden files are passed over, and whatever is of
         no format.
-    format : of `FORMATS`, to find only its volumes.
+    format : of `FORMATS`, to find only its volumes; or JSON of `ArrayFormat`.
 
     Returns
     -------
@@ -241,9 +275,7 @@ def search(path: Path, format: str | None = None) -> tuple[list[Source], list[Pa
     ------
     UnimriError : when there is no such file or folder or format, or nothing in it that can be used.
     """
-    if format is not None and format not in FORMATS:
-        raise UnimriError(f"{format}: no such format; choose one of {', '.join(FORMATS)}")
-    chosen = list(FORMATS.values()) if format is None else [FORMATS[format]]
+    chosen = list(FORMATS.values()) if format is None else [_chosen(format)]
     if not path.exists():
         raise UnimriError(f"{path}: no such file or folder; check the path")
     if not path.is_dir():
@@ -291,10 +323,11 @@ def load_kspace(path: Path | str, format: str | None = None, negatives: Negative
 
     Parameters
     ----------
-    path : a file of fastMRI (`.h5`), ISMRMRD (`.h5`), NumPy (`.npy`, `.npz`), NIfTI or DICOM, or a folder that holds
-        one volume, such as a DICOM series.
-    format : "dicom", "nifti", "fastmri-h5", "ismrmrd" or "numpy", where the content does not tell or other formats lie
-        beside it; None: told by the content.
+    path : a file of fastMRI, ISMRMRD (`.h5`, `.mrd`) or other k-space in HDF5 (`.h5`, `.mat`), BART (`.cfl`), NumPy
+        (`.npy`, `.npz`), NIfTI or DICOM, or a folder that holds one volume, such as a DICOM series.
+    format : "dicom", "nifti", "hdf5-kspace", "fastmri-h5", "ismrmrd", "bart" or "numpy", where the content does not
+        tell or other formats lie beside it; JSON of "hdf5-kspace" with a `layout` for other arrays (see
+        `unimri.io.layout.Layout`); None: told by the content.
     negatives : what negative values of images are: "refuse" (they are no magnitudes), "clip" (noise below 0) or
         "magnitude" (the sign of a magnitude, as in signed inversion recovery).
 

@@ -1,4 +1,4 @@
-"""ISMRMRD: raw 2D Cartesian acquisitions of any vendor, one line of k-space each (https://ismrmrd.github.io).
+"""ISMRMRD: raw Cartesian acquisitions of any vendor, 2D or 3D, one line of k-space each (https://ismrmrd.github.io).
 
 The files are read with h5py: the `ismrmrd` package opens them for writing, follows links and reads each line twice.
 Reconstructions are written as fastMRI's: ISMRMRD's own images would need a header for each, with positions that not all
@@ -19,7 +19,6 @@ from unimri.core.errors import AGAIN, ReadError
 from unimri.core.stacks import Slices
 from unimri.io.fastmri import ENDS as HDF5_ENDS
 from unimri.io.fastmri import (
-    MAX_READ,
     UNREADABLE,
     dataset,
     find_hdf5,
@@ -29,12 +28,14 @@ from unimri.io.fastmri import (
     open_hdf5,
     parse_header,
     pixels_wanted,
+    points_wanted,
     text_at,
 )
 from unimri.io.fastmri import (
     write as write,
 )
 from unimri.io.isolated import isolated
+from unimri.io.layout import MAX_READ, transform_partitions
 from unimri.io.notes import note
 from unimri.io.volume import Found, Negatives, check_kspace, check_size, magnitude
 from unimri.physics.acquisition import Acquisition, image_of
@@ -86,6 +87,8 @@ def read_file(path: Path) -> Acquisition:
     that are padding: it is complete when every line between the encoding's limits was measured, and these lie around
     the centre. Call it by way of `read`.
 
+    Partitions of a 3D scan are transformed to slices, and those that the header's reconSpace has not are left out.
+
     Raises
     ------
     ReadError : as `read_slices` does, but for lines and points that are missing; and when a slice is empty.
@@ -93,14 +96,13 @@ def read_file(path: Path) -> Acquisition:
     with open_hdf5(path) as file:
         lines, header, size = _parts(file, path)
         layout = _layout(lines, header, path, partial=True)
-        check_size((len(layout.sampled), layout.coils, *layout.grid), path)
-        kspace = Slices.new((len(layout.sampled), layout.coils, *layout.grid), np.complex64)
-        for index, image in enumerate(_kspaces(lines, layout, path)):
-            kspace[index] = image
+        kspace = _stack(lines, layout, path)
     check_kspace(kspace, path)
     rows, columns = layout.grid
     size = (min(rows, size[0]), min(columns, size[1]))
-    mask = np.ones_like(layout.sampled) if layout.complete else layout.sampled
+    # Of an image all partitions have the same lines, but for padding and corners that are cut off.
+    sampled = layout.sampled.reshape(-1, layout.partitions, columns).any(1)
+    mask = np.tile(np.ones_like(sampled) if layout.complete else sampled, (layout.wanted, 1))
     if (mask == mask[0]).all():
         mask = mask[:1]
     if layout.whole_echo:
@@ -127,10 +129,10 @@ def patient_of(path: Path) -> str:
 
 
 def read_slices(path: Path) -> NDArray[np.float32]:
-    """Read the images of a file, one at a time: k-space of one image is in memory.
+    """Read the images of a file, one at a time: k-space of one image is in memory (of 3D, of one coil).
 
-    Each slice, heart phase, contrast, set and repetition is an image, ordered by these counters. Lines that
-    were measured several times (averages) are averaged. Lines that are no image (noise, navigators, phase
+    Each slice (or partition), heart phase, contrast, set and repetition is an image, ordered by these counters. Lines
+    that were measured several times (averages) are averaged. Lines that are no image (noise, navigators, phase
     correction, calibration alone) and those of a second encoding are left out. K-space is filled with zeros
     to the header's encodedSpace; the image is cropped to its reconSpace (see `pixels_wanted`), which takes the
     oversampling of the readout away, and coils are combined by root sum of squares.
@@ -141,13 +143,15 @@ def read_slices(path: Path) -> NDArray[np.float32]:
 
     Raises
     ------
-    ReadError : when the file is damaged or cut short; when it is not Cartesian, 3D, undersampled (parallel imaging,
-        partial Fourier, partial echo), compressed or read backwards (EPI); or when values are not finite or all equal.
+    ReadError : when the file is damaged or cut short; when it is not Cartesian, of several 3D slabs, undersampled
+        (parallel imaging, partial Fourier, partial echo), compressed or read backwards (EPI); or when values are not
+        finite or all equal.
     """
     with open_hdf5(path) as file:
         lines, header, size = _parts(file, path)
         layout = _layout(lines, header, path)
-        images = [image_of(kspace, size) for kspace in _kspaces(lines, layout, path)]
+        stack = _kspaces(lines, layout, path) if layout.partitions == 1 else _stack(lines, layout, path)
+        images = [image_of(kspace, size) for kspace in stack]
     return magnitude(np.stack(images), path)
 
 
@@ -156,8 +160,6 @@ def _parts(file: Any, path: Path) -> tuple[Any, Element, tuple[int, int]]:
     header = _header(file, path)
     if text_at(header, "encoding/trajectory").lower() != "cartesian":
         raise ReadError(path, "is not Cartesian", ELSEWHERE)
-    if number_at(header, "encoding/encodedSpace/matrixSize/z", path) > 1:
-        raise ReadError(path, "is a 3D encoding", ELSEWHERE)
     lines = dataset(_group(file, path), "data", path)
     if lines is None or lines.ndim != 1:
         raise ReadError(path, "has no acquisitions", "check the folder and the format")
@@ -228,12 +230,14 @@ class _Layout:
     Attributes
     ----------
     numbers : of the lines among the file's acquisitions.
-    images : the image that each belongs to.
+    images : the image, and of it the partition, that each belongs to: image * partitions + partition.
     columns : the place of each on the grid.
     coils, samples : of each line.
     grid : points along readout and phase encoding.
     readout : where the samples go.
-    sampled : (images, phase encoding), the lines that were measured.
+    partitions : of a 3D scan's grid; 1 of a 2D scan.
+    wanted : how many of these, in the middle, the header's image has.
+    sampled : (images * partitions, phase encoding), the lines that were measured.
     complete : see `read_file`.
     whole_echo : whether as many points were read on either side of the readout's centre.
     """
@@ -245,6 +249,8 @@ class _Layout:
     samples: int
     grid: tuple[int, int]
     readout: _Span
+    partitions: int
+    wanted: int
     sampled: NDArray[np.bool_]
     complete: bool
     whole_echo: bool
@@ -269,19 +275,49 @@ def _layout(stored: Any, header: Element, path: Path, partial: bool = False) -> 
     phase, centred = _phase(header, steps, y, path, partial)
     keys = np.stack([heads["idx"][name] for name in COUNTERS], axis=1)
     images, image_of_line = np.unique(keys, axis=0, return_inverse=True)
+    z = max(1, number_at(header, "encoding/encodedSpace/matrixSize/z", path))
+    if z > 1 and np.ptp(keys[:, 0]):
+        raise ReadError(path, "is of several 3D slabs", "save each to a file of its own")
+    steps_2 = heads["idx"]["kspace_encode_step_2"].astype(int)
+    # That no partition is missing is known when all are there.
+    partition, _ = _phase(header, steps_2, z, path, partial=True, number=2)
+    if coils * x * y > MAX_READ or x * y * z > MAX_PADDING * readout.length * phase.length * partition.length:
+        raise ReadError(path, "its header's encodedSpace is too large", "export the file again")
+    # Images of 2D are made one at a time, where no k-space is asked for.
+    check_size((len(images), z, coils if partial or z > 1 else 1, x, y), path)
+    planes = image_of_line * z + partition.start + steps_2 - partition.first
+    columns = phase.start + steps - phase.first
+    sampled = np.zeros((len(images) * z, y), np.bool_)
+    sampled[planes, columns] = True
     # That every line is there, before the first is read.
-    present = np.unique(np.stack([image_of_line, steps], axis=1), axis=0)
-    complete = len(present) == len(images) * phase.length
+    complete = int(sampled.reshape(len(images), z, y).any(1).sum()) == len(images) * phase.length
     if not complete and not partial:
         raise ReadError(path, "is undersampled (lines are missing)", UNDERSAMPLED)
-    if coils * x * y > MAX_READ or x * y > MAX_PADDING * readout.length * phase.length:
-        raise ReadError(path, "its header's encodedSpace is too large", "export the file again")
-    check_size((len(images), x, y), path)
-    columns = phase.start + steps - phase.first
-    sampled = np.zeros((len(images), y), np.bool_)
-    sampled[image_of_line, columns] = True
+    wanted = min(z, max(1, points_wanted(header, "z", z, path))) if z > 1 else 1
     complete = complete and centred
-    return _Layout(numbers, image_of_line, columns, coils, samples, (x, y), readout, sampled, complete, whole_echo)
+    return _Layout(numbers, planes, columns, coils, samples, (x, y), readout, z, wanted, sampled, complete, whole_echo)
+
+
+def _stack(stored: Any, layout: _Layout, path: Path) -> Slices:
+    """K-space of all images, (wanted partitions * images, coils, readout, phase encoding), read once."""
+    z, coils = layout.partitions, layout.coils
+    images = len(layout.sampled) // z
+    records = Slices.new((z * images * coils, *layout.grid), np.complex64)
+    for number, plane in enumerate(_kspaces(stored, layout, path)):
+        image, partition = divmod(number, z)
+        for coil, own in enumerate(plane):
+            records[(partition * images + image) * coils + coil] = own
+    if z > 1:
+        transform_partitions(records, z, images, coils, path)
+    records.shape = (z * images, coils, *layout.grid)
+    if layout.wanted == z:
+        return records
+    note(path, f"{z - layout.wanted} of {z} slices at both ends are oversampling, and left out")
+    first = (z - layout.wanted) // 2 * images
+    kept = Slices.new((layout.wanted * images, *records.shape[1:]), np.complex64)
+    for number in range(len(kept)):
+        kept[number] = records[first + number]
+    return kept
 
 
 def _kspaces(stored: Any, layout: _Layout, path: Path) -> Iterator[NDArray[np.complex64]]:
@@ -320,8 +356,6 @@ def _imaging(stored: Any, path: Path) -> tuple[NDArray[np.intp], NDArray[Any]]:
     heads = heads[numbers]
     if not len(heads):
         raise ReadError(path, "has no lines of an image", "check that the scan is whole")
-    if (heads["idx"]["kspace_encode_step_2"] > 0).any():
-        raise ReadError(path, "is a 3D encoding", ELSEWHERE)
     if _flagged(heads, REVERSE).any():
         raise ReadError(path, "has lines that are read backwards", ELSEWHERE)
     if _flagged(heads, *COMPRESSED).any():
@@ -334,15 +368,18 @@ def _flagged(heads: NDArray[Any], *bits: int) -> NDArray[np.bool_]:
     return flagged
 
 
-def _phase(header: Element, steps: NDArray[np.int_], y: int, path: Path, partial: bool) -> tuple[_Span, bool]:
-    """The phase-encoding lines that an image must have, and whether they lie around the centre.
+def _phase(
+    header: Element, steps: NDArray[np.int_], y: int, path: Path, partial: bool, number: int = 1
+) -> tuple[_Span, bool]:
+    """The lines (of phase encoding `number` 2, partitions) that an image must have, and whether they are centred.
 
     They are those of the header's limits, else those that occur.
     """
-    limits = "encoding/encodingLimits/kspace_encoding_step_1"
+    limits = f"encoding/encodingLimits/kspace_encoding_step_{number}"
     first, last, centre = int(steps.min()), int(steps.max()), y // 2
     if text_at(header, f"{limits}/maximum"):
-        first, last, centre = (number_at(header, f"{limits}/{name}", path) for name in ("minimum", "maximum", "center"))
+        stated = (number_at(header, f"{limits}/{name}", path) for name in ("minimum", "maximum", "center"))
+        first, last, centre = stated
         if steps.min() < first or steps.max() > last:
             raise ReadError(path, "has lines outside the header's encodingLimits", "export the file again")
     return _span(first, last, centre, y, path, partial), _is_centred(first, last, centre)

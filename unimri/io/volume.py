@@ -57,7 +57,7 @@ APART = ("derivatives", "sourcedata")
 """Folders of a BIDS data set that hold other versions of the same patients' scans."""
 
 FOREIGN = (
-    *(".nii", ".nii.gz", ".h5", ".hdf5", ".mrd", ".npy", ".npz"),
+    *(".nii", ".nii.gz", ".h5", ".hdf5", ".mrd", ".mat", ".cfl", ".npy", ".npz"),
     *(".json", ".txt", ".tsv", ".csv", ".md", ".cfg", ".xml", ".pdf", ".png", ".jpg", ".jpeg", ".bval", ".bvec"),
 )
 """Ends of names that no DICOM image has."""

@@ -369,6 +369,17 @@ def check_whole(kspace: Stack, lines: NDArray[np.bool_], axis: PhaseEncoding) ->
         )
 
 
+def check_partitions(measured: NDArray[np.bool_]) -> None:
+    """Raise MaskError unless each line that was measured was so in all partitions; bool (partitions, lines).
+
+    Partitions of zeros around the others are padding, and corners of the plane may be cut off. Partial Fourier along
+    the partitions is told, since no line of an image can stand for it.
+    """
+    seen = np.any(measured, axis=1, keepdims=True)[:, 0]
+    if _has_gap(seen) or not _is_centred(seen) or _holes(measured):
+        raise MaskError("points", "partitions of a 3D scan were not measured whole; only whole ones can be used")
+
+
 def check_axes(kspace: Stack) -> None:
     """Look for k-space's energy, which is around DC, at n // 2 of rows and columns.
 
