@@ -108,3 +108,28 @@ def test_masks_of_slices_may_differ(model: Model, scan) -> None:
     both = np.stack([mask(COLUMNS, 12), np.roll(mask(COLUMNS, 12), 0) | (np.arange(COLUMNS) % 5 == 0)])
     found = model.reconstruct(kspace * both[:, None, None], both, "brain")
     assert error(found, truth) < 0.05
+
+
+def test_a_scan_unlike_those_of_training_is_told(model: Model, scan) -> None:
+    kspace, _ = scan
+
+    def told(kept: NDArray[np.bool_], samples: NDArray[np.complex64] = kspace) -> str:
+        given = acquisition(samples * kept, kept, "columns", "columns")
+        return model.outside(given, model.prepare_volume(given, "brain"))
+
+    # Trained on one coil at 4x, 32 x 32 pixels, without noise.
+    near = (np.arange(COLUMNS) % 4 == 0) | (np.abs(np.arange(COLUMNS) - COLUMNS // 2) < 2)
+    assert told(near, kspace[:, :1]) == ""
+    assert told(mask(COLUMNS, 12), kspace[:, :1]) == (
+        "unlike what the model was trained on: acceleration 2.00x (trained: 4x)"
+    )
+    assert "6 coils together (trained: one)" in told(mask(COLUMNS, 12))
+    rng = np.random.default_rng(0)
+    parts = rng.standard_normal((*kspace.shape, 2)).astype(np.float32) * 20
+    assert "noise of 2." in told(near, (kspace + parts.view(np.complex64)[..., 0])[:, :1])
+    model.description = model.description.model_copy(update={"image_size": 16})
+    assert "48 x 40 pixels (trained: 16 x 16)" in told(near, kspace[:, :1])
+    drawn = {"masks": [{}], "accelerations": [2, 8], "coils": [1, 8], "noise": 0.05}
+    wide = {"image_size": 32, "settings": model.description.settings | {"acquisition": drawn}}
+    model.description = model.description.model_copy(update=wide)
+    assert told(mask(COLUMNS, 12)) == ""

@@ -15,6 +15,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.plugins import MASK_GROUP, load_plugins
 from unimri.core.provenance import code_digest
 from unimri.models.folder import load_model
+from unimri.models.settings import ConsistencySettings
 from unimri.physics.mask import Mask
 
 PROJECT = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
@@ -58,7 +59,8 @@ def test_a_mask_is_drawn(used: tuple[Path, str]) -> None:
 @pytest.mark.parametrize("model", ["ball", "pretrained", "distilled"])
 def test_a_backbone_trains_and_says_what_it_is_from(used: tuple[Path, str], model: str) -> None:
     about = json.loads((used[0] / model / "model.json").read_text())
-    assert about["network"] == {"name": "small-unet", "cascades": 2, "width": 3, "plugin": PACKAGE}
+    own = {"name": "small-unet", "cascades": 2, "width": 3, "plugin": PACKAGE}
+    assert about["network"] == own | {"consistency": ConsistencySettings().model_dump()}
     assert about["task"]["network"] == about["network"]
 
 

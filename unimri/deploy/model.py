@@ -37,6 +37,10 @@ _CHOOSING = 16
 # Slices of a volume in which its noise is looked for.
 _LISTENING = 4
 
+# How much higher or lower an acceleration, and larger or smaller a slice, may be than those of training before it is
+# told, and noise that nobody sees.
+_NEAR, _SIZE, _NOISE = 1.25, 2, 0.003
+
 # Of a batch: eight slices of 320 x 320 take some 400 MB.
 _PIXELS = 8 * 320 * 320
 
@@ -348,6 +352,27 @@ class Model:
                 if progress is not None:
                     progress(part.start + number + 1)
             yield part, images, zero_filled
+
+    def outside(self, given: Acquisition, prepared: "Prepared") -> str:
+        """How a scan differs from all that the network was trained on, in words; blank where it does not.
+
+        Of such a scan it may invent what is not there.
+        """
+        own, (rows, columns) = self.description, given.kspace.shape[-2:]
+        drawn = own.settings.get("acquisition") or {}
+        low, high = drawn["accelerations"] if drawn.get("masks") else (own.acceleration, own.acceleration)
+        most, noise = max(drawn.get("coils", [1])), float((prepared.noise / prepared.scale.flatten()).max())
+        found = []
+        if not low / _NEAR <= given.acceleration <= high * _NEAR:
+            trained = f"{low:g}x" if low == high else f"{low:g}x to {high:g}x"
+            found.append(f"acceleration {given.acceleration:.2f}x (trained: {trained})")
+        if most == 1 < given.kspace.shape[1] and not prepared.coil_by_coil:
+            found.append(f"{given.kspace.shape[1]} coils together (trained: one)")
+        if noise > max(_NOISE, float(drawn.get("noise", 0))):
+            found.append(f"noise of {noise:.1%} of the largest intensity (trained: up to {drawn.get('noise', 0):.1%})")
+        if not own.image_size / _SIZE <= max(rows, columns) <= own.image_size * _SIZE:
+            found.append(f"{rows} x {columns} pixels (trained: {own.image_size} x {own.image_size})")
+        return f"unlike what the model was trained on: {', '.join(found)}" if found else ""
 
     def checked_anatomy(self, anatomy: str | None) -> str:
         """The anatomy itself, or the only one there is.

@@ -196,7 +196,7 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
         slices,
         tuple(before),
         tuple(after),
-        notes=(*notes, *([prepared.coil_by_coil] if prepared.coil_by_coil else [])),
+        notes=(*notes, *filter(None, (prepared.coil_by_coil, model.outside(scan, prepared)))),
     )
 
 
