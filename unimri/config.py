@@ -66,7 +66,7 @@ class AnatomySettings(Settings):
     @model_validator(mode="after")
     def _reads_what_is_simulated(self) -> Self:
         if self.path is None and self.simulation is not None:
-            raw, own = self.simulation.kspace, self.reader.format
+            raw, own = self.simulation.kspace, self.reader.model_dump()["format"]
             if raw is not None and own != raw.format:
                 raise ValueError(
                     f"reader.format is {own!r}, and simulation.kspace.format {raw.format!r}; allowed: the same for both"
@@ -74,7 +74,7 @@ class AnatomySettings(Settings):
             if raw is None and own in KSPACE_FORMATS:
                 raise ValueError(
                     f"reader.format is {own!r}, and images are simulated; set simulation.kspace.format to {own!r}, or "
-                    f"give a reader of the images"
+                    "give a reader of images"
                 )
         return self
 

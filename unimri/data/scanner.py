@@ -196,6 +196,8 @@ def scan(
 
     for picture in signal.reshape(-1, rows, columns):
         # The magnitude of complex Gaussian noise about the signal: Rician.
-        real, imaginary = np.float32(deviation(noise, columns)) * rng.standard_normal((2, rows, columns), dtype=np.float32)
+        real, imaginary = np.float32(deviation(noise, columns)) * rng.standard_normal(
+            (2, rows, columns), dtype=np.float32
+        )
         np.hypot(picture + real, imaginary, out=picture)
     return Volume(signal, labels, positions, spacing, gap)
