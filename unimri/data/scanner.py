@@ -68,7 +68,7 @@ class SimulationSettings(Extensible):
         description="fastmri-dicom and k-space only: series of each patient, each of another contrast until none is "
         "left; the other layouts hold all of an anatomy's contrasts.",
     )
-    frames: int = Field(default=6, ge=1, le=100, description="acdc only: pictures of one heartbeat.")
+    frames: int = Field(default=6, ge=1, le=100, description="acdc only, as k-space too: pictures of one heartbeat.")
     matrix_sizes: list[int] = Field(
         default=[320, 256, 384],
         min_length=1,

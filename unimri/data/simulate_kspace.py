@@ -28,7 +28,9 @@ _ORDER = 2
 _HEADER = """<?xml version="1.0" encoding="UTF-8"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
 <subjectInformation><patientID>{patient}</patientID></subjectInformation>
-<measurementInformation><protocolName>{contrast}</protocolName></measurementInformation>
+<measurementInformation>
+<patientPosition>HFS</patientPosition><protocolName>{contrast}</protocolName>
+</measurementInformation>
 <acquisitionSystemInformation><receiverChannels>{coils}</receiverChannels></acquisitionSystemInformation>
 <experimentalConditions><H1resonanceFrequency_Hz>63500000</H1resonanceFrequency_Hz></experimentalConditions>
 <encoding>
@@ -142,8 +144,8 @@ class Series:
 def write_kspace(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]:
     """Raw data: a file a series, in the format that `settings.kspace` names.
 
-    Writes `<root>/file_<anatomy>_<patient>_<series>.h5`; see `unimri.data.simulate.LAYOUTS`. Heart phases, of an anatomy in ACDC's layout, are
-    pictures of their slice.
+    Writes `<root>/file_<anatomy>_<patient>_<series>.h5`; see `unimri.data.simulate.LAYOUTS`. Heart phases, of an
+    anatomy in ACDC's layout, are pictures of their slice.
     """
     raw = settings.kspace
     assert raw is not None
