@@ -46,6 +46,14 @@ def test_an_overlay_changes_what_it_names_and_null_takes_out(tmp_path):
     assert config.new == ["abdomen", "prostate"]
 
 
+@pytest.mark.parametrize("kind", ["fastmri-h5", "ismrmrd"])
+def test_an_anatomy_may_be_simulated_as_kspace(default, kind):
+    default["anatomies"]["prostate"] |= {"reader": {"format": kind}}
+    default["anatomies"]["prostate"]["simulation"]["kspace"] = {"format": kind}
+    raw = parse_config(default).anatomies["prostate"].simulation.kspace
+    assert raw.model_dump() == {"format": kind, "coils": 8, "phase": 1.2}
+
+
 @pytest.mark.parametrize(
     ("path", "value", "says"),
     [
@@ -67,6 +75,13 @@ def test_an_overlay_changes_what_it_names_and_null_takes_out(tmp_path):
         ("anatomies.Brain 2", {}, "config: anatomies.Brain 2"),
         ("anatomies.brain.fit", "squeeze", "anatomies.brain.fit is 'squeeze': .*'crop' or 'resize'"),
         ("anatomies.brain.simulation", None, "config: anatomies.brain: needs a path"),
+        (
+            "anatomies.brain.simulation.kspace",
+            {"format": "ismrmrd"},
+            "brain: reader.format is 'fastmri-dicom', and simulation.kspace.format 'ismrmrd'; allowed: the same",
+        ),
+        ("anatomies.brain.simulation.kspace", {"format": "acdc"}, "format is 'acdc': .*'fastmri-h5' or 'ismrmrd'"),
+        ("anatomies.brain.reader", {"format": "ismrmrd"}, "is 'ismrmrd', and images .* set simulation.kspace.format"),
         ("mask.preset", "gauss", "config: mask.*'gauss' is unknown; allowed: paper-like"),
         ("accelerations", [1], "config: accelerations.0 is 1: .*greater than 1"),
         ("seed", "twelve", "config: seed is 'twelve'"),

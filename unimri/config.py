@@ -15,7 +15,7 @@ from unimri.core.settings import AnatomyName, Settings, parse_settings
 from unimri.core.settings_file import read_yaml
 from unimri.data.layouts import ReaderSettings
 from unimri.data.prepare import Geometry, PreparationSettings
-from unimri.data.scanner import SimulationSettings
+from unimri.data.scanner import KSPACE_FORMATS, SimulationSettings
 from unimri.evaluation.averages import AVERAGE, KEYS
 from unimri.evaluation.statistics import StatisticsSettings
 from unimri.metrics.base import MetricSettings
@@ -61,6 +61,21 @@ class AnatomySettings(Settings):
     def _has_source(self) -> Self:
         if self.path is None and self.simulation is None:
             raise ValueError("needs a path (real scans) or a simulation")
+        return self
+
+    @model_validator(mode="after")
+    def _reads_what_is_simulated(self) -> Self:
+        if self.path is None and self.simulation is not None:
+            raw, own = self.simulation.kspace, self.reader.model_dump()["format"]
+            if raw is not None and own != raw.format:
+                raise ValueError(
+                    f"reader.format is {own!r}, and simulation.kspace.format {raw.format!r}; allowed: the same for both"
+                )
+            if raw is None and own in KSPACE_FORMATS:
+                raise ValueError(
+                    f"reader.format is {own!r}, and images are simulated; set simulation.kspace.format to {own!r}, or "
+                    "give a reader of images"
+                )
         return self
 
     @property

@@ -5,16 +5,17 @@ point: docs/how-to/extending.md.
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from unimri.core.plugins import PHANTOM_GROUP, Extensible, load_plugins, package_of
+from unimri.core.settings import Settings
 from unimri.data.phantoms.abdomen import Abdomen
 from unimri.data.phantoms.brain import Brain
 from unimri.data.phantoms.cardiac import Cardiac
@@ -38,8 +39,22 @@ def phantoms() -> dict[str, type[Phantom]]:
     return PHANTOMS | load_plugins(PHANTOM_GROUP, Phantom, PHANTOMS)
 
 
+KspaceFormat = Literal["fastmri-h5", "ismrmrd"]
+KSPACE_FORMATS = get_args(KspaceFormat)
+
+
+class KspaceSettings(Settings):
+    """Simulated raw data, fully sampled: k-space of coils, each slice with a smooth phase."""
+
+    format: KspaceFormat = Field(description="What the files are, as the readers call it.")
+    coils: int = Field(default=8, ge=1, le=64, description="Receive coils, around the patient.")
+    phase: float = Field(
+        default=1.2, ge=0, le=10, description="Root mean square of each slice's smooth phase, in radians."
+    )
+
+
 class SimulationSettings(Extensible):
-    """One simulated data set. Its file layout is that of the anatomy's real data set."""
+    """One simulated data set. Its file layout is that of the anatomy's real data set, unless it is k-space."""
 
     anatomy: str = Field(
         description=f"Which phantom is scanned: one of {', '.join(PHANTOMS)}, or of an installed package."
@@ -50,10 +65,10 @@ class SimulationSettings(Extensible):
         default=2,
         ge=1,
         le=20,
-        description="fastmri-dicom only: series of each patient, each of another contrast until none is "
+        description="fastmri-dicom and k-space only: series of each patient, each of another contrast until none is "
         "left; the other layouts hold all of an anatomy's contrasts.",
     )
-    frames: int = Field(default=6, ge=1, le=100, description="acdc only: pictures of one heartbeat.")
+    frames: int = Field(default=6, ge=1, le=100, description="acdc only, as k-space too: pictures of one heartbeat.")
     matrix_sizes: list[int] = Field(
         default=[320, 256, 384],
         min_length=1,
@@ -65,7 +80,10 @@ class SimulationSettings(Extensible):
         le=0.5,
         description="Standard deviation of the noise in each of the real and imaginary parts, as a fraction "
         "of the volume's noiseless maximum, at 320 columns; in proportion to the columns, since smaller "
-        "pixels hold less signal.",
+        "pixels hold less signal. In k-space it is each coil's.",
+    )
+    kspace: KspaceSettings | None = Field(
+        default=None, description="Raw data in place of images: k-space of several coils; null: images."
     )
 
     @classmethod
@@ -100,6 +118,18 @@ def stream(seed: int, *names: str | int) -> np.random.Generator:
     """
     words = [name if isinstance(name, int) else zlib.crc32(name.encode()) for name in names]
     return np.random.default_rng(np.random.SeedSequence([seed, *words]))
+
+
+def patients(settings: SimulationSettings, seed: int) -> Iterator[tuple[int, Phantom]]:
+    """Each patient's number, from 0, and phantom."""
+    kind = phantoms()[settings.anatomy]
+    for number in range(settings.patients):
+        yield number, kind(stream(seed, settings.anatomy, "patient", number))
+
+
+def deviation(noise: float, columns: int) -> float:
+    """Standard deviation of noise in a picture of so many columns, as `SimulationSettings.noise` defines it."""
+    return noise * columns / _REFERENCE_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -164,9 +194,10 @@ def scan(
             labels[frame, index] = canvas.labels
     signal /= signal.max()
 
-    deviation = np.float32(noise * columns / _REFERENCE_COLUMNS)
     for picture in signal.reshape(-1, rows, columns):
         # The magnitude of complex Gaussian noise about the signal: Rician.
-        real, imaginary = deviation * rng.standard_normal((2, rows, columns), dtype=np.float32)
+        real, imaginary = np.float32(deviation(noise, columns)) * rng.standard_normal(
+            (2, rows, columns), dtype=np.float32
+        )
         np.hypot(picture + real, imaginary, out=picture)
     return Volume(signal, labels, positions, spacing, gap)

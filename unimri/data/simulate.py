@@ -1,5 +1,6 @@
 """Simulated data sets: the archives of fastMRI, CHAOS, ACDC and the Decathlon, as a user has them after downloading.
 
+Raw data are `unimri.data.simulate_kspace`'s.
 Equal seeds give equal bytes. One DICOM series is a file a slice.
 """
 
@@ -21,7 +22,7 @@ from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError
 from unimri.data.phantoms.cardiac import END_SYSTOLE
 from unimri.data.phantoms.phantom import Phantom
-from unimri.data.scanner import SimulationSettings, Volume, phantoms, scan, stream
+from unimri.data.scanner import SimulationSettings, Volume, patients, phantoms, scan, stream
 
 # Which sequence a contrast belongs to, its folder below DICOM_anon, the number in its file names, and how the
 # two echoes of the dual sequence interleave: the file of slice k is number k * stride + offset.
@@ -88,9 +89,9 @@ class Series:
 
 def _patients(settings: SimulationSettings, seed: int) -> Iterator[tuple[int, Phantom, int]]:
     """Each patient's number, from 0, phantom, and columns of the pictures where all of a patient have the same."""
-    kind, sizes = phantoms()[settings.anatomy], settings.matrix_sizes
-    for number in range(settings.patients):
-        yield number, kind(stream(seed, settings.anatomy, "patient", number)), sizes[number % len(sizes)]
+    sizes = settings.matrix_sizes
+    for number, phantom in patients(settings, seed):
+        yield number, phantom, sizes[number % len(sizes)]
 
 
 def write_fastmri(settings: SimulationSettings, root: Path, seed: int) -> Iterator[None]:
@@ -390,7 +391,7 @@ def simulate(settings: SimulationSettings, output: Path, seed: int) -> None:
 
     Parameters
     ----------
-    settings : which anatomy and how much of it.
+    settings : which anatomy and how much of it; with `kspace`, raw data are written instead.
     output : the folder to write; what stood there before is replaced.
     seed : equal seeds give equal bytes, and each patient's files depend only on the seed and the patient's
         number, not on how many there are. At least 0.
@@ -400,14 +401,21 @@ def simulate(settings: SimulationSettings, output: Path, seed: int) -> None:
     UnimriError : when a phantom of another package asks for a layout that there is not.
     """
     layout = layout_of(settings.anatomy)
-    if layout not in LAYOUTS:
+    write: Layout
+    if settings.kspace is not None:
+        # Not before: it loads torch.
+        from unimri.data.simulate_kspace import write_kspace
+
+        write = write_kspace
+    elif layout in LAYOUTS:
+        write = LAYOUTS[layout]
+    else:
         raise UnimriError(
             f"phantom {settings.anatomy}: its layout is {layout!r}; allowed: {', '.join(LAYOUTS)}; correct its package"
         )
-    write = LAYOUTS[layout]
     with replacing(output) as temporary:
         temporary.mkdir()
-        patients = write(settings, temporary, seed)
+        written = write(settings, temporary, seed)
         # disable=None: no bar where there is no terminal to draw it on.
-        for _ in tqdm(patients, settings.anatomy, settings.patients, unit="patient", disable=None):
+        for _ in tqdm(written, settings.anatomy, settings.patients, unit="patient", disable=None):
             pass
