@@ -35,7 +35,7 @@ def scan() -> tuple[NDArray[np.complex64], NDArray[np.float32]]:
     rows, columns = np.mgrid[-1 : 1 : ROWS * 1j, -1 : 1 : COLUMNS * 1j]
     # Without a sharp edge, whose signal at the ends of k-space would be taken for noise.
     inside = 1 / (1 + np.exp(20 * (rows**2 + columns**2 - 0.6)))
-    truth = np.stack([inside * (1 + 0.5 * np.sin(9 * rows + number) * np.cos(7 * columns)) for number in range(SLICES)])
+    truth = np.stack([inside * (1 + 0.5 * np.sin(30 * rows + number) * np.cos(26 * columns)) for number in range(SLICES)])
     maps = draw_sensitivities(rng, COILS, (ROWS, COLUMNS))
     images = torch.from_numpy(truth).float() * torch.exp(1j * draw_phase(rng, (ROWS, COLUMNS), 2, 1.0))
     kspace = to_kspace(images[:, None] * maps * 900).numpy()
