@@ -29,8 +29,8 @@ _OVERSAMPLING = 5
 CROP = 0.8, 0.7
 """Eigenvalues below which there is no object, and no second one on it, whose are lower: 0.75 to 0.95 at 14 lines.
 
-At 0.95 CG-SENSE of a measured brain was 0.8 dB better, and the dim edge of a simulated object was cut off, a tenth of it
-by its norm; at 0.8 a hundredth."""
+At 0.95 CG-SENSE of a measured brain was 0.8 dB better, and the dim edge of a simulated object was cut off, a tenth of
+it by its norm; at 0.8 a hundredth."""
 
 # A second set over this part of the first one's area is needed: simulated objects that wrapped (two seeds) had one over
 # 0.10 to 0.28 of it, others over 0.004 at most, a measured brain over 0.03.
