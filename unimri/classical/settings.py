@@ -80,7 +80,7 @@ class WaveletSense(_Classical):
     """SENSE with the L1 norm of wavelet coefficients (Lustig et al. 2007)."""
 
     method: Literal["wavelet_sense"] = "wavelet_sense"
-    iterations: int = Field(50, ge=1, description="iterations of FISTA")
+    iterations: int = Field(100, ge=1, description="iterations of FISTA")
     wavelet: str = Field("db4", description="PyWavelets' name of a wavelet")
 
 
