@@ -151,3 +151,13 @@ def test_maps_are_the_same_twice() -> None:
     assert first is not None
     assert second is not None
     assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("count", [8, 9, 10, 15])
+def test_few_lines_leave_the_object_whole(count: int) -> None:
+    _, inside, images, kspace = scanned(6, (64, 80), noise=1e-3)
+    mask = centre_mask(80, count)
+    maps = estimate(kspace * mask, mask).maps
+    assert maps is not None
+    assert (maps != 0).any(1).any(0)[inside].float().mean() > 0.99
+    assert left_over(maps, images) < 0.1

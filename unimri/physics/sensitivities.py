@@ -122,7 +122,7 @@ def espirit(
     ----------
     calibration : complex (coils, rows, columns), fully sampled; any scale. Where in k-space it lies does not matter.
     size : rows and columns of the maps.
-    kernel : side of the neighbourhoods, less where the block is smaller.
+    kernel : side of the neighbourhoods; at most half a side of the block.
     threshold : of the neighbourhoods' singular values, as a fraction of the largest; smaller ones are taken for noise.
     crop : eigenvalues, of 0 to 1, below which the first and the second set are zero.
     sets : how many maps a coil has, 1 or 2; at most as many as there are coils.
@@ -164,7 +164,8 @@ def _spectrum(calibration: Tensor, kernel: int, threshold: float) -> Tensor:
     A matrix is a Fourier sum over the lags between a kernel's points: as many samples as there are lags tell it.
     """
     coils = len(calibration)
-    widths = [min(kernel, length) for length in calibration.shape[1:]]
+    # Of few lines large neighbourhoods are few: with 9 lines and 6 points maps of a measured brain lost a third of it.
+    widths = [max(1, min(kernel, length // 2)) for length in calibration.shape[1:]]
     # Squares are summed, which neither overflow nor vanish of numbers up to 1.
     scaled = (calibration / calibration.abs().max().clamp_min(torch.finfo(torch.float32).tiny)).to(torch.complex64)
     blocks = scaled.unfold(1, widths[0], 1).unfold(2, widths[1], 1)
