@@ -327,7 +327,7 @@ def test_faults_beside_files_name_none_either(
     shared_model: Path, images: NDArray[np.float32], nowhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_nifti(nowhere / f"{NAME}.nii.gz", images)
-    monkeypatch.setattr(D5C5, "forward", lambda self, zero_filled, *_: (zero_filled * torch.nan, []))
+    monkeypatch.setattr(D5C5, "reconstruct", lambda self, given, *_: (given.zero_filled * torch.nan, []))
     arguments = (f"{NAME}.nii.gz", "-o", "out", "-m", shared_model, "-a", "brain")
     result = call("reconstruct", *arguments, "--deidentify")
     assert result.err == "volume 1: left out: the input: its reconstruction is no magnitude image; check the model\n"

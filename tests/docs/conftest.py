@@ -114,6 +114,10 @@ def own_files(tmp_path_factory: pytest.TempPathFactory, models: Path) -> Path:
     kspace, kept = undersampled_noise(40, 32)
     np.save(folder / "kspace.npy", kspace)
     np.save(folder / "mask.npy", kept)
+    # Of (column, coil, row, slice), with real and imaginary parts.
+    parts = np.random.default_rng(0).standard_normal((32, 2, 40, 3, 2), dtype=np.float32)
+    with h5py.File(folder / "scan.h5", "w") as file:
+        file["raw/k"] = parts
     network = load_model(models / "4x")
     about = AnatomyDescription(
         origin="real",
