@@ -123,10 +123,10 @@ class WorkflowPlan(TrainingPlan):
         classical = self.config.classical
         return classical.model_dump_json(include={"validation_slices", *self.tuned})
 
-    def acquisition(self) -> str:
-        """What is drawn for slices, blank when nothing is."""
+    def acquisition(self) -> list[str]:
+        """The option that says what is drawn for slices; none when nothing is."""
         drawn = self.config.acquisition
-        return "" if drawn is None else drawn.model_dump_json()
+        return [] if drawn is None else [f"--acquisition={drawn.model_dump_json()}"]
 
     def tuning_metrics(self) -> str:
         """The settings of PSNR, by which their weights are chosen: with another SSIM nothing is tuned again."""

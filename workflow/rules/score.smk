@@ -54,7 +54,7 @@ rule reconstruct:
         "python -m unimri.cli reconstruct-test {wildcards.anatomy} {params.data:q} {input.mask:q}"
         " --output {output.images:q} --checkpoints {params.checkpoints:q} {params.tune:q}"
         " --classical {params.classical:q} --metrics {params.metrics:q}"
-        " --acquisition {params.acquisition:q} <<< {params.wanted:q} > {log:q} 2>&1"
+        " {params.acquisition:q} <<< {params.wanted:q} > {log:q} 2>&1"
 
 
 rule score:
