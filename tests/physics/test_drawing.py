@@ -79,6 +79,24 @@ def test_noise_has_its_deviation_on_sampled_lines_alone() -> None:
     torch.testing.assert_close(given.noise, torch.full((3,), 0.2))
 
 
+@pytest.mark.parametrize("coils", [1, 4])
+def test_a_measured_truth_is_what_all_lines_would_give(coils: int) -> None:
+    settings = AcquisitionSettings(coils=[coils], phase=1, noise=0.2)
+    measured = settings.model_copy(update={"truth": "measured"})
+    slice_, every = torch.from_numpy(slices()), torch.ones_like(sampled())
+    without, given = draw_measurement(settings, slice_, sampled(), -1, KEYS, coils)
+    found, same = draw_measurement(measured, slice_, sampled(), -1, KEYS, coils)
+    assert torch.equal(given.kspace, same.kspace)
+    # The same draws with every line sampled: the noise that the truth has is the measurement's own.
+    _, whole = draw_measurement(measured, slice_, every, -1, KEYS, coils)
+    torch.testing.assert_close(found.abs(), whole.zero_filled.abs(), atol=1e-5, rtol=1e-4)
+    assert given.noise is not None
+    seen = torch.ones_like(found.real) if given.sensitivities is None else (given.sensitivities != 0).any(2)
+    noise = torch.view_as_real((found - without)[seen > 0]).square().mean()
+    expected = (given.noise.square().reshape(3, *[1] * (found.ndim - 1)) * seen).sum() / seen.sum()
+    assert float(noise) == pytest.approx(float(expected), rel=0.15)
+
+
 def test_a_slices_draws_follow_from_its_key_alone() -> None:
     settings = AcquisitionSettings(coils=[4], phase=1, noise=0.05)
     truth = torch.from_numpy(slices())

@@ -104,9 +104,9 @@ def draw_measurement(
 
     Returns
     -------
-    The truth, complex64 (B, H, W), of several coils (B, 1, H, W), zero where no coil sees anything; and what was
-    measured of it. Both have lost the constant phase of the zero-filled image, as scans do before they are
-    reconstructed.
+    The truth, complex64 (B, H, W), of several coils (B, 1, H, W), zero where no coil sees anything, without noise or
+    with it as `settings.truth` says; and what was measured of it. Both have lost the constant phase of the zero-filled
+    image, as scans do before they are reconstructed.
     """
     device, size = slices.device, (slices.shape[-2], slices.shape[-1])
     phases, maps, noises, levels = [], [], [], []
@@ -126,14 +126,19 @@ def draw_measurement(
     added = level[:, None, None, None] * torch.stack(noises)  # (B, coils, H, W)
     truth = torch.polar(slices, torch.stack(phases))
     if coils == 1:
-        kspace = (to_hybrid(truth, axis) + added[:, 0]) * sampled
+        whole = to_hybrid(truth, axis) + added[:, 0]
+        kspace = whole * sampled
         zero_filled, sensitivities = from_hybrid(kspace, axis), None
     else:
         sensitivities = torch.stack(maps).unsqueeze(1)  # (B, 1, coils, H, W)
         encoding = Encoding(sampled, axis, sensitivities)
         truth = truth.unsqueeze(1) * encoding.support
-        kspace = encoding.forward(truth) + added * sampled.unsqueeze(1)
+        every = encoding._replace(sampled=torch.ones_like(sampled))
+        whole = every.forward(truth) + added
+        kspace = whole * sampled.unsqueeze(1)
         zero_filled = encoding.adjoint(kspace)
+    if settings.truth == "measured":
+        truth = from_hybrid(whole, axis) if sensitivities is None else every.adjoint(whole)
     back = constant_phase(zero_filled).conj()
     measured = Measurement(zero_filled * back, kspace * back, sampled, axis, sensitivities, level)
     return truth * back, measured

@@ -5,7 +5,7 @@ draw what one would, and methods are compared on the same. Coils, phase and nois
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,11 @@ class AcquisitionSettings(Settings):
         le=1,
         description="largest standard deviation of complex noise in k-space, of real and imaginary part each, on the "
         "slices' scale of [0, 1]; drawn up to it",
+    )
+    truth: Literal["noiseless", "measured"] = Field(
+        "noiseless",
+        description="what networks are to give, and are scored against: slices without that noise; or with it, as they "
+        "would have been measured whole, which is all the truth that a scan has",
     )
     patch: int | None = Field(
         None,

@@ -1,5 +1,6 @@
 """The coils' noise: how it is told by k-space, made white, and what fewer virtual coils keep of the signal."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -119,30 +120,29 @@ def prewhiten(kspace: Tensor, covariance: Tensor) -> Tensor:
             "the noise covariance is not Hermitian and positive definite: a coil without noise, or a copy"
         )
     inverse = torch.linalg.solve_triangular(factor, torch.eye(coils, dtype=wide.dtype, device=wide.device), upper=False)
-    return _mixed(inverse, kspace)
+    return mixed(inverse, kspace)
 
 
-def compress(kspace: Tensor, coils: int) -> Tensor:
-    """Fewer virtual coils that keep most of the energy, by a singular value decomposition (Buehrer et al. 2007).
+def compression(kspace: Iterable[Tensor], coils: int) -> Tensor:
+    """Weights of virtual coils that keep most of the energy, by a singular value decomposition (Buehrer et al. 2007).
 
-    One matrix for the volume, so that slices go together. White noise stays white.
+    They are of a whole volume, so that its slices go together. White noise stays white.
 
     Parameters
     ----------
-    kspace : complex (..., coils, rows, columns).
+    kspace : its slices, complex (coils, rows, columns), looked at one after the other.
     coils : how many are kept, >= 1; all where there are no more.
 
     Returns
     -------
-    complex (..., virtual coils, rows, columns), those with most energy first; with all of them a unitary transform.
+    complex128 (virtual coils, coils), those with most energy first; orthonormal rows.
     """
-    data = kspace.movedim(-3, 0).flatten(1)
-    # Squares of float32 neither overflow nor vanish of numbers up to 1.
-    data = data / data.abs().max().clamp_min(torch.finfo(data.real.dtype).tiny)
-    vectors = torch.linalg.eigh((data @ data.mH).to(torch.complex128))[1].flip(-1)
-    return _mixed(vectors[:, :coils].mH, kspace)
+    # Squares of float32 neither overflow nor vanish in float64.
+    wide = (slice_.flatten(1).to(torch.complex128) for slice_ in kspace)
+    energies = torch.stack([samples @ samples.mH for samples in wide]).sum(0)
+    return torch.linalg.eigh(energies)[1].flip(-1)[:, :coils].mH
 
 
-def _mixed(matrix: Tensor, kspace: Tensor) -> Tensor:
-    """A matrix (new, coils) times coils."""
+def mixed(matrix: Tensor, kspace: Tensor) -> Tensor:
+    """A matrix (new, coils) times coils: (..., coils, rows, columns) to (..., new, rows, columns), of its dtype."""
     return (matrix.to(kspace.dtype) @ kspace.flatten(-2)).reshape(*kspace.shape[:-3], -1, *kspace.shape[-2:])
