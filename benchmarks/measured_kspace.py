@@ -38,14 +38,17 @@ METHODS: dict[str, Sense] = {
 }
 
 
-def model_of(folder: Path, scale: float) -> Model:
-    """A network before it is a model: its scale is that of most anatomies, and nothing is known of features."""
+def model_of(folder: Path, scale: float, anatomy: str) -> Model:
+    """A network before it is a model: its scale is that of most anatomies, and nothing is known of features.
+
+    One that knows no anatomies is the same for all.
+    """
     network = load_model(folder)
     nothing = Quality.of(1, 1, (0.0, 0.0), (0.0, 0.0))
     one = {"origin": "real", "role": "base", "crop": None, "training_patients": 1, "largest_distance": 1.0}
     known = {
         name: AnatomyDescription(**one, scale_factor=scale, features=[0.0] * FEATURES, quality=nothing)
-        for name in network.conditioning.anatomies
+        for name in list(network.conditioning.anatomies) or [anatomy]
     }
     description = ModelDescription(
         name=folder.name,
@@ -104,7 +107,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    model = model_of(options.model, options.scale)
+    model = model_of(options.model, options.scale, options.anatomy)
     columns = ["Zero filling", *METHODS, "Network"]
     print("| scan | " + " | ".join(columns) + " |\n" + "| --- " * (len(columns) + 1) + "|")
     rows = []

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from unimri.core.errors import UnimriError
+from unimri.physics.acquisition import Acquisition
 from unimri.physics.coils import draw_sensitivities
 from unimri.physics.fourier import to_kspace
-from unimri.physics.noise import compression, from_edges, mixed, noise_covariance, prewhiten
+from unimri.physics.noise import compress, compression, from_edges, mixed, noise_covariance, prewhiten
 
 
 def white(*shape: int, seed: int = 0) -> Tensor:
@@ -122,3 +123,15 @@ def test_coils_that_see_two_things_are_two() -> None:
     kspace = torch.einsum("vc,svhw->schw", white(2, 9), white(3, 2, 8, 8, seed=1))
     compressed = mixed(compression(kspace, 2), kspace)
     torch.testing.assert_close(compressed.abs().square().sum(1), kspace.abs().square().sum(1))
+
+
+def test_a_compressed_scan_is_as_the_measured_lines_say() -> None:
+    two = torch.einsum("vc,svhw->schw", white(2, 9), white(3, 2, 8, 8, seed=1))
+    mask = np.arange(8) % 3 == 1
+    # What was not measured would ask for more coils.
+    kspace = torch.where(torch.from_numpy(mask), two, white(3, 9, 8, 8, seed=2)).numpy()
+    scan = Acquisition(kspace, mask[None], "columns")
+    found = compress(scan, 2)
+    assert found.kspace.shape == (3, 2, 8, 8)
+    np.testing.assert_allclose(found.zero_filled(), scan.zero_filled(), rtol=1e-4, atol=1e-4)
+    assert compress(scan, 9) is scan

@@ -1,6 +1,7 @@
 """The coils' noise: how it is told by k-space, made white, and what fewer virtual coils keep of the signal."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from unimri.core.errors import UnimriError
+from unimri.core.stacks import Mapped
+from unimri.physics.acquisition import Acquisition
 from unimri.physics.mask import PhaseEncoding
 
 # The outermost part of the readout, on either side, where noise is looked for.
@@ -141,6 +144,21 @@ def compression(kspace: Iterable[Tensor], coils: int) -> Tensor:
     wide = (slice_.flatten(1).to(torch.complex128) for slice_ in kspace)
     energies = torch.stack([samples @ samples.mH for samples in wide]).sum(0)
     return torch.linalg.eigh(energies)[1].flip(-1)[:, :coils].mH
+
+
+def compress(scan: Acquisition, coils: int) -> Acquisition:
+    """The same scan by fewer virtual coils, of what was measured; itself where it has no more. Truth and scale stay."""
+    number, *size = scan.kspace.shape[1:]
+    if number <= coils:
+        return scan
+    slices = (scan.measured(slice(one, one + 1))[0] for one in range(len(scan.kspace)))
+    matrix = compression(map(torch.from_numpy, slices), coils)
+
+    def fewer(slice_: NDArray[np.complex64]) -> NDArray[np.complex64]:
+        virtual: NDArray[np.complex64] = mixed(matrix, torch.from_numpy(slice_)).numpy()
+        return virtual
+
+    return replace(scan, kspace=Mapped(scan.kspace, fewer, (coils, *size)))
 
 
 def mixed(matrix: Tensor, kspace: Tensor) -> Tensor:
