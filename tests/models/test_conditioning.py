@@ -15,11 +15,11 @@ ADAPTABLE = [name for name, built in KINDS.items() if built.adaptable]
 
 
 def test_they_are_found_by_their_modules() -> None:
-    assert conditionings() == ["aspin", "instance_norm", "none"]
+    assert conditionings() == ["aspin", "film", "instance_norm", "none"]
     assert {name: built.name for name, built in KINDS.items()} == {name: name for name in KINDS}
-    assert ADAPTABLE == ["aspin"]
-    with pytest.raises(ValueError, match="conditioning 'film' is unknown; allowed: aspin, instance_norm, none"):
-        D5C5(SETTINGS, "film")
+    assert ADAPTABLE == ["aspin", "film"]
+    with pytest.raises(ValueError, match="conditioning 'other' is unknown; allowed: aspin, film, instance_norm, none"):
+        D5C5(SETTINGS, "other")
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -60,3 +60,21 @@ def test_one_without_anatomies_is_the_same_for_all_and_takes_none(name: str) -> 
     assert KINDS[name].of("brain") is KINDS[name].of(None)
     with pytest.raises(UnimriError, match=f"'hip': cannot be added to a network whose conditioning is '{name}'"):
         KINDS[name].add("hip")
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_film_scales_and_shifts_each_feature_map_and_starts_as_nothing(kind: torch.dtype) -> None:
+    film, features = KINDS["film"].of("brain"), torch.randn(2, 4, 5, 6).to(kind)
+    assert torch.equal(film(features.clone(), 1, 0), KINDS["none"].of("brain")(features.clone(), 1, 0))
+    own = build_conditioning("film", SETTINGS, ["brain"]).of("brain")
+    scale, shift = (parameter.data.copy_(torch.randn(2, 2, 4)) for parameter in own.parameters())
+    found = own(features.clone(), 1, 0)
+    assert found.dtype == kind
+    for channel in range(4):
+        expected = (features[:, channel] * scale[1, 0, channel].to(kind) + shift[1, 0, channel].to(kind)).clamp_min(0)
+        # bfloat16 rounds a product that is kept exactly here.
+        torch.testing.assert_close(found[:, channel], expected, atol=0.05 if kind == torch.bfloat16 else 1e-6, rtol=0)
+
+
+def test_film_has_as_many_numbers_as_aspin() -> None:
+    assert build_conditioning("film", CascadeSettings()).numbers == 1280

@@ -217,6 +217,28 @@ def test_fewer_patients_are_always_among_more(experiment) -> None:
     assert volumes(patients) == {whole.volume_of(number)[0] for number in range(len(whole))}
 
 
+def test_film_goes_on_from_a_network_without_conditioning_and_aspin_does_not(experiment, tmp_path) -> None:
+    plain = experiment.train("shared", tmp_path / "plain", "head", "hand")
+    task = experiment.task("continued")
+    film = task.model_copy(update={"recipe": task.recipe.model_copy(update={"conditioning": "film"})})
+    run_training(film, experiment.files("head", "hand", base=plain), tmp_path / "film", tmp_path)
+    assert load_model(tmp_path / "film").conditioning.anatomies == ["hand", "head"]
+    # Without a step it is the network that it starts from.
+    settings = film.budget.model_copy(update={"learning_rate": 1e-30})
+    still = film.model_copy(update={"budget": settings})
+    run_training(still, experiment.files("head", "hand", base=plain), tmp_path / "still", tmp_path)
+    before, after = (load_model(folder).state_dict() for folder in (plain, tmp_path / "still"))
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    # S4 adds to a universal network alone.
+    fitting = experiment.task("adapted")
+    fitting = fitting.model_copy(update={"recipe": fitting.recipe.model_copy(update={"conditioning": "film"})})
+    run_training(fitting, experiment.files("hip", base=tmp_path / "film"), tmp_path / "film/aspin", tmp_path)
+    assert load_model(tmp_path / "film").conditioning.anatomies == ["hand", "head", "hip"]
+    for stage in (fitting, task):
+        with pytest.raises(UnimriError, match=f"plain: a plain network; {stage.stage} starts from a universal one"):
+            run_training(stage, experiment.files("head", "hand", base=plain), tmp_path / "aspin", tmp_path)
+
+
 SCALED = """
 import torch
 from torch import nn

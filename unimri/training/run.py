@@ -35,6 +35,7 @@ from unimri.models.folder import (
     save_aspin,
     save_base,
 )
+from unimri.models.registry import build_conditioning
 from unimri.physics.masks import load_masks
 from unimri.training.checkpoints import Checkpoints, Progress, alone, writing
 from unimri.training.distributed import ProcessGroup, join, noticing_signals, placed
@@ -229,7 +230,7 @@ def _starting_network(task: TrainingTask, files: Files) -> D5C5:
 
     Raises
     ------
-    UnimriError : when a stage that starts from a universal network is not given one.
+    UnimriError : when a stage that starts from a trained network is not given one, or one that does not fit.
     """
     recipe = task.recipe
     if not recipe.from_base:
@@ -237,8 +238,12 @@ def _starting_network(task: TrainingTask, files: Files) -> D5C5:
     if files.base is None:
         raise UnimriError(f"{task.stage}: starts from a universal network; name its folder with --base")
     network = load_model(files.base, base_anatomies(files.base))
+    if network.conditioning.name == "none" and not recipe.adds_anatomy:
+        wanted = build_conditioning(recipe.conditioning, network.settings, files.data)
+        if wanted.starts_as_none:
+            network.conditioning = wanted
     conditioning = network.conditioning
-    if not conditioning.adaptable:
+    if not conditioning.adaptable and conditioning.name != recipe.conditioning:
         raise UnimriError(f"{files.base}: a plain network; {task.stage} starts from a universal one")
     if conditioning.name != recipe.conditioning:
         raise UnimriError(

@@ -84,11 +84,13 @@ class Conditioning(nn.Module):
     ----------
     adaptable : an anatomy can be added to a trained network, by numbers of its own.
     called : one anatomy's numbers, as people say.
+    starts_as_none : new numbers change nothing, so that it can be given to a trained network that has none.
     per_anatomy : the numbers of each anatomy, in the order in which they were added.
     """
 
     adaptable: ClassVar[bool] = False
     called: ClassVar[str] = "adapter"
+    starts_as_none: ClassVar[bool] = False
 
     def __init__(self, settings: Backbone, anatomies: Iterable[str] = ()) -> None:
         super().__init__()
