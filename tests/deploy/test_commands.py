@@ -28,7 +28,9 @@ from unimri.deploy.card import write_texts
 from unimri.deploy.library import ModelDescription, digests
 from unimri.deploy.model import Model
 from unimri.models.cascade import D5C5
+from unimri.physics.fourier import to_kspace
 from unimri.physics.masks import draw_masks, save_masks
+from unimri.physics.noise import compress
 
 # Slices, rows, columns.
 SHAPE = (3, 32, 36)
@@ -212,6 +214,24 @@ def test_numpy_is_what_the_library_gives(
         said = reconstruct("whole.npy", "-o", f"of-{name}.npy", "--mask", name)
         assert "PSNR" in said
         np.testing.assert_allclose(np.load(f"of-{name}.npy"), np.load("out.npy"), atol=0.1)
+
+
+def test_coils_are_compressed_where_asked_for(
+    reconstruct: Callable[..., str], model: Model, images: NDArray[np.float32], nowhere: Path
+) -> None:
+    kspace, _ = model.undersample(images)
+    rows = np.linspace(0.2, 1, 32, dtype=np.float32)[:, None]
+    two = np.stack([to_kspace(torch.from_numpy(images * map_)).numpy() for map_ in (rows, rows[::-1])], 1)
+    mixing = np.linalg.qr(np.random.default_rng(0).normal(size=(6, 2)))[0].astype(np.float32)
+    six = np.einsum("cv,svhw->schw", mixing, two) * (kspace[:, None] != 0)
+    np.save(nowhere / "scan.npy", six.astype(np.complex64))
+    assert "compressed" not in reconstruct("scan.npy", "-o", "all.npy")
+    assert "6 coils compressed to 2" in reconstruct("scan.npy", "-o", "two.npy", "--coils", 2)
+    assert "compressed" not in reconstruct("scan.npy", "-o", "six.npy", "--coils", 6)
+    np.testing.assert_array_equal(np.load("six.npy"), np.load("all.npy"))
+    virtual = compress(unimri.load_kspace("scan.npy"), 2)
+    expected = model.reconstruct(virtual.measured(), virtual.mask, "knee")
+    np.testing.assert_allclose(np.load("two.npy"), expected, atol=1e-4 * expected.max())
 
 
 def test_pictures(reconstruct: Callable[..., str], images: NDArray[np.float32], nowhere: Path) -> None:

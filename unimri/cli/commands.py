@@ -80,6 +80,10 @@ def reconstruct(
         Literal["refuse", "clip", "magnitude"],
         typer.Option(help="What negative values of images are: none that could be used, noise below 0, or a sign."),
     ] = "refuse",
+    coils: Annotated[
+        int | None,
+        typer.Option(min=1, help="Compress a scan of more coils to so many virtual ones; else all are used."),
+    ] = None,
     png: Annotated[bool, typer.Option("--png", help="Write slices as 16-bit PNGs.")] = False,
     deidentify: Annotated[bool, typer.Option("--deidentify", help="Leave out who was scanned, and when.")] = False,
     scores: Annotated[
@@ -100,7 +104,7 @@ def reconstruct(
 
     use_threads(threads)
     kept, axis = (None, None) if mask is None else read_mask(mask)
-    wanted = Request(anatomy, fallback, acceleration, kept, axis, format_, png, deidentify, negatives)
+    wanted = Request(anatomy, fallback, acceleration, kept, axis, format_, png, deidentify, negatives, coils)
     if scores is not None and scores.exists():
         raise UnimriError(f"{scores}: is there already; give another file of scores")
     outcomes = []

@@ -25,6 +25,7 @@ from unimri.metrics.base import MetricSettings
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.fourier import combine_coils, to_kspace
 from unimri.physics.mask import PHASE_AXES, PhaseEncoding
+from unimri.physics.noise import compress
 
 if TYPE_CHECKING:
     # Without the truth, nothing is scored.
@@ -51,6 +52,7 @@ class Request:
     as_png : write slices as pictures and not in the input's format.
     deidentify : leave out whatever tells who was scanned, and when.
     negatives : what negative values of images are, see `unimri.io.volume.magnitudes`.
+    coils : how many virtual coils a scan of more is compressed to; None: all are used.
     """
 
     anatomy: str | None = None
@@ -62,6 +64,7 @@ class Request:
     as_png: bool = False
     deidentify: bool = False
     negatives: Negatives = "refuse"
+    coils: int | None = None
 
 
 class Outcome(NamedTuple):
@@ -165,6 +168,10 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
         # A mask that is given may be of the other axis.
         scan = content if wanted.mask is None else content.undersampled(wanted.mask, wanted.mask_axis)
         retrospective, model = False, models.of(scan.acceleration)
+    told, coils = [], scan.kspace.shape[1]
+    if wanted.coils is not None and coils > wanted.coils:
+        scan = compress(scan, wanted.coils)
+        told.append(f"{coils} coils compressed to {wanted.coils}")
     slices, settings = len(scan.kspace), model.description.metrics
     prepared = model.prepare_volume(scan, wanted.anatomy, wanted.fallback)
     scored = scan.truth is not None and scan.truth.shape[1:] == scan.image_size
@@ -196,7 +203,7 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
         slices,
         tuple(before),
         tuple(after),
-        notes=(*notes, *filter(None, (prepared.coil_by_coil, model.outside(scan, prepared)))),
+        notes=(*notes, *told, *filter(None, (prepared.coil_by_coil, model.outside(scan, prepared)))),
     )
 
 
