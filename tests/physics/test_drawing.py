@@ -5,7 +5,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from unimri.physics.coils import draw_measurement, draw_phase, draw_sensitivities
+from unimri.physics.coils import draw_measurement, draw_phase, draw_sensitivities, draw_tissues
 from unimri.physics.drawing import AcquisitionSettings, cut, draw_masks
 from unimri.physics.fourier import combine_coils, from_hybrid, lines, to_hybrid
 from unimri.physics.masks import FastMRIEquispaced, Gaussian1D
@@ -156,3 +156,16 @@ def test_masks_are_of_the_accelerations_and_kinds_asked_for() -> None:
 def test_settings_that_cannot_be_meant(settings: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         AcquisitionSettings.model_validate(settings)
+
+
+def test_tissues_have_two_phases_and_the_same_magnitude() -> None:
+    truth = torch.from_numpy(slices())
+    phase = draw_tissues(np.random.default_rng(0), truth[0], 2.0)
+    assert 0 <= float(phase.min()) < 0.2
+    assert 1.8 < float(phase.max()) <= 2.0
+    without, with_tissues = (
+        draw_measurement(AcquisitionSettings(phase=1, tissues=most), truth, sampled(), -1, KEYS, 1) for most in (0, 3)
+    )
+    torch.testing.assert_close(without[0].abs(), with_tissues[0].abs(), atol=1e-6, rtol=1e-5)
+    assert (without[0] - with_tissues[0]).abs().max() > 0.1
+    assert not draw_tissues(np.random.default_rng(0), torch.zeros(8, 8), 2.0).any()

@@ -19,6 +19,10 @@ from unimri.physics.sense import Encoding, Measurement
 # Orders of the waves of a slice's phase.
 _ORDERS = (1, 2, 3)
 
+# Of the borders between two kinds of tissue: orders of the waves that they follow, and how far these shift them on the
+# slice's scale of [0, 1]; how wide the borders are on it, from and to.
+_TISSUE_ORDER, _SHIFT, _BORDER = 6, 0.2, (0.01, 0.1)
+
 # How many slices' sensitivities end with the object, as estimated ones do, and what is taken for background then.
 _CUT_OFF, _DARK = 0.75, 0.04
 
@@ -82,6 +86,29 @@ def draw_phase(
     return waves * (strength / waves.square().mean().sqrt().clamp_min(1e-9))
 
 
+def draw_tissues(rng: np.random.Generator, slice_: Tensor, difference: float) -> Tensor:
+    """Draw two kinds of tissue, told apart by the slice's intensity and by chance, and give one of them another phase.
+
+    Parameters
+    ----------
+    rng : the only source of chance.
+    slice_ : magnitude, float32 (H, W).
+    difference : phase of one kind over the other's, in radians.
+
+    Returns
+    -------
+    float32 (H, W), in radians, from 0 to `difference`.
+    """
+    intensity = slice_ / slice_.max().clamp_min(1e-9)
+    size = (slice_.shape[-2], slice_.shape[-1])
+    kind = intensity + _SHIFT * draw_phase(rng, size, _TISSUE_ORDER, 1, slice_.device)
+    place, width = rng.uniform(0.2, 0.8), rng.uniform(*_BORDER)
+    seen = kind[intensity > _DARK].sort().values
+    if not len(seen):
+        return torch.zeros_like(slice_)
+    return difference * ((kind - seen[int(place * len(seen))]) / width).sigmoid()
+
+
 def draw_measurement(
     settings: AcquisitionSettings,
     slices: Tensor,
@@ -113,7 +140,12 @@ def draw_measurement(
     for key, slice_ in zip(keys, slices, strict=True):
         rng = np.random.default_rng([*key, 2])
         strength = settings.phase * rng.random()
-        phases.append(draw_phase(rng, size, int(rng.choice(_ORDERS)), strength, device))
+        phase = draw_phase(rng, size, int(rng.choice(_ORDERS)), strength, device)
+        if settings.tissues:
+            # From a source of its own: what else is drawn is the same with and without.
+            own = np.random.default_rng([*key, 3])
+            phase = phase + draw_tissues(own, slice_, settings.tissues * own.random())
+        phases.append(phase)
         # Squared, since most scans have little.
         levels.append(float(np.hypot(settings.noise * rng.random() ** 2, noise)))
         generator = torch.Generator(device).manual_seed(int(rng.integers(2**62)))

@@ -33,6 +33,13 @@ class AcquisitionSettings(Settings):
     phase: float = Field(
         0, ge=0, le=10, description="largest root mean square of a slice's smooth phase, in radians; drawn up to it"
     )
+    tissues: float = Field(
+        0,
+        ge=0,
+        le=3.2,
+        description="largest phase between two kinds of tissue, in radians, that steps where they meet, as where fat "
+        "is out of phase with water; drawn up to it",
+    )
     noise: float = Field(
         0,
         ge=0,
