@@ -136,3 +136,23 @@ def test_a_scan_unlike_those_of_training_is_told(model: Model, scan) -> None:
     wide = {"image_size": 32, "settings": model.description.settings | {"acquisition": drawn}}
     model.description = model.description.model_copy(update=wide)
     assert told(mask(COLUMNS, 12)) == ""
+
+
+def test_noise_maps_tell_what_undersampling_costs(model: Model, scan) -> None:
+    kspace, truth = scan
+    noisy = (
+        kspace + np.random.default_rng(4).normal(0, 3, (*kspace.shape, 2)).astype(np.float32).view(np.complex64)[..., 0]
+    )
+    inside = truth > 400
+    # All lines: the weight of what a block gives takes 1 of 101 parts of the noise.
+    whole = model.noise_map(noisy, np.ones(COLUMNS, bool), "brain", replicas=60)
+    assert whole.shape == truth.shape
+    assert whole.dtype == np.float32
+    assert whole[inside].mean() == pytest.approx(1 / 1.01, rel=0.03)
+    kept = mask(COLUMNS, 12)
+    unfolded = model.noise_map(noisy * kept, kept, "brain", replicas=20)
+    assert 1.3 < unfolded[inside].mean() < 4
+    # Coil by coil nothing is unfolded: there is as much noise as there are lines.
+    few = mask(COLUMNS, 4)
+    alone = model.noise_map(noisy * few, few, "brain", replicas=20)
+    assert alone[inside].mean() == pytest.approx(few.mean(), rel=0.15)

@@ -234,6 +234,73 @@ def test_coils_are_compressed_where_asked_for(
     np.testing.assert_allclose(np.load("two.npy"), expected, atol=1e-4 * expected.max())
 
 
+@pytest.mark.parametrize("format_", ["npy", "h5", "cfl"])
+def test_complex_images_and_noise_maps_come_out_in_the_format(
+    reconstruct: Callable[..., str], model: Model, images: NDArray[np.float32], nowhere: Path, format_: str
+) -> None:
+    kspace, mask = model.undersample(images)
+    kspace = kspace * np.complex64(np.exp(1j))
+    if format_ == "npy":
+        np.save(nowhere / "scan.npy", kspace)
+    elif format_ == "h5":
+        write_h5(nowhere / "scan.h5", kspace, mask=mask[0].astype(np.float32), reconstruction_esc=images)
+    else:
+        (nowhere / "scan.hdr").write_text(f"# Dimensions\n32 36 {'1 ' * 11} 3 1 1\n")
+        (nowhere / "scan.cfl").write_bytes(kspace.transpose(1, 2, 0).tobytes(order="F"))
+
+    def read(name: str) -> NDArray[Any]:
+        if format_ == "cfl":
+            return np.fromfile(f"{name}.cfl", "<c8").reshape(3, 36, 32).transpose(0, 2, 1)
+        if format_ == "npy":
+            return np.load(f"{name}.npy")
+        with h5py.File(f"{name}.h5") as file:
+            return file["reconstruction"][...]
+
+    said = reconstruct(f"scan.{format_}", "-o", f"out.{format_}", "--complex", "--noise-map", 3)
+    found, expected = read("out"), model.reconstruct(kspace, mask, "knee", magnitude=False)
+    assert found.dtype == np.complex64
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    noise = read("out-noise-map")
+    np.testing.assert_allclose(noise, model.noise_map(kspace, mask, "knee", replicas=3), rtol=1e-3, atol=1e-3)
+    assert "k-space does not tell its noise: the noise map is of 0.1% of the largest intensity" in said
+
+
+def test_complex_images_of_magnitudes_are_complex_nifti(
+    reconstruct: Callable[..., str], images: NDArray[np.float32], nowhere: Path
+) -> None:
+    scan = write_nifti(nowhere / "leg.nii.gz", np.rint(images))
+    reconstruct(scan, "-o", "complex.nii.gz", "--complex")
+    reconstruct(scan, "-o", "magnitude.nii.gz")
+    found = nib.load("complex.nii.gz")
+    assert found.get_data_dtype() == np.complex64
+    np.testing.assert_array_equal(found.affine, nib.load(scan).affine)
+    whole = nib.load("magnitude.nii.gz").get_fdata()
+    np.testing.assert_allclose(np.abs(np.asanyarray(found.dataobj)), whole, atol=1)
+
+
+def test_what_cannot_be_complex_or_has_no_noise_is_refused(
+    shared_model: Path, model: Model, images: NDArray[np.float32], nowhere: Path
+) -> None:
+    write_dicom(nowhere / "series", images.astype(np.uint16))
+    write_nifti(nowhere / "leg.nii", images)
+    kspace, _ = model.undersample(images)
+    np.save(nowhere / "coils.npy", np.stack([kspace, kspace * 1j], 1))
+    np.save(nowhere / "scan.npy", kspace)
+    (nowhere / "out-noise-map.npy").touch()
+    for complaint, *arguments in (
+        ("cannot be written as DICOM", "series", "-o", "out", "--complex"),
+        ("cannot be written as PNG", "leg.nii", "-o", "out", "--complex", "--png"),
+        ("leg.nii: holds images and no k-space", "leg.nii", "-o", "out.nii", "--noise-map", 3),
+        ("has no one phase (", "coils.npy", "-o", "out-2.npy", "--complex"),
+        ("out-noise-map.npy: is there already", "scan.npy", "-o", "out.npy", "--noise-map", 3),
+    ):
+        result = call("reconstruct", *arguments, "-m", shared_model, "-a", "knee", "--threads", 1)
+        assert result.status == 1
+        assert complaint in result.err
+        written = [path for path in nowhere.rglob("out*") if path.name != "out-noise-map.npy"]
+        assert not written
+
+
 def test_pictures(reconstruct: Callable[..., str], images: NDArray[np.float32], nowhere: Path) -> None:
     write_nifti(nowhere / "in/leg.nii.gz", images)
     reconstruct("in", "-o", "out", "--png", "--mask", every_line(nowhere, 36))

@@ -12,8 +12,9 @@ from torch import Tensor
 from unimri.core.errors import UnimriError
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.coils import draw_sensitivities
-from unimri.physics.fourier import to_kspace
-from unimri.physics.noise import compress, compression, from_edges, mixed, noise_covariance, prewhiten
+from unimri.physics.fourier import lines, to_kspace
+from unimri.physics.noise import compress, compression, deviation, from_edges, mixed, noise_covariance, prewhiten
+from unimri.physics.sense import Encoding, Measurement, solve
 
 
 def white(*shape: int, seed: int = 0) -> Tensor:
@@ -135,3 +136,41 @@ def test_a_compressed_scan_is_as_the_measured_lines_say() -> None:
     assert found.kspace.shape == (3, 2, 8, 8)
     np.testing.assert_allclose(found.zero_filled(), scan.zero_filled(), rtol=1e-4, atol=1e-4)
     assert compress(scan, 9) is scan
+
+
+@pytest.mark.parametrize("axis", [-1, -2])
+def test_replicas_tell_the_g_factor_of_sense(axis: int) -> None:
+    size, coils, factor = (12, 16), 6, 2
+    maps = draw_sensitivities(np.random.default_rng(3), coils, size)[None]
+    kept = torch.zeros(size[axis], dtype=torch.bool)
+    kept[size[axis] // 2 % factor :: factor] = True
+    encoding = Encoding(lines(kept[None], axis), axis, maps[None])
+    image = torch.full((1, 1, *size), 500 + 0j)
+    given = Measurement(encoding.adjoint(encoding.forward(image)), encoding.forward(image), *encoding)
+
+    def sense(measured: Measurement) -> Tensor:
+        zero = torch.zeros_like(measured.zero_filled)
+        return solve(encoding, measured.zero_filled, zero, torch.zeros(1), 30).abs()
+
+    noise = torch.tensor([2.0])
+    found = deviation(sense, given, noise, 400, seed=1)[0, 0] / (noise * factor**0.5)
+
+    # Pruessmann et al. 1999: of the pixels that lie on each other, by their coils.
+    expected = torch.empty(size)
+    shifted = torch.roll(maps[0], size[axis] // factor, axis)
+    for place in np.ndindex(*size):
+        own = torch.stack([maps[0, :, *place], shifted[:, *place]], 1)
+        normal = own.mH @ own
+        expected[place] = (torch.linalg.inv(normal)[0, 0] * normal[0, 0]).real.sqrt()
+    # 400 replicas tell a deviation to 3.5 %.
+    assert float(expected.max()) > 1.05
+    torch.testing.assert_close(found.float(), expected, rtol=0.15, atol=0)
+    assert float((found / expected).mean()) == pytest.approx(1, abs=0.01)
+
+
+def test_replicas_of_one_seed_are_the_same() -> None:
+    kspace = to_kspace(torch.ones(1, 8, 8)) + 0j
+    given = Measurement(kspace, kspace, torch.ones(1, 1, 8, dtype=torch.bool), -1)
+    first, again, other = (deviation(lambda one: one.kspace.abs(), given, torch.ones(1), 5, seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

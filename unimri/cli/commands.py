@@ -84,6 +84,17 @@ def reconstruct(
         int | None,
         typer.Option(min=1, help="Compress a scan of more coils to so many virtual ones; else all are used."),
     ] = None,
+    complex_: Annotated[
+        bool, typer.Option("--complex", help="Write complex images of the coils together, and not the magnitude.")
+    ] = False,
+    noise_map: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Write beside each reconstruction how much it amplifies noise (g-factor), by so many replicas: 33 "
+            "tell it to 12 %.",
+        ),
+    ] = None,
     png: Annotated[bool, typer.Option("--png", help="Write slices as 16-bit PNGs.")] = False,
     deidentify: Annotated[bool, typer.Option("--deidentify", help="Leave out who was scanned, and when.")] = False,
     scores: Annotated[
@@ -104,7 +115,20 @@ def reconstruct(
 
     use_threads(threads)
     kept, axis = (None, None) if mask is None else read_mask(mask)
-    wanted = Request(anatomy, fallback, acceleration, kept, axis, format_, png, deidentify, negatives, coils)
+    wanted = Request(
+        anatomy,
+        fallback,
+        acceleration,
+        kept,
+        axis,
+        format_,
+        png,
+        deidentify,
+        negatives,
+        coils,
+        complex_,
+        noise_map or 0,
+    )
     if scores is not None and scores.exists():
         raise UnimriError(f"{scores}: is there already; give another file of scores")
     outcomes = []

@@ -116,13 +116,13 @@ def _unpacked(file: Any) -> Any:
 
 
 def write_npy(path: Path, stack: Stack, flat: bool = False) -> None:
-    """Write float32 as `numpy.save` does, slice by slice; `flat`: one slice without an axis for it."""
+    """Write float32 or complex64 as `numpy.save` does, slice by slice; `flat`: one slice without an axis for it."""
     with path.open("wb") as file:
         _write(file, stack, stack.shape[1:] if flat else stack.shape)
 
 
 def write_npz(path: Path, name: str, stack: Stack) -> None:
-    """Write float32 as `numpy.savez_compressed` does, slice by slice."""
+    """Write float32 or complex64 as `numpy.savez_compressed` does, slice by slice."""
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open(f"{name}.npy", "w", force_zip64=True) as file,
@@ -131,9 +131,10 @@ def write_npz(path: Path, name: str, stack: Stack) -> None:
 
 
 def _write(file: Any, stack: Stack, shape: tuple[int, ...]) -> None:
-    npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    kind = "<c8" if np.iscomplexobj(stack[0]) else "<f4"
+    npy.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
     for slice_ in stack:
-        file.write(np.ascontiguousarray(slice_, "<f4").tobytes())
+        file.write(np.ascontiguousarray(slice_, kind).tobytes())
 
 
 def _parse(file: Any) -> tuple[tuple[int, ...], np.dtype[Any], bool]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from math import prod
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -21,7 +22,7 @@ from unimri.physics.acquisition import Acquisition, acquisition
 from unimri.physics.fourier import combine_coils, from_hybrid, lines, to_hybrid, to_image, to_kspace
 from unimri.physics.mask import PHASE_AXES, PhaseEncoding
 from unimri.physics.masks import Masks, draw_masks
-from unimri.physics.noise import from_edges
+from unimri.physics.noise import deviation, from_edges
 from unimri.physics.phase import constant_phase
 from unimri.physics.sense import Encoding, Measurement
 from unimri.physics.sensitivities import estimate, lacks_calibration
@@ -40,6 +41,12 @@ _LISTENING = 4
 # How much higher or lower an acceleration, and larger or smaller a slice, may be than those of training before it is
 # told, and noise that nobody sees.
 _NEAR, _SIZE, _NOISE = 1.25, 2, 0.003
+
+UNKNOWN_NOISE = 0.001
+"""Standard deviation of the noise that noise maps are of where k-space tells none, over the largest intensity."""
+
+REPLICAS = 33
+"""Of noise maps, unless another number is asked for: a deviation is told to 12 %."""
 
 # Of a batch: eight slices of 320 x 320 take some 400 MB.
 _PIXELS = 8 * 320 * 320
@@ -244,6 +251,35 @@ class Model:
             return images.to(kspace.device)
         return images.cpu().numpy()
 
+    def noise_map(
+        self,
+        kspace: Array,
+        mask: NDArray[Any] | Tensor | None = None,
+        anatomy: str | None = None,
+        axis: PhaseEncoding | None = None,
+        *,
+        fallback: str | None = None,
+        replicas: int = REPLICAS,
+        progress: Callable[[int], object] | None = None,
+    ) -> Array:
+        """How much the reconstruction amplifies noise, its g-factor: see `noise_maps`.
+
+        Parameters and errors as `reconstruct`, which this does `replicas` times.
+
+        Returns
+        -------
+        float32 (rows, columns) or (slices, rows, columns), >= 0.
+        """
+        if replicas < 2:
+            raise UnimriError(f"replicas: {replicas}; allowed: 2 or more")
+        samples = _array(kspace)
+        dimensions = samples.ndim if np.iscomplexobj(samples) else samples.ndim - 1
+        given = acquisition(samples, None if mask is None else _array(mask), axis, self.description.mask.axis)
+        prepared = self.prepare_volume(given, anatomy, fallback=fallback)
+        maps = np.stack(list(self.noise_maps(given, prepared, replicas, progress)))
+        maps = maps[0] if dimensions == 2 else maps
+        return torch.from_numpy(maps).to(kspace.device) if isinstance(kspace, Tensor) else maps
+
     def reconstruct_volume(
         self,
         given: Acquisition,
@@ -303,8 +339,6 @@ class Model:
         if coils > 1 and not prepared.coil_by_coil:
             yield from self._with_sensitivities(given, prepared, progress)
             return
-        axis, scale, name = PHASE_AXES[given.axis], prepared.scale, prepared.anatomy
-        sampled = lines(torch.from_numpy(given.mask), axis)  # (slices or 1, 1, N) or (slices or 1, N, 1)
         step = max(1, _PIXELS // (rows * columns))
         for part, zero_filled in _zero_filled(given):
             images = torch.empty_like(zero_filled)
@@ -312,18 +346,10 @@ class Model:
             pairs = [(number, coil) for number in range(len(zero_filled)) for coil in range(coils)]
             for first in range(0, len(pairs), step):
                 numbers, of_coils = (list(column) for column in zip(*pairs[first : first + step], strict=True))
-                own = scale[of_coils]  # (b, 1, 1)
-                shown = sampled
-                if len(sampled) > 1:
-                    shown = sampled[[part.start + number for number in numbers]]
-                shown = shown.to(self.device)
-                filled = zero_filled[numbers, of_coils] / own  # (b, rows, columns)
-                phase = constant_phase(filled)  # (b, 1, 1)
-                measured = to_hybrid((filled * phase.conj()).to(self.device), axis) * shown
-                noise = (prepared.noise[of_coils] / own[:, 0, 0]).to(self.device)
-                known = Measurement(from_hybrid(measured, axis), measured, shown, axis, noise=noise)
-                image, _ = self.network.reconstruct(known, name)
-                images[numbers, of_coils] = image.cpu() * (phase * own)
+                places = [part.start + number for number in numbers]
+                known, back = self._alone(zero_filled[numbers, of_coils], places, of_coils, given, prepared)
+                image, _ = self.network.reconstruct(known, prepared.anatomy)
+                images[numbers, of_coils] = image.cpu() * back
                 if progress is not None:
                     progress(part.start + numbers[-1] + (of_coils[-1] == coils - 1))
             yield part, images, zero_filled
@@ -332,26 +358,102 @@ class Model:
         self, given: Acquisition, prepared: "Prepared", progress: Callable[[int], object] | None
     ) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """`reconstruct_parts` of several coils whose calibration lines tell their sensitivities, slice by slice."""
-        axis, scale = PHASE_AXES[given.axis], prepared.scale
         for part, zero_filled in _zero_filled(given):
             images = torch.zeros(len(zero_filled), 2, *zero_filled.shape[2:], dtype=torch.complex64)
-            for number, filled in enumerate(zero_filled / scale):  # (coils, rows, columns)
-                mask = torch.from_numpy(given.mask[part.start + number if len(given.mask) > 1 else 0])
-                maps = estimate(to_kspace(filled), mask, given.axis).maps
-                assert maps is not None
-                encoding = Encoding(lines(mask[None], axis).to(self.device), axis, maps[None].to(self.device))
-                kspace = to_hybrid(filled[None].to(self.device), axis) * encoding.sampled.unsqueeze(1)
-                image = encoding.adjoint(kspace)  # (1, sets, rows, columns)
-                # One for both sets, whose coils share their phase.
-                phase = constant_phase(image[:, :1])
-                back = phase.conj()
-                noise = (prepared.noise / scale.flatten()).to(self.device)
-                measured = Measurement(image * back, kspace * back, *encoding, noise)
+            for number, filled in enumerate(zero_filled):  # (coils, rows, columns)
+                measured, back = self._together(filled, part.start + number, given, prepared)
                 image, _ = self.network.reconstruct(measured, prepared.anatomy)
-                images[number, : len(maps)] = (image[0] * phase[0]).cpu() * scale
+                images[number, : image.shape[1]] = image[0].cpu() * back
                 if progress is not None:
                     progress(part.start + number + 1)
             yield part, images, zero_filled
+
+    def _alone(
+        self, zero_filled: Tensor, slices: list[int], coils: list[int], given: Acquisition, prepared: "Prepared"
+    ) -> tuple[Measurement, Tensor]:
+        """What the network is given of images of single coils, and what its images are to be multiplied by.
+
+        Parameters
+        ----------
+        zero_filled : complex64 (b, rows, columns).
+        slices, coils : which they are.
+        """
+        axis, scale = PHASE_AXES[given.axis], prepared.scale[coils]  # (b, 1, 1)
+        mask = given.mask[slices] if len(given.mask) > 1 else given.mask
+        sampled = lines(torch.from_numpy(mask), axis).to(self.device)
+        filled = zero_filled / scale
+        phase = constant_phase(filled)  # (b, 1, 1)
+        kspace = to_hybrid((filled * phase.conj()).to(self.device), axis) * sampled
+        noise = (prepared.noise[coils] / scale[:, 0, 0]).to(self.device)
+        return Measurement(from_hybrid(kspace, axis), kspace, sampled, axis, noise=noise), phase * scale
+
+    def _together(
+        self, zero_filled: Tensor, number: int, given: Acquisition, prepared: "Prepared"
+    ) -> tuple[Measurement, Tensor]:
+        """As `_alone`, of all coils of one slice, complex64 (coils, rows, columns)."""
+        axis, scale = PHASE_AXES[given.axis], prepared.scale
+        filled = zero_filled / scale
+        mask = torch.from_numpy(given.mask[number if len(given.mask) > 1 else 0])
+        maps = estimate(to_kspace(filled), mask, given.axis).maps
+        assert maps is not None
+        encoding = Encoding(lines(mask[None], axis).to(self.device), axis, maps[None].to(self.device))
+        kspace = to_hybrid(filled[None].to(self.device), axis) * encoding.sampled.unsqueeze(1)
+        image = encoding.adjoint(kspace)  # (1, sets, rows, columns)
+        # One for both sets, whose coils share their phase.
+        phase = constant_phase(image[:, :1])
+        noise = (prepared.noise / scale.flatten()).to(self.device)
+        measured = Measurement(image * phase.conj(), kspace * phase.conj(), *encoding, noise)
+        return measured, phase[0].cpu() * scale
+
+    @torch.no_grad()
+    def noise_maps(
+        self,
+        given: Acquisition,
+        prepared: "Prepared",
+        replicas: int,
+        progress: Callable[[int], object] | None = None,
+    ) -> Iterator[NDArray[np.float32]]:
+        """How much the reconstruction of each slice amplifies noise: its g-factor, of which 1 is the whole scan's.
+
+        Standard deviation of the magnitude, over that of a fully sampled scan and over the square root of the
+        acceleration (Pruessmann et al. 1999), by pseudo replicas: see `unimri.physics.noise.deviation`. A network is
+        not linear: this is of the noise's own level, `prepared.noise`, or where that is not known of `UNKNOWN_NOISE`
+        of the largest intensity. Noise is taken to be white, and of one level in coils that are used together.
+
+        Parameters
+        ----------
+        given, prepared : as of `reconstruct_parts`.
+        replicas : how many, at least 2.
+        progress : as there.
+
+        Yields
+        ------
+        float32 (rows, columns) of each slice, >= 0.
+        """
+        together = given.kspace.shape[1] > 1 and not prepared.coil_by_coil
+        scale = prepared.scale.flatten()
+        level = torch.where(prepared.noise > 0, prepared.noise, UNKNOWN_NOISE * scale)
+        for part, zero_filled in _zero_filled(given):
+            for number, filled in enumerate(zero_filled, part.start):
+                if together:
+                    measured, back = self._together(filled, number, given, prepared)
+                else:
+                    coils = list(range(len(filled)))
+                    measured, back = self._alone(filled, [number] * len(coils), coils, given, prepared)
+                magnitude = partial(self._magnitude, prepared.anatomy, back)
+                found = deviation(magnitude, measured, (level / scale).to(self.device), replicas, number)
+                lines_there = given.mask[number if len(given.mask) > 1 else 0]
+                whole = float(level.square().mean().sqrt()) * (lines_there.size / lines_there.sum()) ** 0.5
+                yield (found / whole).float().numpy()
+                if progress is not None:
+                    progress(number + 1)
+
+    def _magnitude(self, anatomy: str, back: Tensor, given: Measurement) -> Tensor:
+        """Of one slice, real (rows, columns): `given` is all coils together, or a batch of its coils."""
+        step = max(1, _PIXELS // prod(given.zero_filled.shape[-2:]))
+        parts = [given.part(slice(first, first + step)) for first in range(0, len(given.zero_filled), step)]
+        images = torch.cat([self.network.reconstruct(part, anatomy)[0] for part in parts]).cpu() * back
+        return combine_coils(images if given.sensitivities is None else images[0])
 
     def outside(self, given: Acquisition, prepared: "Prepared") -> str:
         """How a scan differs from all that the network was trained on, in words; blank where it does not.

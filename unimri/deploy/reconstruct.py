@@ -17,7 +17,7 @@ from unimri.core.provenance import versions
 from unimri.core.stacks import Mapped, Slices, extremes
 from unimri.deploy.estimates import Choice
 from unimri.deploy.library import find_model
-from unimri.deploy.model import Model, load
+from unimri.deploy.model import UNKNOWN_NOISE, Model, load
 from unimri.io.formats import Source, check_output, search
 from unimri.io.notes import heard
 from unimri.io.volume import Images, Negatives, Provenance, passed_lines
@@ -53,6 +53,8 @@ class Request:
     deidentify : leave out whatever tells who was scanned, and when.
     negatives : what negative values of images are, see `unimri.io.volume.magnitudes`.
     coils : how many virtual coils a scan of more is compressed to; None: all are used.
+    complex : write complex images, and not their magnitude.
+    noise_map : write a noise map beside each reconstruction, of so many replicas; 0: none.
     """
 
     anatomy: str | None = None
@@ -65,6 +67,8 @@ class Request:
     deidentify: bool = False
     negatives: Negatives = "refuse"
     coils: int | None = None
+    complex: bool = False
+    noise_map: int = 0
 
 
 class Outcome(NamedTuple):
@@ -131,7 +135,7 @@ def reconstruct(
         input.
     """
     sources, passed = search(source, wanted.format)
-    check_output(sources, output, wanted.deidentify, wanted.as_png)
+    check_output(sources, output, wanted.deidentify, wanted.as_png, wanted.complex, bool(wanted.noise_map))
     models.of(wanted.acceleration)
     for line in passed_lines(passed, source, private=wanted.deidentify):
         tell(line)
@@ -161,6 +165,9 @@ def _reason(source: Source, fault: Exception, deidentify: bool) -> str:
 def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) -> Outcome:
     with heard() as notes:
         content = source.open(wanted.negatives)
+    if wanted.noise_map and isinstance(content, Images):
+        fault = "holds images and no k-space, of whose noise a map could tell"
+        raise ReadError(source.paths[0], fault, "leave out the noise map, or give k-space")
     if isinstance(content, Images) or content.complete:
         retrospective, model = True, models.of(wanted.acceleration)
         scan = _undersampled(content, model, wanted)
@@ -174,14 +181,19 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
         told.append(f"{coils} coils compressed to {wanted.coils}")
     slices, settings = len(scan.kspace), model.description.metrics
     prepared = model.prepare_volume(scan, wanted.anatomy, wanted.fallback)
+    if wanted.complex and prepared.coil_by_coil:
+        mend = "leave out the option for complex images, or measure more lines around DC"
+        raise ReadError(source.paths[0], f"has no one phase ({prepared.coil_by_coil})", mend)
     scored = scan.truth is not None and scan.truth.shape[1:] == scan.image_size
     largest = extremes(scan.truth)[1] if scored else 0.0
     # Neither the volume nor its reconstruction need fit into the memory.
-    written, before, after = Slices.new((slices, *scan.image_size), np.float32), [], []
+    written = Slices.new((slices, *scan.image_size), np.complex64 if wanted.complex else np.float32)
+    before, after = [], []
     with tqdm(total=slices, desc="slices", unit="slice", disable=None, leave=False) as bar:
         for part, images, zero_filled in model.reconstruct_parts(scan, prepared, lambda done: bar.update(done - bar.n)):
             own, without = (scan.cropped(combine_coils(one).numpy()) for one in (images, zero_filled))
-            for number, image in enumerate(own, part.start):
+            kept = scan.cropped(_combined(images).numpy()) if wanted.complex else own
+            for number, image in enumerate(kept, part.start):
                 written[number] = image
             # What is not finite is told where it would be written.
             if largest and np.isfinite(own).all():
@@ -192,7 +204,20 @@ def _reconstruct(source: Source, output: Path, models: Models, wanted: Request) 
     provenance = Provenance(
         name, prepared.anatomy, acceleration, retrospective, versions()["unimri"], wanted.deidentify
     )
+    noise_maps = None
+    if wanted.noise_map:
+        noise_maps = Slices.new(written.shape, np.float32)
+        with tqdm(total=slices, desc="noise maps", unit="slice", disable=None, leave=False) as bar:
+            for number, own in enumerate(model.noise_maps(scan, prepared, wanted.noise_map)):
+                noise_maps[number] = scan.cropped(own)
+                bar.update()
+        if not prepared.noise.all():
+            told.append(
+                f"k-space does not tell its noise: the noise map is of {UNKNOWN_NOISE:.1%} of the largest intensity"
+            )
     source.write(written, output, provenance, wanted.as_png)
+    if noise_maps is not None:
+        source.write(noise_maps, output, provenance, noise_map=True)
     return Outcome(
         source.name,
         source.number,
@@ -220,6 +245,14 @@ def _undersampled(content: Images | Acquisition, model: Model, wanted: Request) 
     lines = content.kspace.shape[PHASE_AXES[content.axis]]
     masks = model.masks(lines, wanted.acceleration)
     return content.undersampled(masks.of_slices(np.arange(len(content.kspace))), content.axis)
+
+
+def _combined(images: torch.Tensor) -> torch.Tensor:
+    """One complex image of one or two sets (b, sets, rows, columns): their magnitude, and the phase of the stronger."""
+    if images.shape[1] == 1:
+        return images[:, 0]
+    stronger = images.gather(1, images.abs().argmax(1, keepdim=True))[:, 0]
+    return torch.polar(combine_coils(images), stronger.angle())
 
 
 def _one_coil(image: NDArray[np.float32]) -> NDArray[np.complex64]:

@@ -121,8 +121,9 @@ def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Prov
     Nothing is taken over from the input, whose header names the patient, so that it is the same with and without
     `provenance.deidentify`.
     """
-    with replacing(target) as temporary, writing_hdf5(temporary, 4 * prod(images.shape)) as file:
-        stored = file.create_dataset("reconstruction", images.shape, np.float32)
+    dtype = np.dtype(np.complex64 if np.iscomplexobj(images[0]) else np.float32)
+    with replacing(target) as temporary, writing_hdf5(temporary, dtype.itemsize * prod(images.shape)) as file:
+        stored = file.create_dataset("reconstruction", images.shape, dtype)
         for number, image in enumerate(images):
             stored[number] = image
         file.attrs.update(

@@ -11,7 +11,7 @@ import numpy as np
 from unimri.core.artifacts import replacing
 from unimri.core.errors import UnimriError, check_file, reading
 from unimri.core.settings import Settings, parse_settings
-from unimri.core.stacks import Stack, extremes
+from unimri.core.stacks import Mapped, Stack, extremes
 from unimri.io.layout import Layout
 from unimri.io.volume import (
     APART,
@@ -63,6 +63,7 @@ class Format:
     module : a `_Module`.
     foreign : ends of names of files that it reads alone; what is written for one ends as the last of `suffixes`.
     layout : of arrays, where it is given and not told by the content.
+    complex : whether it can hold complex images.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Format:
     module: str
     foreign: tuple[str, ...] = ()
     layout: Layout | None = None
+    complex: bool = True
 
     def load(self) -> _Module:
         """The module."""
@@ -93,7 +95,7 @@ class Format:
 FORMATS = {
     format.name: format
     for format in (
-        Format("dicom", "DICOM images (any name)", (), "unimri.io.dicom.format"),
+        Format("dicom", "DICOM images (any name)", (), "unimri.io.dicom.format", complex=False),
         Format("nifti", "NIfTI files (.nii, .nii.gz)", (".nii", ".nii.gz"), "unimri.io.nifti"),
         Format(
             "hdf5-kspace",
@@ -209,22 +211,37 @@ class Source(Scan):
             raise UnimriError(f"{target}: lies outside {output}; remove the link or give another output")
         return target
 
-    def write(self, images: Stack, output: Path, provenance: Provenance, as_png: bool = False) -> list[Path]:
+    def noise_map(self, output: Path, deidentify: bool = False) -> Path:
+        """The file of the noise map beside that of the reconstruction: its name ends in `-noise-map`."""
+        target = self.target(output, deidentify)
+        end = target.name[len(without_suffix(target, self.format.suffixes)) :]
+        return target.with_name(f"{target.name.removesuffix(end)}-noise-map{end}")
+
+    def write(
+        self, images: Stack, output: Path, provenance: Provenance, as_png: bool = False, noise_map: bool = False
+    ) -> list[Path]:
         """Write a reconstruction, whole or not at all; give the paths that were written.
 
         Parameters
         ----------
-        images : (slices, rows, columns), float32, >= 0, finite, on the input's own scale, in the order of `read`.
+        images : (slices, rows, columns), finite, on the input's own scale, in the order of `read`: float32 >= 0, or
+            complex64 where the format can hold them.
         output, as_png : see `target`.
+        noise_map : they are one, and go beside it.
 
         Raises
         ------
         UnimriError : when something is at that place already, or the images do not fit the input.
         """
-        smallest, largest = extremes(images)
+        complex_ = np.iscomplexobj(images[0])
+        smallest, largest = extremes(Mapped(images, np.abs) if complex_ else images)
         if len(images.shape) != 3 or not np.isfinite((smallest, largest)).all() or smallest < 0:
             raise UnimriError(f"{self.paths[0]}: its reconstruction is no magnitude image; check the model")
+        if complex_ and (as_png or not self.format.complex):
+            raise UnimriError(_no_complex("PNG" if as_png else self.format.name))
         target = self.target(output, provenance.deidentify, as_png)
+        if noise_map:
+            target = self.noise_map(output, provenance.deidentify)
         if (target.is_dir() and any(target.iterdir())) or target.is_file() or target.is_symlink():
             raise UnimriError(f"{target}: is there already; give another output")
         if as_png:
@@ -354,15 +371,24 @@ def load_kspace(path: Path | str, format: str | None = None, negatives: Negative
 _ENDS = (*_NAMED, ".dcm", ".png")
 
 
-def check_output(sources: Sequence[Source], output: Path, deidentify: bool = False, as_png: bool = False) -> None:
+def check_output(
+    sources: Sequence[Source],
+    output: Path,
+    deidentify: bool = False,
+    as_png: bool = False,
+    complex_: bool = False,
+    noise_maps: bool = False,
+) -> None:
     """Check, before anything is computed, that all volumes of one input can be written; see `Source.target`.
 
     Raises
     ------
     UnimriError : when `output` is an input, holds one or lies in the input's folder; when it is there and no empty
-        folder; when it is one file for several volumes, or by its name a file of another format; or when volumes would
-        be written to the same place or out of `output`.
+        folder; when it is one file for several volumes, or by its name a file of another format; when volumes would be
+        written to the same place or out of `output`; or when complex images go into a format that has none.
     """
+    if complex_ and (as_png or not all(source.format.complex for source in sources)):
+        raise UnimriError(_no_complex("PNG" if as_png else "DICOM"))
     place = output.resolve()
     for source in sources:
         root = source.root.resolve()
@@ -385,18 +411,28 @@ def check_output(sources: Sequence[Source], output: Path, deidentify: bool = Fal
         _check_name(sources, output, deidentify, as_png)
     targets: dict[Path, Source] = {}
     for source in sources:
-        target = source.target(output, deidentify, as_png).resolve()
-        if target in targets:
-            raise UnimriError(
-                f"{source.paths[0]}: would be written to the same place as {targets[target].paths[0]}; "
-                "reconstruct them one by one"
-            )
-        targets[target] = source
+        own = [source.target(output, deidentify, as_png)]
+        # Images have none; each is told when it is read.
+        if noise_maps and source.format.suffixes:
+            own.append(source.noise_map(output, deidentify))
+            if own[1].exists():
+                raise UnimriError(f"{own[1]}: is there already; give another output")
+        for target in (one.resolve() for one in own):
+            if target in targets:
+                raise UnimriError(
+                    f"{source.paths[0]}: would be written to the same place as {targets[target].paths[0]}; "
+                    "reconstruct them one by one"
+                )
+            targets[target] = source
     for target, source in targets.items():
         if any(parent in targets for parent in target.parents):
             raise UnimriError(
                 f"{source.paths[0]}: would be written into the folder of another volume; reconstruct them one by one"
             )
+
+
+def _no_complex(name: str) -> str:
+    return f"complex images cannot be written as {name}; leave out the option, or give k-space or NIfTI"
 
 
 def _check_name(sources: Sequence[Source], output: Path, deidentify: bool, as_png: bool) -> None:

@@ -205,8 +205,8 @@ def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Prov
     """Write a file with the input's shape, affine and header.
 
     The input's type and scale are kept, and integers rounded, where they can hold the values; else the next wider
-    integer is taken, or float32. `descrip` says what was made. With `provenance.deidentify` the header is a new one, of
-    which shape, type, scale and geometry alone are the input's.
+    integer is taken, or float32. Complex images are complex64. `descrip` says what was made. With
+    `provenance.deidentify` the header is a new one, of which shape, type, scale and geometry alone are the input's.
 
     Raises
     ------
@@ -219,11 +219,14 @@ def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Prov
     header = _named_nobody(source.header) if provenance.deidentify else source.header.copy()
     slope, inter = float(source.dataobj.slope), float(source.dataobj.inter)
     present = header.get_data_dtype()
-    whole = present.kind in "iu"
+    complex_ = np.iscomplexobj(images[0])
+    whole = present.kind in "iu" and not complex_
     dtype = np.dtype(np.float32) if present.kind == "c" else present
     if whole:
         dtype = _dtype(present, np.rint((np.array(extremes(images), np.float64) - inter) / slope))
-    if dtype.kind != present.kind and dtype.kind == "f":
+    if complex_:
+        dtype = np.dtype(np.complex64)
+    if complex_ or (dtype.kind != present.kind and dtype.kind == "f"):
         slope, inter, whole = 1.0, 0.0, False
     header.set_data_dtype(dtype)
     header["descrip"] = provenance.short.encode("ascii", "replace")[:79]
@@ -237,7 +240,7 @@ def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Prov
         image.header.write_to(file)
         file.write(bytes(image.header.get_data_offset() - file.tell()))
         for number in order:
-            stored = (images[number].astype(np.float64) - inter) / slope
+            stored = (images[number].astype(np.complex128 if complex_ else np.float64) - inter) / slope
             file.write((np.rint(stored) if whole else stored).astype(dtype).tobytes("F"))
     return [target]
 

@@ -103,7 +103,7 @@ def _content(path: Path, arrays: Mapping[str, Any], negatives: Negatives) -> Acq
 
 
 def write(paths: tuple[Path, ...], images: Stack, target: Path, provenance: Provenance) -> list[Path]:
-    """Write float32: an array of (slices, rows, columns), in an `.npz` named `reconstruction`.
+    """Write float32, or complex64: an array of (slices, rows, columns), in an `.npz` named `reconstruction`.
 
     Where the input was one slice without an axis for it, so is the `.npy`.
     """

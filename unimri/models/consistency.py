@@ -20,7 +20,8 @@ class DataConsistency(nn.Module):
         self.settings = settings
         # Logarithms of factors: lambda stays above 0.
         self.weight = nn.Parameter(torch.zeros(cascades)) if settings.learnt else None
-        self.error = nn.Parameter(torch.zeros(cascades)) if settings.learnt and settings.error else None
+        # Of one coil, and of several: there noise is also what sensitivities make more of, and no line stays as it was.
+        self.error = nn.Parameter(torch.zeros(2, cascades)) if settings.learnt and settings.error else None
 
     def start(self, given: Measurement) -> Tensor:
         """What the first block is given: zero filling, or CG-SENSE where coils tell more than that."""
@@ -40,7 +41,8 @@ class DataConsistency(nn.Module):
         -------
         x, of the shape of `image`.
         """
-        weight, sampled, axis = self.lambda_of(cascade, given.noise), given.sampled, given.axis
+        weight = self.lambda_of(cascade, given.noise, given.sensitivities is not None)
+        sampled, axis = given.sampled, given.axis
         if given.sensitivities is not None:
             weight = torch.zeros(1, device=image.device) if weight is None else weight
             encoding = Encoding(sampled, axis, given.sensitivities)
@@ -51,8 +53,11 @@ class DataConsistency(nn.Module):
             return enforce_consistency(image, given.kspace, sampled, axis)
         return soft_consistency(image, given.kspace, sampled, axis, weight.to(image.device))
 
-    def lambda_of(self, cascade: int, noise: Tensor | None) -> Tensor | None:
-        """Lambda of a cascade for the noise of each slice, real (B,) or (1,); None where it is 0."""
+    def lambda_of(self, cascade: int, noise: Tensor | None, coils: bool = False) -> Tensor | None:
+        """Lambda of a cascade for the noise of each slice, real (B,) or (1,); None where it is 0.
+
+        `coils`: of several coils together.
+        """
         settings = self.settings
         if not settings.weight and (noise is None or settings.error is None):
             return None
@@ -61,6 +66,6 @@ class DataConsistency(nn.Module):
             weight = weight.to(self.weight.device) * self.weight[cascade].exp()
         if noise is not None and settings.error is not None:
             # The best weight of two estimates with independent errors is the ratio of their variances.
-            error = settings.error if self.error is None else settings.error * self.error[cascade].exp()
+            error = settings.error if self.error is None else settings.error * self.error[int(coils), cascade].exp()
             weight = weight.to(noise.device) + (noise / error).square()
         return weight

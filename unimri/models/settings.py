@@ -23,7 +23,9 @@ class ConsistencySettings(Settings):
         description="standard deviation of what a cascade gets wrong, on the slices' scale: lambda grows by the "
         "square of the noise's over it; null: noise is taken for signal",
     )
-    learnt: bool = Field(False, description="each cascade learns a factor of `weight`, and of `error`")
+    learnt: bool = Field(
+        False, description="each cascade learns a factor of `weight`, and two of `error`: for one coil, and for several"
+    )
     steps: int = Field(8, ge=1, le=100, description="of conjugate gradients, with several coils")
 
     @model_validator(mode="after")

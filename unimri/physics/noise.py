@@ -1,6 +1,6 @@
 """The coils' noise: how it is told by k-space, made white, and what fewer virtual coils keep of the signal."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from unimri.core.errors import UnimriError
 from unimri.core.stacks import Mapped
 from unimri.physics.acquisition import Acquisition
 from unimri.physics.mask import PhaseEncoding
+from unimri.physics.sense import Measurement
 
 # The outermost part of the readout, on either side, where noise is looked for.
 _EDGE = 0.05
@@ -164,3 +165,36 @@ def compress(scan: Acquisition, coils: int) -> Acquisition:
 def mixed(matrix: Tensor, kspace: Tensor) -> Tensor:
     """A matrix (new, coils) times coils: (..., coils, rows, columns) to (..., new, rows, columns), of its dtype."""
     return (matrix.to(kspace.dtype) @ kspace.flatten(-2)).reshape(*kspace.shape[:-3], -1, *kspace.shape[-2:])
+
+
+def deviation(
+    magnitude: Callable[[Measurement], Tensor], given: Measurement, noise: Tensor, replicas: int, seed: int
+) -> Tensor:
+    """Standard deviation of a reconstruction under noise, by pseudo replicas (Robson et al. 2008).
+
+    White noise is added to what was measured, again and again, and each is reconstructed: nothing is supposed of the
+    reconstruction. Where the object is dark, its magnitude varies less than real and imaginary part.
+
+    Parameters
+    ----------
+    magnitude : the reconstruction, real, of a shape of its own.
+    given : what was measured.
+    noise : standard deviation of real and imaginary part each of k-space's noise, real (B,).
+    replicas : how many, >= 2.
+    seed : what noise follows from, a whole number >= 0; it is the same on every device.
+
+    Returns
+    -------
+    float64, >= 0, of the shape that `magnitude` gives.
+    """
+    rng = np.random.default_rng(seed)
+    shape = tuple(given.kspace.shape)
+    level = noise.reshape(-1, *[1] * (len(shape) - 1))
+    mean = squares = torch.zeros((), dtype=torch.float64)
+    for number in range(1, replicas + 1):
+        drawn = rng.standard_normal((*shape, 2), dtype=np.float32).view(np.complex64)[..., 0]
+        found = magnitude(given.plus(torch.from_numpy(drawn).to(level.device) * level)).double()
+        # Welford 1962: no sum of large squares.
+        before, mean = mean, mean + (found - mean) / number
+        squares = squares + (found - before) * (found - mean)
+    return (squares / (replicas - 1)).sqrt()

@@ -71,6 +71,21 @@ class Measurement(NamedTuple):
     sensitivities: Tensor | None = None
     noise: Tensor | None = None
 
+    def part(self, which: slice) -> "Measurement":
+        """Some of its slices; masks may be one for all."""
+        sampled = self.sampled if len(self.sampled) == 1 else self.sampled[which]
+        maps, noise = (None if own is None else own[which] for own in (self.sensitivities, self.noise))
+        return Measurement(self.zero_filled[which], self.kspace[which], sampled, self.axis, maps, noise)
+
+    def plus(self, kspace: Tensor) -> "Measurement":
+        """The same with more k-space, of the shape of its own, of which only what was sampled counts."""
+        if self.sensitivities is None:
+            more = self.kspace + kspace * self.sampled
+            return self._replace(kspace=more, zero_filled=from_hybrid(more, self.axis))
+        more = self.kspace + kspace * self.sampled.unsqueeze(1)
+        encoding = Encoding(self.sampled, self.axis, self.sensitivities)
+        return self._replace(kspace=more, zero_filled=encoding.adjoint(more))
+
 
 def solve(encoding: Encoding, right: Tensor, start: Tensor, weight: Tensor, steps: int) -> Tensor:
     """Minimise ||A x - y||^2 + weight ||x - start||^2 by conjugate gradients from `start` (Aggarwal et al. 2019).
