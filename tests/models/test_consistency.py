@@ -55,13 +55,17 @@ def test_each_cascade_learns_its_own() -> None:
     learning = network(LEARNT)
     assert learning.consistency.weight is not None
     assert learning.consistency.error is not None
-    for measured in (given(1, 0.1), given(3, 0.1)):
+    for number, coils in enumerate((1, 3)):
         learning.zero_grad()
-        image, _ = learning.reconstruct(measured)
+        image, _ = learning.reconstruct(given(coils, 0.1))
         image.abs().square().sum().backward()
-        for parameter in (learning.consistency.weight, learning.consistency.error):
-            assert parameter.grad is not None
-            assert parameter.grad.all()
+        weight, error = learning.consistency.weight.grad, learning.consistency.error.grad
+        assert weight is not None
+        assert error is not None
+        assert weight.all()
+        # What noise of one coil means says nothing of several.
+        assert error[number].all()
+        assert not error[1 - number].any()
 
 
 def test_the_last_cascade_solves_for_all_coils() -> None:
