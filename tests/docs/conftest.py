@@ -44,8 +44,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def undersampled_noise(rows: int, columns: int) -> tuple[NDArray[np.complex64], NDArray[np.bool_]]:
-    """K-space of two slices and three coils, and the lines that it keeps, at 4x."""
-    rng, kept = np.random.default_rng(0), np.arange(columns) % 4 == 0
+    """K-space of two slices and three coils, and the lines that it keeps: each fourth, and eight around DC."""
+    rng, numbers = np.random.default_rng(0), np.arange(columns)
+    kept = (numbers % 4 == 0) | (abs(numbers - columns // 2 + 0.5) < 4)
     kspace = rng.normal(size=(2, 3, rows, columns)) + 1j * rng.normal(size=(2, 3, rows, columns))
     return (kspace * kept).astype(np.complex64), kept
 
