@@ -54,6 +54,34 @@ def error(image: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
     return float(np.linalg.norm(image - truth) / np.linalg.norm(truth))
 
 
+def test_coils_unfold_points(model: Model, scan) -> None:
+    kspace, truth = scan
+    rng = np.random.default_rng(5)
+    points = rng.random((ROWS, COLUMNS)) < 0.25
+    points[ROWS // 2 - 6 : ROWS // 2 + 6, COLUMNS // 2 - 5 : COLUMNS // 2 + 5] = True
+    given = kspace * points
+    expected = model.reconstruct(given, points, "brain")
+    assert error(expected, truth) < 0.06 < 0.15 < error(model.zero_fill(given), truth)
+    # Zeros tell the mask, and a constant phase means nothing.
+    found = model.reconstruct(given * np.complex64(1j), None, "brain")
+    np.testing.assert_allclose(found, expected, atol=1e-4 * expected.max())
+    known = acquisition(given, None, None, "columns")
+    prepared = model.prepare_volume(known, "brain")
+    assert prepared.coil_by_coil == ""
+    assert "points of k-space (trained: whole lines)" in model.outside(known, prepared)
+    assert model.noise_map(given, points, "brain", replicas=2).shape == truth.shape
+    # Without a block around DC.
+    points[ROWS // 2, COLUMNS // 2 + 2 :] = points[ROWS // 2 + 2 :, COLUMNS // 2] = False
+    points[ROWS // 2 - 2, COLUMNS // 2] = points[ROWS // 2, COLUMNS // 2 - 2] = False
+    alone = model.prepare_volume(acquisition(kspace * points, None, None, "columns"), "brain")
+    assert alone.coil_by_coil == "3 x 3 calibration points were measured and 8 x 8 are needed: coil by coil"
+    for coil in (0, 3):
+        one = model.reconstruct(kspace[:, coil] * points, points, "brain", magnitude=False)
+        np.testing.assert_allclose(
+            to_kspace(torch.from_numpy(one)).numpy()[:, points], kspace[:, coil][:, points], atol=30
+        )
+
+
 @pytest.mark.parametrize("axis", ["columns", "rows"])
 def test_coils_unfold_what_zero_filling_leaves(model: Model, scan, axis: str) -> None:
     kspace, truth = scan

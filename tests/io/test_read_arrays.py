@@ -73,11 +73,13 @@ def test_calgary_campinas(tmp_path, columns):
         np.testing.assert_array_equal(file["reconstruction"][:], scan.truth)
 
 
-def test_points_of_calgary_campinas_are_no_lines(tmp_path):
+def test_points_of_calgary_campinas(tmp_path):
     points = np.random.default_rng(0).random((ROWS, COLUMNS)) < 0.3
     path = write_arrays(tmp_path / "e1.h5", kspace=calgary(noise(4, COILS, ROWS, COLUMNS) * points))
-    with pytest.raises(ReadError, match=r"e1\.h5: points of its k-space and not whole lines were measured"):
-        unimri.load_kspace(path)
+    scan, notes = read(path)
+    assert scan.axis == "points"
+    np.testing.assert_array_equal(scan.mask, points[None])
+    assert notes == [f"zeros tell its mask: points, {1 - points.mean():.1%} of them, are taken for left out"]
 
 
 def test_skm_tea(tmp_path):

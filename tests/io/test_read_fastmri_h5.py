@@ -233,7 +233,7 @@ def test_a_file_that_is_no_hdf5_is_told(write, tmp_path):
         ({"mask": LINES, "kspace": noise(3, 16, 10) * LINES, "reconstruction_rss": np.ones((3, 8, 6))}, "undersampled"),
         ({"kspace": noise(3, 16, 10) * LINES}, "undersampled"),
         ({"kspace": noise(3, 16, 10) * (np.arange(10) > 3)}, "undersampled"),
-        ({"kspace": noise(3, 16, 10) * (np.arange(160).reshape(16, 10) % 7 < 3)}, "points of its k-space"),
+        ({"kspace": noise(3, 16, 10) * (np.arange(160).reshape(16, 10) % 7 < 3)}, "undersampled"),
         ({"reconstruction_esc": np.ones((8, 6))}, "reconstruction has 2 axes"),
         ({"reconstruction_esc": noise(3, 8, 6)}, "reconstruction holds no real numbers"),
         ({"ismrmrd_header": "no XML"}, "header is no XML"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from unimri.core.errors import UnimriError
-from unimri.physics.acquisition import Acquisition, Sampling, acquisition, check_axes
+from unimri.physics.acquisition import Acquisition, MaskError, Sampling, acquisition, check_axes
 
 
 def samples(*shape: int, seed: int = 0) -> NDArray[np.complex64]:
@@ -148,8 +148,8 @@ SOME = np.arange(6) < 3
         (FULL, np.ones((3, 6)), None, r"has shape \(3, 6\); give \(N,\), or \(slices, N\) for 2 slices"),
         (FULL, np.ones((2, 2, 1, 6)), None, r"has shape \(2, 2, 1, 6\)"),
         (FULL, np.array(True), None, "has 1 lines"),
-        (FULL, np.eye(5, 6)[None], None, "keeps no whole lines"),
-        (FULL[0], np.eye(5, 6), None, "keeps no whole lines"),
+        (FULL, np.eye(5, 6)[None], "columns", "keeps no whole lines"),
+        (FULL[0], np.eye(5, 6), "rows", "keeps no whole lines"),
         (FULL[:, None], np.stack([np.ones((2, 5, 6)), np.eye(5, 6)[None].repeat(2, 0)], 1), None, "mask"),
     ],
 )
@@ -224,22 +224,36 @@ def scattered(rows: int, columns: int, share: float) -> NDArray[np.bool_]:
 
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.25, 0.5, 0.9])
 @pytest.mark.parametrize("coils", [1, 4])
-def test_points_are_no_lines(share: float, coils: int) -> None:
+def test_points_are_their_own_mask(share: float, coils: int) -> None:
     kspace, points = samples(2, coils, 96, 64), scattered(96, 64, share)
     y, x = np.mgrid[-1:1:96j, -1:1:64j]
     ellipse = y**2 + x**2 < 0.97
     centre = (abs(y) < 0.2) & (abs(x) < 0.2)
     lines = scattered(1, 64, 0.3) | (abs(x[:1]) < 0.1)
     for kept in (points, points & ellipse, points | centre, (points | centre) & lines):
-        with pytest.raises(UnimriError, match="points of k-space and not whole lines"):
-            Sampling.of(kspace * kept).lines()
-        with pytest.raises(UnimriError, match="points of k-space and not whole lines"):
-            acquisition((kspace * kept), None, None, "columns")
+        given = kspace * kept
+        found, axis, word = Sampling.of(given).lines()
+        assert axis == "points"
+        np.testing.assert_array_equal(found, kept[None])
+        assert word == f"zeros tell its mask: points, {1 - kept.mean():.1%} of them, are taken for left out"
+        for mask in (None, kept, kept[None], np.stack([kept, kept])[:, None].astype(float)):
+            scan = acquisition(given, mask, None, "columns")
+            assert scan.axis == "points"
+            assert scan.acceleration == pytest.approx(1 / kept.mean())
+            np.testing.assert_array_equal(scan.measured(slice(1, 2)), given[1:])
+            np.testing.assert_array_equal(scan.mask_of(1), kept)
+        for mask in (None, kept):
+            with pytest.raises(MaskError, match="whole"):
+                acquisition(given, mask, "columns", "columns")
         with pytest.raises(UnimriError, match="not measured whole"):
-            acquisition((kspace * kept), np.ones(64), None, "columns")
+            acquisition(given, np.ones(64), None, "columns")
     # Both axes.
-    with pytest.raises(UnimriError, match="points of k-space and not whole lines"):
-        Sampling.of(kspace * lines * (scattered(96, 1, 0.5) | (abs(y[:, :1]) < 0.1))).lines()
+    both = lines & (scattered(96, 1, 0.5) | (abs(y[:, :1]) < 0.1))
+    np.testing.assert_array_equal(Sampling.of(kspace * both).lines().kept[0], both)
+    # Each slice its own.
+    own = np.stack([points, points[::-1]])
+    np.testing.assert_array_equal(Sampling.of(kspace * own[:, None]).lines().kept, own)
+    assert repr(acquisition(kspace * own[:, None], own, None, "rows")).endswith("x, points)")
 
 
 @pytest.mark.parametrize("coils", [1, 4])

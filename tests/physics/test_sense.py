@@ -8,22 +8,23 @@ from sigpy.mri.linop import Sense
 from torch import Tensor
 
 from unimri.physics.coils import draw_sensitivities
-from unimri.physics.fourier import enforce_consistency, lines, undersample
+from unimri.physics.fourier import Axes, enforce_consistency, lines, undersample
 from unimri.physics.sense import Encoding, soft_consistency, solve
 
 
 def made(
     coils: int,
     size: tuple[int, int],
-    axis: int = -1,
+    axis: Axes = -1,
     sets: int = 1,
     batch: int = 2,
     kind: torch.dtype = torch.complex64,
 ) -> Encoding:
     rng = np.random.default_rng([coils, *size])
     maps = torch.stack([draw_sensitivities(rng, coils, size) for _ in range(batch * sets)])
-    mask = torch.from_numpy(rng.random((batch, size[axis])) < 0.4)
-    mask[:, size[axis] // 2] = True
+    shape = size if isinstance(axis, tuple) else (size[axis],)
+    mask = torch.from_numpy(rng.random((batch, *shape)) < 0.4)
+    mask[:, *(length // 2 for length in shape)] = True
     return Encoding(lines(mask, axis), axis, maps.reshape(batch, sets, coils, *size).to(kind))
 
 
@@ -37,9 +38,9 @@ def inner(left: Tensor, right: Tensor) -> complex:
 
 @pytest.mark.parametrize("coils", [1, 2, 8, 32])
 @pytest.mark.parametrize("size", [(16, 16), (13, 11), (1, 9)])
-@pytest.mark.parametrize("axis", [-1, -2])
+@pytest.mark.parametrize("axis", [-1, -2, (-2, -1)])
 @pytest.mark.parametrize("sets", [1, 2])
-def test_the_adjoint_is_one(coils: int, size: tuple[int, int], axis: int, sets: int) -> None:
+def test_the_adjoint_is_one(coils: int, size: tuple[int, int], axis: Axes, sets: int) -> None:
     encoding = made(coils, size, axis, sets)
     image, kspace = drawn(2, sets, *size), drawn(2, coils, *size)
     left, right = inner(encoding.forward(image), kspace), inner(image, encoding.adjoint(kspace))
@@ -48,22 +49,22 @@ def test_the_adjoint_is_one(coils: int, size: tuple[int, int], axis: int, sets: 
     torch.testing.assert_close(encoding.normal(image), encoding.adjoint(encoding.forward(image)), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("axis", [-1, -2])
+@pytest.mark.parametrize("axis", [-1, -2, (-2, -1)])
 @pytest.mark.parametrize("size", [(16, 20), (13, 11)])
-def test_the_encoding_is_sigpys(axis: int, size: tuple[int, int]) -> None:
+def test_the_encoding_is_sigpys(axis: Axes, size: tuple[int, int]) -> None:
     encoding = made(4, size, axis, batch=1)
     image = drawn(1, 1, *size)
     # SigPy's k-space is centred along both axes, ours transformed along one alone, DC first.
     mask = np.broadcast_to(np.fft.fftshift(encoding.sampled[0].numpy()), size)
     expected = Sense(encoding.sensitivities[0, 0].numpy(), weights=mask.astype(np.float32))(image[0, 0].numpy())
-    readout = -3 - axis
-    hybrid = sigpy.ifft(expected, axes=(readout,))
+    hybrid = expected if isinstance(axis, tuple) else sigpy.ifft(expected, axes=(-3 - axis,))
     kspace = encoding.forward(image)[0].numpy()
     # Centred transforms count pixels from the middle: a ramp of phase.
-    length = size[axis]
-    ramp = np.exp(2j * np.pi * np.fft.fftfreq(length) * (length // 2))
-    ours = kspace * (ramp if axis == -1 else ramp[:, None])
-    np.testing.assert_allclose(np.fft.fftshift(ours, axes=axis), hybrid, atol=1e-5)
+    for one in axis if isinstance(axis, tuple) else (axis,):
+        length = size[one]
+        ramp = np.exp(2j * np.pi * np.fft.fftfreq(length) * (length // 2))
+        kspace = kspace * (ramp if one == -1 else ramp[:, None])
+    np.testing.assert_allclose(np.fft.fftshift(kspace, axes=axis), hybrid, atol=1e-5)
 
 
 def dense(encoding: Encoding, size: tuple[int, int]) -> Tensor:

@@ -20,7 +20,7 @@ from unimri.models.cascade import D5C5
 from unimri.models.folder import list_anatomies, load_model
 from unimri.physics.acquisition import Acquisition, acquisition
 from unimri.physics.fourier import combine_coils, from_hybrid, lines, to_hybrid, to_image, to_kspace
-from unimri.physics.mask import PHASE_AXES, PhaseEncoding
+from unimri.physics.mask import HYBRID_AXES, PHASE_AXES, PhaseEncoding
 from unimri.physics.masks import Masks, draw_masks
 from unimri.physics.noise import deviation, from_edges
 from unimri.physics.phase import constant_phase
@@ -378,7 +378,7 @@ class Model:
         zero_filled : complex64 (b, rows, columns).
         slices, coils : which they are.
         """
-        axis, scale = PHASE_AXES[given.axis], prepared.scale[coils]  # (b, 1, 1)
+        axis, scale = HYBRID_AXES[given.axis], prepared.scale[coils]  # (b, 1, 1)
         mask = given.mask[slices] if len(given.mask) > 1 else given.mask
         sampled = lines(torch.from_numpy(mask), axis).to(self.device)
         filled = zero_filled / scale
@@ -391,9 +391,9 @@ class Model:
         self, zero_filled: Tensor, number: int, given: Acquisition, prepared: "Prepared"
     ) -> tuple[Measurement, Tensor]:
         """As `_alone`, of all coils of one slice, complex64 (coils, rows, columns)."""
-        axis, scale = PHASE_AXES[given.axis], prepared.scale
+        axis, scale = HYBRID_AXES[given.axis], prepared.scale
         filled = zero_filled / scale
-        mask = torch.from_numpy(given.mask[number if len(given.mask) > 1 else 0])
+        mask = torch.from_numpy(given.mask_of(number))
         maps = estimate(to_kspace(filled), mask, given.axis).maps
         assert maps is not None
         encoding = Encoding(lines(mask[None], axis).to(self.device), axis, maps[None].to(self.device))
@@ -442,8 +442,7 @@ class Model:
                     measured, back = self._alone(filled, [number] * len(coils), coils, given, prepared)
                 magnitude = partial(self._magnitude, prepared.anatomy, back)
                 found = deviation(magnitude, measured, (level / scale).to(self.device), replicas, number)
-                lines_there = given.mask[number if len(given.mask) > 1 else 0]
-                whole = float(level.square().mean().sqrt()) * (lines_there.size / lines_there.sum()) ** 0.5
+                whole = float(level.square().mean().sqrt()) * given.mask_of(number).mean() ** -0.5
                 yield (found / whole).float().numpy()
                 if progress is not None:
                     progress(number + 1)
@@ -468,6 +467,8 @@ class Model:
         if not low / _NEAR <= given.acceleration <= high * _NEAR:
             trained = f"{low:g}x" if low == high else f"{low:g}x to {high:g}x"
             found.append(f"acceleration {given.acceleration:.2f}x (trained: {trained})")
+        if given.axis == "points":
+            found.append("points of k-space (trained: whole lines)")
         if most == 1 < given.kspace.shape[1] and not prepared.coil_by_coil:
             found.append(f"{given.kspace.shape[1]} coils together (trained: one)")
         if noise > max(_NOISE, float(drawn.get("noise", 0))):
@@ -520,13 +521,15 @@ class Model:
         small: dict[int | None, tuple[Acquisition, bool]] = {}
         for crop in {own.crop for own in self.description.anatomies.values()}:
             reduced = self.grid.reduce(kspace, crop).contiguous().numpy()
-            kept = reduced.shape[PHASE_AXES[given.axis]]
-            first = mask.shape[1] // 2 - kept // 2
-            lines_there = mask[:, first : first + kept]
+            sides = reduced.shape[-2:] if given.axis == "points" else [reduced.shape[PHASE_AXES[given.axis]]]
+            there = mask
+            for axis, kept in enumerate(sides, 1):
+                first = mask.shape[axis] // 2 - kept // 2
+                there = there.take(range(first, first + kept), axis)
             # Of a whole slice, the lines of the model's mask are those of the scan, if they are of the same axis.
-            same = crop is None and kept == self.grid.size and given.axis == self.grid.masks.axis
-            known = lines_there | ~wanted if same else lines_there
-            small[crop] = Acquisition(reduced, lines_there, given.axis), bool(known.all())
+            same = crop is None and there.shape[1:] == (self.grid.size,) and given.axis == self.grid.masks.axis
+            known = there | ~wanted if same else there
+            small[crop] = Acquisition(reduced, there, given.axis), bool(known.all())
         found = {}
         for name, own in self.description.anatomies.items():
             part, known_all = small[own.crop]

@@ -242,9 +242,10 @@ def _undersampled(content: Images | Acquisition, model: Model, wanted: Request) 
         content = Acquisition(kspace, every, axis, truth=content.images)
     if wanted.mask is not None:
         return content.undersampled(wanted.mask, wanted.mask_axis)
-    lines = content.kspace.shape[PHASE_AXES[content.axis]]
-    masks = model.masks(lines, wanted.acceleration)
-    return content.undersampled(masks.of_slices(np.arange(len(content.kspace))), content.axis)
+    # All points are all lines, too.
+    axis = "columns" if content.axis == "points" else content.axis
+    masks = model.masks(content.kspace.shape[PHASE_AXES[axis]], wanted.acceleration)
+    return content.undersampled(masks.of_slices(np.arange(len(content.kspace))), axis)
 
 
 def _combined(images: torch.Tensor) -> torch.Tensor:

@@ -41,7 +41,6 @@ from unimri.io.volume import (
     magnitude,
     magnitudes,
     name_below,
-    sampled,
 )
 from unimri.physics.acquisition import Acquisition, Sampling, image_of
 
@@ -192,7 +191,7 @@ def _whole(file: Any, path: Path, images: bool) -> NDArray[np.float32]:
         if images:
             made.append(image_of(slice_, size))
     padded = any(dataset(file, name, path) is not None for name in RECONSTRUCTIONS)
-    lines = sampled(sampling, path, padded)
+    lines = sampling.lines(padded=padded)
     if not lines.kept.all():
         raise ReadError(
             path, "is undersampled (lines of its k-space are zero)", "remove it: only whole scans have a ground truth"

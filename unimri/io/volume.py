@@ -20,7 +20,7 @@ from unimri.core.arrays import MAX_DEFLATE_RATIO as MAX_DEFLATE_RATIO
 from unimri.core.errors import ReadError, UnimriError, printable
 from unimri.core.stacks import Mapped, Stack, extremes, in_memory
 from unimri.io.notes import note
-from unimri.physics.acquisition import Acquisition, AxesError, Lines, MaskError, Sampling, check_axes, check_whole
+from unimri.physics.acquisition import Acquisition, AxesError, MaskError, Sampling, check_axes, check_whole
 
 # 8 GiB as float32: far above any clinical volume, far below what a damaged header can declare.
 MAX_VOXELS = 2**31
@@ -75,12 +75,13 @@ _MASKS = "give one of (columns,), (rows,), (slices, lines), (rows, columns) or (
 
 _MASK_FAULTS = {
     "shape": ("its mask has another shape than its k-space", _MASKS),
-    "points": ("its mask is not one of whole lines", "only masks of phase-encoding lines can be used"),
+    "points": ("its mask is not one of whole lines", "give one of phase-encoding lines"),
     "empty": ("its mask keeps no line of a slice", "check the mask"),
     "axis": ("its mask is as long as its rows, and not as its columns", "give it as (rows, columns) if it keeps rows"),
     "values": ("its mask has values that are no finite numbers (NaN or infinite)", _MASKS),
 }
-_POINTS = "points of its k-space and not whole lines were measured", "only phase-encoding lines can be used"
+_NO_POINTS = "most points that its mask keeps were not measured", "give a mask of those that were"
+_POINTS = "points of its k-space and not whole lines were measured", "give a mask of these points"
 
 
 @dataclass(frozen=True)
@@ -623,7 +624,7 @@ def acquired(
     Raises
     ------
     ReadError : when values are not finite or a slice is empty; when the mask has another shape, leaves out all of a
-        slice, or is not one of whole lines.
+        slice, or names lines that were not measured whole.
     """
     check_kspace(kspace, path)
     try:
@@ -631,7 +632,7 @@ def acquired(
     except AxesError as error:
         raise ReadError(path, error.reason, error.mend) from error
     if mask is None:
-        lines, axis, word = sampled(Sampling.of(kspace), path, padded)
+        lines, axis, word = Sampling.of(kspace).lines(padded=padded)
         if word:
             note(path, word)
         return Acquisition(kspace, lines, axis, size, truth)
@@ -644,21 +645,8 @@ def acquired(
     try:
         check_whole(kspace, found.mask, found.axis)
     except MaskError as error:
-        raise ReadError(path, *_POINTS) from error
+        raise ReadError(path, *(_NO_POINTS if found.axis == "points" else _POINTS)) from error
     return found
-
-
-def sampled(sampling: Sampling, path: Path, padded: bool = False) -> Lines:
-    """`Sampling.lines` of a file.
-
-    Raises
-    ------
-    ReadError : when points and not whole lines were measured.
-    """
-    try:
-        return sampling.lines(padded=padded)
-    except MaskError as error:
-        raise ReadError(path, *_POINTS) from error
 
 
 def describe(affine: NDArray[Any]) -> str:

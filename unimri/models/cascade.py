@@ -12,6 +12,7 @@ from unimri.models.block import Block
 from unimri.models.consistency import DataConsistency
 from unimri.models.registry import build_conditioning
 from unimri.models.settings import BackboneSettings
+from unimri.physics.fourier import Axes
 from unimri.physics.sense import Measurement
 
 
@@ -47,7 +48,7 @@ class D5C5(nn.Module):
         zero_filled: Tensor,
         measured: Tensor,
         sampled: Tensor,
-        axis: int,
+        axis: Axes,
         anatomy: str | None = None,
         layer: int | None = None,
         sensitivities: Tensor | None = None,
@@ -61,7 +62,7 @@ class D5C5(nn.Module):
             sensitivities A^H y, (B, sets, H, W).
         measured : complex64 (B, H, W), hybrid k-space; with sensitivities it is not read.
         sampled : bool, from `physics.fourier.lines`.
-        axis : phase-encoding axis, -1 or -2.
+        axis : -1 or -2, the phase-encoding axis, or of points (-2, -1).
         anatomy : for which to condition; one without numbers for each anatomy takes any.
         layer : number (from 1) of the convolution whose activations are wanted, or None.
         sensitivities : complex64 (B, sets, coils, H, W); None for one coil, whose sensitivity is part of the image.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from unimri.core.errors import UnimriError
 from unimri.core.stacks import Mapped, Stack, in_memory
-from unimri.physics.mask import PHASE_AXES, PhaseEncoding
+from unimri.physics.mask import PHASE_AXES, PhaseEncoding, Sampled
 
 T = TypeVar("T")
 
@@ -32,9 +32,10 @@ class Acquisition:
     kspace : complex64 (slices, coils, rows, columns), finite, centred (DC at n // 2) and orthonormal as
         `unimri.physics.fourier.to_kspace` gives it. Lines that `mask` leaves out may hold anything, and
         are zero in what `measured` gives.
-    mask : bool (slices, N) or (1, N), the phase-encoding lines that were sampled, DC at N // 2. Lines of zeros at the
-        edges of a complete scan are padding, and count as sampled.
-    axis : what the lines are: "columns" or "rows" of k-space.
+    mask : bool (slices, N) or (1, N), the phase-encoding lines that were sampled, DC at N // 2; of points (slices,
+        rows, columns) or (1, rows, columns). Lines of zeros at the edges of a complete scan are padding, and count as
+        sampled.
+    axis : what the mask keeps: "columns", "rows" or "points" of k-space.
     size : rows and columns of the image's centre that the file asks for; None keeps all.
     truth : float32 (slices, rows, columns), magnitude of the fully sampled scan, already of that size; None where it
         is not known.
@@ -44,13 +45,14 @@ class Acquisition:
 
     kspace: Any
     mask: NDArray[np.bool_]
-    axis: PhaseEncoding
+    axis: Sampled
     size: tuple[int, int] | None = None
     truth: Any = None
 
     def __repr__(self) -> str:
         slices, coils, rows, columns = self.kspace.shape
-        lines = "complete" if self.complete else f"{self.acceleration:.2f}x, lines are {self.axis}"
+        kept = self.axis if self.axis == "points" else f"lines are {self.axis}"
+        lines = "complete" if self.complete else f"{self.acceleration:.2f}x, {kept}"
         truth = "" if self.truth is None else ", with truth"
         return f"Acquisition({slices} slices, {coils} coils, {rows} x {columns}, {lines}{truth})"
 
@@ -61,9 +63,9 @@ class Acquisition:
 
     @property
     def acceleration(self) -> float:
-        """Lines over lines kept, mean over the slices; infinite where none is."""
-        kept = float(self.mask.sum(-1, dtype=np.float64).mean())
-        return self.mask.shape[-1] / kept if kept else np.inf
+        """Lines (or points) over those kept, mean over the slices; infinite where none is."""
+        kept = float(self.mask.mean(dtype=np.float64))
+        return 1 / kept if kept else np.inf
 
     def measured(self, part: slice = slice(None)) -> NDArray[np.complex64]:
         """K-space of some slices, zero where it was not sampled; itself where all of it was."""
@@ -71,8 +73,12 @@ class Acquisition:
         if self.complete:
             return kspace if part != slice(None) else self.kspace
         mask = self.mask if len(self.mask) == 1 else self.mask[part]
-        lines = mask[:, None, None, :] if self.axis == "columns" else mask[:, None, :, None]
-        return np.where(lines, kspace, np.complex64(0))
+        return np.where(as_points(mask, self.axis)[:, None], kspace, np.complex64(0))
+
+    def mask_of(self, number: int) -> NDArray[np.bool_]:
+        """The mask of one slice, (N,) or (rows, columns)."""
+        own: NDArray[np.bool_] = self.mask[number if len(self.mask) > 1 else 0]
+        return own
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -96,24 +102,32 @@ class Acquisition:
         return replace(self, truth=in_memory(truth) if isinstance(self.kspace, np.ndarray) else truth)
 
     def undersampled(self, mask: NDArray[Any], axis: PhaseEncoding | None = None) -> Self:
-        """The same with the lines of another mask instead; shapes and errors as `line_mask`.
+        """The same with the lines, or points, of another mask instead; shapes and errors as `line_mask`.
 
         `axis` None: the mask tells it.
         """
-        lines, found = line_mask(mask, self.kspace.shape, axis, self.axis)
+        usual = "columns" if self.axis == "points" else self.axis
+        lines, found = line_mask(mask, self.kspace.shape, axis, usual)
         return replace(self, mask=lines, axis=found)
+
+
+def as_points(mask: NDArray[np.bool_], axis: Sampled) -> NDArray[np.bool_]:
+    """A mask of lines, (K, N), or of points so that it broadcasts against (K, rows, columns)."""
+    if axis == "points":
+        return mask
+    return mask[:, None, :] if axis == "columns" else mask[:, :, None]
 
 
 MaskFault = Literal["shape", "axis", "points", "empty", "values"]
 
 
 class MaskError(UnimriError):
-    """A mask that cannot be used, or k-space of which no whole lines were measured.
+    """A mask that cannot be used, or does not fit its k-space.
 
     Attributes
     ----------
     fault : of another shape than k-space; as long as the axis that phase encoding usually does not step through; of
-        points that are no lines; empty; or of values that are no finite numbers.
+        points where lines are asked for; empty; or of values that are no finite numbers.
     """
 
     def __init__(self, fault: MaskFault, message: str) -> None:
@@ -145,8 +159,8 @@ def acquisition(
 
     Raises
     ------
-    UnimriError : when shapes do not fit together, values are not finite, axes are in another order, points and not
-        whole lines were measured, or no line, or no zero line, can be found.
+    UnimriError : when shapes do not fit together, values are not finite, axes are in another order, points were
+        measured where `axis` or the mask names lines, or no line, or no zero line, can be found.
     """
     samples = _complex(kspace)
     if samples.ndim not in (2, 3, 4):
@@ -167,8 +181,9 @@ def acquisition(
         raise UnimriError("k-space is zero everywhere; nothing was measured")
     check_axes(samples)
     if mask is None:
-        found = axis or usual
-        lines = Sampling.of(samples).lines((found,)).kept
+        lines, found, _ = Sampling.of(samples).lines((axis or usual,))
+        if axis is not None and found != axis:
+            raise MaskError("points", f"points of k-space and not whole {axis} were measured; leave the axis out")
         if lines.all():
             raise UnimriError(
                 f"no line ({found}) of the k-space is zero between others, so that it tells of no mask: it is fully "
@@ -190,8 +205,8 @@ def line_mask(
     axis: PhaseEncoding | None = None,
     usual: PhaseEncoding = "columns",
     dimensions: int = 4,
-) -> tuple[NDArray[np.bool_], PhaseEncoding]:
-    """Bring a mask of lines or points to lines.
+) -> tuple[NDArray[np.bool_], Sampled]:
+    """Bring a mask to lines, or to points where it keeps no whole lines.
 
     Parameters
     ----------
@@ -204,13 +219,14 @@ def line_mask(
 
     Returns
     -------
-    bool (1, N) or (slices, N), at least one line in each, and what the lines are.
+    bool (1, N) or (slices, N), at least one line in each, and what the lines are; of points (1, rows, columns) or
+    (slices, rows, columns).
 
     Raises
     ------
     MaskError : when it has another shape, values that are no finite numbers, or keeps no line of a slice, or not whole
-        lines; and when it is as long as the axis that is not the usual one alone, which is more often a mask of another
-        scan than one of the other axis.
+        lines where `axis` names them; and when it is as long as the axis that is not the usual one alone, which is more
+        often a mask of another scan than one of the other axis.
     """
     slices, coils, rows, columns = shape
     sizes: dict[PhaseEncoding, int] = {"columns": columns, "rows": rows}
@@ -230,9 +246,13 @@ def line_mask(
     if kept.ndim > 2 and kept.shape[0] in (1, slices) and all(length == 1 for length in kept.shape[1:-2]):
         # (slices or 1, ..., rows or 1, columns or 1)
         lines = _of_points(kept.reshape(kept.shape[0], *kept.shape[-2:]), sizes, choices)
+        points = kept.reshape(kept.shape[0], *kept.shape[-2:])
+        if lines is None and axis is None and points.shape[1:] == (rows, columns):
+            lines = points, "points"
         if lines is None:
             raise MaskError(
-                "points", f"the mask {mask.shape} keeps no whole lines; only whole lines can be reconstructed"
+                "points" if points.shape[1:] == (rows, columns) else "shape",
+                f"the mask {mask.shape} keeps no whole lines of k-space with {rows} rows and {columns} columns",
             )
         kept, found = lines
     else:
@@ -254,7 +274,7 @@ def line_mask(
                 f"the mask has {kept.shape[1]} lines, and the k-space {sizes[usual]} {usual}, which phase encoding "
                 f"usually steps through; if the lines are its {sizes[found]} {found}, give the mask as (rows, columns)",
             )
-    if not kept.any(-1).all():
+    if not kept.reshape(len(kept), -1).any(-1).all():
         raise MaskError("empty", "the mask keeps no line of a slice; give one that is True where a line was sampled")
     return kept, found
 
@@ -279,13 +299,13 @@ class Lines(NamedTuple):
 
     Attributes
     ----------
-    kept : bool (1, N) or (slices, N).
-    axis : what the lines are.
+    kept : bool (1, N) or (slices, N); of points (1, rows, columns) or (slices, rows, columns).
+    axis : what they are.
     word : what zeros at the edges were taken for, to be told; blank where there are none.
     """
 
     kept: NDArray[np.bool_]
-    axis: PhaseEncoding
+    axis: Sampled
     word: str
 
 
@@ -295,6 +315,9 @@ class Sampling:
     def __init__(self) -> None:
         self._sampled: dict[PhaseEncoding, list[NDArray[np.bool_]]] = {"columns": [], "rows": []}
         self._holes = self._rounded = 0
+        self._columns = 0
+        # As bits, and those of many slices are one.
+        self._points: list[NDArray[np.uint8]] = []
 
     @classmethod
     def of(cls, kspace: Stack) -> Self:
@@ -309,6 +332,9 @@ class Sampling:
         measured = (slice_ != 0).any(0)
         self._sampled["columns"].append(measured.any(0))
         self._sampled["rows"].append(measured.any(1))
+        self._columns, points = measured.shape[1], np.packbits(measured, 1)
+        same = len(self._points) > 0 and np.array_equal(points, self._points[-1])
+        self._points.append(self._points[-1] if same else points)
         if holes := _holes(measured):
             self._holes += holes
             self._rounded += _rounded(slice_)
@@ -327,18 +353,17 @@ class Sampling:
 
         Returns
         -------
-        Lines that are padding are kept. All columns where none is missing.
-
-        Raises
-        ------
-        MaskError : when points and not whole lines were measured.
+        Lines that are padding are kept. All columns where none is missing. Points where no whole lines were measured:
+        then what is zero was not.
         """
         sampled = {axis: np.stack(lines) for axis, lines in self._sampled.items()}
         gaps = {axis: any(_has_gap(of_slice) for of_slice in lines) for axis, lines in sampled.items()}
         if all(gaps.values()) or self._holes > self._rounded:
-            raise MaskError(
-                "points", "points of k-space and not whole lines were measured; only whole lines can be used"
-            )
+            same = all(own is self._points[0] for own in self._points)
+            packed = np.stack(self._points[:1] if same else self._points)
+            points = np.unpackbits(packed, 2, self._columns).astype(np.bool_)
+            word = f"zeros tell its mask: points, {1 - points.mean():.1%} of them, are taken for left out"
+            return Lines(points, "points", word)
         words = []
         for axis in sorted(axes, key=lambda axis: not gaps[axis]):
             lines = sampled[axis]
@@ -355,8 +380,19 @@ class Sampling:
         return Lines(np.ones((1, sampled[axes[0]].shape[1]), np.bool_), axes[0], "; ".join(words))
 
 
-def check_whole(kspace: Stack, lines: NDArray[np.bool_], axis: PhaseEncoding) -> None:
-    """Raise MaskError when points are missing of lines that were measured; parameters as of `Acquisition`."""
+def check_whole(kspace: Stack, lines: NDArray[np.bool_], axis: Sampled) -> None:
+    """Raise MaskError when points are missing of lines that were measured, or most of a mask of points.
+
+    Parameters as of `Acquisition`.
+    """
+    if axis == "points":
+        masks = np.broadcast_to(lines, (len(kspace), *lines.shape[1:]))
+        missing = sum(int((~(slice_[:, kept] != 0).any(0)).sum()) for slice_, kept in zip(kspace, masks, strict=True))
+        if missing * 2 > masks.sum():
+            raise MaskError(
+                "points", "most points that the mask keeps were not measured; give a mask of those that were"
+            )
+        return
     holes = rounded = 0
     for slice_, kept in zip(kspace, np.broadcast_to(lines, (len(kspace), lines.shape[-1])), strict=True):
         own = slice_[:, :, kept] if axis == "columns" else slice_[:, kept]
@@ -364,9 +400,7 @@ def check_whole(kspace: Stack, lines: NDArray[np.bool_], axis: PhaseEncoding) ->
             holes += found
             rounded += _rounded(own)
     if holes > rounded:
-        raise MaskError(
-            "points", "lines that the mask keeps were not measured whole; only whole lines can be reconstructed"
-        )
+        raise MaskError("points", "lines that the mask keeps were not measured whole; give a mask of points")
 
 
 def check_partitions(measured: NDArray[np.bool_]) -> None:
@@ -507,7 +541,7 @@ def _rounded(slice_: NDArray[np.complex64]) -> int:
 
 def _of_points(
     kept: NDArray[np.bool_], sizes: dict[PhaseEncoding, int], choices: list[PhaseEncoding]
-) -> tuple[NDArray[np.bool_], PhaseEncoding] | None:
+) -> tuple[NDArray[np.bool_], Sampled] | None:
     """Lines of a mask of points, (slices or 1, rows or 1, columns or 1); None where it is not of whole lines."""
     for name in choices:
         across: Literal[-1, -2] = -2 if PHASE_AXES[name] == -1 else -1

@@ -9,7 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unimri.physics.mask import HYBRID_AXES as HYBRID_AXES
 from unimri.physics.mask import PHASE_AXES as PHASE_AXES
+
+Axes = int | tuple[int, int]
+"""What hybrid k-space is transformed along: -1 or -2, or of points (-2, -1)."""
 
 
 def to_kspace(image: Tensor) -> Tensor:
@@ -50,40 +54,46 @@ def combine_coils(images: Tensor) -> Tensor:
     return torch.linalg.vector_norm(images.abs(), dim=-3, dtype=torch.float64).float()
 
 
-def to_hybrid(image: Tensor, axis: int) -> Tensor:
+def to_hybrid(image: Tensor, axis: Axes) -> Tensor:
     """Orthonormal Fourier transform along the phase-encoding `axis` only, DC first; shape unchanged, complex."""
+    if isinstance(axis, tuple):
+        return torch.fft.fftn(image, dim=axis, norm="ortho")
     return torch.fft.fft(image, dim=axis, norm="ortho")
 
 
-def from_hybrid(kspace: Tensor, axis: int) -> Tensor:
+def from_hybrid(kspace: Tensor, axis: Axes) -> Tensor:
     """Inverse (and adjoint) of `to_hybrid`."""
+    if isinstance(axis, tuple):
+        return torch.fft.ifftn(kspace, dim=axis, norm="ortho")
     return torch.fft.ifft(kspace, dim=axis, norm="ortho")
 
 
-def lines(mask: Tensor, axis: int) -> Tensor:
+def lines(mask: Tensor, axis: Axes) -> Tensor:
     """Bring centred masks to where hybrid k-space needs them.
 
     Parameters
     ----------
-    mask : bool (B, N), True where a phase-encoding line is kept, DC at N // 2.
-    axis : -1 (lines are columns) or -2 (lines are rows).
+    mask : bool (B, N), True where a phase-encoding line is kept, DC at N // 2; of points (B, H, W).
+    axis : -1 (lines are columns), -2 (lines are rows) or (-2, -1) (points).
 
     Returns
     -------
-    bool (B, 1, N) or (B, N, 1), DC first; broadcasts against (B, H, W).
+    bool (B, 1, N), (B, N, 1) or (B, H, W), DC first; broadcasts against (B, H, W).
     """
+    if isinstance(axis, tuple):
+        return torch.fft.ifftshift(mask, dim=axis)
     first = torch.fft.ifftshift(mask, dim=-1)
     return first.unsqueeze(-2) if axis == -1 else first.unsqueeze(-1)
 
 
-def undersample(image: Tensor, sampled: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+def undersample(image: Tensor, sampled: Tensor, axis: Axes) -> tuple[Tensor, Tensor]:
     """Retrospective undersampling without noise.
 
     Parameters
     ----------
     image : (B, H, W) real or complex.
     sampled : bool, from `lines`.
-    axis : phase-encoding axis.
+    axis : see `Axes`.
 
     Returns
     -------
@@ -94,7 +104,7 @@ def undersample(image: Tensor, sampled: Tensor, axis: int) -> tuple[Tensor, Tens
     return from_hybrid(measured, axis), measured
 
 
-def enforce_consistency(image: Tensor, measured: Tensor, sampled: Tensor, axis: int) -> Tensor:
+def enforce_consistency(image: Tensor, measured: Tensor, sampled: Tensor, axis: Axes) -> Tensor:
     """Hard data consistency, k <- (1 - m) k + m k0 (Schlemper et al. 2017, eq. 5 without noise).
 
     Parameters
@@ -102,7 +112,7 @@ def enforce_consistency(image: Tensor, measured: Tensor, sampled: Tensor, axis: 
     image : complex (B, H, W), the current estimate.
     measured : complex (B, H, W), hybrid k-space as measured.
     sampled : bool, from `lines`.
-    axis : phase-encoding axis.
+    axis : see `Axes`.
 
     Returns
     -------

@@ -11,8 +11,14 @@ from unimri.core.plugins import Extensible
 PhaseEncoding = Literal["columns", "rows"]
 """Which lines of k-space phase encoding steps through: a mask keeps or drops whole columns, or whole rows."""
 
+Sampled = Literal["columns", "rows", "points"]
+"""What of k-space a scan keeps or drops: its lines, or as 3D scans in both phase-encoding directions, its points."""
+
 PHASE_AXES: dict[PhaseEncoding, Literal[-1, -2]] = {"columns": -1, "rows": -2}
 """The axis of k-space, (..., rows, columns), that steps from line to line."""
+
+HYBRID_AXES: dict[Sampled, int | tuple[int, int]] = {"columns": -1, "rows": -2, "points": (-2, -1)}
+"""Axes along which hybrid k-space is transformed: see `unimri.physics.fourier`."""
 
 MOST = 1000
 """The largest acceleration: there are not as many lines."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from unimri.core.errors import UnimriError
 from unimri.core.stacks import Mapped
 from unimri.physics.acquisition import Acquisition
-from unimri.physics.mask import PhaseEncoding
+from unimri.physics.mask import Sampled
 from unimri.physics.sense import Measurement
 
 # The outermost part of the readout, on either side, where noise is looked for.
@@ -48,7 +48,7 @@ def noise_covariance(samples: Tensor) -> Tensor:
     return wide @ wide.mH / (2 * samples.shape[1])
 
 
-def from_edges(kspace: Tensor | NDArray[Any], mask: Tensor | NDArray[Any], axis: PhaseEncoding) -> Tensor | None:
+def from_edges(kspace: Tensor | NDArray[Any], mask: Tensor | NDArray[Any], axis: Sampled) -> Tensor | None:
     """Covariance of the noise from both ends of the readout, where k-space of most scans holds no signal.
 
     Parameters
@@ -59,8 +59,11 @@ def from_edges(kspace: Tensor | NDArray[Any], mask: Tensor | NDArray[Any], axis:
 
     Returns
     -------
-    See `noise_covariance`. None where the edges still hold signal, or too few samples that are not 0, as padding is.
+    See `noise_covariance`. None where the edges still hold signal, or too few samples that are not 0, as padding is;
+    and of points, whose edges few scans measure.
     """
+    if axis == "points":
+        return None
     data = torch.as_tensor(kspace)
     kept = torch.as_tensor(mask).expand(len(data), -1)
     # (slices, lines, readout, coils), of which those that were sampled are one axis: (lines, readout, coils).

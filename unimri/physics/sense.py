@@ -1,7 +1,8 @@
 """The encoding A = M F S of Cartesian MRI, its adjoint, and data consistency that solves it.
 
 S multiplies an image by each coil's sensitivity (Pruessmann et al. 1999), F transforms along the phase-encoding axis, M
-keeps the sampled lines. K-space is hybrid, as everywhere in networks: see `unimri.physics.fourier`.
+keeps the sampled lines. Of points that are no lines F transforms along both axes. K-space is hybrid, as everywhere in
+networks: see `unimri.physics.fourier`.
 
 Images have an axis of *sets*: one image where one set of sensitivities explains the coils, two where the field of view
 is smaller than the object, so that a pixel shows two places (Uecker et al. 2014).
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from unimri.physics.fourier import from_hybrid, to_hybrid
+from unimri.physics.fourier import Axes, from_hybrid, to_hybrid
 
 
 class Encoding(NamedTuple):
@@ -20,13 +21,13 @@ class Encoding(NamedTuple):
 
     Attributes
     ----------
-    sampled : bool, from `unimri.physics.fourier.lines`, (B or 1, 1, W) or (B or 1, H, 1).
-    axis : phase-encoding axis, -1 or -2.
+    sampled : bool, from `unimri.physics.fourier.lines`, (B or 1, 1, W), (B or 1, H, 1) or (B or 1, H, W).
+    axis : -1 or -2, the phase-encoding axis, or of points (-2, -1).
     sensitivities : complex (B, sets, coils, H, W).
     """
 
     sampled: Tensor
-    axis: int
+    axis: Axes
     sensitivities: Tensor
 
     def forward(self, images: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ class Measurement(NamedTuple):
     zero_filled : complex64 (B, H, W), image scaled to [0, 1]; with sensitivities A^H y, (B, sets, H, W).
     kspace : y, complex64 hybrid k-space, zero where not sampled: (B, H, W), or (B, coils, H, W).
     sampled : bool, from `unimri.physics.fourier.lines`.
-    axis : phase-encoding axis, -1 or -2.
+    axis : -1 or -2, the phase-encoding axis, or of points (-2, -1).
     sensitivities : complex64 (B, sets, coils, H, W); None for one coil, whose sensitivity is part of the image.
     noise : standard deviation of the noise of `kspace`, of real and imaginary part each, real (B,); None: not known.
     """
@@ -67,7 +68,7 @@ class Measurement(NamedTuple):
     zero_filled: Tensor
     kspace: Tensor
     sampled: Tensor
-    axis: int
+    axis: Axes
     sensitivities: Tensor | None = None
     noise: Tensor | None = None
 
@@ -148,7 +149,7 @@ def _squared(images: Tensor) -> Tensor:
     return torch.view_as_real(images).square().sum((1, 2, 3, 4)).reshape(-1, 1, 1, 1)
 
 
-def soft_consistency(image: Tensor, measured: Tensor, sampled: Tensor, axis: int, weight: Tensor) -> Tensor:
+def soft_consistency(image: Tensor, measured: Tensor, sampled: Tensor, axis: Axes, weight: Tensor) -> Tensor:
     """`solve` of one coil without sensitivities, in closed form: k <- (k0 + weight k) / (1 + weight) where sampled.
 
     Schlemper et al. 2017, eq. 5; a weight of 0 gives what `unimri.physics.fourier.enforce_consistency` gives.

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unimri.physics.mask import PhaseEncoding
+from unimri.physics.mask import Sampled
 
 KERNEL = 6
 """Side of the neighbourhoods, in points of k-space."""
@@ -61,8 +61,39 @@ def calibration_lines(mask: Tensor) -> slice:
     return slice(centre - before, centre + after)
 
 
+def calibration_points(mask: Tensor) -> tuple[slice, slice]:
+    """The largest block around DC without a gap, rows and columns: of bool (rows, columns), DC at the centre.
+
+    It grows on all sides alike, and where one side cannot along the others.
+    """
+    sides = [slice(length // 2, length // 2) for length in mask.shape]
+    growing = [(axis, end) for axis in (0, 1) for end in (0, 1)]
+    if mask[sides[0].start, sides[1].start]:
+        sides = [slice(side.start, side.stop + 1) for side in sides]
+    while growing and sides[0].stop > sides[0].start:
+        for axis, end in tuple(growing):
+            own = sides[axis]
+            wider = slice(own.start - 1, own.stop) if end == 0 else slice(own.start, own.stop + 1)
+            tried = [wider if number == axis else side for number, side in enumerate(sides)]
+            if wider.start >= 0 and wider.stop <= mask.shape[axis] and bool(mask[tried[0], tried[1]].all()):
+                sides = tried
+            else:
+                growing.remove((axis, end))
+    return sides[0], sides[1]
+
+
 def lacks_calibration(masks: NDArray[np.bool_], kernel: int = KERNEL) -> str:
-    """Why masks, bool (K, N), have too few lines around DC for maps, in words; blank where each has `kernel` + 2."""
+    """Why masks have too little around DC for maps, in words; blank where each has `kernel` + 2 lines there.
+
+    `masks`: bool (K, N), or of points (K, rows, columns), where that is both sides of a block.
+    """
+    if masks.ndim == 3:
+        blocks = [calibration_points(torch.from_numpy(mask)) for mask in np.unique(masks, axis=0)]
+        sides = min(([side.stop - side.start for side in block] for block in blocks), key=min)
+        if min(sides) >= kernel + 2:
+            return ""
+        wanted = f"{kernel + 2} x {kernel + 2} are needed: coil by coil"
+        return f"{sides[0]} x {sides[1]} calibration points were measured and {wanted}"
     around = [calibration_lines(torch.from_numpy(mask)) for mask in np.unique(masks, axis=0)]
     fewest = min(lines.stop - lines.start for lines in around)
     if fewest >= kernel + 2:
@@ -72,39 +103,47 @@ def lacks_calibration(masks: NDArray[np.bool_], kernel: int = KERNEL) -> str:
 
 
 def estimate(
-    kspace: Tensor, mask: Tensor, axis: PhaseEncoding = "columns", sets: int | None = None, kernel: int = KERNEL
+    kspace: Tensor, mask: Tensor, axis: Sampled = "columns", sets: int | None = None, kernel: int = KERNEL
 ) -> Sensitivities:
     """Maps of one slice from its calibration lines.
 
     Parameters
     ----------
     kspace : complex (coils, rows, columns), centred, zero where it was not sampled.
-    mask : bool (N,), the phase-encoding lines that were sampled, DC at N // 2.
-    axis : what the lines are.
+    mask : bool (N,), the phase-encoding lines that were sampled, DC at N // 2; of points (rows, columns).
+    axis : what they are.
     sets : 1 or 2; None: 2 where one does not explain the coils, as where the object is larger than the field of view
         and parts of it, seen with other sensitivities, lie on each other.
     kernel : see `espirit`.
 
     Returns
     -------
-    No maps when fewer than `kernel` + 2 lines were measured around DC. Of one coil a map of ones, whatever was
-    measured; of two coils one set, unless two are asked for.
+    No maps when fewer than `kernel` + 2 lines, or a smaller block of points, were measured around DC. Of one coil a map
+    of ones, whatever was measured; of two coils one set, unless two are asked for.
     """
     coils, *size = kspace.shape
     if coils == 1:
         return Sensitivities(torch.ones(1, 1, *size, dtype=torch.complex64, device=kspace.device))
-    lines = calibration_lines(mask)
     if reason := lacks_calibration(mask.cpu().numpy()[None], kernel):
         return Sensitivities(None, reason)
-    readout = size[0] if axis == "columns" else size[1]
-    middle = slice(max(0, readout // 2 - _READOUT // 2), readout // 2 + _READOUT // 2)
-    block = kspace[:, middle, lines] if axis == "columns" else kspace[:, lines, middle]
+    if axis == "points":
+        rows, columns = calibration_points(mask)
+        block = kspace[:, rows, columns]
+    else:
+        block = _calibration(kspace, calibration_lines(mask), axis)
     maps = espirit(block, (size[0], size[1]), kernel=kernel, sets=sets or min(2, coils - 1))
     if sets is None and len(maps) == 2:
         first, second = (one.any(0).sum().item() for one in maps)
         if second <= _SECOND * first:
             maps = maps[:1]
     return Sensitivities(maps)
+
+
+def _calibration(kspace: Tensor, lines: slice, axis: Sampled) -> Tensor:
+    """The middle of the lines around DC: (coils, rows, columns)."""
+    readout = kspace.shape[1] if axis == "columns" else kspace.shape[2]
+    middle = slice(max(0, readout // 2 - _READOUT // 2), readout // 2 + _READOUT // 2)
+    return kspace[:, middle, lines] if axis == "columns" else kspace[:, lines, middle]
 
 
 def espirit(
